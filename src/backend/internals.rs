@@ -1,0 +1,50 @@
+//! Every use of an API that Diesel or diesel-async hide from their documentation, in one place.
+
+use diesel::connection::TransactionManagerStatus;
+use diesel_async::AsyncConnection;
+use diesel_async::methods::LoadQuery;
+
+use crate::commit::Fault;
+
+/// Sends a query and gives the stream of its rows.
+pub(crate) fn load<'conn, 'query, Q, C, U>(
+    query: Q,
+    connection: &'conn mut C,
+) -> Q::LoadFuture<'conn>
+where
+    C: AsyncConnection,
+    Q: LoadQuery<'query, C, U>,
+{
+    query.internal_load(connection)
+}
+
+/// What Diesel believes of the transaction on an asynchronous connection.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) fn status<C: AsyncConnection>(connection: &mut C) -> &mut TransactionManagerStatus {
+    use diesel_async::TransactionManager as _;
+    C::TransactionManager::transaction_manager_status_mut(connection)
+}
+
+/// The same on a connection of SQLite.
+#[cfg(feature = "sqlite")]
+pub(super) fn sqlite_status(
+    connection: &mut diesel::SqliteConnection,
+) -> &mut TransactionManagerStatus {
+    use diesel::connection::TransactionManager;
+    diesel::connection::AnsiTransactionManager::transaction_manager_status_mut(connection)
+}
+
+/// Tells Diesel that no transaction is open any more.
+pub(super) fn leave(status: &mut TransactionManagerStatus) {
+    *status = TransactionManagerStatus::default();
+}
+
+/// Makes sure that Diesel's own view is that of a unit: one transaction, nothing nested in it.
+pub(super) fn verify_depth(status: &mut TransactionManagerStatus) -> Result<(), Fault> {
+    match status.transaction_depth() {
+        Ok(Some(depth)) if depth.get() == 1 => Ok(()),
+        Ok(Some(_)) => Err(Fault::NestedTransaction),
+        Ok(None) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
+        Err(error) => Err(Fault::Ended(error)),
+    }
+}

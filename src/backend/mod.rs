@@ -1,0 +1,289 @@
+//! The port to one database server, and an adapter for each: the only place that knows a dialect.
+//!
+//! [`Dialect`] is what a unit of work needs of a connection: begin with a marker, prepare, decide, finish, and the
+//! questions of recovery. `sql` holds what all share; `postgres`, `mysql` and `sqlite` what differs; every call to an
+//! API that Diesel hides from its documentation is in `internals`.
+
+pub(crate) mod internals;
+mod settings;
+mod sql;
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::QueryResult;
+use diesel_async::AsyncConnection;
+use futures_util::future::BoxFuture;
+
+use crate::commit::{Asked, Decision, Fault, Outcome};
+use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+
+pub use self::settings::Isolation;
+pub(crate) use self::settings::{Settings, Unsupported};
+
+/// A connection that a bind may have: `AsyncPgConnection`, `AsyncMysqlConnection` or `AsyncSqliteConnection`, each
+/// with the feature of its backend.
+///
+/// This trait is sealed.
+pub trait Connection: Dialect {}
+
+impl<C: Dialect> Connection for C {}
+
+/// A kind of database server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backend {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
+    /// SQLite.
+    Sqlite,
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Mysql => "MySQL/MariaDB",
+            Self::Sqlite => "SQLite",
+        })
+    }
+}
+
+/// What a server said of itself: asked once per bind and process.
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    /// Its version, as it says it.
+    pub version: String,
+    /// Where the tables of the protocol are, as a prefix that ends in a dot.
+    pub schema: String,
+    /// Why no transaction can be prepared here, if so.
+    pub cannot_prepare: Option<String>,
+    /// How many prepared transactions fit, where that is limited.
+    pub prepared_slots: Option<u32>,
+    /// The setting that makes a confirmed commit forgettable, if any.
+    pub not_durable: Option<String>,
+    /// What tells this database from others of its kind, without our tables.
+    pub identity: String,
+    /// What an operator may want to know.
+    pub remarks: Vec<String>,
+}
+
+/// What is fixed for one transaction of a unit on one bind.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The key of the bind.
+    pub bind: &'static str,
+    /// The namespace of the application, empty where nothing is ever prepared.
+    pub namespace: Arc<str>,
+    /// The unit that the transaction belongs to.
+    pub unit: UnitId,
+    /// Nothing may be written.
+    pub read_only: bool,
+    /// What else it is told.
+    pub settings: Settings,
+    /// The transaction begins such that it can be prepared.
+    pub two_phase: bool,
+    /// Whether the server counts what a reader writes.
+    pub verify_reads: bool,
+    /// Open savepoints of the session, to be made at the begin.
+    pub savepoints: usize,
+    /// How long a statement waits for a lock, where the connection has no limit of its own.
+    pub lock_timeout: Duration,
+    /// How long the transaction may be idle, where the connection has no limit of its own.
+    pub idle_timeout: Duration,
+    /// What is left until the deadline of the unit, which bounds also a limit of the connection's own.
+    pub time_left: Option<Duration>,
+    /// Whether a crash-forgetful database may join a unit of several writers.
+    pub allow_not_durable: bool,
+    /// What the server said of itself.
+    pub server: Arc<Server>,
+    /// Files that are attached to the connection (SQLite).
+    pub attached: Arc<[Attached]>,
+    /// What [`begin`](Dialect::begin) returned.
+    pub begun: Begun,
+}
+
+/// What a begin found, for the end to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Begun {
+    /// How much the connection had written before, where it counts for its whole life (SQLite).
+    pub written: i64,
+    /// The limit for waiting for locks that the connection had, where it has another one until the end (SQLite).
+    pub busy_timeout: Option<i64>,
+}
+
+/// A SQLite file that is attached under the key of its bind.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// The key of the bind, and the schema name of the file.
+    pub key: &'static str,
+    /// The file.
+    pub path: String,
+}
+
+/// A branch that a server lists as prepared, in the namespace of the application.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its name, as the server lists it.
+    pub name: String,
+    /// What it is, if that can be told.
+    pub branch: Option<Branch>,
+    /// How long it has been prepared, if the server says so.
+    pub age: Option<Duration>,
+}
+
+/// A step of a savepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SavepointStep {
+    /// Make it.
+    Set,
+    /// Forget it, and keep what was done since.
+    Release,
+    /// Undo what was done since, and forget it.
+    RollBack,
+}
+
+/// How the commit of a lone writer failed.
+#[derive(Debug)]
+pub struct AloneFault {
+    /// Why.
+    pub fault: Fault,
+    /// The id of the transaction, by which the server tells its fate later (PostgreSQL).
+    pub transaction: Option<i64>,
+}
+
+/// What a unit of work needs of a connection. Sealed: [`Connection`] is the name for users.
+///
+/// Every future may be dropped; the connection is then unfit for anything but [`cancel`](Dialect::cancel) and
+/// [`retire`](Dialect::retire).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a connection that a bind can have",
+    label = "not a connection of a bind",
+    note = "use `AsyncPgConnection`, `AsyncMysqlConnection` or `diesel_binds::AsyncSqliteConnection`, and turn on the feature of its backend"
+)]
+pub trait Dialect: AsyncConnection + Sized + 'static {
+    /// The kind of server.
+    const BACKEND: Backend;
+
+    /// Whether an error may end the transaction such that later statements commit by themselves.
+    const ERRORS_END_TRANSACTIONS: bool = false;
+
+    /// Asks the server about itself. Outside of a transaction.
+    fn inspect(&mut self) -> impl Future<Output = QueryResult<Server>> + Send;
+
+    /// Begins the transaction of a unit, and leaves the marker in it.
+    fn begin(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<Begun>> + Send;
+
+    /// Carries out one step of a savepoint of the session.
+    fn savepoint(
+        &mut self,
+        step: SavepointStep,
+        depth: usize,
+    ) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// Finds out whether the connection is still where we left it, after the application had it in its hands.
+    fn verify(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Makes sure that the connection still replies, whatever state its transaction is in.
+    fn answer(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// Asks whether the transaction wrote.
+    fn ask(&mut self, terms: &Terms) -> impl Future<Output = Result<Asked, Fault>> + Send;
+
+    /// Reads the id of the database, and makes sure that it may join a unit of several writers.
+    fn identify(&mut self, terms: &Terms)
+    -> impl Future<Output = Result<DatabaseId, Fault>> + Send;
+
+    /// Uses up the marker and prepares.
+    fn prepare(
+        &mut self,
+        terms: &Terms,
+        branch: &Branch,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Uses up the marker and commits: nobody else wrote.
+    fn commit(&mut self, terms: &Terms) -> impl Future<Output = Result<(), AloneFault>> + Send;
+
+    /// Uses up the marker, records the decision and commits both, in one message.
+    fn decide(
+        &mut self,
+        terms: &Terms,
+        decision: &Decision,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Finishes the prepared transaction of this connection.
+    fn finish(
+        &mut self,
+        terms: &Terms,
+        branch: &Branch,
+        outcome: Outcome,
+    ) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// Rolls the transaction back, in whatever state it is, and leaves the connection clean.
+    fn rollback(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// Makes every pool throw the connection away.
+    fn retire(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// A way to stop the statement that runs, without this connection.
+    fn cancel(&mut self) -> Option<BoxFuture<'static, ()>>;
+
+    /// Readies a fresh connection for recovery: short waits, durable commits.
+    fn recovery_settings(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// Excludes a late decision, then reads the outcome. On a fresh connection of the holder.
+    fn fence(
+        &mut self,
+        schema: &str,
+        gid: &Gid,
+    ) -> impl Future<Output = Result<Outcome, Fault>> + Send;
+
+    /// Whether the branch is prepared and unfinished. On a fresh connection of the participant.
+    fn lists(&mut self, branch: &Branch) -> impl Future<Output = QueryResult<bool>> + Send;
+
+    /// Finishes a prepared branch of another connection. On a fresh connection of the participant.
+    fn finish_listed(
+        &mut self,
+        branch: &Branch,
+        outcome: Outcome,
+    ) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// The branches of our namespace that are prepared and unfinished. On a fresh connection.
+    fn branches(&mut self, namespace: &str)
+    -> impl Future<Output = QueryResult<Vec<Found>>> + Send;
+
+    /// How the unit ended, as far as the holder has recorded. On a fresh connection of the holder.
+    fn recorded(
+        &mut self,
+        schema: &str,
+        gid: &Gid,
+    ) -> impl Future<Output = Result<Option<Outcome>, Fault>> + Send;
+
+    /// The fate of a transaction by its id: `None` where the server cannot tell (yet).
+    fn fate(
+        &mut self,
+        transaction: i64,
+    ) -> impl Future<Output = QueryResult<Option<Outcome>>> + Send {
+        let _ = transaction;
+        async { Ok(None) }
+    }
+
+    /// Creates the tables of the protocol where they are missing. Outside of a transaction.
+    fn install(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
+}
+
+/// A connection that runs the insert `Q` of several rows by itself, because diesel-async does not.
+pub trait InsertRows<Q>: Dialect {
+    /// Inserts all of the rows, or none.
+    fn insert_rows(&mut self, insert: Q) -> impl Future<Output = QueryResult<usize>> + Send;
+}

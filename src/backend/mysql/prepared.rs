@@ -1,0 +1,220 @@
+//! Branches that are prepared: finding them, placing them, and finishing those of other connections.
+
+use std::time::Duration;
+
+use diesel::sql_types::{BigInt, Binary, Text, Unsigned};
+use diesel::{QueryResult, QueryableByName, sql_query};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use tokio::time::sleep;
+
+use crate::backend::Found;
+use crate::backend::mysql::{Flag, verb};
+use crate::commit::Outcome;
+use crate::gid::{Branch, Gid, UnitId, XA_FORMAT, Xid};
+
+/// For the next statement: the row of a branch that is prepared is not committed.
+const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+
+/// How often a branch is tried whose connection does not go away.
+const ATTEMPTS: usize = 5;
+
+/// How often we look whether a connection is gone, every 10 ms: one that may live, and one that was killed.
+const FEW_LOOKS: usize = 10;
+const LOOKS: usize = 100;
+
+/// Whether the server lists the branch.
+pub(super) async fn lists(
+    connection: &mut AsyncMysqlConnection,
+    branch: &Branch,
+) -> QueryResult<bool> {
+    let gtrid = format!("{}:{}", branch.gid.namespace, branch.gid.unit);
+    let rows: Vec<Recovered> = sql_query("XA RECOVER").load(connection).await?;
+    Ok(rows
+        .iter()
+        .any(|row| row.names() == Some((&gtrid, &branch.bind))))
+}
+
+/// A branch of MariaDB can only be finished by its own connection while that lives, so that one is killed.
+///
+/// It must be gone before the branch is touched: finished while its connection is just going away, a branch was
+/// seen to vanish from `XA RECOVER` and to keep its locks until the server restarted (10 of 400 on 10.11.19).
+pub(super) async fn finish(
+    connection: &mut AsyncMysqlConnection,
+    branch: &Branch,
+    outcome: Outcome,
+) -> QueryResult<()> {
+    let xid = Xid {
+        namespace: branch.gid.namespace.clone(),
+        unit: branch.gid.unit,
+        bind: branch.bind.clone(),
+    };
+    let finish = format!("XA {} {xid}", verb(outcome));
+    let owner = owner(connection, branch).await?;
+    let mut refused = None;
+    let mut looks = FEW_LOOKS;
+    for _ in 0..ATTEMPTS {
+        if !lists(connection, branch).await? {
+            return Ok(());
+        }
+        if let Some(owner) = owner {
+            let_go(connection, owner, looks).await?;
+        }
+        let Err(error) = connection.batch_execute(&finish).await else {
+            return Ok(());
+        };
+        // Unknown, although it is listed: its connection lives. Nothing else is a reason to kill one; after a
+        // restart of the server the number may be somebody else's.
+        if !error.to_string().contains("XAER_NOTA") {
+            return Err(error);
+        }
+        if let Some(owner) = owner
+            && let Err(error) = connection.batch_execute(&format!("KILL {owner}")).await
+        {
+            tracing::trace!(%error, "the connection of a branch is gone already");
+        }
+        refused = Some(error);
+        looks = LOOKS;
+    }
+    match refused {
+        Some(error) if lists(connection, branch).await? => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The branches of the namespace, each placed by the row that it has inserted.
+pub(super) async fn branches(
+    connection: &mut AsyncMysqlConnection,
+    namespace: &str,
+) -> QueryResult<Vec<Found>> {
+    let prefix = format!("{namespace}:");
+    let recovered: Vec<Recovered> = sql_query("XA RECOVER").load(connection).await?;
+    let mut found = Vec::new();
+    for row in recovered {
+        let Some((gtrid, bind)) = row.names() else {
+            continue;
+        };
+        let Some(unit) = gtrid
+            .strip_prefix(&prefix)
+            .and_then(|unit| unit.parse().ok())
+        else {
+            continue;
+        };
+        let placed = placed(connection, unit, bind).await?;
+        found.push(Found {
+            name: format!("{gtrid}:{bind}"),
+            age: placed
+                .as_ref()
+                .and_then(|row| u64::try_from(row.age).ok())
+                .map(Duration::from_millis),
+            branch: placed.and_then(|row| row.branch(namespace, unit, bind)),
+        });
+    }
+    Ok(found)
+}
+
+/// The connection that prepared a branch, as the branch says.
+async fn owner(connection: &mut AsyncMysqlConnection, branch: &Branch) -> QueryResult<Option<u64>> {
+    connection.batch_execute(READ_UNCOMMITTED).await?;
+    let rows: Vec<Connected> = sql_query(format!(
+        "SELECT connection_id FROM diesel_binds_branch WHERE unit = '{}' AND branch = '{}'",
+        branch.gid.unit, branch.bind
+    ))
+    .load(connection)
+    .await?;
+    Ok(rows.into_iter().next().map(|row| row.connection_id))
+}
+
+/// Waits a moment for a connection to be gone.
+async fn let_go(
+    connection: &mut AsyncMysqlConnection,
+    owner: u64,
+    looks: usize,
+) -> QueryResult<()> {
+    for _ in 0..looks {
+        let row: Flag = sql_query(format!(
+            "SELECT COUNT(*) > 0 AS flag FROM information_schema.PROCESSLIST WHERE ID = {owner}"
+        ))
+        .get_result(connection)
+        .await?;
+        if !row.flag {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+/// The row of a branch that may still be prepared.
+async fn placed(
+    connection: &mut AsyncMysqlConnection,
+    unit: UnitId,
+    bind: &str,
+) -> QueryResult<Option<Placed>> {
+    connection.batch_execute(READ_UNCOMMITTED).await?;
+    let rows: Vec<Placed> = sql_query(format!(
+        "SELECT holder, holder_id, TIMESTAMPDIFF(MICROSECOND, at, NOW(6)) DIV 1000 AS age \
+         FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
+    ))
+    .load(connection)
+    .await?;
+    Ok(rows.into_iter().next())
+}
+
+/// One row of `XA RECOVER`.
+#[derive(QueryableByName)]
+#[diesel(check_for_backend(diesel::mysql::Mysql))]
+#[allow(non_snake_case)]
+struct Recovered {
+    #[diesel(sql_type = BigInt, column_name = "formatID")]
+    format: i64,
+    #[diesel(sql_type = BigInt)]
+    gtrid_length: i64,
+    #[diesel(sql_type = BigInt)]
+    #[allow(dead_code)]
+    bqual_length: i64,
+    /// Other applications may have any bytes in their names.
+    #[diesel(sql_type = Binary)]
+    data: Vec<u8>,
+}
+
+impl Recovered {
+    /// The global id and the branch, if it may be one of ours.
+    fn names(&self) -> Option<(&str, &str)> {
+        if self.format != i64::from(XA_FORMAT) {
+            return None;
+        }
+        let length = usize::try_from(self.gtrid_length).ok()?;
+        std::str::from_utf8(&self.data)
+            .ok()?
+            .split_at_checked(length)
+    }
+}
+
+/// The row that a branch has inserted about itself.
+#[derive(QueryableByName)]
+struct Placed {
+    #[diesel(sql_type = Text)]
+    holder: String,
+    #[diesel(sql_type = Text)]
+    holder_id: String,
+    #[diesel(sql_type = BigInt)]
+    age: i64,
+}
+
+impl Placed {
+    fn branch(self, namespace: &str, unit: UnitId, bind: &str) -> Option<Branch> {
+        let gid = Gid {
+            namespace: namespace.into(),
+            unit,
+            holder: self.holder,
+            holder_id: self.holder_id.parse().ok()?,
+        };
+        Some(gid.branch(bind))
+    }
+}
+
+#[derive(QueryableByName)]
+struct Connected {
+    #[diesel(sql_type = Unsigned<BigInt>)]
+    connection_id: u64,
+}

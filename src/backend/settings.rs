@@ -1,0 +1,206 @@
+//! What a transaction may be told when it begins, and what of it cannot hold where.
+
+use std::time::Duration;
+
+use crate::backend::Backend;
+
+/// How far a transaction is kept apart from others that run at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Each statement sees what was committed before it.
+    ReadCommitted,
+    /// All statements see one state.
+    RepeatableRead,
+    /// As if transactions ran one after the other. What SQLite always does.
+    Serializable,
+}
+
+impl Isolation {
+    /// The words of the SQL standard.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub(super) fn sql(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "READ COMMITTED",
+            Self::RepeatableRead => "REPEATABLE READ",
+            Self::Serializable => "SERIALIZABLE",
+        }
+    }
+}
+
+/// What a transaction is told when it begins, beside that it only reads. What is not told stays as it is on the
+/// connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// How far it is kept apart.
+    pub isolation: Option<Isolation>,
+    /// It may wait at its begin, so that it cannot fail for what others do.
+    pub deferrable: bool,
+    /// How long a statement may take.
+    pub statement_timeout: Option<Duration>,
+    /// How long a statement may wait for a lock.
+    pub lock_timeout: Option<Duration>,
+}
+
+/// A setting that cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsupported {
+    /// Its name.
+    pub(crate) option: &'static str,
+    /// Why it cannot.
+    pub(crate) reason: &'static str,
+}
+
+impl Settings {
+    /// These settings, and those of `rest` for what they leave open.
+    pub(crate) fn or(self, rest: Self) -> Self {
+        Self {
+            isolation: self.isolation.or(rest.isolation),
+            deferrable: self.deferrable || rest.deferrable,
+            statement_timeout: self.statement_timeout.or(rest.statement_timeout),
+            lock_timeout: self.lock_timeout.or(rest.lock_timeout),
+        }
+    }
+
+    /// Finds what cannot hold on a kind of server, in a transaction that only reads or not.
+    pub(crate) fn check(self, backend: Backend, read_only: bool) -> Result<(), Unsupported> {
+        let unsupported = |option, reason| Err(Unsupported { option, reason });
+        if backend == Backend::Sqlite
+            && self.isolation.is_some_and(|i| i != Isolation::Serializable)
+        {
+            return unsupported(
+                "isolation",
+                "transactions of SQLite are always serializable",
+            );
+        }
+        if self.deferrable && backend != Backend::Postgres {
+            return unsupported("deferrable", "only PostgreSQL has deferrable transactions");
+        }
+        if self.deferrable && !(read_only && self.isolation == Some(Isolation::Serializable)) {
+            return unsupported(
+                "deferrable",
+                "it has an effect only together with `read_only` and `Isolation::Serializable`",
+            );
+        }
+        if self.statement_timeout.is_some() && backend == Backend::Sqlite {
+            return unsupported("statement_timeout", "SQLite limits no statement");
+        }
+        if self.statement_timeout.is_some_and(|limit| limit.is_zero()) {
+            return unsupported("statement_timeout", "0 is no limit to a server");
+        }
+        match self.lock_timeout {
+            Some(limit) if limit.is_zero() => {
+                unsupported("lock_timeout", "0 is no limit to a server")
+            }
+            Some(limit) if backend == Backend::Mysql && limit.subsec_nanos() != 0 => {
+                unsupported("lock_timeout", "MySQL and MariaDB count whole seconds")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A time as servers take it: one that is not 0 does not become it.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn milliseconds(time: Duration) -> i32 {
+    let rounded_up = time.as_nanos().div_ceil(1_000_000);
+    i32::try_from(rounded_up).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn refused(settings: Settings, backend: Backend, read_only: bool) -> Option<&'static str> {
+        settings
+            .check(backend, read_only)
+            .err()
+            .map(|unsupported| unsupported.option)
+    }
+
+    #[test]
+    fn what_cannot_hold_is_refused_by_name() {
+        let told = Settings::default();
+        let serializable = Some(Isolation::Serializable);
+        for backend in [Backend::Postgres, Backend::Mysql, Backend::Sqlite] {
+            assert_eq!(refused(told, backend, false), None);
+            let only = Settings {
+                isolation: serializable,
+                ..told
+            };
+            assert_eq!(refused(only, backend, false), None);
+            for zero in [
+                Settings {
+                    lock_timeout: Some(Duration::ZERO),
+                    ..told
+                },
+                Settings {
+                    statement_timeout: Some(Duration::ZERO),
+                    ..told
+                },
+            ] {
+                assert!(refused(zero, backend, false).is_some());
+            }
+        }
+        let snapshot = Settings {
+            isolation: Some(Isolation::RepeatableRead),
+            ..told
+        };
+        assert_eq!(refused(snapshot, Backend::Sqlite, false), Some("isolation"));
+        let deferrable = Settings {
+            isolation: serializable,
+            deferrable: true,
+            ..told
+        };
+        assert_eq!(refused(deferrable, Backend::Postgres, true), None);
+        assert_eq!(
+            refused(deferrable, Backend::Postgres, false),
+            Some("deferrable")
+        );
+        assert_eq!(
+            refused(deferrable, Backend::Mysql, true),
+            Some("deferrable")
+        );
+        assert_eq!(
+            refused(deferrable, Backend::Sqlite, true),
+            Some("deferrable")
+        );
+        let weaker = Settings {
+            deferrable: true,
+            ..snapshot
+        };
+        assert_eq!(refused(weaker, Backend::Postgres, true), Some("deferrable"));
+        let limited = Settings {
+            statement_timeout: Some(SECOND),
+            ..told
+        };
+        assert_eq!(
+            refused(limited, Backend::Sqlite, false),
+            Some("statement_timeout")
+        );
+        let half = Settings {
+            lock_timeout: Some(SECOND / 2),
+            ..told
+        };
+        assert_eq!(refused(half, Backend::Mysql, false), Some("lock_timeout"));
+        assert_eq!(refused(half, Backend::Postgres, false), None);
+    }
+
+    #[test]
+    fn what_a_unit_says_comes_before_what_its_bind_says() {
+        let unit = Settings {
+            lock_timeout: Some(SECOND),
+            ..Settings::default()
+        };
+        let bind = Settings {
+            isolation: Some(Isolation::Serializable),
+            lock_timeout: Some(2 * SECOND),
+            ..Settings::default()
+        };
+        let both = unit.or(bind);
+        assert_eq!(both.lock_timeout, Some(SECOND));
+        assert_eq!(both.isolation, Some(Isolation::Serializable));
+    }
+}

@@ -1,0 +1,144 @@
+//! SQL that all servers understand, and rows that all return.
+//!
+//! Every value put into a text is a key, a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
+
+use diesel::sql_types::{Integer, Text};
+use diesel::{QueryResult, QueryableByName};
+
+use crate::commit::{Decision, Fault, Outcome};
+use crate::gid::{DatabaseId, Gid};
+
+/// The version of the tables that this library writes.
+const TABLES_VERSION: i32 = 1;
+
+/// The name of the savepoint that marks the transaction of a unit, where a savepoint does.
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+pub(super) const MARKER: &str = "diesel_binds";
+
+/// The one row of `diesel_binds_meta`.
+#[derive(QueryableByName)]
+pub(super) struct Meta {
+    #[diesel(sql_type = Text)]
+    holder_id: String,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+}
+
+#[derive(QueryableByName)]
+pub(super) struct OutcomeRow {
+    #[diesel(sql_type = Text)]
+    outcome: String,
+}
+
+/// The row of `diesel_binds_meta`. Fails where the table for decisions is missing, and locks nothing in it.
+pub(super) fn meta(schema: &str) -> String {
+    format!(
+        "SELECT holder_id, version FROM {schema}diesel_binds_meta \
+         WHERE NOT EXISTS (SELECT unit FROM {schema}diesel_binds_decision WHERE 1 = 0)"
+    )
+}
+
+/// Makes sure that the database is the one that was to decide.
+pub(super) fn verify_holder(rows: QueryResult<Vec<Meta>>, gid: &Gid) -> Result<(), Fault> {
+    if database_id(rows)? == gid.holder_id {
+        Ok(())
+    } else {
+        Err(Fault::Replaced)
+    }
+}
+
+/// Whose database it is.
+pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fault> {
+    let rows = rows.map_err(|error| match &error {
+        // The names of our tables stand in the error whatever language the server speaks.
+        diesel::result::Error::DatabaseError(_, information)
+            if information.message().contains("diesel_binds_") =>
+        {
+            Fault::NotInstalled(error)
+        }
+        _ => Fault::Refused(error),
+    })?;
+    let [row] = rows.as_slice() else {
+        return Err(Fault::NotInstalled(diesel::result::Error::NotFound));
+    };
+    if row.version != TABLES_VERSION {
+        return Err(Fault::Foreign {
+            found: row.version,
+            expected: TABLES_VERSION,
+        });
+    }
+    row.holder_id.trim().parse().map_err(Fault::ForeignId)
+}
+
+/// Records that the unit commits.
+///
+/// The key of the row comes out of the table with the holder's id: where that is another one, or `condition` does
+/// not hold, it is null, and the whole message fails.
+pub(super) fn insert_decision(schema: &str, decision: &Decision, condition: &str) -> String {
+    let Decision { gid, participants } = decision;
+    let participants = participants
+        .iter()
+        .map(|(bind, id)| format!("{bind}@{id}"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    format!(
+        "INSERT INTO {schema}diesel_binds_decision (unit, outcome, participants) VALUES (\
+         (SELECT '{}' FROM {schema}diesel_binds_meta WHERE holder_id = '{}' AND {condition}), 'commit', '{participants}')",
+        gid.unit, gid.holder_id
+    )
+}
+
+/// The values of the row that keeps a late decision out.
+pub(super) fn fence_values(schema: &str, gid: &Gid) -> String {
+    format!(
+        "INTO {schema}diesel_binds_decision (unit, outcome, participants) VALUES ('{}', 'abort', '')",
+        gid.unit
+    )
+}
+
+/// How the unit ended, as the holder has it.
+pub(super) fn outcome(schema: &str, gid: &Gid) -> String {
+    format!(
+        "SELECT outcome FROM {schema}diesel_binds_decision WHERE unit = '{}'",
+        gid.unit
+    )
+}
+
+/// The outcome in the row, if there is one.
+pub(super) fn recorded(rows: QueryResult<Vec<OutcomeRow>>) -> Result<Option<Outcome>, Fault> {
+    Ok(rows.map_err(Fault::Lost)?.first().map(read_outcome))
+}
+
+pub(super) fn read_outcome(row: &OutcomeRow) -> Outcome {
+    if row.outcome.trim() == "commit" {
+        Outcome::Commit
+    } else {
+        Outcome::Abort
+    }
+}
+
+/// The name of a savepoint of the session.
+pub(super) fn savepoint(depth: usize) -> String {
+    format!("diesel_binds_{depth}")
+}
+
+/// Makes the savepoints that were open in the session when the transaction began.
+pub(super) fn open_savepoints(count: usize) -> String {
+    (1..=count)
+        .map(|depth| format!("; SAVEPOINT {}", savepoint(depth)))
+        .collect()
+}
+
+/// One step of a savepoint of the session.
+pub(super) fn savepoint_step(step: crate::backend::SavepointStep, depth: usize) -> String {
+    use crate::backend::SavepointStep;
+
+    let name = savepoint(depth);
+    match step {
+        SavepointStep::Set => format!("SAVEPOINT {name}"),
+        SavepointStep::Release => format!("RELEASE SAVEPOINT {name}"),
+        SavepointStep::RollBack => {
+            format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")
+        }
+    }
+}

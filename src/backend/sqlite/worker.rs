@@ -1,0 +1,69 @@
+//! The thread of one SQLite connection.
+//!
+//! Diesel-async runs SQLite through `spawn_blocking` of tokio and, when the future of a statement is dropped, blocks
+//! until that is done: which panics on a current-thread runtime. Here each connection has a thread of its own that runs
+//! its statements in the order in which they were asked for, and a dropped future just no longer hears of the result.
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+
+use diesel_async::sync_connection_wrapper::SpawnBlocking;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs the statements of one SQLite connection, in order, on a thread of its own.
+///
+/// The runtime parameter of [`AsyncSqliteConnection`](crate::AsyncSqliteConnection). The thread ends when the
+/// connection is dropped and its last statement is done.
+pub struct Worker {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The statement panicked, or the operating system gave the connection no thread.
+#[derive(Debug, thiserror::Error)]
+#[error("the statement panicked, or the connection has no thread")]
+struct WorkerGone;
+
+impl SpawnBlocking for Worker {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn Error + Send + Sync + 'static>>>
+    where
+        R: Send + 'static,
+    {
+        let (reply, result) = oneshot::channel();
+        // A thread that is gone drops the job, and with it `reply`: the future below then says so.
+        let _ = self.jobs.send(Box::new(move || {
+            let _ = reply.send(task());
+        }));
+        async move { result.await.map_err(|_| WorkerGone.into()) }.boxed()
+    }
+
+    fn get_runtime() -> Self {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let spawned = std::thread::Builder::new()
+            .name("diesel-binds-sqlite".into())
+            .spawn(move || {
+                for job in queue {
+                    // A function of the application may panic in a statement. Whoever waits for that learns of it by
+                    // the reply that never comes; the next statement finds the connection as it was.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                }
+            });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread for a SQLite connection");
+        }
+        Self { jobs }
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! The command line of diesel-binds: looks after the databases of a project, by its manifest.
+//!
+//! Exit codes: 0 if all is well, 1 if something was found, left undone or failed (the output says what), 2 if the
+//! command, the manifest or the environment is wrong: then nothing was done.
+
+mod arguments;
+mod doctor;
+mod doubt;
+mod ending;
+mod project;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::{Arguments, Command, DoubtCommand};
+use crate::ending::{Ending, Refusal};
+use crate::project::Project;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ending = run(&arguments);
+    match ending {
+        Ok(Ending::Well) => ExitCode::SUCCESS,
+        Ok(Ending::Findings) => ExitCode::from(1),
+        Err(refusal) => {
+            eprintln!("error: {refusal}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
+    let project = Project::open(arguments.manifest.as_deref())?;
+    let format = arguments.format;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Refusal::new(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        match &arguments.command {
+            Command::Doctor { strict } => doctor::doctor(&project, *strict, format).await,
+            Command::InDoubt(DoubtCommand::List) => doubt::list(&project, format).await,
+            Command::InDoubt(DoubtCommand::Resolve { gid }) => {
+                doubt::resolve(&project, gid, format).await
+            }
+            Command::Recover => doubt::recover(&project, format).await,
+        }
+    })
+}

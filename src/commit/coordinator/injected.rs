@@ -1,0 +1,186 @@
+//! The steps of a commit with the faults of a plan at their points.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::commit::coordinator::{StepResult, Unit, step as carry_out};
+use crate::commit::inject::{Effect, FaultPlan, Moment, Point, Step};
+use crate::commit::participant::{Decision, Participant};
+use crate::commit::protocol::Command;
+use crate::commit::{CommitError, Fault};
+use crate::gid::Gid;
+
+/// Turns of the runtime after which what a step sends is on its way: the drivers have tasks and threads of their own.
+const TURNS: usize = 8;
+
+/// The faults of one commit.
+#[derive(Default)]
+pub(super) struct Injection {
+    plan: Option<FaultPlan>,
+    died: AtomicBool,
+}
+
+/// What a point leaves of the commit.
+enum Then {
+    GoOn,
+    Die,
+    Disconnect,
+    Refuse,
+}
+
+impl Injection {
+    pub(super) fn new(plan: Option<FaultPlan>) -> Self {
+        Self {
+            plan,
+            died: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn has_died(&self) -> bool {
+        self.died.load(Ordering::SeqCst)
+    }
+
+    async fn reach(&self, plan: &FaultPlan, point: Point) -> Then {
+        if self.has_died() {
+            return Then::Die;
+        }
+        for effect in plan.pass(&point) {
+            tracing::debug!(%point, %effect, "a fault of the test plan");
+            match effect {
+                Effect::Crash => self.died.store(true, Ordering::SeqCst),
+                Effect::Kill => kill(),
+                Effect::Disconnect => return Then::Disconnect,
+                Effect::Refuse => return Then::Refuse,
+                Effect::Delay(time) => tokio::time::sleep(time).await,
+                Effect::Call(hook) => hook.call(point.clone()).await,
+            }
+        }
+        // Also at the point of another bind, in the meantime.
+        if self.has_died() {
+            return Then::Die;
+        }
+        Then::GoOn
+    }
+}
+
+impl Unit {
+    /// What a process that died leaves: nothing rolled back, nothing finished, its connections closed.
+    pub(super) async fn die(mut self) -> CommitError {
+        for participant in &mut self.participants {
+            participant.cut().await;
+        }
+        if let Some(plan) = &self.injection.plan {
+            plan.note_crash();
+        }
+        // The only way to an error of a task: one that was stopped, as this commit was.
+        let never = tokio::spawn(std::future::pending::<()>());
+        never.abort();
+        match never.await {
+            Err(source) => CommitError::Interrupted {
+                unit: self.orders.unit,
+                source,
+            },
+            Ok(()) => unreachable!("it waits for ever"),
+        }
+    }
+}
+
+/// Carries out a step, and what is to fail in it.
+pub(super) fn step<'a>(
+    injection: &'a Injection,
+    participant: &'a mut Box<dyn Participant>,
+    key: &'static str,
+    command: Command,
+    gid: Option<&'a Gid>,
+    decision: Option<&'a Decision>,
+) -> BoxFuture<'a, StepResult> {
+    let Some(plan) = &injection.plan else {
+        return carry_out(participant, key, command, gid, decision);
+    };
+    async move {
+        let at = |moment| Point::new(Step::from(command), key, moment);
+        match injection.reach(plan, at(Moment::Before)).await {
+            Then::GoOn => {}
+            Then::Die => return dead(),
+            Then::Disconnect => return lose(participant, command).await,
+            Then::Refuse => return refuse(participant, command).await,
+        }
+        let mut carried_out = carry_out(participant, key, command, gid, decision);
+        let early = tokio::select! {
+            biased;
+            result = &mut carried_out => Some(result),
+            () = turns() => None,
+        };
+        let result = match (injection.reach(plan, at(Moment::Sent)).await, early) {
+            (Then::GoOn, Some(result)) => result,
+            (Then::GoOn, None) => (&mut carried_out).await,
+            (Then::Die, _) => return dead(),
+            (Then::Disconnect | Then::Refuse, _) => {
+                drop(carried_out);
+                return lose(participant, command).await;
+            }
+        };
+        drop(carried_out);
+        match injection.reach(plan, at(Moment::After)).await {
+            Then::GoOn => result,
+            Then::Die => dead(),
+            Then::Disconnect | Then::Refuse => lose(participant, command).await,
+        }
+    }
+    .boxed()
+}
+
+async fn turns() {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Nobody looks at it: the commit is over.
+fn dead() -> StepResult {
+    StepResult::Failed(Fault::Incomplete)
+}
+
+/// The connection is gone, and with it what it did, or its reply.
+async fn lose(participant: &mut Box<dyn Participant>, command: Command) -> StepResult {
+    participant.cut().await;
+    let fault = Fault::Lost(DieselError::DatabaseError(
+        DatabaseErrorKind::ClosedConnection,
+        Box::new(String::from("the test plan cut the connection")),
+    ));
+    match command {
+        Command::RollBack => StepResult::Done,
+        Command::EndReader | Command::CommitAlone => StepResult::Lost(fault),
+        _ => StepResult::Failed(fault),
+    }
+}
+
+/// The server does nothing of what it was told; a transaction that it refuses to commit it rolls back.
+async fn refuse(participant: &mut Box<dyn Participant>, command: Command) -> StepResult {
+    match command {
+        // Has no reply that could say so: a connection on which it fails is closed.
+        Command::RollBack => {
+            participant.cut().await;
+            return StepResult::Done;
+        }
+        Command::EndReader | Command::CommitAlone => participant.roll_back().await,
+        _ => {}
+    }
+    StepResult::Failed(Fault::Refused(DieselError::DatabaseError(
+        DatabaseErrorKind::Unknown,
+        Box::new(String::from("the test plan refused the step")),
+    )))
+}
+
+fn kill() {
+    #[cfg(unix)]
+    if let Err(error) =
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+    {
+        tracing::error!(%error, "the process could not kill itself");
+    }
+    std::process::abort();
+}

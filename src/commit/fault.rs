@@ -1,0 +1,97 @@
+//! What can go wrong in one step of a commit on one participant.
+
+use crate::gid::InvalidGid;
+
+/// Why a step of the commit did not work on one bind.
+///
+/// The source of a [`CommitError`](crate::CommitError): that one says what happened to the data.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The server refused the step and keeps nothing of the transaction.
+    ///
+    /// A constraint or serialization failure that it checks at the commit, no slot left for a prepared transaction,
+    /// or an earlier SQL error that the application swallowed.
+    #[error("the server refused to commit the transaction")]
+    Refused(#[source] diesel::result::Error),
+
+    /// The transaction of the unit was gone: a `COMMIT` or `ROLLBACK` of your own on the raw connection ended it, or
+    /// the server did.
+    #[error("the transaction of the unit was ended by another statement")]
+    Ended(#[source] diesel::result::Error),
+
+    /// The connection was lost before the reply was read.
+    #[error("the connection was lost before the reply was read")]
+    Lost(#[source] diesel::result::Error),
+
+    /// The server did not reply in time.
+    #[error("the server did not reply within the time for one step of a commit")]
+    TimedOut,
+
+    /// The tables of the commit protocol are not in the database.
+    #[error("the tables of diesel-binds are missing: run their migration, or `binds.install()`")]
+    NotInstalled(#[source] diesel::result::Error),
+
+    /// The tables of the commit protocol belong to another version.
+    #[error("`diesel_binds_meta` says version {found}, this library writes version {expected}")]
+    Foreign {
+        /// The version in the database.
+        found: i32,
+        /// The version that this library knows.
+        expected: i32,
+    },
+
+    /// The id in `diesel_binds_meta` cannot be read.
+    #[error("`diesel_binds_meta` holds no id of a database")]
+    ForeignId(#[source] InvalidGid),
+
+    /// The database is not the one that it was: its id changed.
+    #[error("the database has another id than the unit noted: it was replaced")]
+    Replaced,
+
+    /// A crash of the server may lose what it confirmed as committed.
+    #[error(
+        "the database may lose a confirmed commit in a crash ({setting}): it may not join a unit of several writers"
+    )]
+    NotDurable {
+        /// The setting that makes it so.
+        setting: String,
+    },
+
+    /// The transaction changed a table of an engine without transactions. That change stays.
+    #[error(
+        "a table without transactions (MyISAM, Aria) or a temporary table was changed in the unit: that change stays"
+    )]
+    NonTransactional(#[source] diesel::result::Error),
+
+    /// A statement, savepoint or begin of the unit was dropped before it completed, or failed on its way.
+    #[error("a statement was dropped before it completed")]
+    Incomplete,
+
+    /// The raw connection was left inside a nested transaction.
+    #[error("a nested transaction was left open on the raw connection")]
+    NestedTransaction,
+
+    /// Neither this bind nor `other` can prepare, and both wrote.
+    #[error(
+        "`{other}` wrote as well, and neither can prepare ({reason}): they cannot commit as one"
+    )]
+    CannotPrepare {
+        /// The other bind.
+        other: &'static str,
+        /// Why this one cannot prepare.
+        reason: String,
+    },
+
+    /// The bind is not one of this process.
+    #[error("this process has no bind of that key")]
+    UnknownBind,
+
+    /// The pool or the server gave no connection to ask for the outcome.
+    #[error("no connection could be opened")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+
+    /// The deadline of the unit had passed before the commit began.
+    #[error("the deadline of the unit passed before the commit began")]
+    DeadlineExceeded,
+}

@@ -1,0 +1,9 @@
+//! Faults on purpose, at named points of a commit: only with the feature `testing`.
+//!
+//! `point` names the points, `plan` says what happens at which of them. The coordinator carries it out, in `injected`.
+
+mod plan;
+mod point;
+
+pub use self::plan::{Effect, FaultPlan, Hook};
+pub use self::point::{InvalidPoint, Moment, Point, Step};

@@ -1,0 +1,197 @@
+//! What is to fail at which point of a commit, and what of it did.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::commit::inject::Point;
+
+/// What happens at a point of a commit.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Effect {
+    /// The commit stops dead, as if its process had died: nothing more is sent, the connections of the unit are closed
+    /// without a roll-back, and nobody finishes anything. `commit_all` returns
+    /// [`CommitError::Interrupted`](crate::CommitError::Interrupted), where a dead process would have heard nothing.
+    Crash,
+    /// This process kills itself, with SIGKILL where there is one. For a unit in a child process.
+    Kill,
+    /// The connection of the bind is lost: before the step, so that the server never sees it, or after it, so that the
+    /// server has acted and its reply is lost.
+    Disconnect,
+    /// The server refuses the step, and does nothing. After the step, as [`Disconnect`](Self::Disconnect).
+    Refuse,
+    /// Nothing happens for a while.
+    Delay(Duration),
+    /// Your own function runs, and the commit goes on when it is done: see [`Effect::call`].
+    Call(Hook),
+}
+
+/// A function of a test, to be called at a point.
+#[derive(Clone)]
+pub struct Hook(Arc<dyn Fn(Point) -> BoxFuture<'static, ()> + Send + Sync>);
+
+/// What is to fail in the commits of a session, or of all sessions of a registry.
+///
+/// Each fault happens once: the first time that a commit passes its point. A plan without faults only notes the points
+/// that are passed. All clones are one plan.
+///
+/// ```
+/// use diesel_binds::testing::{Effect, FaultPlan};
+///
+/// let plan = FaultPlan::new()
+///     .at("prepare:accounts:after", Effect::Disconnect) // its reply is lost
+///     .at("undo:before", Effect::Crash); // and then the process dies
+/// # assert!(plan.fired().is_empty());
+/// ```
+#[derive(Clone, Default)]
+pub struct FaultPlan {
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    planned: Mutex<Vec<Planned>>,
+    passed: Mutex<Vec<Point>>,
+    crashed: CancellationToken,
+}
+
+struct Planned {
+    point: Point,
+    effect: Effect,
+    /// Where it happened.
+    fired: Option<Point>,
+}
+
+impl FaultPlan {
+    /// A plan without faults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault at the point of this name, like `decide:ledger:before`; without the key of a bind, at the first
+    /// that comes.
+    ///
+    /// # Panics
+    ///
+    /// If that is not the name of a point.
+    #[must_use]
+    pub fn at(self, point: &str, effect: Effect) -> Self {
+        match point.parse() {
+            Ok(point) => self.at_point(point, effect),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Adds a fault at a point.
+    #[must_use]
+    pub fn at_point(self, point: Point, effect: Effect) -> Self {
+        lock(&self.state.planned).push(Planned {
+            point,
+            effect,
+            fired: None,
+        });
+        self
+    }
+
+    /// The points that commits have passed, in their order.
+    #[must_use]
+    pub fn passed(&self) -> Vec<Point> {
+        lock(&self.state.passed).clone()
+    }
+
+    /// The points at which a fault happened.
+    #[must_use]
+    pub fn fired(&self) -> Vec<Point> {
+        let planned = lock(&self.state.planned);
+        planned.iter().filter_map(|p| p.fired.clone()).collect()
+    }
+
+    /// Waits until a commit has crashed, and the connections of its unit are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed; the future may be dropped.
+    pub async fn crashed(&self) {
+        self.state.crashed.cancelled().await;
+    }
+
+    pub(crate) fn note_crash(&self) {
+        self.state.crashed.cancel();
+    }
+
+    /// Notes that a commit passes a point, and says what happens there.
+    pub(crate) fn pass(&self, point: &Point) -> Vec<Effect> {
+        lock(&self.state.passed).push(point.clone());
+        let mut planned = lock(&self.state.planned);
+        let here = planned
+            .iter_mut()
+            .filter(|planned| planned.fired.is_none() && planned.point.means(point));
+        here.map(|planned| {
+            planned.fired = Some(point.clone());
+            planned.effect.clone()
+        })
+        .collect()
+    }
+}
+
+impl Effect {
+    /// Calls a function at the point, and goes on when it is done: to kill a server, to let recovery race, to look.
+    #[must_use]
+    pub fn call<F>(function: impl Fn(Point) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::Call(Hook(Arc::new(move |point| function(point).boxed())))
+    }
+}
+
+impl Hook {
+    pub(crate) async fn call(&self, point: Point) {
+        (self.0)(point).await;
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crash => f.write_str("crash"),
+            Self::Kill => f.write_str("kill"),
+            Self::Disconnect => f.write_str("disconnect"),
+            Self::Refuse => f.write_str("refuse"),
+            Self::Delay(time) => write!(f, "delay of {} ms", time.as_millis()),
+            Self::Call(_) => f.write_str("call"),
+        }
+    }
+}
+
+impl fmt::Debug for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+impl fmt::Debug for FaultPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = f.debug_list();
+        for Planned { point, effect, .. } in &*lock(&self.state.planned) {
+            list.entry(&format_args!("{effect} at {point}"));
+        }
+        list.finish()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

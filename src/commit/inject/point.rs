@@ -1,0 +1,220 @@
+//! The names of the points of a commit at which something may fail.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::commit::protocol::Command;
+
+/// A point of a commit: a step on a bind, and when. Written as `prepare:accounts:after`.
+///
+/// Names are stable: what is written in a test stays the same point.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Point {
+    /// What is done.
+    pub step: Step,
+    /// The key of the bind that it is done on. In a plan, `None` is the first bind that comes: `decide:before`.
+    pub bind: Option<String>,
+    /// When.
+    pub moment: Moment,
+}
+
+/// A step of a commit on one bind. `docs/commit.md` says what each of them does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Step {
+    /// `ask`: a bind that seems to have only read is asked whether it wrote.
+    Ask,
+    /// `identify`: the id of the database is read, in the first unit of a process. SQLite is asked each time.
+    Identify,
+    /// `prepare`: a writer promises to commit.
+    Prepare,
+    /// `decide`: the holder commits its own work together with the decision.
+    Decide,
+    /// `apply`: a writer that prepared commits.
+    Apply,
+    /// `end`: a bind that only read ends.
+    End,
+    /// `commit`: the only writer commits.
+    Commit,
+    /// `roll-back`: a bind that has not prepared rolls back.
+    RollBack,
+    /// `resolve`: the holder is asked for the outcome, because the reply to the decision was not read.
+    Resolve,
+    /// `undo`: a bind that prepared, or may have, rolls back.
+    Undo,
+}
+
+/// When something fails in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Moment {
+    /// `before`: nothing of the step was sent.
+    Before,
+    /// `sent`: it was sent, and its reply not read. Whether the server has acted by then is open, as it is outside of
+    /// tests.
+    Sent,
+    /// `after`: its reply was read, and nothing done yet that follows from it.
+    After,
+}
+
+/// A text that names no point of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not the name of a point of a commit, like `prepare:accounts:after` or `decide:before`"
+)]
+pub struct InvalidPoint(String);
+
+impl Point {
+    /// The point of this step on this bind.
+    #[must_use]
+    pub fn new(step: Step, bind: impl Into<String>, moment: Moment) -> Self {
+        Self {
+            step,
+            bind: Some(bind.into()),
+            moment,
+        }
+    }
+
+    /// Whether this, in a plan, means `passed`.
+    pub(super) fn means(&self, passed: &Self) -> bool {
+        self.step == passed.step
+            && self.moment == passed.moment
+            && (self.bind.is_none() || self.bind == passed.bind)
+    }
+}
+
+impl Step {
+    const ALL: [Self; 10] = [
+        Self::Ask,
+        Self::Identify,
+        Self::Prepare,
+        Self::Decide,
+        Self::Apply,
+        Self::End,
+        Self::Commit,
+        Self::RollBack,
+        Self::Resolve,
+        Self::Undo,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Identify => "identify",
+            Self::Prepare => "prepare",
+            Self::Decide => "decide",
+            Self::Apply => "apply",
+            Self::End => "end",
+            Self::Commit => "commit",
+            Self::RollBack => "roll-back",
+            Self::Resolve => "resolve",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+impl From<Command> for Step {
+    fn from(command: Command) -> Self {
+        match command {
+            Command::Ask => Self::Ask,
+            Command::Identify => Self::Identify,
+            Command::Prepare => Self::Prepare,
+            Command::Decide => Self::Decide,
+            Command::Apply => Self::Apply,
+            Command::EndReader => Self::End,
+            Command::CommitAlone => Self::Commit,
+            Command::RollBack => Self::RollBack,
+            Command::Resolve => Self::Resolve,
+            Command::Undo => Self::Undo,
+        }
+    }
+}
+
+impl Moment {
+    const ALL: [Self; 3] = [Self::Before, Self::Sent, Self::After];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Sent => "sent",
+            Self::After => "after",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, bind, moment } = self;
+        match bind {
+            Some(bind) => write!(f, "{step}:{bind}:{moment}"),
+            None => write!(f, "{step}:{moment}"),
+        }
+    }
+}
+
+impl FromStr for Point {
+    type Err = InvalidPoint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPoint> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let (step, bind, moment) = match parts.as_slice() {
+            [step, bind, moment] if !bind.is_empty() => (*step, Some((*bind).into()), *moment),
+            [step, moment] => (*step, None, *moment),
+            _ => return Err(InvalidPoint(text.into())),
+        };
+        let step = Step::ALL.into_iter().find(|known| known.name() == step);
+        let moment = Moment::ALL.into_iter().find(|known| known.name() == moment);
+        match (step, moment) {
+            (Some(step), Some(moment)) => Ok(Self { step, bind, moment }),
+            _ => Err(InvalidPoint(text.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_reads_back_as_it_is_written() {
+        for step in Step::ALL {
+            for moment in Moment::ALL {
+                for bind in [None, Some("my-bind".to_owned())] {
+                    let point = Point { step, bind, moment };
+                    assert_eq!(point.to_string().parse(), Ok(point));
+                }
+            }
+        }
+        for wrong in [
+            "",
+            "prepare",
+            "prepare:a",
+            "prepare::after",
+            "x:a:after",
+            "prepare:a:after:b",
+        ] {
+            assert!(wrong.parse::<Point>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_point_without_a_bind_means_any_bind() {
+        let passed = Point::new(Step::Decide, "ledger", Moment::Before);
+        let means = |text: &str| text.parse::<Point>().unwrap().means(&passed);
+        assert!(means("decide:before") && means("decide:ledger:before"));
+        assert!(
+            !means("decide:after") && !means("decide:accounts:before") && !means("apply:before")
+        );
+    }
+}

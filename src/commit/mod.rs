@@ -1,0 +1,28 @@
+//! The commit of a unit: what to do and in which order, apart from how each server does it.
+//!
+//! `protocol` decides, without I/O or clock: it takes what happened and says what to do next. `coordinator` carries
+//! that out on the participants, through the port [`Participant`]. `outcome` is what the caller gets, `fault` what can
+//! go wrong in a step. `inject` makes it go wrong, in tests. `docs/commit.md` argues why this is atomic.
+
+mod coordinator;
+mod fault;
+#[cfg(feature = "testing")]
+mod inject;
+mod outcome;
+mod participant;
+mod protocol;
+
+pub(crate) use self::coordinator::{Orders, best_effort, commit, roll_back, rolled_back};
+pub use self::fault::Fault;
+#[cfg(feature = "testing")]
+pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
+pub use self::outcome::{CommitError, Committed, Partial};
+pub(crate) use self::participant::{Aloneness, Participant, Profile};
+pub(crate) use self::participant::{Asked, Decision};
+pub use self::protocol::Outcome;
+
+/// What the exploration of commit and recovery together drives.
+#[cfg(test)]
+pub(crate) mod proof {
+    pub(crate) use super::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
+}

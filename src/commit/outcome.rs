@@ -1,0 +1,225 @@
+//! What became of a unit, as its caller is told.
+
+use std::fmt;
+
+use crate::commit::Fault;
+use crate::gid::{Gid, UnitId};
+
+/// A unit that is committed, on every bind that took part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "it names the binds that are still to be brought up"]
+pub struct Committed {
+    pub(crate) unit: UnitId,
+    pub(crate) gid: Option<Gid>,
+    pub(crate) binds: Vec<&'static str>,
+    pub(crate) pending: Vec<&'static str>,
+}
+
+impl Committed {
+    /// The unit.
+    #[must_use]
+    pub fn unit(&self) -> UnitId {
+        self.unit
+    }
+
+    /// The global transaction id, where several binds wrote.
+    #[must_use]
+    pub fn gid(&self) -> Option<&Gid> {
+        self.gid.as_ref()
+    }
+
+    /// The keys of the binds that took part.
+    #[must_use]
+    pub fn binds(&self) -> &[&'static str] {
+        &self.binds
+    }
+
+    /// The keys of the binds that did not confirm yet. The decision is durable: they will be brought up by recovery,
+    /// and until then keep their locks and show the state before the unit.
+    #[must_use]
+    pub fn pending(&self) -> &[&'static str] {
+        &self.pending
+    }
+}
+
+/// Why a unit is not known to be committed, and what became of its data.
+///
+/// Only [`InDoubt`](Self::InDoubt), [`Unknown`](Self::Unknown) and [`Interrupted`](Self::Interrupted) leave that open:
+/// never repeat a unit after one of them before you know ([`is_in_doubt`](Self::is_in_doubt)).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Nothing happened on any bind.
+    #[error(
+        "the unit was rolled back on every bind, because of `{bind}`{}",
+        not_yet(pending)
+    )]
+    RolledBack {
+        /// The bind that was in the way.
+        bind: &'static str,
+        /// Binds that could not be told yet. They keep their locks until recovery rolls them back.
+        pending: Vec<&'static str>,
+        /// What was in the way.
+        source: Fault,
+    },
+
+    /// The transaction of `bind` was gone before the commit: ended by a `COMMIT` or `ROLLBACK` of your own on the raw
+    /// connection, or by the server. All other binds were rolled back. What the unit did on `bind` before that
+    /// statement is kept or not by that statement alone.
+    #[error(
+        "the transaction on `{bind}` was ended before the commit, by a COMMIT or ROLLBACK on its connection or by the \
+         server; all other binds were rolled back{}",
+        not_yet(pending)
+    )]
+    TransactionEnded {
+        /// The bind.
+        bind: &'static str,
+        /// Binds that could not be told yet. They keep their locks until recovery rolls them back.
+        pending: Vec<&'static str>,
+        /// What the server said.
+        source: Fault,
+    },
+
+    /// Two binds that wrote cannot prepare, so that no commit of both is atomic. Nothing happened on any bind.
+    ///
+    /// Let one of them prepare, attach SQLite files to one connection, or accept what
+    /// [`commit_all_best_effort`](crate::Session::commit_all_best_effort) says.
+    #[error(
+        "`{first}` and `{second}` both wrote and neither can prepare ({reason}): the unit was rolled back on every bind"
+    )]
+    NotAtomic {
+        /// The first.
+        first: &'static str,
+        /// The second.
+        second: &'static str,
+        /// Why the second cannot.
+        reason: String,
+    },
+
+    /// The holder of the decision could not be asked. The unit is committed or rolled back everywhere as soon as it
+    /// can: ask with the gid.
+    #[error(
+        "the unit {gid} is in doubt: `{}` could not be asked whether it committed; ask for the outcome of the gid before you repeat it",
+        gid.holder()
+    )]
+    InDoubt {
+        /// What to ask with.
+        gid: Box<Gid>,
+        /// Why the holder could not be asked.
+        source: Fault,
+    },
+
+    /// Only `bind` wrote, and its reply to the commit was lost: nobody recorded how it ended. Look at the data before
+    /// you repeat the unit.
+    #[error(
+        "nobody knows whether `{bind}` committed: its reply was lost; look at the data before you repeat the unit"
+    )]
+    Unknown {
+        /// The bind.
+        bind: &'static str,
+        /// How the reply was lost.
+        source: Fault,
+    },
+
+    /// The task that commits was stopped: the runtime is shutting down, or it panicked. Recovery finishes the unit.
+    #[error(
+        "the commit of unit {unit} was interrupted; recovery will finish it one way or the other"
+    )]
+    Interrupted {
+        /// The unit.
+        unit: UnitId,
+        /// How the task ended.
+        source: tokio::task::JoinError,
+    },
+
+    /// A query, a stream or a raw connection of the session is still in use. Nothing was ended: the unit is open.
+    #[error(
+        "`{bind}` is still in use by a query, a stream or a raw connection of this session; the unit is still open"
+    )]
+    Busy {
+        /// The bind.
+        bind: &'static str,
+    },
+
+    /// The closure of `binds.transaction(..)` decides by its return value. Nothing was ended: the unit is open.
+    #[error(
+        "the session belongs to a `transaction` or `savepoint`, which ends it by its result; the unit is still open"
+    )]
+    InsideTransaction,
+
+    /// The commit of one bind after the other got stuck half-way, as was accepted by asking for it by name.
+    #[error("the unit is torn: {0}")]
+    Partial(Box<Partial>),
+}
+
+/// What a best-effort commit did to each bind.
+#[derive(Debug, Default)]
+pub struct Partial {
+    /// Binds that committed.
+    pub committed: Vec<&'static str>,
+    /// Binds that were rolled back.
+    pub rolled_back: Vec<&'static str>,
+    /// Binds whose reply was lost.
+    pub unknown: Vec<&'static str>,
+    /// What went wrong on which bind.
+    pub fault: Option<(&'static str, Fault)>,
+}
+
+impl fmt::Display for Partial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "committed [{}], rolled back [{}], unknown [{}]",
+            self.committed.join(", "),
+            self.rolled_back.join(", "),
+            self.unknown.join(", ")
+        )?;
+        if let Some((bind, fault)) = &self.fault {
+            write!(f, "; `{bind}`: {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl CommitError {
+    /// Whether the unit may be committed, or may become so.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(
+            self,
+            Self::InDoubt { .. }
+                | Self::Unknown { .. }
+                | Self::Interrupted { .. }
+                | Self::Partial(_)
+        )
+    }
+
+    /// Whether nothing of the unit is kept on any bind.
+    #[must_use]
+    pub fn is_rolled_back(&self) -> bool {
+        matches!(self, Self::RolledBack { .. } | Self::NotAtomic { .. })
+    }
+
+    /// The key of the bind that it is about.
+    #[must_use]
+    pub fn bind(&self) -> Option<&str> {
+        match self {
+            Self::RolledBack { bind, .. }
+            | Self::TransactionEnded { bind, .. }
+            | Self::Unknown { bind, .. }
+            | Self::Busy { bind }
+            | Self::NotAtomic { second: bind, .. } => Some(bind),
+            Self::InDoubt { gid, .. } => Some(gid.holder()),
+            Self::Partial(partial) => partial.fault.as_ref().map(|(bind, _)| *bind),
+            Self::Interrupted { .. } | Self::InsideTransaction => None,
+        }
+    }
+}
+
+fn not_yet(pending: &[&'static str]) -> String {
+    if pending.is_empty() {
+        String::new()
+    } else {
+        format!("; [{}] will be by recovery", pending.join(", "))
+    }
+}

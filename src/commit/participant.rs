@@ -1,0 +1,79 @@
+//! The port to one bind that took part in a unit.
+
+use futures_util::future::BoxFuture;
+
+use crate::commit::{Fault, Outcome};
+use crate::gid::{Branch, DatabaseId, Gid};
+
+/// The record that commits a unit.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The unit and its holder.
+    pub gid: Gid,
+    /// The other participants, with the ids of their databases.
+    pub participants: Vec<(&'static str, DatabaseId)>,
+}
+
+/// What a server says of a transaction before its fate is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// It wrote.
+    pub wrote: bool,
+    /// Its commit may fail although it only read.
+    pub serializable: bool,
+}
+
+/// What is known of a participant before the commit begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    pub(crate) key: &'static str,
+    pub(crate) writer: bool,
+    /// Its server lets it write nothing.
+    pub(crate) read_only: bool,
+    pub(crate) askable: bool,
+    pub(crate) database: Option<DatabaseId>,
+    pub(crate) cannot_prepare: Option<String>,
+    pub(crate) holder_rank: i8,
+    pub(crate) records: bool,
+}
+
+/// How a lone commit failed.
+#[derive(Debug)]
+pub(crate) enum Aloneness {
+    /// Nothing is kept.
+    Refused(Fault),
+    /// Nobody knows.
+    Lost(Fault),
+}
+
+/// One bind in the commit of a unit.
+///
+/// Every step ends within a time of its own; one that did not is reported as a failure that may have worked. Dropping
+/// a participant gives its connection back if it is clean, and closes it otherwise.
+pub(crate) trait Participant: Send {
+    /// What is known before.
+    fn profile(&self) -> Profile;
+    /// Asks whether it wrote.
+    fn ask(&mut self) -> BoxFuture<'_, Result<Asked, Fault>>;
+    /// Reads the id of its database.
+    fn identify(&mut self) -> BoxFuture<'_, Result<DatabaseId, Fault>>;
+    /// Prepares.
+    fn prepare<'a>(&'a mut self, branch: &'a Branch) -> BoxFuture<'a, Result<(), Fault>>;
+    /// Commits on its own: nobody else wrote.
+    fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>>;
+    /// Commits together with the decision.
+    fn decide<'a>(&'a mut self, decision: &'a Decision) -> BoxFuture<'a, Result<(), Fault>>;
+    /// Rolls back what was not prepared. A connection that cannot is closed, which rolls back as well.
+    fn roll_back(&mut self) -> BoxFuture<'_, ()>;
+    /// Keeps a late decision out and reads the outcome, on another connection, until a time limit.
+    fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>>;
+    /// Finishes what was prepared, or may have been.
+    fn finish<'a>(
+        &'a mut self,
+        branch: &'a Branch,
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<(), Fault>>;
+    /// Closes the connection as the death of the process does: without a word to the server.
+    #[cfg(feature = "testing")]
+    fn cut(&mut self) -> BoxFuture<'_, ()>;
+}

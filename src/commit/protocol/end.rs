@@ -1,0 +1,109 @@
+//! Once the fate of the unit is known: commit what is prepared, or roll back what is open.
+
+use super::{Command, Conclusion, Next, Phase, Protocol, Reply};
+
+/// A unit that ends without anything committed by us, for a reason known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum GivingUp {
+    NotAtomic { first: usize, second: usize },
+    Unknown { writer: usize },
+}
+
+impl Protocol {
+    /// The decision is durable.
+    pub(super) fn apply(&mut self) -> Next {
+        self.phase = Phase::Applying;
+        let round: Vec<(usize, Command)> = self
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, state)| !state.ended)
+            .map(|(index, state)| {
+                let command = if state.prepared {
+                    Command::Apply
+                } else {
+                    Command::EndReader
+                };
+                (index, command)
+            })
+            .collect();
+        if round.is_empty() {
+            return committed(Vec::new());
+        }
+        Next::Run(round)
+    }
+
+    /// No decision was sent, and none will be. The holder goes first: it alone could still decide.
+    pub(super) fn abort(&mut self, holder: Option<usize>, because: usize) -> Next {
+        match holder.filter(|holder| !self.members[*holder].ended) {
+            Some(holder) => {
+                self.phase = Phase::RollingBackHolder { because };
+                Next::Run(vec![(holder, Command::RollBack)])
+            }
+            None => self.roll_back_all(because),
+        }
+    }
+
+    pub(super) fn roll_back_all(&mut self, because: usize) -> Next {
+        self.phase = Phase::RollingBack { because };
+        let round = self.undoing();
+        if round.is_empty() {
+            return Next::Done(Conclusion::RolledBack {
+                because,
+                pending: Vec::new(),
+            });
+        }
+        Next::Run(round)
+    }
+
+    pub(super) fn give_up(&mut self, up: GivingUp) -> Next {
+        self.phase = Phase::Giving { up };
+        let round = self
+            .undoing()
+            .into_iter()
+            .filter(|(index, _)| up != GivingUp::Unknown { writer: *index })
+            .collect::<Vec<_>>();
+        if round.is_empty() {
+            return Next::Done(up.conclusion());
+        }
+        Next::Run(round)
+    }
+
+    pub(super) fn undoing(&self) -> Vec<(usize, Command)> {
+        self.members
+            .iter()
+            .enumerate()
+            .filter(|(_, state)| !state.ended)
+            .map(|(index, state)| {
+                let command = if state.maybe_prepared {
+                    Command::Undo
+                } else {
+                    Command::RollBack
+                };
+                (index, command)
+            })
+            .collect()
+    }
+}
+
+impl GivingUp {
+    pub(super) fn conclusion(self) -> Conclusion {
+        match self {
+            Self::NotAtomic { first, second } => Conclusion::NotAtomic { first, second },
+            Self::Unknown { writer } => Conclusion::Unknown { writer },
+        }
+    }
+}
+
+/// The members whose prepared transactions are not known to be finished.
+pub(super) fn unfinished(replies: &[(usize, Command, Reply)], finishing: Command) -> Vec<usize> {
+    replies
+        .iter()
+        .filter(|(_, command, reply)| *command == finishing && *reply != Reply::Done)
+        .map(|(index, _, _)| *index)
+        .collect()
+}
+
+pub(super) fn committed(pending: Vec<usize>) -> Next {
+    Next::Done(Conclusion::Committed { pending })
+}

@@ -1,0 +1,111 @@
+//! Before the decision: who wrote, who holds, who prepares.
+
+use super::{Command, GivingUp, Next, Phase, Protocol, committed};
+
+impl Protocol {
+    pub(super) fn start(&mut self) -> Next {
+        let writers = self.writers().count();
+        // Alone, it does not matter whether it wrote. With two writers, the readers are asked beside the prepares, but
+        // for those that would have to be the holder: by then another one is.
+        if self.members.len() > 1 {
+            let askable = self
+                .select(|state| {
+                    state.member.askable
+                        && !state.member.writer
+                        && (writers < 2 || !state.member.can_prepare)
+                })
+                .collect();
+            self.phase = Phase::Asking;
+            if let Some(next) = self.run(Command::Ask, askable) {
+                return next;
+            }
+        }
+        self.plan()
+    }
+
+    pub(super) fn plan(&mut self) -> Next {
+        let writers: Vec<usize> = self.writers().collect();
+        match writers.as_slice() {
+            // It may have written where nobody asked, as nobody needs to know: only that its reply may be lost.
+            [] if self.members.len() == 1 && self.members[0].member.askable => self.commit_alone(0),
+            [] => {
+                self.phase = Phase::EndingReaders;
+                let all = self.open();
+                self.run(Command::EndReader, all)
+                    .unwrap_or_else(|| committed(Vec::new()))
+            }
+            [writer] if !self.members[*writer].member.records => {
+                let writer = *writer;
+                let serializable = self.serializable_readers();
+                self.phase = Phase::EndingSerializable { writer };
+                self.run(Command::EndReader, serializable)
+                    .unwrap_or_else(|| self.commit_alone(writer))
+            }
+            writers => match self.choose_holder(writers) {
+                Err((first, second)) => self.give_up(GivingUp::NotAtomic { first, second }),
+                Ok(holder) => self.identify(holder),
+            },
+        }
+    }
+
+    /// The only one that cannot prepare; else the one that wants it most; else the first.
+    pub(super) fn choose_holder(&self, writers: &[usize]) -> Result<usize, (usize, usize)> {
+        let mut unable = writers
+            .iter()
+            .copied()
+            .filter(|index| !self.members[*index].member.can_prepare);
+        match (unable.next(), unable.next()) {
+            (Some(first), Some(second)) => Err((first, second)),
+            (Some(only), None) => Ok(only),
+            (None, _) => Ok(writers
+                .iter()
+                .copied()
+                .rev()
+                .max_by_key(|index| self.members[*index].member.holder_rank)
+                .unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn identify(&mut self, holder: usize) -> Next {
+        self.phase = Phase::Identifying { holder };
+        let unknown: Vec<usize> = self
+            .select(|state| state.member.writer && !state.member.identified)
+            .collect();
+        self.run(Command::Identify, unknown)
+            .unwrap_or_else(|| self.prepare(holder))
+    }
+
+    /// One round: prepare who wrote, ask who may have, end who could still fail.
+    pub(super) fn prepare(&mut self, holder: usize) -> Next {
+        self.phase = Phase::Preparing { holder };
+        let mut round: Vec<(usize, Command)> = Vec::new();
+        for (index, state) in self.members.iter().enumerate() {
+            if index == holder || state.ended {
+                continue;
+            }
+            let command = if state.member.writer {
+                (!state.maybe_prepared).then_some(Command::Prepare)
+            } else if state.member.askable {
+                Some(Command::Ask)
+            } else {
+                state.serializable.then_some(Command::EndReader)
+            };
+            round.extend(command.map(|command| (index, command)));
+        }
+        if round.is_empty() {
+            self.phase = Phase::Deciding { holder };
+            return Next::Run(vec![(holder, Command::Decide)]);
+        }
+        Next::Run(round)
+    }
+
+    pub(super) fn commit_alone(&mut self, writer: usize) -> Next {
+        self.phase = Phase::Alone { writer };
+        Next::Run(vec![(writer, Command::CommitAlone)])
+    }
+
+    fn serializable_readers(&self) -> Vec<usize> {
+        self.select(|state| state.serializable && !state.member.writer && !state.ended)
+            .collect()
+    }
+}

@@ -1,0 +1,187 @@
+//! Servers as the protocol can meet them: what a command does, and what its reply says of that.
+
+use super::world::{Replies, Server, Transaction, World};
+use crate::commit::Outcome;
+use crate::commit::protocol::{Command, Reply};
+
+impl World {
+    /// Each way in which the commands can end.
+    pub(super) fn carry_out(&self, round: &[(usize, Command)]) -> Vec<(World, Replies)> {
+        let mut ways = vec![(self.clone(), Vec::new())];
+        for (index, command) in round {
+            ways = ways
+                .into_iter()
+                .flat_map(|(world, replies)| {
+                    world
+                        .ends_of(*index, *command)
+                        .into_iter()
+                        .map(move |(world, reply)| {
+                            let mut replies = replies.clone();
+                            replies.push((*index, *command, reply));
+                            (world, replies)
+                        })
+                })
+                .collect();
+        }
+        ways
+    }
+
+    fn ends_of(&self, index: usize, command: Command) -> Vec<(World, Reply)> {
+        use Transaction::{Committed, Open, Prepared, RolledBack};
+
+        let after = |change: &dyn Fn(&mut World, &mut Server)| {
+            let mut world = self.clone();
+            let mut server = world.servers[index].clone();
+            change(&mut world, &mut server);
+            world.servers[index] = server;
+            world
+        };
+        match command {
+            Command::Ask => {
+                let mut ends = vec![(after(&|world, _| world.obstacle = true), Reply::Failed)];
+                for (wrote, serializable) in
+                    [(false, false), (false, true), (true, false), (true, true)]
+                {
+                    let world = after(&|_, server| {
+                        server.wrote = Some(wrote);
+                        server.serializable = serializable;
+                    });
+                    ends.push((
+                        world,
+                        Reply::Asked {
+                            wrote,
+                            serializable,
+                        },
+                    ));
+                }
+                ends
+            }
+            Command::Identify => vec![
+                (after(&|_, server| server.identified = true), Reply::Done),
+                (after(&|world, _| world.obstacle = true), Reply::Failed),
+            ],
+            Command::Prepare => [
+                (Prepared, true),
+                (Prepared, false),
+                (RolledBack, false),
+                (Open, false),
+            ]
+            .into_iter()
+            .map(|(transaction, confirmed)| {
+                let world = after(&|world, server| {
+                    server.transaction = transaction;
+                    server.prepare_sent = true;
+                    server.prepare_confirmed = confirmed;
+                    world.obstacle |= !confirmed;
+                });
+                (
+                    world,
+                    if confirmed {
+                        Reply::Done
+                    } else {
+                        Reply::Failed
+                    },
+                )
+            })
+            .collect(),
+            Command::EndReader => {
+                let ended = after(&|_, server| {
+                    server.transaction = Committed;
+                    server.ended = true;
+                });
+                // Once it is decided, it makes no difference how a reader ends.
+                let late = self.decided
+                    || self
+                        .servers
+                        .iter()
+                        .any(|s| s.transaction == Committed && s.wrote == Some(true));
+                let failed = after(&|world, server| {
+                    server.transaction = RolledBack;
+                    server.end_failed = true;
+                    world.obstacle |= !late;
+                });
+                vec![
+                    (ended, Reply::Done),
+                    (failed.clone(), Reply::Failed),
+                    (failed, Reply::Lost),
+                ]
+            }
+            Command::CommitAlone => [
+                (Committed, Reply::Done),
+                (RolledBack, Reply::Failed),
+                (Committed, Reply::Lost),
+                (RolledBack, Reply::Lost),
+            ]
+            .into_iter()
+            .map(|(transaction, reply)| {
+                let world = after(&|_, server| {
+                    server.transaction = transaction;
+                    server.ended = true;
+                });
+                (world, reply)
+            })
+            .collect(),
+            Command::Decide => [
+                (Committed, Reply::Done),
+                (Committed, Reply::Failed),
+                (Open, Reply::Failed),
+            ]
+            .into_iter()
+            .map(|(transaction, reply)| {
+                let world = after(&|world, server| {
+                    server.transaction = transaction;
+                    server.ended = reply == Reply::Done;
+                    world.decided = transaction == Committed;
+                    world.decision_confirmed = reply == Reply::Done;
+                });
+                (world, reply)
+            })
+            .collect(),
+            Command::RollBack => {
+                let world = after(&|_, server| {
+                    if server.transaction == Open {
+                        server.transaction = RolledBack;
+                    }
+                    server.ended = true;
+                });
+                vec![(world, Reply::Done)]
+            }
+            Command::Resolve => {
+                let outcome = if self.decided {
+                    Outcome::Commit
+                } else {
+                    Outcome::Abort
+                };
+                vec![
+                    (
+                        after(&|world, _| world.resolved = Some(outcome)),
+                        Reply::Outcome(outcome),
+                    ),
+                    (self.clone(), Reply::Failed),
+                ]
+            }
+            Command::Apply | Command::Undo => {
+                let end = if command == Command::Apply {
+                    Committed
+                } else {
+                    RolledBack
+                };
+                let done = after(&|_, server| {
+                    server.transaction = end;
+                    server.ended = true;
+                });
+                let failed = |transaction| {
+                    after(&|_, server: &mut Server| {
+                        server.transaction = transaction;
+                        server.end_failed = true;
+                    })
+                };
+                vec![
+                    (done, Reply::Done),
+                    (failed(end), Reply::Failed),
+                    (failed(self.servers[index].transaction), Reply::Failed),
+                ]
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What must hold before a command is sent, and at the end.
+
+use std::fmt;
+
+use crate::commit::Outcome;
+use crate::commit::protocol::{Command, Conclusion, Member, Reply};
+
+/// What came of the commands of a round.
+pub(super) type Replies = Vec<(usize, Command, Reply)>;
+
+/// A rule that a run broke, and how it came to that.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) rule: &'static str,
+    world: World,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:#?}", self.rule, self.world)
+    }
+}
+
+/// What is really there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Transaction {
+    Open,
+    Prepared,
+    Committed,
+    RolledBack,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Server {
+    pub(super) member: Member,
+    pub(super) transaction: Transaction,
+    pub(super) identified: bool,
+    /// What it was found to have done; `None` while it is not known.
+    pub(super) wrote: Option<bool>,
+    /// Its reads may yet turn out to be void.
+    pub(super) serializable: bool,
+    pub(super) prepare_sent: bool,
+    pub(super) prepare_confirmed: bool,
+    /// A command that ends the transaction was confirmed, or makes no difference any more.
+    pub(super) ended: bool,
+    /// Its last command failed to end it.
+    pub(super) end_failed: bool,
+}
+
+/// All servers of a unit, and what was sent to them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) servers: Vec<Server>,
+    pub(super) holder: Option<usize>,
+    /// Whether the decision is durable.
+    pub(super) decided: bool,
+    pub(super) decision_confirmed: bool,
+    pub(super) resolved: Option<Outcome>,
+    /// A prepare, a question or the end of a reader failed before anything was decided.
+    pub(super) obstacle: bool,
+}
+
+impl World {
+    pub(super) fn of(members: &[Member]) -> Self {
+        let servers = members
+            .iter()
+            .map(|member| Server {
+                member: *member,
+                transaction: Transaction::Open,
+                identified: member.identified,
+                wrote: (!member.askable).then_some(member.writer),
+                serializable: false,
+                prepare_sent: false,
+                prepare_confirmed: false,
+                ended: false,
+                end_failed: false,
+            })
+            .collect();
+        Self {
+            servers,
+            holder: None,
+            decided: false,
+            decision_confirmed: false,
+            resolved: None,
+            obstacle: false,
+        }
+    }
+
+    pub(super) fn broken(&self, rule: &'static str) -> Broken {
+        Broken {
+            rule,
+            world: self.clone(),
+        }
+    }
+
+    fn require(&self, holds: bool, rule: &'static str) -> Result<(), Broken> {
+        if holds {
+            Ok(())
+        } else {
+            Err(self.broken(rule))
+        }
+    }
+
+    /// What must hold before these commands are sent.
+    pub(super) fn check_round(&mut self, round: &[(usize, Command)]) -> Result<(), Broken> {
+        self.require(!round.is_empty(), "a round has a command")?;
+        for (position, (index, _)) in round.iter().enumerate() {
+            let again = round[..position].iter().any(|(other, _)| other == index);
+            self.require(!again, "a member gets one command in a round")?;
+        }
+        for (index, command) in round {
+            self.check(*index, *command)?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, index: usize, command: Command) -> Result<(), Broken> {
+        let server = &self.servers[index];
+        let others = || {
+            self.servers
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index)
+        };
+        let decided = self.decision_confirmed || self.resolved == Some(Outcome::Commit);
+        let decision_sent = self.holder.is_some();
+        if command != Command::Resolve {
+            self.require(!server.ended, "nothing is sent to who has ended")?;
+        }
+        match command {
+            Command::Ask | Command::Identify => {
+                self.require(!decision_sent, "all questions come before the decision")
+            }
+            Command::Prepare => {
+                self.require(!decision_sent, "all prepare before the decision")?;
+                self.require(server.wrote == Some(true), "who wrote prepares")?;
+                self.require(server.member.can_prepare, "who can prepare prepares")?;
+                self.require(!server.prepare_sent, "nobody prepares twice")?;
+                self.require(server.identified, "who prepares is identified")
+            }
+            Command::EndReader => self.require(
+                server.wrote == Some(false),
+                "only who is known to have written nothing ends as a reader",
+            ),
+            Command::CommitAlone => {
+                self.require(
+                    others().all(|(_, other)| other.wrote == Some(false)),
+                    "who commits alone is the only writer",
+                )?;
+                self.require(
+                    self.readers_stand(),
+                    "serializable readers end before the commit",
+                )
+            }
+            Command::Decide => {
+                self.require(!decision_sent, "a decision is sent once")?;
+                self.require(!self.obstacle, "nothing is decided after a failure")?;
+                self.require(server.wrote == Some(true), "the holder wrote")?;
+                self.require(server.identified, "the holder is identified")?;
+                self.require(!server.prepare_sent, "the holder does not prepare")?;
+                self.require(
+                    others().all(|(_, other)| match other.wrote {
+                        Some(true) => other.prepare_confirmed,
+                        Some(false) => true,
+                        None => false,
+                    }),
+                    "all other writers have prepared before the decision",
+                )?;
+                self.require(
+                    self.readers_stand(),
+                    "serializable readers end before the decision",
+                )?;
+                self.holder = Some(index);
+                Ok(())
+            }
+            Command::Apply => {
+                self.require(decided, "nothing is committed before the decision")?;
+                self.require(
+                    server.prepare_confirmed,
+                    "only what is prepared is committed",
+                )
+            }
+            Command::RollBack => {
+                self.require(
+                    !server.prepare_sent,
+                    "who may be prepared is not just rolled back",
+                )?;
+                self.require(!decided, "nothing is rolled back after the decision")
+            }
+            Command::Undo => {
+                self.require(server.prepare_sent, "only who may be prepared is undone")?;
+                self.require(
+                    !decision_sent || self.resolved == Some(Outcome::Abort),
+                    "nothing is undone while a decision is on its way",
+                )
+            }
+            Command::Resolve => {
+                self.require(self.holder == Some(index), "the holder is asked")?;
+                self.require(server.ended, "the holder lets go before it is asked")
+            }
+        }
+    }
+
+    fn readers_stand(&self) -> bool {
+        self.servers
+            .iter()
+            .all(|server| !server.serializable || server.wrote == Some(true) || server.ended)
+    }
+
+    /// What must hold at the end. Recovery finishes what is prepared, as the decision says.
+    pub(super) fn conclude(&mut self, conclusion: &Conclusion) -> Result<(), Broken> {
+        let pending = match conclusion {
+            Conclusion::Committed { pending } | Conclusion::RolledBack { pending, .. } => {
+                pending.clone()
+            }
+            Conclusion::NotAtomic { .. } | Conclusion::Unknown { .. } => Vec::new(),
+            Conclusion::InDoubt { .. } => (0..self.servers.len()).collect(),
+        };
+        for (index, server) in self.servers.iter().enumerate() {
+            self.require(
+                server.transaction != Transaction::Prepared || pending.contains(&index),
+                "what stays prepared is named",
+            )?;
+            self.require(
+                server.ended || server.end_failed || pending.contains(&index),
+                "every transaction is ended, or named",
+            )?;
+            self.require(
+                !server.end_failed
+                    || server.ended
+                    || !server.prepare_sent
+                    || pending.contains(&index),
+                "a prepared transaction whose end failed is named",
+            )?;
+        }
+        for server in &mut self.servers {
+            server.transaction = match server.transaction {
+                Transaction::Prepared if self.decided => Transaction::Committed,
+                Transaction::Prepared | Transaction::Open => Transaction::RolledBack,
+                ended => ended,
+            };
+        }
+        let kept = |server: &Server| server.transaction == Transaction::Committed;
+        let mut writers = self
+            .servers
+            .iter()
+            .filter(|server| server.wrote != Some(false));
+        match conclusion {
+            Conclusion::Committed { .. } => {
+                self.require(writers.all(kept), "committed is on every writer")?;
+                self.require(!self.obstacle, "nothing is committed after a failure")
+            }
+            Conclusion::RolledBack { because, .. } => {
+                self.require(!writers.any(kept), "rolled back is on no writer")?;
+                self.require(*because < self.servers.len(), "the reason is a member")
+            }
+            Conclusion::NotAtomic { first, second } => {
+                self.require(!writers.any(kept), "not atomic is on no writer")?;
+                let cannot = |index: usize| !self.servers[index].member.can_prepare;
+                self.require(
+                    first != second && cannot(*first) && cannot(*second),
+                    "not atomic are two that cannot prepare",
+                )
+            }
+            Conclusion::Unknown { writer } => {
+                let others = self
+                    .servers
+                    .iter()
+                    .enumerate()
+                    .filter(|(index, _)| index != writer);
+                self.require(
+                    others
+                        .into_iter()
+                        .all(|(_, other)| other.wrote == Some(false)),
+                    "only a lone writer is unknown",
+                )
+            }
+            Conclusion::InDoubt { holder } => {
+                let first = writers.next().map(kept);
+                self.require(
+                    writers.all(|server| Some(kept(server)) == first),
+                    "what is in doubt is not torn",
+                )?;
+                self.require(self.resolved.is_none(), "what was resolved is not in doubt")?;
+                self.require(self.holder == Some(*holder), "the holder is in doubt")
+            }
+        }
+    }
+}

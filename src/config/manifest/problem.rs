@@ -1,0 +1,82 @@
+//! What can be wrong with a manifest. Nothing here repeats a value of the file: it may be a URL, with its password.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// A manifest cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The file is not there.
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is none in a folder, nor above it.
+    NotFound {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is wrong.
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong in it, as far as it could be read.
+        problems: Vec<ManifestProblem>,
+    },
+}
+
+/// Something that is wrong in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManifestProblem {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { path } => write!(f, "there is no {}", path.display()),
+            Self::NotFound { folder } => write!(
+                f,
+                "there is no {} in {} nor above it: `diesel-binds init` writes one",
+                super::Manifest::FILE_NAME,
+                folder.display()
+            ),
+            Self::Unreadable { path, .. } => write!(f, "{} cannot be read", path.display()),
+            Self::Invalid { path, problems } => {
+                write!(f, "{} is wrong", path.display())?;
+                for problem in problems {
+                    write!(f, "; {problem}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ManifestProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}

@@ -1,0 +1,249 @@
+//! The error of everything but a commit, and the one on top of both.
+
+use std::time::Duration;
+
+use crate::commit::CommitError;
+
+/// An error of any library below.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What went wrong in a session.
+///
+/// Every variant names the bind. Unless it says otherwise, the unit of work is still open after it, and nothing is
+/// committed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A query failed, or found no row.
+    #[error("a query on `{bind}` failed")]
+    Query {
+        /// The bind.
+        bind: &'static str,
+        /// What the database said.
+        source: diesel::result::Error,
+    },
+
+    /// The transaction of the unit could not begin on `bind`. The query did not run.
+    #[error("no transaction could begin on `{bind}`")]
+    Begin {
+        /// The bind.
+        bind: &'static str,
+        /// What the database said.
+        source: diesel::result::Error,
+    },
+
+    /// The pool gave no connection. The query did not run.
+    #[error("the pool of `{bind}` gave no connection")]
+    Pool {
+        /// The bind.
+        bind: &'static str,
+        /// Why.
+        source: PoolError,
+    },
+
+    /// The deadline of the unit passed. The unit can only be rolled back.
+    #[error("the deadline of the unit passed while it waited for {waiting_for} of `{bind}`")]
+    DeadlineExceeded {
+        /// The bind.
+        bind: &'static str,
+        /// What it waited for.
+        waiting_for: Waiting,
+    },
+
+    /// A statement, savepoint or begin of the unit was dropped before it completed, or the raw connection was left in
+    /// a state that nobody knows. The unit can only be rolled back.
+    #[error("the unit can only be rolled back: {reason} on `{bind}`")]
+    AbortOnly {
+        /// The bind.
+        bind: &'static str,
+        /// What happened there.
+        reason: AbortReason,
+    },
+
+    /// The raw connection of the bind, or a stream on it, is in use by this session. The query did not run.
+    #[error("`{bind}` is in use by a raw connection or a stream of this session: drop that first")]
+    BindBusy {
+        /// The bind.
+        bind: &'static str,
+    },
+
+    /// The bind is not registered. The query did not run.
+    #[error("the bind `{bind}` is not registered: pass it to `Binds::builder()`")]
+    UnknownBind {
+        /// The bind.
+        bind: &'static str,
+    },
+
+    /// The unit is read-only. The query did not run.
+    #[error("the unit is read-only: the statement on `{bind}` may write or lock")]
+    ReadOnly {
+        /// The bind.
+        bind: &'static str,
+    },
+
+    /// An option of the unit cannot hold on the bind. No transaction began there, and the query did not run.
+    #[error("`{option}` cannot hold on `{bind}`: {reason}; no transaction began there")]
+    Unsupported {
+        /// The bind.
+        bind: &'static str,
+        /// The option.
+        option: &'static str,
+        /// Why it cannot.
+        reason: &'static str,
+    },
+
+    /// A second bind that cannot prepare is about to write: the unit could not commit as one. The query did not run.
+    #[error(
+        "`{first}` wrote and cannot prepare, and neither can `{second}` ({reason}): the two cannot commit as one, so the \
+         statement did not run"
+    )]
+    NotAtomic {
+        /// The bind that wrote.
+        first: &'static str,
+        /// The bind that was about to.
+        second: &'static str,
+        /// Why it cannot prepare.
+        reason: String,
+    },
+
+    /// The registry was closed. The query did not run.
+    #[error("the binds are closed: `{bind}` takes no new work")]
+    Closed {
+        /// The bind.
+        bind: &'static str,
+    },
+
+    /// No tokio runtime runs here. The query did not run.
+    #[error("a session on `{bind}` needs a tokio runtime")]
+    NoRuntime {
+        /// The bind.
+        bind: &'static str,
+    },
+
+    /// The unit was not committed, or nobody knows.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why a pool gave no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// All connections are in use, and none came back in time.
+    #[error("none became free within {0:?}")]
+    TimedOut(Duration),
+
+    /// The pool was closed.
+    #[error("the pool is closed")]
+    Closed,
+
+    /// A connection could not be opened or reused.
+    #[error("no connection could be opened")]
+    Connect(#[source] BoxError),
+}
+
+/// What a unit was waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// A connection of the pool.
+    Connection,
+    /// The reply to a statement: a lock, most often.
+    Statement,
+}
+
+impl std::fmt::Display for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "a connection",
+            Self::Statement => "a statement",
+        })
+    }
+}
+
+/// Why a unit can only be rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AbortReason {
+    /// The future of a statement, savepoint or begin was dropped before it completed.
+    Incomplete,
+    /// The deadline passed during a statement.
+    DeadlineExceeded,
+    /// The raw connection was left without the transaction of the unit.
+    RawConnection,
+    /// A nested transaction was left open on the raw connection: its future was dropped, most often.
+    NestedTransaction,
+}
+
+impl std::fmt::Display for AbortReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Incomplete => "a statement was dropped before it completed",
+            Self::DeadlineExceeded => "the deadline passed during a statement",
+            Self::RawConnection => {
+                "the raw connection was left in another state than it was lent in"
+            }
+            Self::NestedTransaction => "a nested transaction was left open on the raw connection",
+        })
+    }
+}
+
+impl Error {
+    /// The key of the bind that it is about.
+    #[must_use]
+    pub fn bind(&self) -> Option<&str> {
+        match self {
+            Self::Query { bind, .. }
+            | Self::Begin { bind, .. }
+            | Self::Pool { bind, .. }
+            | Self::DeadlineExceeded { bind, .. }
+            | Self::AbortOnly { bind, .. }
+            | Self::BindBusy { bind }
+            | Self::UnknownBind { bind }
+            | Self::ReadOnly { bind }
+            | Self::Unsupported { bind, .. }
+            | Self::NotAtomic { second: bind, .. }
+            | Self::Closed { bind }
+            | Self::NoRuntime { bind } => Some(bind),
+            Self::Commit(error) => error.bind(),
+        }
+    }
+
+    /// Whether the unit may be committed, or may become so: never repeat it before you know.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Commit(error) if error.is_in_doubt())
+    }
+
+    /// What Diesel said, where a query failed.
+    #[must_use]
+    pub fn diesel(&self) -> Option<&diesel::result::Error> {
+        match self {
+            Self::Query { source, .. } | Self::Begin { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// `optional()` for the results of a session.
+pub trait OptionalExt<T> {
+    /// Turns "no row" into `None`.
+    ///
+    /// # Errors
+    ///
+    /// Every other error stays what it is.
+    fn optional(self) -> Result<Option<T>, Error>;
+}
+
+impl<T> OptionalExt<T> for Result<T, Error> {
+    fn optional(self) -> Result<Option<T>, Error> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Query {
+                source: diesel::result::Error::NotFound,
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

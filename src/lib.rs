@@ -1,0 +1,61 @@
+//! One Diesel session over several databases: queries are routed by their types, and one commit is one commit.
+#![doc = ""]
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+// Without a backend there is no connection, and without a pool nowhere to take one from: most of this is then unused.
+#![cfg_attr(
+    not(all(
+        any(feature = "postgres", feature = "mysql", feature = "sqlite"),
+        any(feature = "deadpool", feature = "bb8")
+    )),
+    allow(dead_code, unused_imports, unused_macros)
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// The derives name this crate from the outside, also in its own examples and tests.
+extern crate self as diesel_binds;
+
+mod backend;
+mod bind;
+mod commit;
+mod config;
+mod error;
+mod gid;
+mod pool;
+mod recovery;
+mod registry;
+mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
+
+#[cfg(feature = "sqlite")]
+pub use crate::backend::sqlite::{AsyncSqliteConnection, Worker};
+pub use crate::backend::{Backend, Connection, Isolation};
+pub use crate::bind::{Bind, Bound};
+pub use crate::commit::{CommitError, Committed, Fault, Outcome, Partial};
+pub use crate::config::{BindOptions, HolderPreference, Pooling, UrlProblem};
+#[cfg(feature = "manifest")]
+pub use crate::config::{
+    Manifest, ManifestBind, ManifestError, ManifestNeed, ManifestPlace, ManifestProblem,
+};
+pub use crate::error::{AbortReason, BoxError, Error, OptionalExt, PoolError, Waiting};
+pub use crate::gid::{DatabaseId, Gid, InvalidGid, UnitId};
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+pub use crate::pool::FromUrl;
+pub use crate::pool::IntoPool;
+pub use crate::recovery::{InDoubtBranch, Left, Recovered, Recovery, RecoveryError};
+pub use crate::registry::{
+    BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, Report, Severity,
+};
+pub use crate::session::{
+    BoundConnection, Execute, Load, On, RunQueryDsl, SaveChangesDsl, Session, SessionOptions,
+    Target, Work, WorkOnce,
+};
+
+/// What the derives emit. Not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::bind::Access;
+}

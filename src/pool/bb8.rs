@@ -1,0 +1,158 @@
+//! Pools of bb8.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bb8::{ManageConnection, PooledConnection, RunError};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use crate::error::{BoxError, PoolError};
+use crate::pool::{IntoPool, Pool, Pooled, connect_error, sealed};
+
+impl<M: ManageConnection> sealed::Sealed for bb8::Pool<M> {}
+
+#[diagnostic::do_not_recommend]
+impl<M> IntoPool<M::Connection> for bb8::Pool<M>
+where
+    M: ManageConnection,
+    M::Error: std::error::Error + Send + Sync + 'static,
+{
+    fn into_pool(self) -> Box<dyn Pool<M::Connection>> {
+        Box::new(Bb8 {
+            max_size: self.config().max_size as usize,
+            timeout: self.config().connection_timeout,
+            pool: self,
+        })
+    }
+}
+
+struct Bb8<M: ManageConnection> {
+    pool: bb8::Pool<M>,
+    max_size: usize,
+    timeout: std::time::Duration,
+}
+
+impl<M> Pool<M::Connection> for Bb8<M>
+where
+    M: ManageConnection,
+    M::Error: std::error::Error + Send + Sync + 'static,
+{
+    fn checkout(&self) -> BoxFuture<'_, Result<Box<dyn Pooled<M::Connection>>, PoolError>> {
+        let pool = self.pool.clone();
+        let getting = async move { pool.get_owned().await };
+        async move {
+            match Checkout::of(getting.boxed()).await {
+                Ok(connection) => Ok(Box::new(connection) as Box<dyn Pooled<M::Connection>>),
+                Err(RunError::TimedOut) => Err(PoolError::TimedOut(self.timeout)),
+                Err(RunError::User(error)) => Err(PoolError::Connect(connect_error(error))),
+            }
+        }
+        .boxed()
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<M::Connection, BoxError>> {
+        async move {
+            self.pool
+                .dedicated_connection()
+                .await
+                .map_err(connect_error)
+        }
+        .boxed()
+    }
+
+    fn max_size(&self) -> usize {
+        self.max_size
+    }
+
+    /// bb8 cannot be closed; it ends when the last handle of the application is dropped.
+    fn close(&self) {}
+}
+
+/// A checkout that goes on in the background when it is dropped.
+///
+/// bb8 asks a connection whether it lives before it gives it out. Dropped in the middle of that, it puts the
+/// connection back with the reply unread: on MySQL its next user would read each reply one statement late, on SQLite
+/// bb8 itself panics.
+struct Checkout<T: 'static> {
+    getting: Option<BoxFuture<'static, T>>,
+    handle: Option<Handle>,
+}
+
+impl<T: 'static> Checkout<T> {
+    fn of(getting: BoxFuture<'static, T>) -> Self {
+        Self {
+            getting: Some(getting),
+            handle: Handle::try_current().ok(),
+        }
+    }
+}
+
+impl<T: 'static> Future for Checkout<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let getting = self.getting.as_mut();
+        let got = ready!(
+            getting
+                .expect("nobody polls it again")
+                .as_mut()
+                .poll(context)
+        );
+        self.getting = None;
+        Poll::Ready(got)
+    }
+}
+
+impl<T: 'static> Drop for Checkout<T> {
+    fn drop(&mut self) {
+        let Some(getting) = self.getting.take() else {
+            return;
+        };
+        match self.handle.take() {
+            Some(handle) => {
+                let rest = Self {
+                    getting: Some(getting),
+                    handle: None,
+                };
+                handle.spawn(async move { drop(rest.await) });
+            }
+            // The runtime is shutting down, and its pool with it. A connection less is better than a dirty one.
+            None => std::mem::forget(getting),
+        }
+    }
+}
+
+impl<M: ManageConnection> Pooled<M::Connection> for PooledConnection<'static, M> {
+    fn connection(&mut self) -> &mut M::Connection {
+        self
+    }
+
+    /// bb8 lets no connection go. It throws away one that Diesel calls broken, which it is by now.
+    fn close(self: Box<Self>) {}
+}
+
+/// A pool that opens its connections by a URL.
+#[cfg(not(feature = "deadpool"))]
+pub(crate) fn from_url<C>(
+    url: &str,
+    setup: std::sync::Arc<crate::config::Setup<C>>,
+    pooling: &crate::config::Pooling,
+) -> Box<dyn Pool<C>>
+where
+    C: Send + 'static,
+    Manager<C>: ManageConnection<Connection = C>,
+    <Manager<C> as ManageConnection>::Error: std::error::Error + Send + Sync + 'static,
+    C: diesel_async::AsyncConnection,
+{
+    let manager = crate::config::manager(url, setup);
+    bb8::Pool::<Manager<C>>::builder()
+        .max_size(u32::try_from(pooling.max_size).unwrap_or(u32::MAX))
+        .connection_timeout(pooling.checkout_timeout)
+        .build_unchecked(manager)
+        .into_pool()
+}
+
+#[cfg(not(feature = "deadpool"))]
+type Manager<C> = diesel_async::pooled_connection::AsyncDieselConnectionManager<C>;

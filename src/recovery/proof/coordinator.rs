@@ -1,0 +1,320 @@
+//! The process that commits: the real protocol, and how a participant carries out what it says.
+
+use std::rc::Rc;
+
+use super::database::{Answered, Executed, Finished};
+use super::model::{Event, Model};
+use super::mutant::Mutation;
+use super::state::{Ask, Connection, Coordinator, State, Step, Told, Work};
+use super::topology::Kind;
+use crate::commit::Outcome;
+use crate::commit::proof::{Command, Conclusion, Next, Reply};
+
+impl Model {
+    pub(super) fn of_coordinator(&self, state: &State, events: &mut Vec<Event>) {
+        self.of_wires(state, events);
+        let Coordinator::Running(running) = &state.coordinator else {
+            return;
+        };
+        if state.faults > 0 {
+            events.push(self.death(state));
+        }
+        for (position, (index, command, step)) in running.steps.iter().enumerate() {
+            let mut next = state.clone();
+            let (what, step, heals) = match step {
+                Step::Sent | Step::Replied(_) => continue,
+                Step::Asking(ask) => {
+                    match self.ask_as_coordinator(&mut next, *index, *ask) {
+                        Some((step, heals)) => ("asks the holder", step, heals),
+                        // The time for it is over, while the fence waits.
+                        None => ("asks in vain", Step::Replied(Reply::Failed), false),
+                    }
+                }
+                Step::Looking | Step::Finishing if !state.stores[*index].reached() => {
+                    ("cannot finish", Step::Replied(Reply::Failed), true)
+                }
+                Step::Looking => {
+                    let listed = state.stores[*index].work == Work::Prepared;
+                    // What is not listed now may be later, if it is still on its way.
+                    let late = *command == Command::Undo
+                        && !running.confirmed.contains(index)
+                        && !self.is(Mutation::LatePrepareForgotten);
+                    let step = match (listed, late) {
+                        (true, _) => Step::Finishing,
+                        (false, true) => Step::Replied(Reply::Failed),
+                        (false, false) => Step::Replied(Reply::Done),
+                    };
+                    ("looks for the branch", step, true)
+                }
+                Step::Finishing => {
+                    let outcome = match command {
+                        Command::Apply => Outcome::Commit,
+                        _ => Outcome::Abort,
+                    };
+                    let step = match self.finish(*index, &mut next.stores[*index], outcome) {
+                        Finished::Done => Step::Replied(Reply::Done),
+                        Finished::Killed => Step::Finishing,
+                        Finished::Wait => continue,
+                        Finished::NotThere => Step::Replied(Reply::Failed),
+                    };
+                    ("finishes a branch", step, true)
+                }
+            };
+            self.step(&mut next, position, step);
+            events.push(Event {
+                what: (what, *index),
+                state: next,
+                heals,
+            });
+        }
+    }
+
+    /// What is on its way arrives, or does not.
+    fn of_wires(&self, state: &State, events: &mut Vec<Event>) {
+        for (index, store) in state.stores.iter().enumerate() {
+            let waiting = self.waiting(state, index);
+            if let Some((position, command)) = waiting {
+                let mut lost = state.clone();
+                lost.stores[index].let_go();
+                self.step(&mut lost, position, no_reply(command));
+                if store.connection != Connection::Live {
+                    events.push(Event {
+                        what: ("loses its connection", index),
+                        state: lost,
+                        heals: true,
+                    });
+                } else if state.faults > 0 {
+                    lost.faults -= 1;
+                    events.push(Event {
+                        what: ("does not wait", index),
+                        state: lost,
+                        heals: false,
+                    });
+                }
+            }
+            let Some(command) = store.wire.filter(|_| store.up) else {
+                continue;
+            };
+            let mut next = state.clone();
+            let executed = self.execute(index, &mut next.stores[index], command);
+            if let (Executed::Reply(reply), true) = (executed, store.up) {
+                next.stores[index].wire = None;
+                if let (Some((position, _)), Connection::Live) = (waiting, store.connection) {
+                    if state.faults > 0 {
+                        let mut lost = next.clone();
+                        lost.faults -= 1;
+                        lost.stores[index].let_go();
+                        self.step(&mut lost, position, no_reply(command));
+                        events.push(Event {
+                            what: ("replies in vain", index),
+                            state: lost,
+                            heals: false,
+                        });
+                    }
+                    self.step(&mut next, position, read(command, reply));
+                }
+            }
+            events.push(Event {
+                what: ("takes a message", index),
+                state: next,
+                heals: true,
+            });
+            if state.faults > 0
+                && may_be_refused(self.topology.databases[index].serializable, command)
+                && store.work == Work::Open
+            {
+                let mut refused = state.clone();
+                refused.faults -= 1;
+                refused.stores[index].work = Work::Ended;
+                events.push(Event {
+                    what: ("refuses a transaction", index),
+                    state: refused,
+                    heals: false,
+                });
+            }
+        }
+    }
+
+    /// The command that the coordinator waits for.
+    fn waiting(&self, state: &State, index: usize) -> Option<(usize, Command)> {
+        let Coordinator::Running(running) = &state.coordinator else {
+            return None;
+        };
+        running
+            .steps
+            .iter()
+            .position(|(at, _, step)| *at == index && *step == Step::Sent)
+            .map(|position| (position, running.steps[position].1))
+    }
+
+    fn ask_as_coordinator(&self, next: &mut State, index: usize, ask: Ask) -> Option<(Step, bool)> {
+        if self.is(Mutation::LostDecisionIsAbort) {
+            return Some((Step::Replied(Reply::Outcome(Outcome::Abort)), true));
+        }
+        if self.is(Mutation::LostDecisionIsCommit) {
+            return Some((Step::Replied(Reply::Outcome(Outcome::Commit)), true));
+        }
+        Some(match self.answer(&mut next.stores[index], ask, true) {
+            Answered::Blocked => return None,
+            Answered::Failed => (Step::Replied(Reply::Failed), true),
+            Answered::Next(ask) => (Step::Asking(ask), true),
+            Answered::Outcome(outcome) => {
+                self.say(next, outcome);
+                (Step::Replied(Reply::Outcome(outcome)), true)
+            }
+        })
+    }
+
+    /// Notes an answer to somebody who asked how the unit ended.
+    pub(super) fn say(&self, state: &mut State, outcome: Outcome) {
+        if state.said.is_some_and(|said| said != outcome) {
+            state.offence = Some("two who ask for the outcome hear the same");
+        }
+        state.said = Some(outcome);
+    }
+
+    /// SIGKILL of the process.
+    fn death(&self, state: &State) -> Event {
+        let mut next = state.clone();
+        next.faults -= 1;
+        next.coordinator = Coordinator::Dead;
+        for (index, store) in next.stores.iter_mut().enumerate() {
+            store.let_go();
+            if self.topology.databases[index].kind == Kind::Sqlite {
+                store.close();
+            }
+        }
+        Event {
+            what: ("the coordinator dies", 0),
+            state: next,
+            heals: false,
+        }
+    }
+
+    /// Notes how far a command is; the protocol goes on when all have replied.
+    fn step(&self, state: &mut State, position: usize, step: Step) {
+        let Coordinator::Running(running) = &mut state.coordinator else {
+            return;
+        };
+        let running = Rc::make_mut(running);
+        let (index, command, before) = &mut running.steps[position];
+        *before = step;
+        if (*command, step) == (Command::Prepare, Step::Replied(Reply::Done)) {
+            running.confirmed.push(*index);
+            running.confirmed.sort_unstable();
+        }
+        if matches!(step, Step::Looking) {
+            state.stores[*index].let_go();
+        }
+        if running
+            .steps
+            .iter()
+            .all(|(_, _, step)| matches!(step, Step::Replied(_)))
+        {
+            self.advance(state);
+        }
+    }
+
+    /// Lets the protocol say what follows, and sends it.
+    pub(super) fn advance(&self, state: &mut State) {
+        let Coordinator::Running(running) = &mut state.coordinator else {
+            return;
+        };
+        let running = Rc::make_mut(running);
+        let replies: Vec<_> = running
+            .steps
+            .iter()
+            .filter_map(|(index, command, step)| match step {
+                Step::Replied(reply) => Some((*index, *command, self.misread(*command, *reply))),
+                _ => None,
+            })
+            .collect();
+        match running.protocol.next(&replies) {
+            Next::Done(conclusion) => {
+                state.coordinator = Coordinator::Done(told(conclusion));
+                for store in &mut state.stores {
+                    store.let_go();
+                }
+            }
+            Next::Run(round) => {
+                if let Some(holder) = running.protocol.holder() {
+                    state.holder = Some(holder);
+                }
+                running.steps = round
+                    .into_iter()
+                    .map(|(index, command)| {
+                        let store = &mut state.stores[index];
+                        let step = match (command, store.connection) {
+                            (Command::Resolve, _) => Step::Asking(Ask::Look),
+                            (_, Connection::Live) => {
+                                store.wire = Some(command);
+                                Step::Sent
+                            }
+                            // It goes on once the round is known to be out.
+                            _ => no_reply(command),
+                        };
+                        (index, command, step)
+                    })
+                    .collect();
+                if running
+                    .steps
+                    .iter()
+                    .all(|(_, _, step)| matches!(step, Step::Replied(_)))
+                {
+                    self.advance(state);
+                }
+            }
+        }
+    }
+
+    fn misread(&self, command: Command, reply: Reply) -> Reply {
+        match (self.mutation, command, reply) {
+            (Some(Mutation::LostReaderIsFine), Command::EndReader, Reply::Lost)
+            | (Some(Mutation::LostCommitIsCommit), Command::CommitAlone, Reply::Lost) => {
+                Reply::Done
+            }
+            (Some(Mutation::LostCommitIsAbort), Command::CommitAlone, Reply::Lost) => Reply::Failed,
+            _ => reply,
+        }
+    }
+}
+
+/// What a participant makes of a reply.
+fn read(command: Command, reply: Reply) -> Step {
+    match (command, reply) {
+        // Perhaps somebody else finished it.
+        (Command::Apply | Command::Undo, Reply::Failed) => Step::Looking,
+        _ => Step::Replied(reply),
+    }
+}
+
+/// What a participant does when it cannot wait for a reply any more.
+fn no_reply(command: Command) -> Step {
+    match command {
+        Command::Apply | Command::Undo => Step::Looking,
+        Command::CommitAlone | Command::EndReader => Step::Replied(Reply::Lost),
+        Command::RollBack => Step::Replied(Reply::Done),
+        _ => Step::Replied(Reply::Failed),
+    }
+}
+
+/// Deferred constraints and serialization failures arrive with these.
+fn may_be_refused(serializable: bool, command: Command) -> bool {
+    match command {
+        Command::Prepare | Command::CommitAlone | Command::Decide => true,
+        Command::EndReader => serializable,
+        _ => false,
+    }
+}
+
+fn told(conclusion: Conclusion) -> Told {
+    match conclusion {
+        Conclusion::Committed { pending } => Told::Committed { pending },
+        Conclusion::RolledBack { pending, .. } => Told::RolledBack { pending },
+        Conclusion::NotAtomic { .. } => Told::RolledBack {
+            pending: Vec::new(),
+        },
+        Conclusion::Unknown { .. } => Told::Unknown,
+        Conclusion::InDoubt { .. } => Told::InDoubt,
+    }
+}

@@ -1,0 +1,192 @@
+//! What a database does with a message, with a question on another connection, and in a crash.
+
+use super::model::Model;
+use super::mutant::Mutation;
+use super::state::{Ask, Connection, Store, Work};
+use super::topology::Kind;
+use crate::commit::Outcome;
+use crate::commit::proof::{Command, Reply};
+
+/// What came of a message.
+pub(super) enum Executed {
+    /// The server is not through with it.
+    Half,
+    /// It replied.
+    Reply(Reply),
+}
+
+/// What came of one step of a question.
+pub(super) enum Answered {
+    /// A decision is on its way there: the fence waits.
+    Blocked,
+    /// No answer, and no reason to expect one.
+    Failed,
+    Next(Ask),
+    Outcome(Outcome),
+}
+
+/// What came of a try to finish a branch of another connection.
+pub(super) enum Finished {
+    Done,
+    /// Its connection lives, so that was killed.
+    Killed,
+    /// Its connection is going away.
+    Wait,
+    /// PostgreSQL: it is not there any more.
+    NotThere,
+}
+
+impl Model {
+    /// Carries out what has arrived on the connection of the unit.
+    pub(super) fn execute(&self, index: usize, store: &mut Store, command: Command) -> Executed {
+        let database = &self.topology.databases[index];
+        let reply = match (command, store.work) {
+            (Command::Identify, _) => Reply::Done,
+            (Command::Ask, _) => Reply::Asked {
+                wrote: database.wrote && !self.is(Mutation::ReaderNotAsked),
+                serializable: database.serializable && !self.is(Mutation::SerializableReaderLate),
+            },
+            (Command::Prepare, Work::Open) => {
+                store.work = Work::Prepared;
+                store.placed = database.kind == Kind::MariaDb;
+                Reply::Done
+            }
+            (Command::Prepare, Work::Ended) if self.is(Mutation::NoMarkerAtPrepare) => Reply::Done,
+            (Command::Decide, Work::Open | Work::Ended) => {
+                let unmarked = store.work == Work::Ended;
+                let refused =
+                    store.row == Some(Outcome::Abort) && !self.is(Mutation::DecisionIgnoresFence);
+                if refused || (unmarked && !self.is(Mutation::NoMarkerAtDecision)) {
+                    store.work = Work::Ended;
+                    Reply::Failed
+                } else if unmarked {
+                    store.row = Some(Outcome::Commit);
+                    Reply::Done
+                } else {
+                    if self.is(Mutation::DecisionApart) {
+                        store.row = Some(Outcome::Commit);
+                    }
+                    store.work = Work::Deciding;
+                    return Executed::Half;
+                }
+            }
+            (Command::Decide, Work::Deciding) => {
+                store.work = Work::Committed;
+                store.row = Some(Outcome::Commit);
+                Reply::Done
+            }
+            (Command::EndReader | Command::CommitAlone, Work::Open) => {
+                store.work = Work::Committed;
+                Reply::Done
+            }
+            (Command::EndReader | Command::CommitAlone, Work::Ended) => {
+                store.work = Work::RolledBack;
+                Reply::Failed
+            }
+            (Command::Undo, Work::Prepared)
+            | (Command::Undo | Command::RollBack, Work::Open | Work::Ended) => {
+                store.work = Work::RolledBack;
+                Reply::Done
+            }
+            // It ends with its connection, if not before.
+            (Command::RollBack, _) => Reply::Done,
+            (Command::Apply, Work::Prepared) => {
+                store.work = Work::Committed;
+                Reply::Done
+            }
+            _ => Reply::Failed,
+        };
+        Executed::Reply(reply)
+    }
+
+    /// One step of keeping a late decision out and reading the outcome, on a new connection. `same` is whether it is
+    /// the database that the name of the branch tells.
+    pub(super) fn answer(&self, store: &mut Store, ask: Ask, same: bool) -> Answered {
+        let replaced = store.stand_in || !same;
+        if !store.up || (replaced && !self.is(Mutation::HolderIdIgnored)) {
+            return Answered::Failed;
+        }
+        if store.stand_in {
+            // Another database, which knows nothing of the unit, and now keeps it out of itself.
+            return Answered::Outcome(Outcome::Abort);
+        }
+        let forgotten = store.row.is_none() && store.horizon && !self.is(Mutation::HorizonIgnored);
+        match (ask, store.row) {
+            _ if forgotten => Answered::Failed,
+            (Ask::Look | Ask::Read, Some(outcome)) => Answered::Outcome(outcome),
+            (Ask::Look, None) if self.is(Mutation::NoFence) => Answered::Outcome(Outcome::Abort),
+            (Ask::Look, None) => Answered::Next(Ask::Insert),
+            (Ask::Insert, _) if store.work == Work::Deciding => Answered::Blocked,
+            // It was not there when this began to read.
+            (Ask::Insert, Some(_)) if self.is(Mutation::OldSnapshot) => {
+                Answered::Outcome(Outcome::Abort)
+            }
+            (Ask::Insert, Some(_)) if !self.is(Mutation::FenceOverwrites) => {
+                Answered::Next(Ask::Read)
+            }
+            (Ask::Insert, _) => {
+                store.row = Some(Outcome::Abort);
+                Answered::Next(Ask::Read)
+            }
+            (Ask::Read, None) => Answered::Failed,
+        }
+    }
+
+    /// Finishes a listed branch on a new connection.
+    pub(super) fn finish(&self, index: usize, store: &mut Store, outcome: Outcome) -> Finished {
+        let finished = match outcome {
+            Outcome::Commit => Work::Committed,
+            Outcome::Abort => Work::RolledBack,
+        };
+        let maria_db = self.topology.databases[index].kind == Kind::MariaDb;
+        match (store.work, store.connection) {
+            (Work::Prepared, Connection::Live | Connection::Closing) if maria_db => {
+                if self.is(Mutation::UnknownXidIsDone) {
+                    return Finished::Done;
+                }
+                store.connection = Connection::Leaving;
+                store.wire = None;
+                Finished::Killed
+            }
+            (Work::Prepared, Connection::Leaving) if maria_db => {
+                if self.is(Mutation::NoWaitAfterKill) {
+                    store.work = Work::Stuck;
+                    return Finished::Done;
+                }
+                Finished::Wait
+            }
+            (Work::Prepared, _) => {
+                store.work = finished;
+                Finished::Done
+            }
+            // Unknown, and not listed any more.
+            _ if maria_db => Finished::Done,
+            _ => Finished::NotThere,
+        }
+    }
+
+    /// SIGKILL. What was prepared or committed is still there.
+    pub(super) fn crash(&self, store: &mut Store) {
+        store.up = false;
+        store.close();
+        if self.is(Mutation::DecisionNotDurable) && store.row == Some(Outcome::Commit) {
+            store.row = None;
+            store.work = Work::RolledBack;
+        }
+    }
+
+    /// The server has seen that its client is gone. Returns whether there was something to do.
+    pub(super) fn notice(&self, index: usize, store: &mut Store) -> bool {
+        let keeps_branch =
+            self.topology.databases[index].kind == Kind::MariaDb && store.work == Work::Prepared;
+        match store.connection {
+            Connection::Closing if keeps_branch => {
+                store.connection = Connection::Leaving;
+                store.wire = None;
+            }
+            Connection::Closing | Connection::Leaving => store.close(),
+            Connection::Live | Connection::Closed => return false,
+        }
+        true
+    }
+}

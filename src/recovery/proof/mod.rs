@@ -1,0 +1,60 @@
+//! Every run of a commit together with recovery, over small worlds, and what must hold at each moment of it.
+//!
+//! The protocol and the judgements of recovery are the real ones. [`topology`] says which databases and processes there
+//! are, [`state`] what a run can differ in, [`model`] what can happen next: to servers ([`database`]), to the process
+//! that commits ([`coordinator`]) and to those that recover ([`process`]) and delete what is old ([`cleanup`]). [`explore`] follows all of it, [`rules`]
+//! judges. [`mutant`] breaks one part on purpose: a rule that no broken system violates proves nothing.
+
+mod cleanup;
+mod coordinator;
+mod database;
+mod explore;
+mod model;
+mod mutant;
+mod process;
+mod rules;
+mod state;
+mod topology;
+
+use self::explore::explore;
+use self::model::Model;
+
+#[test]
+fn no_run_is_torn_or_told_wrong_or_left_in_doubt() {
+    let mut states = 0;
+    for topology in topology::all() {
+        let model = Model::new(topology, None);
+        match explore(&model) {
+            Ok(seen) => {
+                println!(
+                    "{:>9} states {:>9} steps {:>9} settled  {}",
+                    seen.states, seen.steps, seen.settled, model.topology.name
+                );
+                states += seen.states;
+            }
+            Err(broken) => panic!("{}: {broken}", model.topology.name),
+        }
+    }
+    println!("{states:>9} states, 0 violations");
+    assert!(states > 100_000, "only {states} states were explored");
+}
+
+#[test]
+fn every_broken_system_is_caught() {
+    let mut survivors = Vec::new();
+    for mutation in mutant::all() {
+        let caught = topology::all().into_iter().find_map(|topology| {
+            let model = Model::new(topology, Some(mutation));
+            explore(&model)
+                .err()
+                .map(|broken| (broken, model.topology.name))
+        });
+        match caught {
+            Some((broken, topology)) => {
+                println!("{mutation:?} is caught: {} ({topology})", broken.rule);
+            }
+            None => survivors.push(mutation),
+        }
+    }
+    assert!(survivors.is_empty(), "nothing catches {survivors:?}");
+}

@@ -1,0 +1,157 @@
+//! A process that recovers: what it looks at, whom it asks, what it finishes.
+
+use std::time::Duration;
+
+use super::database::{Answered, Finished};
+use super::model::{Event, Model};
+use super::mutant::Mutation;
+use super::state::{Ask, State, Task, Work};
+use super::topology::{Kind, OURS, Process};
+use crate::commit::Outcome;
+use crate::recovery::judge::{Verdict, judge};
+
+impl Model {
+    pub(super) fn of_process(&self, number: usize, state: &State, events: &mut Vec<Event>) {
+        let process = &self.topology.processes[number];
+        let mut happens = |what, heals, task, mut next: State| {
+            next.tasks[number] = task;
+            events.push(Event {
+                what: (what, number),
+                state: next,
+                heals,
+            });
+        };
+        match state.tasks[number] {
+            Task::Idle => {
+                for on in process.binds.iter().copied() {
+                    for holder in self.whom_to_ask(process, on, state) {
+                        let task = Task::Asking {
+                            on: Some(on),
+                            holder,
+                            ask: Ask::Look,
+                        };
+                        happens("takes a branch on", true, task, state.clone());
+                    }
+                }
+                // Somebody calls `settle` with the name of the unit.
+                if let Some(holder) = state
+                    .holder
+                    .filter(|_| state.said.is_none() && process.namespace == OURS)
+                    && let Some(bind) = self.bind(process, self.topology.databases[holder].key)
+                {
+                    let task = Task::Asking {
+                        on: None,
+                        holder: bind,
+                        ask: Ask::Look,
+                    };
+                    happens("is asked to settle", false, task, state.clone());
+                }
+                for (what, task, next) in self.clean_up(process, state) {
+                    happens(what, false, task, next);
+                }
+            }
+            Task::Asking { on, holder, ask } => {
+                let mut next = state.clone();
+                let same = state.holder == Some(holder) || self.is(Mutation::AsksEveryBind);
+                let task = match self.answer(&mut next.stores[holder], ask, same) {
+                    Answered::Blocked => return happens("gives up", false, Task::Idle, next),
+                    Answered::Failed => match self.assumed() {
+                        Some(outcome) => finishing(on, outcome),
+                        None => Task::Idle,
+                    },
+                    Answered::Next(ask) => Task::Asking { on, holder, ask },
+                    Answered::Outcome(outcome) => {
+                        if state.holder == Some(holder) && !state.stores[holder].stand_in {
+                            self.say(&mut next, outcome);
+                        }
+                        finishing(on, outcome)
+                    }
+                };
+                self.touch(process, &mut next);
+                happens("asks", true, task, next);
+                happens("dies", false, Task::Idle, state.clone());
+            }
+            Task::Finishing { on, outcome } => {
+                let mut next = state.clone();
+                if !state.stores[on].reached() || state.stores[on].work != Work::Prepared {
+                    return happens("finds nothing to finish", true, Task::Idle, next);
+                }
+                let task = match self.finish(on, &mut next.stores[on], outcome) {
+                    Finished::Wait => return,
+                    Finished::Killed => Task::Finishing { on, outcome },
+                    Finished::Done | Finished::NotThere => Task::Idle,
+                };
+                self.touch(process, &mut next);
+                happens("finishes", true, task, next);
+                happens("dies", false, Task::Idle, state.clone());
+            }
+            Task::Forgetting { holder } => {
+                let task = self.look_at_participants(process, state, holder);
+                happens("looks at participants", true, task, state.clone());
+            }
+            Task::Deleting { holder } => {
+                let mut next = state.clone();
+                self.forget(&mut next.stores[holder]);
+                happens("forgets", true, Task::Idle, next);
+            }
+        }
+    }
+
+    /// Which databases the process asks about what it finds listed: the real judgement.
+    fn whom_to_ask(&self, process: &Process, on: usize, state: &State) -> Vec<usize> {
+        let store = &state.stores[on];
+        let ours = process.namespace == OURS || self.is(Mutation::ForeignNamespace);
+        let (Some(holder), true, Work::Prepared) =
+            (state.holder, store.reached() && ours, store.work)
+        else {
+            return Vec::new();
+        };
+        if self.is(Mutation::AsksEveryBind) {
+            return process
+                .binds
+                .iter()
+                .copied()
+                .filter(|bind| *bind != on)
+                .collect();
+        }
+        let unplaced = self.topology.databases[on].kind == Kind::MariaDb && !store.placed;
+        let found = if unplaced {
+            &self.unplaced[on]
+        } else {
+            &self.listed[holder][on]
+        };
+        let has_bind = |key: &str| self.bind(process, key).is_some();
+        match judge(found, Duration::ZERO, has_bind) {
+            Verdict::Ask(branch) => self
+                .bind(process, branch.gid.holder())
+                .into_iter()
+                .collect(),
+            Verdict::Leave(_) => Vec::new(),
+        }
+    }
+
+    /// The database behind a key, as a process knows it.
+    pub(super) fn bind(&self, process: &Process, key: &str) -> Option<usize> {
+        let mut binds = process.binds.iter().copied();
+        binds.find(|bind| self.topology.databases[*bind].key == key)
+    }
+
+    /// What a holder that cannot be asked is taken for.
+    fn assumed(&self) -> Option<Outcome> {
+        match self.mutation {
+            Some(Mutation::UnreachedHolderIsAbort) => Some(Outcome::Abort),
+            Some(Mutation::UnreachedHolderIsCommit) => Some(Outcome::Commit),
+            _ => None,
+        }
+    }
+
+    fn touch(&self, process: &Process, state: &mut State) {
+        if process.namespace != OURS {
+            state.offence = Some("nobody touches what is not its own");
+        }
+    }
+}
+
+fn finishing(on: Option<usize>, outcome: Outcome) -> Task {
+    on.map_or(Task::Idle, |on| Task::Finishing { on, outcome })
+}

@@ -1,0 +1,100 @@
+//! What must hold at every moment of every run.
+
+use super::model::Model;
+use super::state::{Coordinator, State, Told, Work};
+use crate::commit::Outcome;
+
+impl Model {
+    /// The rule that is broken, if one is.
+    pub(super) fn broken(&self, state: &State) -> Option<&'static str> {
+        let kept = |index: usize| state.stores[index].work == Work::Committed;
+        // A transaction that was aborted or ended has nothing to keep, whatever is still sent to it.
+        let lost =
+            |index: usize| matches!(state.stores[index].work, Work::RolledBack | Work::Ended);
+        let any_kept = self.topology.writers().any(kept);
+        let any_lost = self.topology.writers().any(lost);
+        let torn = any_kept && any_lost;
+        let hidden = |pending: &[usize]| {
+            let mut databases = 0..state.stores.len();
+            databases.any(|at| state.stores[at].work == Work::Prepared && !pending.contains(&at))
+        };
+        let told = match &state.coordinator {
+            Coordinator::Done(told) => Some(told),
+            _ => None,
+        };
+        let rules = [
+            (state.offence.is_none(), state.offence.unwrap_or_default()),
+            (!torn, "all or nothing"),
+            (
+                !any_kept || self.readers_stand(state),
+                "what a committed unit has read stands",
+            ),
+            (
+                !(state.said == Some(Outcome::Commit) && any_lost),
+                "who is told that it committed is told the truth",
+            ),
+            (
+                !(state.said == Some(Outcome::Abort) && any_kept),
+                "who is told that it rolled back is told the truth",
+            ),
+            match told {
+                None => (true, ""),
+                Some(Told::Committed { pending }) => (
+                    !any_lost && !hidden(pending) && self.decided(state),
+                    "`Committed` is durable, and names who is behind",
+                ),
+                Some(Told::RolledBack { pending }) => (
+                    !any_kept && !hidden(pending),
+                    "`RolledBack` is for good, and names who is behind",
+                ),
+                Some(Told::Unknown) => (
+                    self.topology.writers().count() == 1,
+                    "`Unknown` is only a lone writer",
+                ),
+                Some(Told::InDoubt) => (
+                    state.holder.is_some(),
+                    "`InDoubt` is only a unit with a holder",
+                ),
+            },
+        ];
+        rules
+            .iter()
+            .find(|(holds, _)| !holds)
+            .map(|(_, rule)| *rule)
+    }
+
+    /// Nothing is open, nobody waits, and nothing is in doubt but what is to be left alone.
+    pub(super) fn settled(&self, state: &State) -> bool {
+        // Undecided, and older than all that its holder remembers: only an operator can tell that.
+        let forgotten = state.holder.is_some_and(|holder| {
+            let store = &state.stores[holder];
+            let undecided = store.work == Work::RolledBack && store.row.is_none();
+            store.reached() && undecided && store.horizon
+        });
+        !matches!(state.coordinator, Coordinator::Running(_))
+            && state.stores.iter().all(|store| match store.work {
+                Work::Committed | Work::RolledBack => true,
+                Work::Prepared => forgotten,
+                _ => false,
+            })
+    }
+
+    /// One local commit says so; that of the holder, where there is one.
+    fn decided(&self, state: &State) -> bool {
+        let committed = |index: usize| state.stores[index].work == Work::Committed;
+        match state.holder {
+            Some(holder) => committed(holder),
+            None => self.topology.writers().all(committed),
+        }
+    }
+
+    fn readers_stand(&self, state: &State) -> bool {
+        self.topology
+            .databases
+            .iter()
+            .zip(&state.stores)
+            .all(|(database, store)| {
+                !database.serializable || database.wrote || store.work == Work::Committed
+            })
+    }
+}

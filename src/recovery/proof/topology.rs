@@ -1,0 +1,232 @@
+//! Which databases there are, what the unit did on each, and who recovers.
+
+use crate::commit::proof::Member;
+use crate::gid::{Branch, DatabaseId, Gid};
+
+/// The application whose unit it is.
+pub(super) const OURS: &str = "ours";
+
+/// How a database behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A prepared transaction belongs to nobody.
+    Postgres,
+    /// A prepared branch belongs to its connection while that lives.
+    MariaDb,
+    /// A file on the host of the coordinator: it dies with it, and cannot prepare.
+    Sqlite,
+}
+
+/// One database, and what the unit did on it.
+#[derive(Clone, Debug)]
+pub(super) struct Database {
+    /// The key of its bind. Two databases may have the same one, in different processes.
+    pub(super) key: &'static str,
+    pub(super) kind: Kind,
+    /// What the unit knows of its part here. `None` where the unit was not.
+    pub(super) member: Option<Member>,
+    /// What its part really is.
+    pub(super) wrote: bool,
+    pub(super) serializable: bool,
+}
+
+/// A process that recovers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) namespace: &'static str,
+    /// The databases that it has binds of.
+    pub(super) binds: Vec<usize>,
+}
+
+/// A small world.
+#[derive(Clone, Debug)]
+pub(super) struct Topology {
+    pub(super) name: &'static str,
+    /// Those of the unit first.
+    pub(super) databases: Vec<Database>,
+    pub(super) processes: Vec<Process>,
+    /// How many things may go wrong in one run.
+    pub(super) faults: u8,
+}
+
+impl Database {
+    fn writer(key: &'static str, kind: Kind) -> Self {
+        Self {
+            key,
+            kind,
+            member: Some(Member {
+                writer: true,
+                askable: false,
+                identified: true,
+                can_prepare: kind != Kind::Sqlite,
+                holder_rank: i8::from(kind == Kind::MariaDb),
+                records: false,
+            }),
+            wrote: true,
+            serializable: false,
+        }
+    }
+
+    /// Its statements only read, and its server can tell whether that is all.
+    fn reader(key: &'static str, kind: Kind, wrote: bool, serializable: bool) -> Self {
+        let writer = Self::writer(key, kind);
+        Self {
+            member: writer.member.map(|member| Member {
+                writer: false,
+                askable: true,
+                ..member
+            }),
+            wrote,
+            serializable,
+            ..writer
+        }
+    }
+
+    /// Another database, which the unit does not know of.
+    fn elsewhere(key: &'static str, kind: Kind) -> Self {
+        Self {
+            member: None,
+            wrote: false,
+            ..Self::writer(key, kind)
+        }
+    }
+
+    fn recorded(self) -> Self {
+        Self {
+            member: self.member.map(|member| Member {
+                records: true,
+                ..member
+            }),
+            ..self
+        }
+    }
+
+    /// Not asked for its id before.
+    fn unidentified(self) -> Self {
+        Self {
+            member: self.member.map(|member| Member {
+                identified: false,
+                ..member
+            }),
+            ..self
+        }
+    }
+}
+
+impl Topology {
+    /// What a server lists, as the unit named it.
+    pub(super) fn branch(&self, holder: usize, on: usize) -> Branch {
+        let unit = "0190c2f1a5b27e3c9d4f8a6b1c2d3e4f";
+        let gid: Gid = format!(
+            "db1:{OURS}:{unit}:{}:{}",
+            self.databases[holder].key,
+            self.id(holder)
+        )
+        .parse()
+        .expect("a gid");
+        gid.branch(self.databases[on].key)
+    }
+
+    pub(super) fn id(&self, database: usize) -> DatabaseId {
+        format!("{:032x}", database + 1).parse().expect("an id")
+    }
+
+    pub(super) fn writers(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.databases.len())
+            .filter(|index| self.databases[*index].member.is_some() && self.databases[*index].wrote)
+    }
+}
+
+/// Two processes of the application that know all databases.
+fn both(databases: usize) -> Vec<Process> {
+    vec![
+        ours((0..databases).collect()),
+        ours((0..databases).collect()),
+    ]
+}
+
+fn ours(binds: Vec<usize>) -> Process {
+    Process {
+        namespace: OURS,
+        binds,
+    }
+}
+
+/// All that are explored.
+pub(super) fn all() -> Vec<Topology> {
+    use Kind::{MariaDb, Postgres, Sqlite};
+    let a = || Database::writer("a", Postgres);
+    let b = || Database::writer("b", Postgres);
+    let my = || Database::writer("my", MariaDb);
+    let other = || Database::writer("other", MariaDb);
+    let lite = || Database::writer("lite", Sqlite);
+    // Small ones first: most of what is wrong shows there.
+    vec![
+        Topology {
+            name: "a lone writer beside a serializable reader",
+            databases: vec![my(), Database::reader("r", Postgres, false, true)],
+            processes: both(2),
+            faults: 3,
+        },
+        Topology {
+            name: "a lone writer that records every commit",
+            databases: vec![my().recorded()],
+            processes: both(1),
+            faults: 3,
+        },
+        Topology {
+            name: "a serializable reader beside two writers",
+            databases: vec![a(), lite(), Database::reader("r", Postgres, false, true)],
+            processes: both(3),
+            faults: 1,
+        },
+        Topology {
+            name: "two hosts with a SQLite each share a MariaDB",
+            databases: vec![my(), lite(), Database::elsewhere("lite", Sqlite)],
+            processes: vec![ours(vec![0, 1]), ours(vec![0, 2])],
+            faults: 2,
+        },
+        Topology {
+            name: "a process without the holder's bind",
+            databases: vec![a(), my()],
+            processes: vec![ours(vec![0, 1]), ours(vec![0])],
+            faults: 2,
+        },
+        Topology {
+            name: "two applications on the same servers",
+            databases: vec![a(), my()],
+            processes: vec![
+                ours(vec![0, 1]),
+                Process {
+                    namespace: "theirs",
+                    binds: vec![0, 1],
+                },
+            ],
+            faults: 2,
+        },
+        Topology {
+            name: "PostgreSQL, MariaDB, SQLite holds",
+            databases: vec![a(), my(), lite()],
+            processes: both(3),
+            faults: 1,
+        },
+        Topology {
+            name: "two PostgreSQL",
+            databases: vec![a().unidentified(), b()],
+            processes: both(2),
+            faults: 2,
+        },
+        Topology {
+            name: "a reader that wrote",
+            databases: vec![my(), Database::reader("r", Postgres, true, false)],
+            processes: both(2),
+            faults: 2,
+        },
+        Topology {
+            name: "two MariaDB, one holds in one phase",
+            databases: vec![other(), my()],
+            processes: both(2),
+            faults: 2,
+        },
+    ]
+}

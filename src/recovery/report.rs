@@ -1,0 +1,109 @@
+//! What recovery did, and what it left alone.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::commit::{Fault, Outcome};
+use crate::gid::Gid;
+
+/// What one pass of recovery did, and what it left alone.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Branches that it finished.
+    pub recovered: Vec<Recovered>,
+    /// Branches that are still in doubt.
+    pub in_doubt: Vec<InDoubtBranch>,
+    /// Binds that it could not look at.
+    pub unreachable: Vec<(&'static str, Fault)>,
+}
+
+/// A branch that recovery finished.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The key of the bind.
+    pub bind: &'static str,
+    /// The unit.
+    pub gid: Gid,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// A branch that is prepared and unfinished: it keeps its locks.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct InDoubtBranch {
+    /// The key of the bind.
+    pub bind: &'static str,
+    /// Its name, as the server lists it.
+    pub name: String,
+    /// The unit, if that can be told.
+    pub gid: Option<Gid>,
+    /// How long it has been prepared, if the server says so.
+    pub age: Option<Duration>,
+    /// Why it was left alone.
+    pub left: Left,
+}
+
+/// Why a branch was left alone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Left {
+    /// Nobody asked for more than a look.
+    #[error("it was only looked at")]
+    Looked,
+    /// The process that prepared it may still be about to finish it.
+    #[error("it was prepared only just now")]
+    Young,
+    /// It has no row that says who holds its decision: it belongs to another database of the server, or its row is gone.
+    #[error("nothing here says who holds its decision")]
+    Unplaced,
+    /// Its holder is not a bind of this process.
+    #[error("this process has no bind of its holder's key")]
+    UnknownHolder,
+    /// Its holder could not be asked.
+    #[error("its holder could not be asked")]
+    Holder(#[source] Fault),
+    /// Its outcome is known, but it could not be finished.
+    #[error("it could not be finished as {0:?}")]
+    Unfinished(Outcome, #[source] Fault),
+}
+
+impl Recovery {
+    /// Whether all binds were seen and nothing is left in doubt.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.in_doubt.is_empty() && self.unreachable.is_empty()
+    }
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Recovered { bind, gid, outcome } in &self.recovered {
+            writeln!(f, "{bind}: {gid} finished: {outcome:?}")?;
+        }
+        for branch in &self.in_doubt {
+            write!(f, "{}: {} in doubt", branch.bind, branch.name)?;
+            if let Some(age) = branch.age {
+                write!(f, " for {} s", age.as_secs())?;
+            }
+            writeln!(f, ": {}{}", branch.left, causes(&branch.left))?;
+        }
+        for (bind, fault) in &self.unreachable {
+            writeln!(f, "{bind}: not reached: {fault}{}", causes(fault))?;
+        }
+        Ok(())
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

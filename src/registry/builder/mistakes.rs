@@ -1,0 +1,89 @@
+//! What does not fit together in what the builder was given.
+
+use std::collections::HashSet;
+
+use crate::backend::{Backend, Unsupported};
+use crate::config::HolderPreference;
+use crate::gid::{MAX_KEY, MAX_NAMESPACE, is_name};
+use crate::registry::builder::BindsBuilder;
+use crate::registry::builder::pending::{Pending, Place};
+use crate::registry::problem::BuildProblem;
+
+impl BindsBuilder {
+    pub(super) fn find_problems(&mut self) {
+        let mut found = Vec::new();
+        if self.binds.is_empty() {
+            found.push(BuildProblem::Empty);
+        }
+        let mut keys = HashSet::new();
+        for bind in &self.binds {
+            if !is_name(bind.who.key, MAX_KEY) {
+                found.push(BuildProblem::InvalidKey {
+                    key: bind.who.key.into(),
+                });
+            }
+            if !keys.insert(bind.who.key) {
+                found.push(BuildProblem::RepeatedKey { key: bind.who.key });
+            }
+            match &bind.place {
+                Place::Shared { with, .. } => {
+                    let known = self.binds.iter().any(|other| {
+                        other.who.is(*with) && !matches!(other.place, Place::Shared { .. })
+                    });
+                    if !known {
+                        found.push(BuildProblem::UnknownKey {
+                            bind: bind.who.key,
+                            with: with.key,
+                        });
+                    }
+                }
+                Place::Own { options, .. } => {
+                    let cannot = bind.backend == Backend::Sqlite || options.never_prepare;
+                    if cannot && options.holder == HolderPreference::Avoid {
+                        found.push(BuildProblem::CannotAvoid { bind: bind.who.key });
+                    }
+                    let checked = options.settings.check(bind.backend, options.read_only);
+                    if let Err(Unsupported { option, reason }) = checked {
+                        found.push(BuildProblem::Unsupported {
+                            bind: bind.who.key,
+                            option,
+                            reason,
+                        });
+                    }
+                }
+                Place::Broken => {}
+            }
+        }
+        match &self.namespace {
+            Some(namespace) if !is_name(namespace, MAX_NAMESPACE) => {
+                found.push(BuildProblem::InvalidNamespace {
+                    namespace: namespace.clone(),
+                });
+            }
+            None if self.may_prepare() || self.records() => found.push(BuildProblem::NoNamespace),
+            _ => {}
+        }
+        self.problems.extend(found);
+    }
+
+    /// Whether a bind records its decisions even when it is the only writer: under the name of the application.
+    fn records(&self) -> bool {
+        self.binds.iter().any(
+            |bind| matches!(&bind.place, Place::Own { options, .. } if options.record_every_commit),
+        )
+    }
+
+    /// Whether a unit may have several participants of which one prepares.
+    fn may_prepare(&self) -> bool {
+        let own: Vec<&Pending> = self
+            .binds
+            .iter()
+            .filter(|bind| !matches!(bind.place, Place::Shared { .. }))
+            .collect();
+        own.len() > 1
+            && own.iter().any(|bind| {
+                bind.backend != Backend::Sqlite
+                    && !matches!(&bind.place, Place::Own { options, .. } if options.never_prepare)
+            })
+    }
+}

@@ -1,0 +1,366 @@
+//! Builds the registry, and finds every mistake in it before anything runs.
+
+mod environment;
+#[cfg(feature = "manifest")]
+mod manifest;
+mod mistakes;
+mod pending;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::backend::{Backend, Dialect as _};
+use crate::bind::Bind;
+#[cfg(feature = "manifest")]
+use crate::config::Manifest;
+#[cfg(any(feature = "deadpool", feature = "bb8", feature = "sqlite"))]
+use crate::config::check_url;
+use crate::config::{BindOptions, Timeouts, UrlProblem};
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+use crate::config::{Pooling, Setup};
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+use crate::pool::FromUrl;
+use crate::pool::{IntoPool, Pool};
+use crate::registry::problem::{BuildError, BuildProblem};
+use crate::registry::{AnyEntry, Binds, Registry};
+
+use self::pending::{Common, Pending, Place, Who};
+
+/// As long as anything may take: clocks have an end.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Collects the binds of an application. See [`Binds::builder`].
+#[must_use = "nothing is registered before `build()`"]
+pub struct BindsBuilder {
+    namespace: Option<String>,
+    timeouts: Timeouts,
+    binds: Vec<Pending>,
+    problems: Vec<BuildProblem>,
+    /// The rule for the variable of a URL was used, which a manifest would have changed.
+    environment_read: bool,
+    #[cfg(feature = "manifest")]
+    manifest: Option<Manifest>,
+}
+
+impl BindsBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            namespace: None,
+            timeouts: Timeouts::default(),
+            binds: Vec::new(),
+            problems: Vec::new(),
+            environment_read: false,
+            #[cfg(feature = "manifest")]
+            manifest: None,
+        }
+    }
+
+    /// The name of the application, in the ids of its prepared transactions: recovery touches no others.
+    ///
+    /// `[a-z0-9_-]`, at most 31 bytes. Has no default, because two applications on one server must not have the same.
+    /// Needed as soon as several binds may commit as one.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Registers a bind with a pool of deadpool or bb8.
+    pub fn bind<B: Bind>(self, pool: impl IntoPool<B::Connection>) -> Self {
+        self.bind_with::<B>(pool, BindOptions::default())
+    }
+
+    /// Registers a bind with a pool, and says how it takes part.
+    pub fn bind_with<B: Bind>(
+        mut self,
+        pool: impl IntoPool<B::Connection>,
+        options: BindOptions,
+    ) -> Self {
+        self.add::<B>(pool.into_pool(), options);
+        self
+    }
+
+    /// Registers a bind with a URL; its pool is of deadpool where that feature is on, else of bb8 (which must be made
+    /// within a runtime).
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub fn bind_url<B: Bind>(self, url: impl AsRef<str>) -> Self
+    where
+        B::Connection: FromUrl,
+    {
+        self.bind_url_with::<B>(url, Pooling::default(), BindOptions::default())
+    }
+
+    /// Registers a bind with a URL, and says how its pool is and how it takes part.
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub fn bind_url_with<B: Bind>(
+        mut self,
+        url: impl AsRef<str>,
+        pooling: Pooling,
+        options: BindOptions,
+    ) -> Self
+    where
+        B::Connection: FromUrl,
+    {
+        self.add_url::<B::Connection>(Who::of::<B>(), url.as_ref(), None, &pooling, options);
+        self
+    }
+
+    /// Registers a bind with a URL and the function that opens a connection by it: with TLS, for instance.
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub fn bind_with_setup<B, F>(
+        mut self,
+        url: impl AsRef<str>,
+        setup: F,
+        pooling: Pooling,
+        options: BindOptions,
+    ) -> Self
+    where
+        B: Bind,
+        B::Connection: FromUrl,
+        F: for<'a> Fn(
+                &'a str,
+            ) -> futures_util::future::BoxFuture<
+                'a,
+                diesel::ConnectionResult<B::Connection>,
+            > + Send
+            + Sync
+            + 'static,
+    {
+        let setup: Arc<Setup<B::Connection>> = Arc::new(setup);
+        self.add_url(Who::of::<B>(), url.as_ref(), Some(setup), &pooling, options);
+        self
+    }
+
+    /// Registers a bind with the URL in the environment: `ACCOUNTS_DATABASE_URL` for the key `accounts`, or the variable
+    /// that the manifest names (`manifest`).
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub fn bind_env<B: Bind>(mut self) -> Self
+    where
+        B::Connection: FromUrl,
+    {
+        match self.url_in_environment(Who::of::<B>(), B::Connection::BACKEND) {
+            Ok(url) => self.bind_url::<B>(url),
+            Err(problem) => {
+                self.broken(Who::of::<B>(), B::Connection::BACKEND, problem);
+                self
+            }
+        }
+    }
+
+    /// Registers a bind whose tables are in the database of `With`: both share one connection in each session, and so
+    /// one transaction.
+    ///
+    /// Saves a connection and a prepare, and keeps a unit from waiting for its own locks.
+    pub fn same_as<B, With>(mut self) -> Self
+    where
+        B: Bind<Connection = With::Connection>,
+        With: Bind,
+    {
+        let place = Place::Shared {
+            with: Who::of::<With>(),
+            path: None,
+        };
+        self.push(Who::of::<B>(), B::Connection::BACKEND, place);
+        self
+    }
+
+    /// Registers a bind whose SQLite file is attached to the connection of `To`, under its key: both files commit as
+    /// one, by SQLite itself.
+    ///
+    /// Needs a rollback journal: in WAL a crash tears the two, so that is refused when a transaction begins. So are
+    /// two files that have a table of the same name, because a query would reach one of them by accident.
+    ///
+    /// The schema of the file is the key of the bind. SQLite finds a table in whichever file has it, but creates one
+    /// where it is told to: `CREATE TABLE ledger.entries (…)`; without the schema it lands in the file of `To`. Errors
+    /// and reports name the key of `To`, whose connection it is.
+    #[cfg(feature = "sqlite")]
+    pub fn attach<B, To>(mut self, path: impl Into<String>) -> Self
+    where
+        B: Bind<Connection = To::Connection>,
+        To: Bind,
+    {
+        let (who, to) = (Who::of::<B>(), Who::of::<To>());
+        self.add_attached(who, to, To::Connection::BACKEND, &path.into());
+        self
+    }
+
+    /// How long a session waits for a connection at most, whatever its pool allows. Defaults to 30 seconds.
+    pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.checkout = timeout.min(LONGEST);
+        self
+    }
+
+    /// How long a statement waits for a lock on PostgreSQL, where the connection has no limit. Defaults to 10 seconds.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.lock = timeout;
+        self
+    }
+
+    /// How long a transaction may be idle on PostgreSQL, where the connection has no limit: then the server rolls it
+    /// back. Should be longer than every deadline. Defaults to 10 minutes.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.idle = timeout;
+        self
+    }
+
+    /// How long one step of a commit may take before the server counts as lost. Defaults to 30 seconds.
+    pub fn step_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.step = timeout.min(LONGEST);
+        self
+    }
+
+    /// How long a commit asks a holder that it lost for the outcome, before the unit is reported as in doubt. Defaults
+    /// to 10 seconds.
+    pub fn resolve_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.resolve = timeout.min(LONGEST);
+        self
+    }
+
+    /// Makes the registry. Opens no connection, and needs no database to be up.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake, all of them together.
+    pub fn build(mut self) -> Result<Binds, BuildError> {
+        self.find_problems();
+        if !self.problems.is_empty() {
+            return Err(BuildError {
+                problems: self.problems,
+            });
+        }
+        let namespace: Arc<str> = self.namespace.unwrap_or_default().into();
+        let mut attached: Vec<(Who, &'static str, String)> = Vec::new();
+        for bind in &mut self.binds {
+            if let Place::Shared { with, path } = &mut bind.place
+                && let Some(path) = path.take()
+            {
+                attached.push((*with, bind.who.key, path));
+            }
+        }
+        let own = |bind: &&Pending| matches!(bind.place, Place::Own { .. });
+        let alone = self.binds.iter().filter(own).count() == 1;
+        let mut entries: Vec<Arc<dyn AnyEntry>> = Vec::new();
+        let mut owners: Vec<(Who, usize)> = Vec::new();
+        let mut shared = Vec::new();
+        for bind in self.binds {
+            match bind.place {
+                Place::Own { mut options, make } => {
+                    options.attached = attached
+                        .iter()
+                        .filter(|(to, ..)| to.is(bind.who))
+                        .map(|(_, key, path)| (*key, path.clone()))
+                        .collect();
+                    owners.push((bind.who, entries.len()));
+                    entries.push(make(Common {
+                        options,
+                        namespace: Arc::clone(&namespace),
+                        alone,
+                        timeouts: self.timeouts.clone(),
+                    }));
+                }
+                Place::Shared { with, .. } => shared.push((bind.who, with)),
+                Place::Broken => {}
+            }
+        }
+        for (who, with) in shared {
+            if let Some((_, position)) = owners.iter().find(|(owner, _)| owner.is(with)) {
+                owners.push((who, *position));
+            }
+        }
+        let index = owners
+            .into_iter()
+            .filter_map(|(who, position)| Some((who.id?, position)))
+            .collect();
+        Ok(Binds {
+            registry: Arc::new(Registry {
+                index,
+                entries,
+                namespace,
+                background: TaskTracker::new(),
+                closed: AtomicBool::new(false),
+                #[cfg(feature = "testing")]
+                faults: std::sync::Mutex::default(),
+            }),
+        })
+    }
+
+    fn add<B: Bind>(&mut self, pool: Box<dyn Pool<B::Connection>>, options: BindOptions) {
+        let backend = B::Connection::BACKEND;
+        self.push(Who::of::<B>(), backend, Place::own(B::KEY, pool, options));
+    }
+
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    fn add_url<C: FromUrl>(
+        &mut self,
+        who: Who,
+        url: &str,
+        setup: Option<Arc<Setup<C>>>,
+        pooling: &Pooling,
+        options: BindOptions,
+    ) {
+        let bind = who.key;
+        let problem = match check_url(C::BACKEND, url) {
+            Err(UrlProblem::TlsUnsupported) if setup.is_some() => None,
+            result => result.err(),
+        };
+        match problem {
+            None => {
+                let place = Place::own(bind, C::pool(url, setup, pooling), options);
+                self.push(who, C::BACKEND, place);
+            }
+            Some(problem) => self.broken(who, C::BACKEND, BuildProblem::Url { bind, problem }),
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn add_attached(&mut self, who: Who, to: Who, backend: Backend, path: &str) {
+        let bind = who.key;
+        if backend != Backend::Sqlite {
+            let problem = UrlProblem::WrongBackend {
+                scheme: "(file)".into(),
+                backend,
+            };
+            self.broken(who, backend, BuildProblem::Url { bind, problem });
+        } else if let Err(problem) = check_url(Backend::Sqlite, path) {
+            self.broken(who, backend, BuildProblem::Url { bind, problem });
+        } else if matches!(bind, "main" | "temp") {
+            self.broken(who, backend, BuildProblem::ReservedKey { key: bind });
+        } else {
+            let path = Some(path.strip_prefix("sqlite://").unwrap_or(path).to_owned());
+            self.push(who, backend, Place::Shared { with: to, path });
+        }
+    }
+
+    #[cfg(any(feature = "deadpool", feature = "bb8", feature = "sqlite"))]
+    fn broken(&mut self, who: Who, backend: Backend, problem: BuildProblem) {
+        self.problems.push(problem);
+        self.push(who, backend, Place::Broken);
+    }
+
+    fn push(&mut self, who: Who, backend: Backend, place: Place) {
+        self.binds.push(Pending {
+            who,
+            backend,
+            place,
+        });
+    }
+}
+
+impl fmt::Debug for BindsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BindsBuilder")
+            .field("namespace", &self.namespace)
+            .field(
+                "binds",
+                &self
+                    .binds
+                    .iter()
+                    .map(|bind| bind.who.key)
+                    .collect::<Vec<_>>(),
+            )
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! A bind as it was given to the builder.
+
+use std::any::TypeId;
+use std::sync::Arc;
+
+use crate::backend::{Backend, Connection};
+use crate::bind::Bind;
+use crate::config::{BindOptions, Timeouts};
+use crate::pool::Pool;
+use crate::registry::{AnyEntry, Entry};
+
+/// A bind as it was given.
+pub(super) struct Pending {
+    pub(super) who: Who,
+    pub(super) backend: Backend,
+    pub(super) place: Place,
+}
+
+/// Which bind it is.
+#[derive(Clone, Copy)]
+pub(super) struct Who {
+    pub(super) key: &'static str,
+    /// Its type, where it has one: a bind that is registered by its key alone has none, and no session.
+    pub(super) id: Option<TypeId>,
+}
+
+pub(super) enum Place {
+    /// A pool of its own.
+    Own {
+        options: BindOptions,
+        make: Box<dyn FnOnce(Common) -> Arc<dyn AnyEntry> + Send>,
+    },
+    /// The connection of another bind.
+    Shared {
+        with: Who,
+        /// The file to attach, where it is not in the other's database.
+        path: Option<String>,
+    },
+    /// Something is wrong with it, and already noted.
+    Broken,
+}
+
+/// What every entry gets.
+pub(super) struct Common {
+    pub(super) options: BindOptions,
+    pub(super) namespace: Arc<str>,
+    pub(super) alone: bool,
+    pub(super) timeouts: Timeouts,
+}
+
+impl Who {
+    pub(super) fn of<B: Bind>() -> Self {
+        Self {
+            key: B::KEY,
+            id: Some(TypeId::of::<B>()),
+        }
+    }
+
+    /// Whether both are one bind: by the type where both have one, because a key may be registered by mistake for two.
+    pub(super) fn is(self, other: Self) -> bool {
+        match (self.id, other.id) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.key == other.key,
+        }
+    }
+}
+
+impl Place {
+    /// A pool of its own.
+    pub(super) fn own<C: Connection>(
+        key: &'static str,
+        pool: Box<dyn Pool<C>>,
+        options: BindOptions,
+    ) -> Self {
+        let make = move |common: Common| -> Arc<dyn AnyEntry> {
+            Arc::new(Entry::new(
+                key,
+                pool,
+                common.options,
+                common.namespace,
+                common.alone,
+                common.timeouts,
+            ))
+        };
+        Self::Own {
+            options,
+            make: Box::new(make),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The preflight: is every bind ready for what sessions will ask of it?
+
+use std::collections::HashMap;
+use std::fmt;
+
+use futures_util::future::join_all;
+
+use crate::backend::Backend;
+use crate::commit::Fault;
+use crate::registry::Registry;
+use crate::registry::entry::{AnyEntry, Examined};
+
+/// What a preflight found: for a person to read ([`Display`](fmt::Display)), and for a program to match on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// One for each database.
+    pub binds: Vec<BindReport>,
+}
+
+/// What a preflight found of one bind.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BindReport {
+    /// The key of the bind.
+    pub bind: &'static str,
+    /// The kind of server.
+    pub backend: Backend,
+    /// Its version, if it was reached.
+    pub version: Option<String>,
+    /// What there is to say.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that a preflight found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Finding {
+    /// No connection could be opened, or it did not answer.
+    #[error("it cannot be reached")]
+    Unreachable(#[source] Fault),
+    /// No transaction can begin: the files of a group are in WAL, or two have a table of the same name.
+    #[error("no transaction can begin")]
+    Unusable(#[source] Fault),
+    /// Its transactions can be prepared.
+    #[error("its transactions can be prepared")]
+    CanPrepare,
+    /// Its transactions cannot be prepared: it holds the decision of every unit that it writes in, and two such binds
+    /// cannot write in one unit.
+    #[error("its transactions cannot be prepared: {reason}")]
+    CannotPrepare {
+        /// Why.
+        reason: String,
+    },
+    /// More units may run at once than the server has slots for prepared transactions.
+    #[error(
+        "`max_prepared_transactions` is {slots}, and the pool holds {pool} connections: a commit may find no slot"
+    )]
+    FewSlots {
+        /// The slots.
+        slots: u32,
+        /// The size of the pool.
+        pool: usize,
+    },
+    /// A crash may lose a confirmed commit, so that it may not join units of several writers.
+    #[error("a crash may lose a confirmed commit: {setting}")]
+    NotDurable {
+        /// The setting.
+        setting: String,
+        /// Whether it may join all the same.
+        allowed: bool,
+    },
+    /// The tables of the commit protocol are not there, or not ours.
+    #[error("it cannot join units of several writers")]
+    Tables(#[source] Fault),
+    /// Another bind is in the same database, and neither says so.
+    #[error(
+        "`{with}` is the same database: they wait for each other's locks, and commit with a prepare that is not needed; \
+         say so with `.same_as::<…>()`"
+    )]
+    SameDatabase {
+        /// The other bind.
+        with: &'static str,
+    },
+    /// Something that the server said.
+    #[error("{0}")]
+    Remark(String),
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Info,
+    /// Some units will fail, or more slowly succeed.
+    Warning,
+    /// The bind is of no use.
+    Error,
+}
+
+impl Finding {
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::CanPrepare => Severity::Info,
+            Self::Unreachable(_) | Self::Unusable(_) => Severity::Error,
+            _ => Severity::Warning,
+        }
+    }
+}
+
+impl Report {
+    /// The worst of all findings.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.binds
+            .iter()
+            .flat_map(|bind| &bind.findings)
+            .map(Finding::severity)
+            .max()
+            .unwrap_or(Severity::Info)
+    }
+
+    /// What was found of one bind.
+    #[must_use]
+    pub fn bind(&self, key: &str) -> Option<&BindReport> {
+        self.binds.iter().find(|bind| bind.bind == key)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for bind in &self.binds {
+            let version = bind.version.as_deref().unwrap_or("not reached");
+            writeln!(f, "{} ({} {version})", bind.bind, bind.backend)?;
+            for finding in &bind.findings {
+                let mark = match finding.severity() {
+                    Severity::Info => "ok",
+                    Severity::Warning => "warning",
+                    Severity::Error => "error",
+                };
+                write!(f, "  {mark}: {finding}")?;
+                let mut source = std::error::Error::source(finding);
+                while let Some(error) = source {
+                    write!(f, ": {error}")?;
+                    source = error.source();
+                }
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn check(registry: &Registry) -> Report {
+    let examined = join_all(registry.entries.iter().map(|entry| entry.examine())).await;
+    let mut same: HashMap<(Backend, String), &'static str> = HashMap::new();
+    let several = registry.entries.len() > 1;
+    let binds = registry
+        .entries
+        .iter()
+        .zip(examined)
+        .map(|(entry, examined)| {
+            let mut report = BindReport {
+                bind: entry.key(),
+                backend: entry.backend(),
+                version: None,
+                findings: Vec::new(),
+            };
+            match examined {
+                Err(fault) => report.findings.push(Finding::Unreachable(fault)),
+                Ok(examined) => {
+                    report.version = Some(examined.server.version.clone());
+                    let identity = (entry.backend(), examined.server.identity.clone());
+                    // A SQLite database without a file is nobody else's.
+                    if !identity.1.is_empty()
+                        && let Some(with) = same.insert(identity, entry.key())
+                    {
+                        report.findings.push(Finding::SameDatabase { with });
+                    }
+                    report
+                        .findings
+                        .extend(findings(entry.as_ref(), examined, several));
+                }
+            }
+            report
+        })
+        .collect();
+    Report { binds }
+}
+
+fn findings(entry: &dyn AnyEntry, examined: Examined, several: bool) -> Vec<Finding> {
+    let Examined {
+        server,
+        cannot_prepare,
+        pool_size,
+        not_durable,
+        unusable,
+        database,
+    } = examined;
+    let mut findings: Vec<Finding> = unusable.map(Finding::Unusable).into_iter().collect();
+    // Alone, a bind never prepares.
+    if several {
+        match (cannot_prepare, server.prepared_slots) {
+            (Some(reason), _) => findings.push(Finding::CannotPrepare { reason }),
+            (None, Some(slots)) if (slots as usize) < pool_size => {
+                findings.push(Finding::CanPrepare);
+                findings.push(Finding::FewSlots {
+                    slots,
+                    pool: pool_size,
+                });
+            }
+            (None, _) => findings.push(Finding::CanPrepare),
+        }
+        if let Some(setting) = not_durable {
+            findings.push(Finding::NotDurable {
+                setting,
+                allowed: entry.allows_not_durable(),
+            });
+        }
+        if let Some(Err(fault)) = database {
+            findings.push(Finding::Tables(fault));
+        }
+    }
+    findings.extend(server.remarks.iter().cloned().map(Finding::Remark));
+    findings
+}

@@ -1,0 +1,189 @@
+//! The registry: which bind has which pool.
+
+mod builder;
+mod check;
+mod entry;
+mod outside;
+mod problem;
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join_all;
+use tokio_util::task::TaskTracker;
+
+use crate::bind::Bind;
+use crate::error::Error;
+
+pub use self::builder::BindsBuilder;
+pub use self::check::{BindReport, Finding, Report, Severity};
+pub(crate) use self::entry::{AnyEntry, Entry};
+pub use self::problem::{BuildError, BuildProblem};
+
+/// The binds of an application, each with its pool: where sessions come from.
+///
+/// Cheap to clone; all clones are one registry.
+///
+/// # Example
+///
+/// ```no_run
+/// # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
+/// # mod example {
+/// use diesel_binds::{AsyncSqliteConnection, Bind, Binds};
+///
+/// #[derive(Bind)]
+/// #[bind(key = "accounts", connection = AsyncSqliteConnection)]
+/// pub struct Accounts;
+///
+/// fn binds() -> Result<Binds, diesel_binds::BuildError> {
+///     Binds::builder().bind_url::<Accounts>("accounts.db").build()
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Binds {
+    pub(crate) registry: Arc<Registry>,
+}
+
+/// What all sessions of one [`Binds`] share.
+pub(crate) struct Registry {
+    /// The entry of each bind; several binds may share one.
+    index: HashMap<TypeId, usize>,
+    pub(crate) entries: Vec<Arc<dyn AnyEntry>>,
+    pub(crate) namespace: Arc<str>,
+    /// What runs in the background: commits, and the roll-backs of sessions that were dropped.
+    pub(crate) background: TaskTracker,
+    closed: AtomicBool,
+    /// What is to fail in the commits of all sessions.
+    #[cfg(feature = "testing")]
+    faults: std::sync::Mutex<Option<crate::commit::FaultPlan>>,
+}
+
+impl Binds {
+    /// Starts a registry.
+    pub fn builder() -> BindsBuilder {
+        BindsBuilder::new()
+    }
+
+    /// The binds of a manifest, without their types, with the URLs in the environment. No session can use them, but they
+    /// can be checked and recovered: short for
+    /// [`manifest`](BindsBuilder::manifest) and [`bind_all_named`](BindsBuilder::bind_all_named).
+    ///
+    /// # Errors
+    ///
+    /// Every mistake, all of them together.
+    #[cfg(all(feature = "manifest", any(feature = "deadpool", feature = "bb8")))]
+    pub fn from_manifest(manifest: &crate::config::Manifest) -> Result<Self, BuildError> {
+        Self::builder().manifest(manifest).bind_all_named().build()
+    }
+
+    /// Creates the tables of the commit protocol in every database, where they are missing.
+    ///
+    /// For applications that let the library create them; others run the migrations in the folder `migrations` of this
+    /// crate, one for each backend. The role of the pool must be allowed to create tables. May be run at any time, by
+    /// several processes at once.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, after all binds were tried. Tables that could be created stay.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves some databases with the tables and some without; run it again.
+    pub async fn install(&self) -> Result<(), Error> {
+        join_all(self.registry.entries.iter().map(|entry| entry.install()))
+            .await
+            .into_iter()
+            .collect()
+    }
+
+    /// Asks every bind whether it is ready for what sessions will ask of it.
+    ///
+    /// Never fails: what is wrong is in the [`Report`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed; the future may be dropped.
+    pub async fn check(&self) -> Report {
+        check::check(&self.registry).await
+    }
+
+    /// Takes no new work, and waits for what runs in the background: commits, and the roll-backs of sessions that were
+    /// dropped.
+    ///
+    /// Sessions that are open can still commit. Then the pools of deadpool are closed; those of bb8 end with their last
+    /// handle.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped: new work stays refused, and what runs goes on.
+    pub async fn close(&self) {
+        self.registry.closed.store(true, Ordering::Relaxed);
+        self.registry.background.close();
+        self.registry.background.wait().await;
+        for entry in &self.registry.entries {
+            entry.close();
+        }
+    }
+}
+
+impl fmt::Debug for Binds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binds")
+            .field("namespace", &self.registry.namespace)
+            .field(
+                "binds",
+                &self
+                    .registry
+                    .entries
+                    .iter()
+                    .map(|entry| (entry.key(), entry.backend()))
+                    .collect::<Vec<_>>(),
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// The entry with this key, which a gid names as its holder.
+    pub(crate) fn by_key(&self, key: &str) -> Option<&Arc<dyn AnyEntry>> {
+        self.entries.iter().find(|entry| entry.key() == key)
+    }
+
+    /// Where the pool of `B` is.
+    pub(crate) fn position<B: Bind>(&self) -> Result<usize, Error> {
+        self.index
+            .get(&TypeId::of::<B>())
+            .copied()
+            .ok_or(Error::UnknownBind { bind: B::KEY })
+    }
+
+    /// The entry of `B`.
+    pub(crate) fn entry<B: Bind>(&self, position: usize) -> Arc<Entry<B::Connection>> {
+        Arc::clone(&self.entries[position])
+            .into_any()
+            .downcast()
+            .expect("the builder registers a bind with a pool of its own connection type")
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn faults(&self) -> Option<crate::commit::FaultPlan> {
+        let faults = self.faults.lock();
+        faults
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_faults(&self, plan: Option<crate::commit::FaultPlan>) {
+        let faults = self.faults.lock();
+        *faults.unwrap_or_else(std::sync::PoisonError::into_inner) = plan;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,179 @@
+//! What can be wrong with a registry.
+
+use std::fmt;
+
+use crate::backend::Backend;
+use crate::config::UrlProblem;
+use crate::gid::{MAX_KEY, MAX_NAMESPACE};
+
+/// Everything that is wrong with a registry.
+#[derive(Debug)]
+pub struct BuildError {
+    pub(super) problems: Vec<BuildProblem>,
+}
+
+/// Something that is wrong with a registry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildProblem {
+    /// There is no bind.
+    #[error("no bind is registered")]
+    Empty,
+    /// A key has a character or a length that a global transaction id cannot hold.
+    #[error("the key `{key}` is not of [a-z0-9_-] and 1 to {MAX_KEY} bytes")]
+    InvalidKey {
+        /// The key.
+        key: String,
+    },
+    /// Two binds have the same key, or one was given twice.
+    #[error("the key `{key}` is registered twice")]
+    RepeatedKey {
+        /// The key.
+        key: &'static str,
+    },
+    /// A file cannot be attached under this key, because SQLite gives the name to another one.
+    #[error("the key `{key}` cannot be that of an attached file: SQLite names others so")]
+    ReservedKey {
+        /// The key.
+        key: &'static str,
+    },
+    /// A bind shares the connection of one that is not there.
+    #[error(
+        "`{bind}` shares the connection of `{with}`, which is not registered with a pool of its own"
+    )]
+    UnknownKey {
+        /// The bind.
+        bind: &'static str,
+        /// The one that is not there.
+        with: &'static str,
+    },
+    /// An option of a bind cannot hold on its backend.
+    #[error("`{option}` cannot hold on `{bind}`: {reason}")]
+    Unsupported {
+        /// The bind.
+        bind: &'static str,
+        /// The option.
+        option: &'static str,
+        /// Why it cannot.
+        reason: &'static str,
+    },
+    /// The URL of a bind is of no use.
+    #[error("the URL of `{bind}` is of no use: {problem}")]
+    Url {
+        /// The bind.
+        bind: &'static str,
+        /// Why.
+        problem: UrlProblem,
+    },
+    /// The variable with the URL of a bind is not set.
+    #[error("`{bind}` has no pool: the environment variable `{variable}` is not set")]
+    NoUrl {
+        /// The bind.
+        bind: &'static str,
+        /// The variable.
+        variable: String,
+    },
+    /// Several binds may take part in one unit, and their branches need a namespace.
+    #[error(
+        "several binds may commit as one, so their prepared transactions need the name of the application: \
+         `.namespace(\"…\")`"
+    )]
+    NoNamespace,
+    /// The namespace has a character or a length that a global transaction id cannot hold.
+    #[error("the namespace `{namespace}` is not of [a-z0-9_-] and 1 to {MAX_NAMESPACE} bytes")]
+    InvalidNamespace {
+        /// The namespace.
+        namespace: String,
+    },
+    /// A bind is not in the manifest, or there is none.
+    #[error("`{bind}` is not in the manifest")]
+    NotInManifest {
+        /// The bind.
+        bind: String,
+    },
+    /// The manifest has another backend for a bind than its type.
+    #[error("`{bind}` is of {backend}, and of {manifest} in the manifest")]
+    OtherBackend {
+        /// The bind.
+        bind: &'static str,
+        /// The backend in the manifest.
+        manifest: Backend,
+        /// The backend of its connection.
+        backend: Backend,
+    },
+    /// The manifest has a bind in the database of another.
+    #[error(
+        "`{bind}` shares the connection of `{with}` in the manifest: `.same_as::<…>()` or `.attach::<…>(..)`"
+    )]
+    OtherPlace {
+        /// The bind.
+        bind: &'static str,
+        /// The other.
+        with: String,
+    },
+    /// A URL was looked up in the environment before the manifest was given.
+    #[error(
+        "the manifest says which variables are read: `.manifest(..)` goes before `.bind_env::<…>()`"
+    )]
+    LateManifest,
+    /// This program was built without the backend of a bind.
+    #[error("`{bind}` is of {backend}, for which this program was not built")]
+    NoBackend {
+        /// The bind.
+        bind: &'static str,
+        /// The backend.
+        backend: Backend,
+    },
+    /// A bind that cannot prepare was told not to hold the decision.
+    #[error(
+        "`{bind}` cannot prepare, so it must be the holder where it writes: `HolderPreference::Avoid` cannot hold"
+    )]
+    CannotAvoid {
+        /// The bind.
+        bind: &'static str,
+    },
+}
+
+impl BuildProblem {
+    /// The key of the bind that it is about, if it is about one.
+    #[must_use]
+    pub fn bind(&self) -> Option<&str> {
+        match self {
+            Self::InvalidKey { key } => Some(key),
+            Self::RepeatedKey { key } | Self::ReservedKey { key } => Some(key),
+            Self::NotInManifest { bind } => Some(bind),
+            Self::UnknownKey { bind, .. }
+            | Self::Url { bind, .. }
+            | Self::NoUrl { bind, .. }
+            | Self::OtherBackend { bind, .. }
+            | Self::OtherPlace { bind, .. }
+            | Self::NoBackend { bind, .. }
+            | Self::Unsupported { bind, .. }
+            | Self::CannotAvoid { bind } => Some(bind),
+            Self::Empty
+            | Self::NoNamespace
+            | Self::InvalidNamespace { .. }
+            | Self::LateManifest => None,
+        }
+    }
+}
+
+impl BuildError {
+    /// Every mistake.
+    #[must_use]
+    pub fn problems(&self) -> &[BuildProblem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the binds cannot be built")?;
+        for problem in &self.problems {
+            write!(f, "; {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BuildError {}

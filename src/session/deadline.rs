@@ -1,0 +1,42 @@
+//! When a unit must be done, and waiting until then at most.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::{Error, Waiting};
+
+/// When a unit must be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// That long from now, if at all.
+    pub(super) fn within(time: Option<Duration>) -> Self {
+        Self(time.and_then(|time| Instant::now().checked_add(time)))
+    }
+
+    /// Waits for `work`, but not beyond the deadline.
+    pub(super) async fn bound<T>(
+        self,
+        bind: &'static str,
+        waiting_for: Waiting,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        match self.0 {
+            None => Ok(work.await),
+            Some(deadline) => timeout_at(deadline, work)
+                .await
+                .map_err(|_| Error::DeadlineExceeded { bind, waiting_for }),
+        }
+    }
+
+    pub(super) fn left(self) -> Option<Duration> {
+        self.0
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) fn has_passed(self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+}

@@ -1,0 +1,287 @@
+//! The unit of work: a session checks out and begins what its queries need, and ends all of it as one.
+//!
+//! `core` holds a `slot` for each bind; the first query on a bind puts a `lease` into its slot. A `statement` is the
+//! right to use one; `target` and `run` bring queries to it. At the end, the leases leave their slots and become the
+//! `participant`s of the commit.
+
+mod closure;
+mod connection;
+mod core;
+mod deadline;
+mod declared;
+mod lease;
+mod options;
+mod participant;
+mod rows;
+mod run;
+mod savepoint;
+mod slot;
+mod statement;
+mod target;
+mod transaction;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::bind::Bind;
+use crate::commit::{self, CommitError, Committed, Fault, Orders, Participant};
+use crate::error::{AbortReason, Error};
+use crate::gid::UnitId;
+use crate::registry::Binds;
+use crate::session::core::Core;
+
+pub use self::closure::{Work, WorkOnce};
+pub use self::connection::BoundConnection;
+pub use self::options::SessionOptions;
+pub use self::run::{Execute, Load, RunQueryDsl, SaveChangesDsl};
+pub use self::target::{On, Target};
+
+/// A unit of work over all binds.
+///
+/// The first query on a bind takes a connection of that bind's pool and begins a transaction on it;
+/// [`commit_all`](Self::commit_all) commits all of them, or none. Afterwards the session is as new, and the next query
+/// begins another unit.
+///
+/// Queries take `&self`: two binds may be queried at once with `tokio::join!`. Two queries on one bind wait for each
+/// other.
+///
+/// Dropping a session rolls back, in the background, whatever has not been committed.
+pub struct Session {
+    core: Arc<Core>,
+}
+
+impl Binds {
+    /// A new session. Takes no connection yet.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        self.session_with(SessionOptions::default())
+    }
+
+    /// A new session with options. Takes no connection yet.
+    #[must_use]
+    pub fn session_with(&self, options: SessionOptions) -> Session {
+        Session::new(self, options, false)
+    }
+}
+
+impl Session {
+    fn new(binds: &Binds, options: SessionOptions, managed: bool) -> Self {
+        Self {
+            core: Arc::new(Core::new(Arc::clone(&binds.registry), options, managed)),
+        }
+    }
+
+    /// The unit of work that queries now belong to.
+    #[must_use]
+    pub fn unit(&self) -> UnitId {
+        self.core.unit()
+    }
+
+    /// Names the bind of a query whose type does not tell it: `sql_query`, `select(exists(..))`, set operations.
+    ///
+    /// Such a query counts as written, unless [`reading`](On::reading) says otherwise.
+    pub fn on<B: Bind>(&self, _: B) -> On<'_, B> {
+        On::new(self)
+    }
+
+    /// The connection of a bind, inside the transaction of the unit, for what this library does not do.
+    ///
+    /// # Errors
+    ///
+    /// Those of a query that may write: see [`Error`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As a query.
+    pub async fn connection<B: Bind>(&self) -> Result<BoundConnection<'_, B>, Error> {
+        let access = self.core.widest_access::<B>()?;
+        let statement = self.core.statement::<B>(access).await?;
+        Ok(BoundConnection::new(statement.held()))
+    }
+
+    /// Commits what the unit did on all binds, or none of it.
+    ///
+    /// Where several binds wrote, all but one prepare, and the last commits its own work together with the decision:
+    /// three round trips, whatever the number of binds. Where one wrote, it is a plain commit. Where none did, nothing
+    /// can go wrong.
+    ///
+    /// # Errors
+    ///
+    /// Each variant of [`CommitError`] says what became of the data. After any of them the session begins a new unit,
+    /// except after [`Busy`](CommitError::Busy) and [`InsideTransaction`](CommitError::InsideTransaction), which change
+    /// nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// The commit runs on a task of its own: once polled, dropping this future stops hearing of the outcome, not the
+    /// commit.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, if a query ran in the unit.
+    pub async fn commit_all(&mut self) -> Result<Committed, CommitError> {
+        self.core.check_may_end()?;
+        self.finish().await
+    }
+
+    /// Rolls back what the unit did on all binds.
+    ///
+    /// A server that cannot be reached rolls back by itself, as soon as it sees that its connection is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError::Busy`] and [`CommitError::InsideTransaction`]: nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the roll-back goes on in the background when the future is dropped.
+    pub async fn rollback_all(&mut self) -> Result<(), CommitError> {
+        self.core.check_may_end()?;
+        self.abandon().await
+    }
+
+    /// Commits what the unit did on one bind, apart from all others, whose transactions stay open.
+    ///
+    /// This is what the unit of work is there to avoid: when a later `commit_all` fails, this bind has committed. For
+    /// a log that must survive a roll-back, for instance. Binds that share its connection commit with it. If it fails,
+    /// all other binds are rolled back.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit_all`](Self::commit_all); [`Error::UnknownBind`] if the bind is not registered.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`commit_all`](Self::commit_all).
+    pub async fn commit<B: Bind>(&mut self, _: B) -> Result<Committed, Error> {
+        self.core.check_may_end()?;
+        if let Some(refused) = self.refuse().await? {
+            return Err(refused.into());
+        }
+        let (unit, participants) = self.core.take_one::<B>()?;
+        let committed = self.run_commit(unit, participants).await;
+        if committed.is_err() {
+            // What the error says of the unit is to be true of all binds: a unit that goes on without one of them would
+            // be torn by its commit.
+            self.abandon().await?;
+        }
+        Ok(committed?)
+    }
+
+    /// Commits one bind after the other: what cannot be atomic, asked for by name.
+    ///
+    /// For units whose writers cannot commit as one (two SQLite files in WAL), in a session with
+    /// [`best_effort`](SessionOptions::best_effort). A failure half-way leaves the unit torn.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError::Partial`] when the unit is torn, or may be. [`CommitError::RolledBack`] when the first commit
+    /// failed, and nothing is kept.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`commit_all`](Self::commit_all).
+    pub async fn commit_all_best_effort(&mut self) -> Result<Committed, CommitError> {
+        self.core.check_may_end()?;
+        if let Some(refused) = self.refuse().await? {
+            return Err(refused);
+        }
+        let (unit, participants) = self.core.take_all()?;
+        let orders = self.orders(unit);
+        self.in_background(unit, commit::best_effort(orders, participants))
+            .await
+    }
+
+    /// The commit, for whoever may end the unit.
+    async fn finish(&mut self) -> Result<Committed, CommitError> {
+        if let Some(refused) = self.refuse().await? {
+            return Err(refused);
+        }
+        let (unit, participants) = self.core.take_all()?;
+        self.run_commit(unit, participants).await
+    }
+
+    /// The roll-back, for whoever may end the unit.
+    async fn abandon(&mut self) -> Result<(), CommitError> {
+        let (unit, participants) = self.core.take_all()?;
+        self.in_background(unit, async {
+            commit::roll_back(participants).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Rolls back a unit that cannot commit any more, and says why.
+    async fn refuse(&mut self) -> Result<Option<CommitError>, CommitError> {
+        let (bind, source) = match self.core.abort_reason() {
+            Some((bind, AbortReason::DeadlineExceeded)) => (bind, Fault::DeadlineExceeded),
+            Some((bind, AbortReason::RawConnection)) => {
+                (bind, Fault::Ended(diesel::result::Error::NotInTransaction))
+            }
+            Some((bind, AbortReason::NestedTransaction)) => (bind, Fault::NestedTransaction),
+            Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
+            None if self.core.deadline().has_passed() => {
+                let bind = self.core.slots().next().map_or("", |slot| slot.key());
+                (bind, Fault::DeadlineExceeded)
+            }
+            None => return Ok(None),
+        };
+        self.abandon().await?;
+        Ok(Some(commit::rolled_back(bind, Vec::new(), source)))
+    }
+
+    async fn run_commit(
+        &self,
+        unit: UnitId,
+        participants: Vec<Box<dyn Participant>>,
+    ) -> Result<Committed, CommitError> {
+        let orders = self.orders(unit);
+        self.in_background(unit, commit::commit(orders, participants))
+            .await
+    }
+
+    fn orders(&self, unit: UnitId) -> Orders {
+        Orders {
+            unit,
+            namespace: Arc::clone(&self.core.registry.namespace),
+            #[cfg(feature = "testing")]
+            faults: self
+                .core
+                .options
+                .faults
+                .clone()
+                .or_else(|| self.core.registry.faults()),
+        }
+    }
+
+    /// Runs the end of a unit on a task of its own: a caller that goes away does not stop it half-way.
+    async fn in_background<T: Send + 'static>(
+        &self,
+        unit: UnitId,
+        ending: impl Future<Output = Result<T, CommitError>> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        let task = self
+            .core
+            .registry
+            .background
+            .spawn_on(ending, &Handle::current());
+        match task.await {
+            Ok(result) => result,
+            Err(source) => Err(CommitError::Interrupted { unit, source }),
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("unit", &self.core.unit())
+            .field(
+                "enlisted",
+                &self.core.slots().map(|slot| slot.key()).collect::<Vec<_>>(),
+            )
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,41 @@
+//! Inserts of several rows where diesel-async has none: on SQLite.
+
+use diesel::QuerySource;
+use diesel::query_builder::{BatchInsert, InsertStatement};
+
+use crate::backend::InsertRows;
+use crate::bind::Bind;
+use crate::error::{Error, Waiting};
+use crate::session::run::Execute;
+use crate::session::statement::Open;
+use crate::session::target::Target;
+
+/// Statements are run by the backend itself.
+#[derive(Debug)]
+pub enum ByBackend {}
+
+type Rows<Table, V, Id, Op, const STATIC: bool> =
+    InsertStatement<Table, BatchInsert<V, Table, Id, STATIC>, Op>;
+
+// Where diesel-async runs the insert, the backend does not, and the other way round: so the compiler finds the one of
+// the two implementations that holds.
+impl<T, Table, V, Id, Op, const STATIC: bool>
+    Execute<'static, Rows<Table, V, Id, Op, STATIC>, ByBackend> for T
+where
+    T: Target<
+            Rows<Table, V, Id, Op, STATIC>,
+            Bind: Bind<Connection: InsertRows<Rows<Table, V, Id, Op, STATIC>>>,
+        >,
+    Table: QuerySource,
+    Rows<Table, V, Id, Op, STATIC>: Send,
+{
+    async fn run_execute(&self, insert: Rows<Table, V, Id, Op, STATIC>) -> Result<usize, Error> {
+        let mut statement = self.statement().await?;
+        let (deadline, key) = (statement.deadline(), statement.key());
+        let connection = statement.start()?;
+        let replied = deadline
+            .bound(key, Waiting::Statement, connection.insert_rows(insert))
+            .await;
+        statement.finish(replied)
+    }
+}

@@ -1,0 +1,363 @@
+//! Running Diesel's queries: on a session, on a bind of it, or on one of its connections.
+
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+
+use diesel::associations::HasTable;
+use diesel::query_builder::{AsChangeset, IntoUpdateTarget, QueryId};
+use diesel::query_dsl::methods::LimitDsl;
+use diesel_async::UpdateAndFetchResults;
+use diesel_async::methods::{ExecuteDsl, LoadQuery};
+use futures_util::stream::{Stream, TryStreamExt as _};
+
+use crate::bind::{Access, Bind, Bound};
+use crate::error::{Error, Waiting};
+use crate::session::Session;
+use crate::session::statement::Open;
+use crate::session::target::Target;
+
+/// The methods that run a query, as in Diesel, with a session in the place of a connection.
+///
+/// To be imported by name, as with diesel-async: two traits of this name in scope are ambiguous.
+///
+/// # Cancel safety
+///
+/// While it waits for the pool or for another statement, dropping the future of any of these changes nothing. Once the
+/// statement is sent, nobody knows what it does: the unit can then only be rolled back.
+pub trait RunQueryDsl: Sized {
+    /// Runs the query and returns all its rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`] if the query fails; the other variants of [`Error`] if it could not run.
+    fn load<'q, U>(
+        self,
+        on: &impl Load<'q, Self, U>,
+    ) -> impl Future<Output = Result<Vec<U>, Error>> + Send
+    where
+        Self: Send + 'q,
+        U: Send,
+    {
+        on.run_load(self)
+    }
+
+    /// The same as [`load`](Self::load).
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    fn get_results<'q, U>(
+        self,
+        on: &impl Load<'q, Self, U>,
+    ) -> impl Future<Output = Result<Vec<U>, Error>> + Send
+    where
+        Self: Send + 'q,
+        U: Send,
+    {
+        on.run_load(self)
+    }
+
+    /// Runs the query and returns its first row.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`] with Diesel's `NotFound` if there is no row: see [`optional`](crate::OptionalExt::optional).
+    /// Otherwise as [`load`](Self::load).
+    fn get_result<'q, U>(
+        self,
+        on: &impl Load<'q, Self, U>,
+    ) -> impl Future<Output = Result<U, Error>> + Send
+    where
+        Self: Send + 'q,
+        U: Send,
+    {
+        on.run_get_result(self)
+    }
+
+    /// Runs the query with `LIMIT 1` and returns its row.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_result`](Self::get_result).
+    fn first<'q, U>(
+        self,
+        on: &impl Load<'q, diesel::dsl::Limit<Self>, U>,
+    ) -> impl Future<Output = Result<U, Error>> + Send
+    where
+        Self: LimitDsl + Send + 'q,
+        diesel::dsl::Limit<Self>: Send + 'q,
+        U: Send,
+    {
+        on.run_get_result(LimitDsl::limit(self, 1))
+    }
+
+    /// Runs the query and returns its rows as they come. The bind is taken until the stream is dropped: other queries
+    /// on it fail with [`Error::BindBusy`].
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), here where the query could not run, in the stream where it fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// A stream that is dropped between two rows is fine, one that is dropped while it waits for a row makes the unit
+    /// abort-only.
+    fn load_stream<'t, 'q, U>(
+        self,
+        on: &'t impl Load<'q, Self, U>,
+    ) -> impl Future<Output = Result<impl Stream<Item = Result<U, Error>> + Send + 't, Error>> + Send
+    where
+        Self: Send + 'q,
+        U: Send + 't,
+        'q: 't,
+    {
+        on.run_load_stream(self)
+    }
+
+    /// Runs the statement and returns how many rows it changed.
+    ///
+    /// An insert of several rows on SQLite takes rows that borrow nothing, `values(vec![…])`: diesel-async has none, so
+    /// it runs on the thread of the connection. One that returns its rows or handles conflicts takes one row at a time
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    fn execute<'q, Via>(
+        self,
+        on: &(impl Target<Self> + Execute<'q, Self, Via>),
+    ) -> impl Future<Output = Result<usize, Error>> + Send
+    where
+        Self: Send + 'q,
+    {
+        on.run_execute(self)
+    }
+}
+
+// Diesel runs nothing that has no `QueryId`. A blanket implementation for every type would take `load` away from an
+// `Arc<AtomicBool>`.
+impl<Q: QueryId> RunQueryDsl for Q {}
+
+/// What rows `U` of a query `Q` can be loaded from.
+#[diagnostic::on_unimplemented(
+    message = "no query can be run on `{Self}`",
+    label = "not a session",
+    note = "pass a `Session`, `session.on(Bind)`, or what `session.connection::<Bind>()` returns, each by reference"
+)]
+pub trait Load<'q, Q, U>: Sync {
+    #[doc(hidden)]
+    fn run_load(&self, query: Q) -> impl Future<Output = Result<Vec<U>, Error>> + Send;
+
+    #[doc(hidden)]
+    fn run_get_result(&self, query: Q) -> impl Future<Output = Result<U, Error>> + Send;
+
+    #[doc(hidden)]
+    fn run_load_stream<'t>(
+        &'t self,
+        query: Q,
+    ) -> impl Future<Output = Result<impl Stream<Item = Result<U, Error>> + Send + 't, Error>> + Send
+    where
+        'q: 't,
+        Q: 't,
+        U: 't;
+}
+
+/// What a statement `Q` can be executed on.
+///
+/// `Via` says how it is run, and is for the compiler to find: directly, except for what diesel-async cannot run.
+#[diagnostic::on_unimplemented(
+    message = "this cannot be executed on `{Self}`",
+    label = "not a session, or its database does not take this",
+    note = "pass a `Session`, `session.on(Bind)`, or what `session.connection::<Bind>()` returns, each by reference"
+)]
+pub trait Execute<'q, Q, Via = Direct>: Sync {
+    #[doc(hidden)]
+    fn run_execute(&self, query: Q) -> impl Future<Output = Result<usize, Error>> + Send;
+}
+
+/// Statements are run as diesel-async runs them.
+#[derive(Debug)]
+pub enum Direct {}
+
+type ConnectionOf<T, Q> = <<T as Target<Q>>::Bind as Bind>::Connection;
+
+impl<'q, T, Q, U> Load<'q, Q, U> for T
+where
+    T: Target<Q>,
+    Q: LoadQuery<'q, ConnectionOf<T, Q>, U> + Send + 'q,
+    U: Send,
+{
+    async fn run_load(&self, query: Q) -> Result<Vec<U>, Error> {
+        let mut statement = self.statement().await?;
+        load(&mut statement, query).await
+    }
+
+    async fn run_get_result(&self, query: Q) -> Result<U, Error> {
+        let mut statement = self.statement().await?;
+        get_result(&mut statement, query).await
+    }
+
+    async fn run_load_stream<'t>(
+        &'t self,
+        query: Q,
+    ) -> Result<impl Stream<Item = Result<U, Error>> + Send + 't, Error>
+    where
+        'q: 't,
+        Q: 't,
+        U: 't,
+    {
+        let statement = self.held_statement().await?;
+        Ok(stream(statement, query))
+    }
+}
+
+impl<'q, T, Q> Execute<'q, Q, Direct> for T
+where
+    T: Target<Q>,
+    Q: ExecuteDsl<ConnectionOf<T, Q>> + Send + 'q,
+{
+    async fn run_execute(&self, query: Q) -> Result<usize, Error> {
+        let mut statement = self.statement().await?;
+        execute(&mut statement, query).await
+    }
+}
+
+async fn load<'q, C, Q, U>(statement: &mut impl Open<C>, query: Q) -> Result<Vec<U>, Error>
+where
+    C: crate::backend::Connection,
+    Q: LoadQuery<'q, C, U> + Send + 'q,
+    U: Send,
+{
+    let (deadline, key) = (statement.deadline(), statement.key());
+    let connection = statement.start()?;
+    let replied = deadline
+        .bound(key, Waiting::Statement, async {
+            let rows = crate::backend::internals::load(query, connection).await?;
+            rows.try_collect().await
+        })
+        .await;
+    statement.finish(replied)
+}
+
+async fn get_result<'q, C, Q, U>(statement: &mut impl Open<C>, query: Q) -> Result<U, Error>
+where
+    C: crate::backend::Connection,
+    Q: LoadQuery<'q, C, U> + Send + 'q,
+    U: Send,
+{
+    let (deadline, key) = (statement.deadline(), statement.key());
+    let connection = statement.start()?;
+    let replied = deadline
+        .bound(key, Waiting::Statement, async {
+            let rows = crate::backend::internals::load(query, connection).await?;
+            let mut rows = pin!(rows);
+            rows.try_next()
+                .await?
+                .ok_or(diesel::result::Error::NotFound)
+        })
+        .await;
+    statement.finish(replied)
+}
+
+async fn execute<'q, C, Q>(statement: &mut impl Open<C>, query: Q) -> Result<usize, Error>
+where
+    C: crate::backend::Connection,
+    Q: ExecuteDsl<C> + Send + 'q,
+{
+    let (deadline, key) = (statement.deadline(), statement.key());
+    let connection = statement.start()?;
+    let replied = deadline
+        .bound(
+            key,
+            Waiting::Statement,
+            ExecuteDsl::execute(query, connection),
+        )
+        .await;
+    statement.finish(replied)
+}
+
+/// The rows of a query, which keeps its bind until it is dropped.
+fn stream<'t, 'q, C, Q, U>(
+    mut statement: impl Open<C> + 't,
+    query: Q,
+) -> impl Stream<Item = Result<U, Error>> + Send + 't
+where
+    C: crate::backend::Connection,
+    Q: LoadQuery<'q, C, U> + Send + 't,
+    U: Send + 't,
+    'q: 't,
+{
+    async_stream::try_stream! {
+        let (deadline, key) = (statement.deadline(), statement.key());
+        let end = {
+            let (connection, between_rows) = statement.start_rows()?;
+            let rows = deadline
+                .bound(key, Waiting::Statement, crate::backend::internals::load(query, connection))
+                .await;
+            match rows {
+                Ok(Ok(rows)) => {
+                    let mut rows = pin!(rows);
+                    loop {
+                        between_rows.store(false, Ordering::SeqCst);
+                        match deadline.bound(key, Waiting::Statement, rows.try_next()).await {
+                            Ok(Ok(Some(row))) => {
+                                between_rows.store(true, Ordering::SeqCst);
+                                yield row;
+                            }
+                            Ok(Ok(None)) => break Ok(Ok(())),
+                            Ok(Err(error)) => break Ok(Err(error)),
+                            Err(late) => break Err(late),
+                        }
+                    }
+                }
+                Ok(Err(error)) => Ok(Err(error)),
+                Err(late) => Err(late),
+            }
+        };
+        statement.finish(end)?;
+    }
+}
+
+/// Saving a changed model, as in Diesel, with a session in the place of a connection.
+///
+/// On SQLite the row comes back by `RETURNING`: turn on Diesel's feature `returning_clauses_for_sqlite_3_35` (the
+/// feature `sqlite-bundled` does).
+pub trait SaveChangesDsl: Sized {
+    /// Updates the row of this model and returns it as it then is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`] if the update fails or finds no row; the other variants of [`Error`] if it could not run.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RunQueryDsl`].
+    fn save_changes<U>(self, session: &Session) -> impl Future<Output = Result<U, Error>> + Send
+    where
+        Self: diesel::Identifiable + HasTable + Send,
+        <Self as HasTable>::Table: Bound,
+        BoundConnection<<Self as HasTable>::Table>: UpdateAndFetchResults<Self, U>,
+        U: Send,
+    {
+        async move {
+            let mut statement = session
+                .core
+                .statement::<<<Self as HasTable>::Table as Bound>::Bind>(Access::Write)
+                .await?;
+            let (deadline, key) = (statement.deadline(), statement.key());
+            let connection = statement.start()?;
+            let replied = deadline
+                .bound(key, Waiting::Statement, connection.update_and_fetch(self))
+                .await;
+            statement.finish(replied)
+        }
+    }
+}
+
+/// The connection of what has a bind.
+type BoundConnection<T> = <<T as Bound>::Bind as Bind>::Connection;
+
+impl<T> SaveChangesDsl for T where
+    T: Copy + AsChangeset<Target = <T as HasTable>::Table> + IntoUpdateTarget
+{
+}

@@ -1,0 +1,107 @@
+//! Savepoints over all binds of a session, also over those that join while they are open.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::future::join_all;
+
+use crate::backend::SavepointStep;
+use crate::error::{AbortReason, Error, Waiting};
+use crate::session::Session;
+use crate::session::closure::Work;
+use crate::session::core::Core;
+
+impl Session {
+    /// Runs a part of the unit that can be undone on its own: on `Err`, all binds go back to where they were.
+    ///
+    /// A bind that is first used within goes back to its begin. Savepoints nest. Inside, the unit cannot be ended.
+    ///
+    /// # Errors
+    ///
+    /// What the closure returns. [`Error`] if a savepoint could not be set or kept: then the unit can only be rolled
+    /// back. So it is where the closure failed and its part could not be undone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the unit abort-only.
+    pub async fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
+    where
+        for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
+            + Work<&'s mut Session, Result<R, E>, Future: Send>
+            + Send,
+        E: From<Error> + Send,
+        R: Send,
+    {
+        let mut open = OpenSavepoint::set(&self.core.clone()).await?;
+        let result = work(self).await;
+        match result {
+            Ok(value) => {
+                open.end(SavepointStep::Release).await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // The unit is abort-only then, so that nobody takes the part for undone.
+                if let Err(failed) = open.end(SavepointStep::RollBack).await {
+                    tracing::debug!(error = %failed, "a savepoint could not be undone");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A savepoint that is open on all binds. Dropping it makes the unit abort-only.
+struct OpenSavepoint {
+    core: std::sync::Arc<Core>,
+    depth: usize,
+    ended: bool,
+}
+
+impl OpenSavepoint {
+    async fn set(core: &std::sync::Arc<Core>) -> Result<Self, Error> {
+        if let Some((bind, reason)) = core.abort_reason() {
+            return Err(Error::AbortOnly { bind, reason });
+        }
+        let depth = core.savepoints().fetch_add(1, Ordering::SeqCst) + 1;
+        let open = Self {
+            core: std::sync::Arc::clone(core),
+            depth,
+            ended: false,
+        };
+        open.on_all(SavepointStep::Set).await?;
+        Ok(open)
+    }
+
+    async fn end(&mut self, step: SavepointStep) -> Result<(), Error> {
+        if let Some((bind, reason)) = self.core.abort_reason() {
+            return Err(Error::AbortOnly { bind, reason });
+        }
+        self.on_all(step).await?;
+        self.ended = true;
+        Ok(())
+    }
+
+    async fn on_all(&self, step: SavepointStep) -> Result<(), Error> {
+        let deadline = self.core.deadline();
+        let steps = self.core.slots().map(|slot| async move {
+            // Cancellation safety: at the deadline the connection counts as lost, and the unit becomes abort-only.
+            deadline
+                .bound(
+                    slot.key(),
+                    Waiting::Statement,
+                    slot.savepoint(step, self.depth),
+                )
+                .await?
+        });
+        join_all(steps).await.into_iter().collect()
+    }
+}
+
+impl Drop for OpenSavepoint {
+    fn drop(&mut self) {
+        self.core.savepoints().fetch_sub(1, Ordering::SeqCst);
+        if !self.ended {
+            let bind = self.core.slots().next().map_or("", |slot| slot.key());
+            self.core.abort_only(bind, AbortReason::Incomplete);
+        }
+    }
+}

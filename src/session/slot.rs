@@ -1,0 +1,144 @@
+//! The place of one bind in a session: empty until its first query, then a lease.
+
+use std::any::Any;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Either, select};
+use tokio::sync::{Mutex, MutexGuard, Notify};
+
+use crate::backend::{Connection, SavepointStep};
+use crate::commit::Participant;
+use crate::error::Error;
+use crate::registry::Entry;
+use crate::session::lease::Lease;
+
+/// The place of one bind in a session.
+pub(crate) struct Slot<C: Connection> {
+    pub(super) entry: Arc<Entry<C>>,
+    lease: Mutex<Option<Lease<C>>>,
+    /// A raw connection or a stream has the lock, and may keep it for as long as it likes.
+    held: AtomicBool,
+    /// Wakes who waits for the lock when somebody starts to hold it.
+    holding: Notify,
+    /// A stream has given a row and not asked for the next.
+    pub(super) between_rows: AtomicBool,
+}
+
+impl<C: Connection> Slot<C> {
+    pub(super) fn new(entry: Arc<Entry<C>>) -> Self {
+        Self {
+            entry,
+            lease: Mutex::new(None),
+            held: AtomicBool::new(false),
+            holding: Notify::new(),
+            between_rows: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits for another statement of the session on this bind, but not for a raw connection or a stream: whoever
+    /// holds that may be the one who waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed; a place in the queue is lost.
+    pub(super) async fn lock(&self) -> Result<MutexGuard<'_, Option<Lease<C>>>, Error> {
+        if let Ok(lease) = self.lease.try_lock() {
+            return Ok(lease);
+        }
+        let mut locking = pin!(self.lease.lock());
+        loop {
+            let mut holding = pin!(self.holding.notified());
+            holding.as_mut().enable();
+            if self.held.load(Ordering::SeqCst) {
+                return Err(Error::BindBusy {
+                    bind: self.entry.key,
+                });
+            }
+            if let Either::Left((lease, _)) = select(locking.as_mut(), holding).await {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// Notes that the lock is held by a raw connection or a stream, until the result is dropped.
+    pub(super) fn hold(&self) -> Hold<'_> {
+        self.held.store(true, Ordering::SeqCst);
+        self.holding.notify_waiters();
+        Hold { held: &self.held }
+    }
+}
+
+/// While it lives, the lock of a slot is held by a raw connection or a stream.
+pub(crate) struct Hold<'s> {
+    held: &'s AtomicBool,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.held.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The slot of any connection type.
+pub(super) trait AnySlot: Send + Sync {
+    fn key(&self) -> &'static str;
+    fn as_any(&self) -> &dyn Any;
+    /// Takes the lease out, if there is one. `Err` if it is in use.
+    fn take(&self) -> Result<Option<Box<dyn Participant>>, Busy>;
+    /// Whether it is in use.
+    fn is_busy(&self) -> bool;
+    /// Carries out a step of a savepoint, if there is a lease.
+    fn savepoint(&self, step: SavepointStep, depth: usize) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// The slot is in use.
+#[derive(Debug)]
+pub(super) struct Busy;
+
+impl<C: Connection> AnySlot for Slot<C> {
+    fn key(&self) -> &'static str {
+        self.entry.key
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn take(&self) -> Result<Option<Box<dyn Participant>>, Busy> {
+        let lease = self.lease.try_lock().map_err(|_| Busy)?.take();
+        Ok(lease.map(|lease| Box::new(lease) as Box<dyn Participant>))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.lease.try_lock().is_err()
+    }
+
+    fn savepoint(&self, step: SavepointStep, depth: usize) -> BoxFuture<'_, Result<(), Error>> {
+        async move {
+            let bind = self.entry.key;
+            let mut lease = self.lock().await?;
+            let Some(lease) = lease.as_mut() else {
+                return Ok(());
+            };
+            if let Err(fault) = lease.verify().await {
+                return Err(Error::AbortOnly {
+                    bind,
+                    reason: (&fault).into(),
+                });
+            }
+            let Some((connection, _)) = lease.start() else {
+                return Err(Error::AbortOnly {
+                    bind,
+                    reason: crate::error::AbortReason::Incomplete,
+                });
+            };
+            let result = connection.savepoint(step, depth).await;
+            lease.completed();
+            result.map_err(|source| Error::Query { bind, source })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,223 @@
+//! One statement of a session, from waiting for its bind to reading its reply.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diesel::QueryResult;
+use tokio::sync::MutexGuard;
+
+use crate::backend::Connection;
+use crate::bind::Access;
+use crate::commit::Fault;
+use crate::error::{AbortReason, Error, Waiting};
+use crate::session::core::Core;
+use crate::session::deadline::Deadline;
+use crate::session::lease::Lease;
+use crate::session::slot::{Hold, Slot};
+
+/// The right to run statements on one bind, one after the other.
+///
+/// Dropping it while a statement runs makes the unit abort-only: nobody knows what that statement did.
+pub struct Statement<'s, C: Connection> {
+    core: &'s Core,
+    slot: &'s Slot<C>,
+    /// Dropped before the lock is: after it, this could take back the hold of whoever has the lock by then.
+    hold: Option<Hold<'s>>,
+    lease: MutexGuard<'s, Option<Lease<C>>>,
+}
+
+/// A [`Statement`], of one's own or borrowed.
+pub trait Open<C>: Send {
+    /// When it must be done.
+    fn deadline(&self) -> Deadline;
+
+    /// The key of the bind.
+    fn key(&self) -> &'static str;
+
+    /// The connection, for one statement. Until [`finish`](Self::finish) has its reply, the statement counts as
+    /// dropped half-way.
+    fn start(&mut self) -> Result<&mut C, Error>;
+
+    /// The same for a statement whose rows come one by one, and a flag that says that none is being waited for.
+    fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error>;
+
+    /// Takes what came of the statement: a reply, or the deadline.
+    fn finish<T>(&mut self, replied: Result<QueryResult<T>, Error>) -> Result<T, Error>;
+}
+
+impl<C: Connection> Open<C> for Statement<'_, C> {
+    fn deadline(&self) -> Deadline {
+        self.core.deadline()
+    }
+
+    fn key(&self) -> &'static str {
+        self.slot.entry.key
+    }
+
+    fn start(&mut self) -> Result<&mut C, Error> {
+        self.start_rows().map(|(connection, _)| connection)
+    }
+
+    fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error> {
+        self.settle_rows();
+        if self.lease().is_incomplete() {
+            return Err(self.unfit(&Fault::Incomplete));
+        }
+        let lease = lease(&mut self.lease);
+        match lease.start() {
+            Some((connection, _)) => Ok((connection, &self.slot.between_rows)),
+            None => unreachable!("a lease in a slot keeps its connection"),
+        }
+    }
+
+    fn finish<T>(&mut self, replied: Result<QueryResult<T>, Error>) -> Result<T, Error> {
+        let bind = self.key();
+        match replied {
+            Ok(result) => {
+                self.lease().completed();
+                self.lease().failed |= result.as_ref().is_err_and(may_be_lost);
+                self.lease().unverified |= C::ERRORS_END_TRANSACTIONS && result.is_err();
+                result.map_err(|source| Error::Query { bind, source })
+            }
+            Err(late) => {
+                self.core.abort_only(bind, AbortReason::DeadlineExceeded);
+                Err(late)
+            }
+        }
+    }
+}
+
+impl<C: Connection> Open<C> for MutexGuard<'_, Statement<'_, C>> {
+    fn deadline(&self) -> Deadline {
+        (**self).deadline()
+    }
+
+    fn key(&self) -> &'static str {
+        (**self).key()
+    }
+
+    fn start(&mut self) -> Result<&mut C, Error> {
+        (**self).start()
+    }
+
+    fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error> {
+        (**self).start_rows()
+    }
+
+    fn finish<T>(&mut self, replied: Result<QueryResult<T>, Error>) -> Result<T, Error> {
+        (**self).finish(replied)
+    }
+}
+
+impl<'s, C: Connection> Statement<'s, C> {
+    pub(super) fn new(
+        core: &'s Core,
+        slot: &'s Slot<C>,
+        lease: MutexGuard<'s, Option<Lease<C>>>,
+    ) -> Self {
+        Self {
+            core,
+            slot,
+            hold: None,
+            lease,
+        }
+    }
+
+    /// Keeps the bind from others, without making them wait.
+    pub(super) fn held(mut self) -> Self {
+        self.hold = Some(self.slot.hold());
+        self
+    }
+
+    /// Makes sure that the connection may take a statement of this kind.
+    pub(super) async fn ready(&mut self, position: usize, access: Access) -> Result<(), Error> {
+        let bind = self.key();
+        self.verify().await?;
+        if self.lease().note(access) {
+            let cannot_prepare = self.lease().cannot_prepare();
+            if let Err(refused) = self.core.admit_writer(position, bind, cannot_prepare) {
+                self.lease().wrote = false;
+                return Err(refused);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the connection is where it was lent. If the application drops a statement on it, the next reply
+    /// may be that of the one before.
+    ///
+    /// # Cancel safety
+    ///
+    /// The connection is then unfit for another statement.
+    pub(super) async fn verify(&mut self) -> Result<(), Error> {
+        self.settle_rows();
+        let (core, bind) = (self.core, self.key());
+        let verifying = self.lease().verify();
+        match core
+            .deadline()
+            .bound(bind, Waiting::Statement, verifying)
+            .await
+        {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fault)) => Err(self.unfit(&fault)),
+            Err(late) => {
+                core.abort_only(bind, AbortReason::DeadlineExceeded);
+                Err(late)
+            }
+        }
+    }
+
+    /// Lends the connection to the application: what it does there cannot be followed.
+    pub(super) fn lend(&mut self) -> Result<&mut C, Error> {
+        self.settle_rows();
+        if self.lease().is_incomplete() {
+            return Err(self.unfit(&Fault::Incomplete));
+        }
+        Ok(self.lease().lend())
+    }
+
+    fn lease(&mut self) -> &mut Lease<C> {
+        lease(&mut self.lease)
+    }
+
+    /// A stream that was dropped between two rows has nothing in flight: what is left of it is skipped.
+    fn settle_rows(&mut self) {
+        if self.slot.between_rows.swap(false, Ordering::SeqCst) {
+            self.lease().completed();
+        }
+    }
+
+    fn unfit(&mut self, fault: &Fault) -> Error {
+        let bind = self.key();
+        let reason = AbortReason::from(fault);
+        self.core.abort_only(bind, reason);
+        Error::AbortOnly { bind, reason }
+    }
+}
+
+impl<C: Connection> Drop for Statement<'_, C> {
+    fn drop(&mut self) {
+        self.settle_rows();
+        if self.lease().is_incomplete() {
+            self.core.abort_only(self.key(), AbortReason::Incomplete);
+        }
+    }
+}
+
+/// Whether the connection may be gone: no backend says so in one way.
+fn may_be_lost(error: &diesel::result::Error) -> bool {
+    use diesel::result::DatabaseErrorKind as Kind;
+    use diesel::result::Error::DatabaseError;
+
+    matches!(
+        error,
+        DatabaseError(
+            Kind::UnableToSendCommand | Kind::ClosedConnection | Kind::Unknown,
+            _
+        )
+    )
+}
+
+fn lease<C: Connection>(slot: &mut Option<Lease<C>>) -> &mut Lease<C> {
+    slot.as_mut()
+        .expect("a statement is made of a slot with a lease")
+}

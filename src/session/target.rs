@@ -1,0 +1,120 @@
+//! What a query can be run on: a session that finds its bind, or a bind that is named.
+
+use std::marker::PhantomData;
+
+use crate::bind::{Access, Bind, Bound};
+use crate::error::Error;
+use crate::session::Session;
+use crate::session::statement::Open;
+
+/// Something that a query `Q` can be run on.
+#[diagnostic::on_unimplemented(
+    message = "no query can be run on `{Self}`",
+    label = "not a session",
+    note = "pass a `Session`, `session.on(Bind)`, or what `session.connection::<Bind>()` returns, each by reference"
+)]
+pub trait Target<Q>: Sync + sealed::Sealed {
+    /// The bind that it runs on.
+    type Bind: Bind;
+
+    #[doc(hidden)]
+    fn statement(
+        &self,
+    ) -> impl Future<Output = Result<impl Open<<Self::Bind as Bind>::Connection>, Error>> + Send;
+
+    /// The same for a statement that takes the bind for as long as its rows are read.
+    #[doc(hidden)]
+    fn held_statement(
+        &self,
+    ) -> impl Future<Output = Result<impl Open<<Self::Bind as Bind>::Connection>, Error>> + Send;
+}
+
+pub(super) mod sealed {
+    /// Keeps [`Target`](super::Target) ours.
+    pub trait Sealed {}
+}
+
+/// A session, for queries whose bind their type does not tell. See [`Session::on`].
+#[derive(Debug)]
+pub struct On<'s, B> {
+    session: &'s Session,
+    access: Access,
+    bind: PhantomData<fn() -> B>,
+}
+
+impl<'s, B: Bind> On<'s, B> {
+    pub(super) fn new(session: &'s Session) -> Self {
+        Self {
+            session,
+            access: Access::Write,
+            bind: PhantomData,
+        }
+    }
+
+    /// Says that the queries only read: they may run in a read-only unit, and need no prepare.
+    ///
+    /// A server that can tell is asked before the commit, unless the bind says to
+    /// [`trust_reads`](crate::BindOptions::trust_reads).
+    #[must_use]
+    pub fn reading(mut self) -> Self {
+        self.access = Access::Read;
+        self
+    }
+}
+
+impl sealed::Sealed for Session {}
+impl<B> sealed::Sealed for On<'_, B> {}
+impl<T: sealed::Sealed> sealed::Sealed for &T {}
+impl<T: sealed::Sealed> sealed::Sealed for &mut T {}
+
+impl<Q: Bound> Target<Q> for Session {
+    type Bind = Q::Bind;
+
+    async fn statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
+        self.core.statement::<Q::Bind>(Q::access()).await
+    }
+
+    async fn held_statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
+        let statement = self.core.statement::<Q::Bind>(Q::access()).await?;
+        Ok(statement.held())
+    }
+}
+
+impl<B: Bind, Q> Target<Q> for On<'_, B> {
+    type Bind = B;
+
+    async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
+        self.session.core.statement::<B>(self.access).await
+    }
+
+    async fn held_statement(&self) -> Result<impl Open<B::Connection>, Error> {
+        let statement = self.session.core.statement::<B>(self.access).await?;
+        Ok(statement.held())
+    }
+}
+
+/// `load(&session)` where `session` is a reference already.
+impl<Q, T: Target<Q>> Target<Q> for &T {
+    type Bind = T::Bind;
+
+    async fn statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
+        T::statement(self).await
+    }
+
+    async fn held_statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
+        T::held_statement(self).await
+    }
+}
+
+/// The same where it is an exclusive one.
+impl<Q, T: Target<Q>> Target<Q> for &mut T {
+    type Bind = T::Bind;
+
+    async fn statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
+        T::statement(self).await
+    }
+
+    async fn held_statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
+        T::held_statement(self).await
+    }
+}

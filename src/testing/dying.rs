@@ -1,0 +1,161 @@
+//! Runs a unit of work once for each point and fault, and recovers.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::registry::Binds;
+use crate::session::Session;
+use crate::testing::{Effect, FaultPlan, Moment, Point};
+
+/// How long recovery may take, on a loaded machine.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// What went wrong in one run of a unit: nothing, one thing, or one after the other.
+#[derive(Clone, Debug)]
+pub struct Case {
+    faults: Vec<(Point, Effect)>,
+}
+
+impl Case {
+    /// The points, and what happened at each.
+    #[must_use]
+    pub fn faults(&self) -> &[(Point, Effect)] {
+        &self.faults
+    }
+
+    fn plan(&self) -> FaultPlan {
+        let faults = self.faults.iter().cloned();
+        faults.fold(FaultPlan::new(), |plan, (point, effect)| {
+            plan.at_point(point, effect)
+        })
+    }
+
+    fn and(&self, point: &Point, effect: Effect) -> Self {
+        let mut faults = self.faults.clone();
+        faults.push((point.clone(), effect));
+        Self { faults }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.faults.is_empty() {
+            return f.write_str("no fault");
+        }
+        for (index, (point, effect)) in self.faults.iter().enumerate() {
+            let then = if index > 0 { ", then " } else { "" };
+            write!(f, "{then}{effect} at {point}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a unit of work again and again: each time something else fails in its commit, until everything has failed
+/// once. After each run it recovers, as another process would, and calls `check`.
+///
+/// The points are found by running the unit twice without a fault. At each of them the process crashes, the connection
+/// is lost and the server refuses. Where a fault leads to further steps, the process also crashes at each of those.
+/// Returns the cases in which all that was planned happened.
+///
+/// `unit` gets a session, must commit, and must be able to run again, as `check` leaves the data: let `check` put it
+/// back. It may also use sessions of its own from `binds`: all of them fail as planned while it runs, so no other unit
+/// should.
+///
+/// `check` gets what the unit returned, or `None` if the process died before it could return: then both outcomes are
+/// true. What it must find is all of the unit or nothing, and what the unit was told. Its panics are yours; name the
+/// case in them. Not all sessions that the unit abandoned are rolled back when it is called: a statement of it may have
+/// to wait for their locks.
+///
+/// # Panics
+///
+/// If a run without a fault commits nothing, or if recovery leaves something in doubt for a minute.
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves the registry with the plan of the case that runs.
+pub async fn dying_at_every_step<T, E, U, C>(binds: &Binds, unit: U, check: C) -> Vec<Case>
+where
+    U: AsyncFn(&mut Session) -> Result<T, E>,
+    C: AsyncFn(&Case, Option<Result<T, E>>),
+{
+    // The first time, each bind is asked for its id.
+    let undisturbed = Case { faults: Vec::new() };
+    run(binds, &undisturbed, &unit, &check).await;
+    let passed = run(binds, &undisturbed, &unit, &check).await.passed();
+    assert!(!passed.is_empty(), "the unit commits nothing");
+
+    let mut seen: HashSet<Point> = passed.iter().cloned().collect();
+    let mut cases: VecDeque<Case> = passed
+        .iter()
+        .flat_map(|point| {
+            let effects = effects_at(point.moment).iter();
+            effects.map(|effect| undisturbed.and(point, effect.clone()))
+        })
+        .collect();
+    let mut done = Vec::new();
+    while let Some(case) = cases.pop_front() {
+        let plan = run(binds, &case, &unit, &check).await;
+        if plan.fired().len() < case.faults.len() {
+            continue;
+        }
+        let further = plan.passed().into_iter();
+        for point in further.filter(|point| point.moment != Moment::Sent) {
+            if seen.insert(point.clone()) {
+                cases.push_back(case.and(&point, Effect::Crash));
+            }
+        }
+        done.push(case);
+    }
+    done
+}
+
+/// What can happen at a point, such that each makes another difference to the databases. What happens while a reply is
+/// awaited ends as if it had happened before or after.
+fn effects_at(moment: Moment) -> &'static [Effect] {
+    match moment {
+        Moment::Before => &[Effect::Crash, Effect::Disconnect, Effect::Refuse],
+        Moment::Sent => &[],
+        Moment::After => &[Effect::Crash, Effect::Disconnect],
+    }
+}
+
+async fn run<T, E>(
+    binds: &Binds,
+    case: &Case,
+    unit: &impl AsyncFn(&mut Session) -> Result<T, E>,
+    check: &impl AsyncFn(&Case, Option<Result<T, E>>),
+) -> FaultPlan {
+    let plan = case.plan();
+    binds.inject(&plan);
+    let mut session = binds.session();
+    let heard = tokio::select! {
+        biased;
+        // A process that died hears nothing and does nothing more: dropping the unit is its end.
+        () = plan.crashed() => None,
+        result = unit(&mut session) => Some(result),
+    };
+    binds.registry.set_faults(None);
+    drop(session);
+    recover(binds, case).await;
+    check(case, heard).await;
+    plan
+}
+
+/// As another process would do it, some time later.
+async fn recover(binds: &Binds, case: &Case) {
+    let end = Instant::now() + RECOVERY;
+    loop {
+        let recovery = binds.recover_older_than(Duration::ZERO).await;
+        if recovery.is_complete() {
+            return;
+        }
+        assert!(
+            Instant::now() < end,
+            "not recovered after {case}:\n{recovery}"
+        );
+        sleep(Duration::from_millis(50)).await;
+    }
+}

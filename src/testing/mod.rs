@@ -1,0 +1,91 @@
+//! Faults on purpose, for the tests of your application: every step of a commit can die, in every way.
+//!
+//! A [`FaultPlan`] says what happens at which [`Point`] of a commit, for one session
+//! ([`SessionOptions::faults`](crate::SessionOptions::faults)) or for all of a registry ([`Binds::inject`]).
+//! [`dying_at_every_step`] makes the plans by itself: it runs a unit of yours once for each point and fault, recovers,
+//! and lets you look at the data.
+//!
+//! With the feature `testing` only, which belongs into your `[dev-dependencies]`: without it, none of this is compiled.
+//!
+//! # Example
+//!
+//! A user is created in one SQLite file, and a note in another one, whatever dies. With several binds, on PostgreSQL
+//! and MariaDB for instance, the test is the same; it then has more points.
+//!
+//! ```
+//! # #[cfg(not(all(feature = "sqlite", feature = "deadpool")))]
+//! # fn main() {}
+//! # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use diesel::prelude::*;
+//! # use diesel_binds::{AsyncSqliteConnection, Bind, Binds, RunQueryDsl, bind_tables};
+//! # use diesel_binds::{Committed, Error, Session};
+//! use diesel_binds::testing::dying_at_every_step;
+//!
+//! # diesel::table! { users (id) { id -> Integer, name -> Text, } }
+//! # diesel::table! { notes (id) { id -> Integer, text -> Text, } }
+//! # #[derive(Bind)]
+//! # #[bind(key = "accounts", connection = AsyncSqliteConnection)]
+//! # pub struct Accounts;
+//! # #[derive(Bind)]
+//! # #[bind(key = "ledger", connection = AsyncSqliteConnection)]
+//! # pub struct Ledger;
+//! # bind_tables!(Accounts => users);
+//! # bind_tables!(Ledger => notes);
+//! # let folder = tempfile::tempdir()?;
+//! # let file = |name: &str| folder.path().join(name).display().to_string();
+//! # let binds = Binds::builder()
+//! #     .bind_url::<Accounts>(file("accounts.db"))
+//! #     .attach::<Ledger, Accounts>(file("ledger.db"))
+//! #     .build()?;
+//! # let mut setup = binds.session();
+//! # for sql in ["CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+//! #     "CREATE TABLE ledger.notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"] {
+//! #     diesel::sql_query(sql).execute(&setup.on(Accounts)).await?;
+//! # }
+//! # let _ = setup.commit_all().await?;
+//! // The unit, as the application has it.
+//! async fn sign_up(session: &mut Session) -> Result<Committed, Error> {
+//!     diesel::insert_into(users::table).values(users::name.eq("Ada")).execute(session).await?;
+//!     diesel::insert_into(notes::table).values(notes::text.eq("new: Ada")).execute(session).await?;
+//!     Ok(session.commit_all().await?)
+//! }
+//!
+//! let cases = dying_at_every_step(&binds, sign_up, async |case, heard| {
+//!     let mut session = binds.session();
+//!     let users = diesel::delete(users::table).execute(&session).await.unwrap();
+//!     let notes = diesel::delete(notes::table).execute(&session).await.unwrap();
+//!     session.commit_all().await.unwrap();
+//!
+//!     assert_eq!(users, notes, "torn by {case}");
+//!     match heard {
+//!         Some(Ok(_)) => assert_eq!(users, 1, "committed, and not there: {case}"),
+//!         Some(Err(Error::Commit(error))) if error.is_rolled_back() => {
+//!             assert_eq!(users, 0, "rolled back, and there: {case}");
+//!         }
+//!         // In doubt, or nobody was there any more to hear of it: both is true.
+//!         Some(Err(_)) | None => {}
+//!     }
+//! })
+//! .await;
+//! assert!(cases.iter().any(|case| case.to_string() == "crash at commit:accounts:before"));
+//! # binds.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod dying;
+
+use crate::registry::Binds;
+
+pub use self::dying::{Case, dying_at_every_step};
+pub use crate::commit::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
+
+impl Binds {
+    /// Makes the commits of all sessions of this registry fail as planned, until another plan takes its place. A plan
+    /// of the session's own comes first.
+    pub fn inject(&self, plan: &FaultPlan) {
+        self.registry.set_faults(Some(plan.clone()));
+    }
+}

@@ -1,0 +1,61 @@
+//! `doctor`.
+
+use crate::project::{Project, Shop};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_that_are_ready_are_said_to_be() {
+    let shop = Shop::open("cli-doctor").await;
+    // Without the tables of the protocol: that is a warning.
+    let said = shop.project.run(&["doctor"]).ends(0);
+    said.says("accounts (PostgreSQL")
+        .says("ledger (MySQL/MariaDB")
+        .says("cache (SQLite")
+        .says("warning");
+    shop.project.run(&["doctor", "--strict"]).ends(1);
+    let json = shop
+        .project
+        .run(&["--format", "json", "doctor"])
+        .ends(0)
+        .out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["binds"][0]["bind"], "accounts");
+    assert_eq!(json["problems"].as_array().map(Vec::len), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bind_that_cannot_be_asked_hides_no_other() {
+    let mut shop = Shop::open("cli-doctor-down").await;
+    shop.project
+        .set("LEDGER_DATABASE_URL", "mysql://app:unseen@127.0.0.1:1/app");
+    let said = shop.project.run(&["doctor"]).ends(1);
+    said.says("error: it cannot be reached")
+        .says("accounts (PostgreSQL 1")
+        .says("cache (SQLite 3");
+    // Not even a URL.
+    shop.project
+        .set("LEDGER_DATABASE_URL", "oracle://app:unseen@127.0.0.1:1/app");
+    let said = shop.project.run(&["doctor"]).ends(1);
+    said.says("the URL of `ledger`")
+        .says("accounts (PostgreSQL 1")
+        .says("cache (SQLite 3");
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named() {
+    let project = Project::new("namespace = \"shop\"\n[bind.a-b]\nbackend = \"sqlite\"\n");
+    project.run(&["doctor"]).ends(1).says("A_B_DATABASE_URL");
+    project.run(&["recover"]).ends(2).says("A_B_DATABASE_URL");
+}
+
+/// A relative path is relative to the project, not to the folder in it where the command was called.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_file_is_read_from_every_folder_of_the_project() {
+    let project = Project::new("namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n");
+    project.write(".env", "A_DATABASE_URL=a.db\n");
+    project.write("src/deep/lib.rs", "");
+    project
+        .run_in("src/deep", &["doctor"])
+        .ends(0)
+        .says("a (SQLite");
+    assert!(project.path("a.db").exists() && !project.path("src/deep/a.db").exists());
+}

@@ -1,0 +1,120 @@
+//! `in-doubt` and `recover`, on units that a process left prepared.
+
+#![allow(unreachable_pub, reason = "a bind is public")]
+
+use diesel_binds::{AsyncSqliteConnection, Bind, Binds};
+
+use crate::project::Shop;
+use crate::support::admin::Admin;
+
+#[derive(Bind)]
+#[bind(key = "cache", connection = AsyncSqliteConnection)]
+pub struct Cache;
+
+/// What a process left that died between two steps of its commit: a branch on `accounts`, held by `cache`.
+async fn leave(shop: &Shop, namespace: &str, decided: bool) -> String {
+    let binds = Binds::builder()
+        .bind_url::<Cache>(shop.cache.url())
+        .build()
+        .unwrap();
+    binds.install().await.unwrap();
+    let unit = binds.session().unit();
+    let mut cache = Admin::connect(shop.cache.url()).await;
+    let id = cache
+        .values("SELECT holder_id AS value FROM diesel_binds_meta")
+        .await
+        .unwrap();
+    if decided {
+        let row = format!(
+            "INSERT INTO diesel_binds_decision (unit, outcome, participants) VALUES ('{unit}', 'commit', 'accounts')"
+        );
+        cache.run(&row).await.unwrap();
+    }
+    let gid = format!("db1:{namespace}:{unit}:cache:{}", id[0]);
+    let mut accounts = Admin::connect(shop.accounts.url()).await;
+    // By itself: what stands before BEGIN in a message becomes part of the transaction.
+    accounts
+        .run("CREATE TABLE IF NOT EXISTS notes (text text)")
+        .await
+        .unwrap();
+    let branch =
+        format!("BEGIN; INSERT INTO notes VALUES ('{unit}'); PREPARE TRANSACTION '{gid}:accounts'");
+    accounts.run(&branch).await.unwrap();
+    gid
+}
+
+async fn notes(shop: &Shop) -> usize {
+    let mut accounts = Admin::connect(shop.accounts.url()).await;
+    accounts
+        .values("SELECT text AS value FROM notes")
+        .await
+        .unwrap()
+        .len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_unit_is_resolved_as_its_holder_has_it() {
+    for (namespace, decided, rows) in [("cli-commit", true, 1), ("cli-abort", false, 0)] {
+        let shop = Shop::open(namespace).await;
+        shop.project
+            .run(&["in-doubt", "list"])
+            .ends(0)
+            .says("nothing is in doubt");
+        let gid = leave(&shop, namespace, decided).await;
+        shop.project.run(&["in-doubt", "list"]).ends(1).says(&gid);
+        // By the name of the branch, as a person copies it.
+        let said = shop
+            .project
+            .run(&["in-doubt", "resolve", &format!("{gid}:accounts")])
+            .ends(0);
+        said.says(if decided { "Commit" } else { "Abort" });
+        assert_eq!(notes(&shop).await, rows);
+        shop.project.run(&["in-doubt", "list"]).ends(0);
+        // Again: it is as it was.
+        shop.project.run(&["in-doubt", "resolve", &gid]).ends(0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_says_whether_something_is_left() {
+    let mut shop = Shop::open("cli-recover").await;
+    let gid = leave(&shop, "cli-recover", true).await;
+    let cache = shop.cache.url().to_owned();
+    // Without the holder nothing is decided.
+    shop.project.set("CACHE_DATABASE_URL", "oracle://nowhere");
+    shop.project
+        .run(&["recover"])
+        .ends(1)
+        .says(&gid)
+        .says("not asked");
+    shop.project.run(&["in-doubt", "resolve", &gid]).ends(1);
+    assert_eq!(notes(&shop).await, 0);
+    shop.project.set("CACHE_DATABASE_URL", cache);
+    // A unit that was prepared just now is left to its process.
+    let mut said = shop.project.run(&["recover"]);
+    while said.code == 1 {
+        said.says(&gid);
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        said = shop.project.run(&["recover"]);
+    }
+    said.ends(0);
+    assert_eq!(notes(&shop).await, 1);
+    let json = shop
+        .project
+        .run(&["recover", "--format", "json"])
+        .ends(0)
+        .out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["in_doubt"].as_array().map(Vec::len), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_is_something_left() {
+    let mut shop = Shop::open("cli-down").await;
+    let gid = leave(&shop, "cli-down", true).await;
+    shop.project
+        .set("LEDGER_DATABASE_URL", "mysql://app:unseen@127.0.0.1:1/app");
+    let said = shop.project.run(&["in-doubt", "resolve", &gid]).ends(1);
+    said.says("ledger: not reached");
+    assert_eq!(notes(&shop).await, 1, "what could be finished is");
+}

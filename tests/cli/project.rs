@@ -1,0 +1,183 @@
+//! The folder of a project, and the program in it.
+
+#![allow(dead_code, reason = "not every test uses all of it")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::database::Database;
+use crate::support::servers::Server;
+
+/// What must never be printed: the passwords of all URLs here.
+pub(crate) const SECRETS: [&str; 3] = ["app-secret", "pg-secret", "unseen"];
+
+/// The folder of a project, and the environment in which its programs run.
+pub(crate) struct Project {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Project {
+    /// A folder with this manifest.
+    pub(crate) fn new(manifest: &str) -> Self {
+        let project = Self::empty();
+        project.write("diesel-binds.toml", manifest);
+        project
+    }
+
+    /// A folder with nothing but what `cargo new` writes.
+    pub(crate) fn empty() -> Self {
+        let project = Self {
+            folder: tempfile::tempdir().expect("a temporary folder can be made"),
+            environment: Vec::new(),
+        };
+        project.write("Cargo.toml", "[package]\nname = \"shop\"\n");
+        project
+    }
+
+    pub(crate) fn set(&mut self, variable: &str, value: impl Into<String>) {
+        self.environment.retain(|(name, _)| name != variable);
+        self.environment.push((variable.into(), value.into()));
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Runs the program in the folder.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        self.run_in("", arguments)
+    }
+
+    /// Runs the program in a folder below.
+    pub(crate) fn run_in(&self, folder: &str, arguments: &[&str]) -> Said {
+        self.start(
+            Path::new(env!("CARGO_BIN_EXE_diesel-binds")),
+            folder,
+            arguments,
+        )
+    }
+
+    /// Runs any program. Nothing that it says may hold a password.
+    pub(crate) fn start(&self, program: &Path, folder: &str, arguments: &[&str]) -> Said {
+        let said = self.start_openly(program, folder, arguments);
+        for secret in SECRETS {
+            assert!(
+                !said.out.contains(secret) && !said.err.contains(secret),
+                "{arguments:?} prints a password: {said:?}"
+            );
+        }
+        said
+    }
+
+    /// Runs any program, also one that prints passwords.
+    pub(crate) fn start_openly(&self, program: &Path, folder: &str, arguments: &[&str]) -> Said {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(self.path(folder))
+            .env_remove("DATABASE_URL")
+            .env_remove("DIESEL_CONFIG_FILE")
+            .env_remove("MIGRATION_DIRECTORY")
+            .envs(self.environment.iter().cloned())
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Said {
+    /// It ended with this code.
+    #[track_caller]
+    pub(crate) fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self
+    }
+
+    /// It said this, on either stream.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "not said: {text}\n{}\n{}",
+            self.out,
+            self.err
+        );
+        self
+    }
+
+    /// It did not say this.
+    #[track_caller]
+    pub(crate) fn says_nothing_of(self, text: &str) -> Self {
+        assert!(
+            !self.out.contains(text) && !self.err.contains(text),
+            "said: {text}\n{}\n{}",
+            self.out,
+            self.err
+        );
+        self
+    }
+}
+
+/// Three binds of three backends, each with a database of its own.
+pub(crate) struct Shop {
+    pub(crate) project: Project,
+    pub(crate) accounts: Database,
+    pub(crate) ledger: Database,
+    pub(crate) cache: Database,
+}
+
+pub(crate) const SHOP: &str = r#"
+[bind.accounts]
+backend = "postgres"
+[bind.ledger]
+backend = "mysql"
+[bind.cache]
+backend = "sqlite"
+"#;
+
+impl Shop {
+    pub(crate) async fn open(namespace: &str) -> Self {
+        let mut shop = Self {
+            project: Project::new(&format!("namespace = \"{namespace}\"\n{SHOP}")),
+            accounts: Database::on(Server::PostgresA).await,
+            ledger: Database::on(Server::MariadbA).await,
+            cache: Database::sqlite(),
+        };
+        // The server asks for no password, and takes any.
+        let accounts = shop
+            .accounts
+            .url()
+            .replacen("postgres@", "postgres:pg-secret@", 1);
+        assert!(accounts.contains("pg-secret"));
+        shop.project.set("ACCOUNTS_DATABASE_URL", accounts);
+        shop.project
+            .set("LEDGER_DATABASE_URL", shop.ledger.app_url());
+        shop.project.set("CACHE_DATABASE_URL", shop.cache.url());
+        shop
+    }
+}

@@ -1,0 +1,276 @@
+//! Servers that crash before, during and after a commit, or that have no room for it.
+//!
+//! Each test holds the servers for itself.
+
+mod suite;
+mod support;
+
+use std::time::Duration;
+
+use diesel_binds::{BindOptions, CommitError, Fault as Cause};
+
+use crate::suite::faulty::{Attempt, Faulty, Limits, Told};
+use crate::suite::lost::Moment;
+use crate::suite::side::{MariadbA, PostgresA, PostgresB, Side as _, Sqlite};
+use crate::suite::world::Sides;
+use crate::support::admin::Admin;
+use crate::support::kill::{alone, kill, restart};
+use crate::support::proxy::Fault;
+use crate::support::servers::Server;
+
+type TwoPostgres = (PostgresA, PostgresB);
+type Mixed = (PostgresA, MariadbA);
+type WithFile = (MariadbA, Sqlite);
+
+/// Time enough for a restart.
+const PATIENT: Limits = Limits {
+    step: Duration::from_secs(60),
+    resolve: Duration::from_secs(60),
+};
+
+const HASTY: Limits = Limits {
+    step: Duration::from_secs(60),
+    resolve: Duration::from_millis(500),
+};
+
+fn server<S: Sides>(index: usize) -> Server {
+    match S::keys()[index] {
+        "pg-a" => Server::PostgresA,
+        "pg-b" => Server::PostgresB,
+        "my-a" => Server::MariadbA,
+        other => panic!("{other} is no server"),
+    }
+}
+
+/// Connections of the crashed server are still in the pool: units that meet one roll back.
+async fn recovers<S: Sides>(faulty: &Faulty<S>, text: &str) {
+    for number in 0..8 {
+        let attempt = faulty.attempt(&format!("after {text} {number}")).await;
+        if faulty.judge(&attempt).await == Told::COMMITTED {
+            return;
+        }
+    }
+    panic!("no unit commits after {text}");
+}
+
+/// A unit is written; then the server is gone; then it commits.
+async fn crash_before_the_commit<S: Sides>() {
+    let _alone = alone().await;
+    let faulty = Faulty::<S>::start(PATIENT, &BindOptions::new()).await;
+    let servers: Vec<usize> = faulty.servers().map(|(index, _)| index).collect();
+    for index in servers {
+        let server = server::<S>(index);
+        let text = format!("crash of {index}");
+        let mut session = faulty.world.binds.session();
+        let unit = session.unit();
+        let written = S::write(&session, &text).await;
+        kill(server).await;
+        let (result, ()) = tokio::join!(session.commit_all(), restart(server));
+        let attempt = Attempt {
+            unit,
+            text: text.clone(),
+            written,
+            result,
+        };
+        let told = faulty.judge(&attempt).await;
+        assert!(matches!(told, Told::RolledBack { .. }), "{attempt:?}");
+        recovers(&faulty, &text).await;
+    }
+}
+
+/// The server is gone while a message is on its way, or while it works on it, and comes back.
+async fn crash_during_the_commit<S: Sides>() {
+    let _alone = alone().await;
+    let faulty = Faulty::<S>::start(PATIENT, &BindOptions::new()).await;
+    let servers: Vec<usize> = faulty.servers().map(|(index, _)| index).collect();
+    for index in servers {
+        let moments: &[Moment] = if faulty.is_holder(index) {
+            &[Moment::Decide]
+        } else {
+            &[Moment::Prepare, Moment::Finish]
+        };
+        for moment in moments {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                let proxy = faulty.proxy(index);
+                let fired = proxy.fired() + 1;
+                proxy.inject(fault.stalling());
+                let crash = async {
+                    proxy.wait_fired(fired).await;
+                    kill(server::<S>(index)).await;
+                    proxy.cut();
+                    restart(server::<S>(index)).await;
+                };
+                let (attempt, ()) = tokio::join!(faulty.attempt(&text), crash);
+                let told = faulty.judge(&attempt).await;
+                match (moment, forwarded) {
+                    (Moment::Prepare, _) | (Moment::Decide, false) => {
+                        assert!(matches!(told, Told::RolledBack { .. }), "{attempt:?}");
+                    }
+                    // Whether the server had decided when it crashed is its affair: the answer is true, as was judged.
+                    (Moment::Decide, true) => {
+                        assert!(
+                            !matches!(told, Told::InDoubt | Told::Unknown),
+                            "{attempt:?}"
+                        );
+                    }
+                    _ => assert!(matches!(told, Told::Committed { .. }), "{attempt:?}"),
+                }
+                recovers(&faulty, &text).await;
+            }
+        }
+    }
+}
+
+/// The server of the decision does not come back in time.
+async fn crash_of_the_holder_for_longer_than_it_is_asked<S: Sides>() {
+    let _alone = alone().await;
+    let faulty = Faulty::<S>::start(HASTY, &BindOptions::new()).await;
+    let (index, proxy) = faulty
+        .servers()
+        .find(|(index, _)| faulty.is_holder(*index))
+        .expect("a server holds");
+    for forwarded in [false, true] {
+        let bytes = Moment::Decide.bytes(faulty.is_mysql(index));
+        let fault = if forwarded {
+            Fault::after(bytes)
+        } else {
+            Fault::before(bytes)
+        };
+        let text = format!("{forwarded}");
+        let fired = proxy.fired() + 1;
+        proxy.inject(fault.stalling());
+        let crash = async {
+            proxy.wait_fired(fired).await;
+            kill(server::<S>(index)).await;
+            proxy.cut();
+        };
+        let (attempt, ()) = tokio::join!(faulty.attempt(&text), crash);
+        restart(server::<S>(index)).await;
+        assert_eq!(faulty.judge(&attempt).await, Told::InDoubt, "{attempt:?}");
+        recovers(&faulty, &text).await;
+    }
+}
+
+/// What was committed is there after all servers crashed at once.
+async fn crash_after_the_commit<S: Sides>() {
+    let _alone = alone().await;
+    let faulty = Faulty::<S>::start(PATIENT, &BindOptions::new()).await;
+    let attempt = faulty.attempt("durable").await;
+    assert_eq!(attempt.told(), Told::COMMITTED);
+    let servers: Vec<Server> = faulty
+        .servers()
+        .map(|(index, _)| server::<S>(index))
+        .collect();
+    for server in &servers {
+        kill(*server).await;
+    }
+    for server in &servers {
+        restart(*server).await;
+    }
+    assert_eq!(faulty.judge(&attempt).await, Told::COMMITTED);
+    recovers(&faulty, "all").await;
+}
+
+macro_rules! mount {
+    ($($behaviour:ident: [$($name:ident: $sides:ty),+],)+) => {
+        $(mod $behaviour {
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$behaviour::<$sides>().await;
+            })+
+        })+
+    };
+}
+
+mount!(
+    crash_before_the_commit: [postgres_and_postgres: TwoPostgres, postgres_and_mariadb: Mixed, mariadb_and_sqlite: WithFile],
+    crash_during_the_commit: [postgres_and_postgres: TwoPostgres, postgres_and_mariadb: Mixed, mariadb_and_sqlite: WithFile],
+    crash_of_the_holder_for_longer_than_it_is_asked: [postgres_and_postgres: TwoPostgres, postgres_and_mariadb: Mixed],
+    crash_after_the_commit: [postgres_and_postgres: TwoPostgres, postgres_and_mariadb: Mixed, mariadb_and_sqlite: WithFile],
+);
+
+/// Otherwise the others would commit on the word of a holder that forgets it.
+#[tokio::test]
+async fn a_decision_is_durable_where_the_unit_asked_for_no_durability() {
+    let _alone = alone().await;
+    let faulty = Faulty::<TwoPostgres>::start(PATIENT, &BindOptions::new()).await;
+    let mut admin = Admin::connect(faulty.world.databases[0].url()).await;
+    // What is not flushed by its commit stays in memory.
+    for statement in [
+        "ALTER SYSTEM SET wal_writer_delay = '10s'",
+        "SELECT pg_reload_conf()",
+    ] {
+        admin.run(statement).await.unwrap();
+    }
+    assert_eq!(faulty.attempt("warm").await.told(), Told::COMMITTED);
+    let mut session = faulty.world.binds.session();
+    let unit = session.unit();
+    PostgresA::sql(&session, "SET LOCAL synchronous_commit = off")
+        .await
+        .unwrap();
+    let written = TwoPostgres::write(&session, "durable").await;
+    let result = session.commit_all().await;
+    kill(Server::PostgresA).await;
+    restart(Server::PostgresA).await;
+    let attempt = Attempt {
+        unit,
+        text: "durable".into(),
+        written,
+        result,
+    };
+    let mut admin = Admin::connect(faulty.world.databases[0].url()).await;
+    for statement in [
+        "ALTER SYSTEM RESET wal_writer_delay",
+        "SELECT pg_reload_conf()",
+    ] {
+        admin.run(statement).await.unwrap();
+    }
+    assert_eq!(faulty.judge(&attempt).await, Told::COMMITTED);
+}
+
+/// All slots for prepared transactions are taken by others.
+#[tokio::test]
+async fn used_up_slots_roll_the_unit_back() {
+    let _alone = alone().await;
+    let faulty = Faulty::<TwoPostgres>::start(PATIENT, &BindOptions::new()).await;
+    let mut admin = Admin::connect(faulty.world.databases[1].url()).await;
+    let mut taken = 0;
+    while admin
+        .run(&format!("BEGIN; PREPARE TRANSACTION 'slot {taken}'"))
+        .await
+        .is_ok()
+    {
+        taken += 1;
+    }
+    assert!(taken > 0, "no slot was free");
+    let attempt = faulty.attempt("gone").await;
+    assert_eq!(faulty.judge(&attempt).await, Told::ROLLED_BACK);
+    let Err(CommitError::RolledBack {
+        bind: "pg-b",
+        source: Cause::Refused(source),
+        ..
+    }) = &attempt.result
+    else {
+        panic!("{attempt:?}");
+    };
+    assert!(
+        source.to_string().contains("prepared transactions"),
+        "{source}"
+    );
+    for slot in 0..taken {
+        admin
+            .run(&format!("ROLLBACK PREPARED 'slot {slot}'"))
+            .await
+            .unwrap();
+    }
+    faulty.works_again("slots").await;
+}

@@ -1,0 +1,35 @@
+//! The tables and the binds of an application, in a crate of their own: tables are tagged where they are declared.
+
+use diesel_binds::{AsyncSqliteConnection, Bind, bind_schema, bind_tables};
+
+/// Who has how much.
+#[derive(Bind)]
+#[bind(key = "accounts", connection = AsyncSqliteConnection)]
+pub struct Accounts;
+
+/// What was moved.
+#[derive(Bind)]
+#[bind(key = "ledger", connection = AsyncSqliteConnection)]
+pub struct Ledger;
+
+bind_schema! {
+    pub mod accounts: Accounts = "src/accounts.rs";
+    /// What was moved, and by whom.
+    pub mod ledger: crate::Ledger = "src/ledger.rs";
+}
+
+diesel::table! {
+    settings (name) {
+        name -> Text,
+        value -> Text,
+    }
+}
+
+bind_tables!(Accounts => settings);
+
+diesel::table! {
+    /// Nobody tagged it.
+    forgotten (id) {
+        id -> Integer,
+    }
+}

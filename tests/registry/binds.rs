@@ -1,0 +1,68 @@
+//! The binds of these tests, with a table each, and what all of them use.
+
+#![allow(
+    unreachable_pub,
+    reason = "a bind is as public as the tables that Diesel makes for it"
+)]
+
+use std::error::Error;
+
+use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
+use diesel_binds::{AsyncSqliteConnection, Bind, bind_tables};
+
+#[derive(Bind)]
+#[bind(key = "accounts", connection = AsyncPgConnection)]
+pub struct Accounts;
+
+#[derive(Bind)]
+#[bind(key = "orders", connection = AsyncPgConnection)]
+pub struct Orders;
+
+#[derive(Bind)]
+#[bind(key = "ledger", connection = AsyncMysqlConnection)]
+pub struct Ledger;
+
+#[derive(Bind)]
+#[bind(key = "cache", connection = AsyncSqliteConnection)]
+pub struct Cache;
+
+#[derive(Bind)]
+#[bind(key = "archive", connection = AsyncSqliteConnection)]
+pub struct Archive;
+
+/// Never registered with a pool of its own.
+#[derive(Bind)]
+#[bind(key = "unregistered", connection = AsyncPgConnection)]
+pub struct Unregistered;
+
+/// A key that is not the name of a variable.
+#[derive(Bind)]
+#[bind(key = "audit-log", connection = AsyncPgConnection)]
+pub struct AuditLog;
+
+diesel::table! { account (id) { id -> Integer, text -> Text, } }
+diesel::table! { purchase (id) { id -> Integer, text -> Text, } }
+diesel::table! { entry (id) { id -> Integer, text -> Text, } }
+diesel::table! { hit (id) { id -> Integer, text -> Text, } }
+diesel::table! { page (id) { id -> Integer, text -> Text, } }
+
+bind_tables!(Accounts => account);
+bind_tables!(Orders => purchase);
+bind_tables!(Ledger => entry);
+bind_tables!(Cache => hit);
+bind_tables!(Archive => page);
+
+/// A URL where no server is.
+pub const NOWHERE_POSTGRES: &str = "postgres://app:unseen@127.0.0.1:1/app";
+pub const NOWHERE_MYSQL: &str = "mysql://app:unseen@127.0.0.1:1/app";
+
+/// Everything that an error says: itself, its causes, and what `Debug` shows.
+pub fn told(error: &dyn Error) -> String {
+    let mut told = format!("{error:?} {error:#?} {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        told.push_str(&format!(": {cause} {cause:?}"));
+        source = cause.source();
+    }
+    told
+}

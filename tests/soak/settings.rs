@@ -1,0 +1,105 @@
+//! What a run is to do, and how the director tells its children.
+
+use std::env;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const ROLE: &str = "DIESEL_BINDS_SOAK_ROLE";
+const NAMESPACE: &str = "DIESEL_BINDS_SOAK_NAMESPACE";
+const URLS: &str = "DIESEL_BINDS_SOAK_URLS";
+const SEED: &str = "DIESEL_BINDS_SOAK_SEED";
+const UNITS: &str = "DIESEL_BINDS_SOAK_UNITS";
+const SECONDS: &str = "DIESEL_BINDS_SOAK_SECONDS";
+const HOSTS_ONLY: &str = "DIESEL_BINDS_SOAK_HOSTS_ONLY";
+
+/// How long a run is.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The run ends when so many units have begun,
+    pub(crate) units: u64,
+    /// or after this time.
+    pub(crate) time: Option<Duration>,
+    /// Where its random numbers begin.
+    pub(crate) seed: u64,
+    /// Each unit spans the file of its host, one PostgreSQL and one MariaDB server.
+    pub(crate) hosts_only: bool,
+}
+
+/// What this process is.
+pub(crate) enum Role {
+    Director,
+    Worker(Place),
+    Recoverer(Place),
+}
+
+/// Where a child works.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) namespace: String,
+    /// In the order of `bank::KEYS`; the file is that of the child's host.
+    pub(crate) urls: Vec<String>,
+    pub(crate) seed: u64,
+    pub(crate) hosts_only: bool,
+}
+
+impl Settings {
+    pub(crate) fn from_environment() -> Self {
+        Self {
+            units: number(UNITS).unwrap_or(600),
+            time: number(SECONDS).map(Duration::from_secs),
+            seed: number(SEED).unwrap_or_else(|| fastrand::u64(..)),
+            hosts_only: env::var_os(HOSTS_ONLY).is_some(),
+        }
+    }
+}
+
+impl Role {
+    pub(crate) fn of_this_process() -> Self {
+        let place = || Place {
+            namespace: env::var(NAMESPACE).expect("the director names the namespace"),
+            urls: env::var(URLS)
+                .expect("the director names the databases")
+                .lines()
+                .map(str::to_owned)
+                .collect(),
+            seed: number(SEED).expect("the director gives a seed"),
+            hosts_only: env::var_os(HOSTS_ONLY).is_some(),
+        };
+        match env::var(ROLE).as_deref() {
+            Ok("worker") => Self::Worker(place()),
+            Ok("recoverer") => Self::Recoverer(place()),
+            _ => Self::Director,
+        }
+    }
+}
+
+impl Place {
+    /// This program in another role, that reads and writes through pipes.
+    pub(crate) fn child(&self, role: &str) -> Command {
+        let mut command = Command::new(env::current_exe().expect("this program has a path"));
+        command
+            .env(ROLE, role)
+            .env(NAMESPACE, &self.namespace)
+            .env(URLS, self.urls.join("\n"))
+            .env(SEED, self.seed.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        command
+    }
+}
+
+/// Whether a filter was given, as to any test, that does not mean this one.
+pub(crate) fn is_filtered_out() -> bool {
+    let mut arguments = env::args().skip(1);
+    let names: Vec<String> = arguments.by_ref().filter(|a| !a.starts_with('-')).collect();
+    env::args().any(|argument| argument == "--list")
+        || (!names.is_empty() && !names.iter().any(|name| "soak".contains(name.as_str())))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+    )
+}

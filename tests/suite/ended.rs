@@ -1,0 +1,116 @@
+//! A transaction that ends behind the back of the unit: nothing that is written afterwards commits by itself.
+
+use diesel_async::SimpleAsyncConnection as _;
+use diesel_binds::{BindOptions, CommitError, Error};
+
+use crate::suite::side::{PoolKind, Side};
+use crate::suite::world::{Sides, World, binds};
+
+/// A `COMMIT` of the application on the raw connection. A later statement of the session must not run without a
+/// transaction: it would commit by itself, and no roll-back could undo it.
+pub async fn nothing_commits_by_itself_after_a_raw_commit<S: Side>(pool: PoolKind)
+where
+    (S,): Sides,
+    <S::Bind as diesel_binds::Bind>::Connection: diesel_async::SimpleAsyncConnection,
+{
+    let world = World::of::<(S,)>(pool).await;
+    let mut session = world.binds.session();
+    S::write(&session, "before").await.unwrap();
+    let mut connection = session.connection::<S::Bind>().await.unwrap();
+    connection
+        .raw()
+        .unwrap()
+        .batch_execute("COMMIT")
+        .await
+        .unwrap();
+    drop(connection);
+    let written = S::write(&session, "after").await;
+    let refused = session.rollback_all().await;
+    assert!(refused.is_ok());
+    assert_eq!(
+        S::rows(&world.databases[0]).await,
+        ["before"],
+        "{written:?}"
+    );
+
+    let mut session = world.binds.session();
+    S::write(&session, "again").await.unwrap();
+    let mut connection = session.connection::<S::Bind>().await.unwrap();
+    connection
+        .raw()
+        .unwrap()
+        .batch_execute("COMMIT")
+        .await
+        .unwrap();
+    drop(connection);
+    let ended = session.commit_all().await;
+    assert!(
+        matches!(ended, Err(CommitError::TransactionEnded { .. })),
+        "{ended:?}"
+    );
+}
+
+/// SQLite rolls back by itself; the error is swallowed, and the application goes on.
+pub async fn nothing_commits_by_itself_after_an_error_that_rolled_back<S: Side>(pool: PoolKind)
+where
+    (S,): Sides,
+{
+    let world = World::of::<(S,)>(pool).await;
+    S::admin(
+        &world.databases[0],
+        "INSERT INTO notes (text) VALUES ('taken')",
+    )
+    .await;
+    let mut session = world.binds.session();
+    S::write(&session, "before").await.unwrap();
+    S::sql(
+        &session,
+        "INSERT OR ROLLBACK INTO notes (text) VALUES ('taken')",
+    )
+    .await
+    .unwrap_err();
+    assert!(matches!(
+        S::write(&session, "after").await,
+        Err(Error::AbortOnly { .. })
+    ));
+    session.commit_all().await.unwrap_err();
+    assert_eq!(S::rows(&world.databases[0]).await, ["taken"]);
+}
+
+/// MariaDB rolls a plain transaction back when it is chosen to end a deadlock, and then commits each statement by
+/// itself.
+pub async fn nothing_commits_by_itself_after_a_deadlock<S: Side>(pool: PoolKind)
+where
+    (S,): Sides,
+{
+    let databases = <(S,) as Sides>::databases().await;
+    S::admin(
+        &databases[0],
+        "INSERT INTO notes (text) VALUES ('one'), ('two')",
+    )
+    .await;
+    let urls = [databases[0].url().to_owned()];
+    let binds = binds::<(S,)>(&urls, pool, &BindOptions::new()).await;
+    let (mut first, mut second) = (binds.session(), binds.session());
+    let update =
+        |text: &str| format!("UPDATE notes SET text = CONCAT(text, '!') WHERE id = {text}");
+    S::sql(&first, &update("1")).await.unwrap();
+    S::sql(&second, &update("2")).await.unwrap();
+    let (one, two) = tokio::join!(async { S::sql(&first, &update("2")).await }, async {
+        S::sql(&second, &update("1")).await
+    },);
+    let (victim, other, error) = match (one, two) {
+        (Err(error), Ok(_)) => (&mut first, &mut second, error),
+        (Ok(_), Err(error)) => (&mut second, &mut first, error),
+        neither => panic!("no deadlock: {neither:?}"),
+    };
+    assert!(matches!(error, Error::Query { .. }));
+    other.rollback_all().await.unwrap();
+    // The error is swallowed; what is written now must not stay.
+    S::write(victim, "after").await.unwrap();
+    victim.rollback_all().await.unwrap();
+    assert_eq!(S::rows(&databases[0]).await, ["one", "two"]);
+    S::write(victim, "next").await.unwrap();
+    let _ = victim.commit_all().await.unwrap();
+    assert_eq!(S::rows(&databases[0]).await, ["one", "two", "next"]);
+}

@@ -1,0 +1,252 @@
+//! Messages lost on their way to a server, and replies lost on their way back: the answer stays true.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use diesel_binds::{BindOptions, CommitError, Outcome};
+
+use crate::suite::faulty::{Faulty, Limits, Told};
+use crate::suite::prepared::decision;
+use crate::suite::world::Sides;
+use crate::support::proxy::Fault;
+
+/// A moment of a unit, by the bytes in the message that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    Begin,
+    Statement,
+    Identify,
+    Prepare,
+    Decide,
+    Finish,
+}
+
+impl Moment {
+    pub const ALL: [Self; 6] = [
+        Self::Begin,
+        Self::Statement,
+        Self::Identify,
+        Self::Prepare,
+        Self::Decide,
+        Self::Finish,
+    ];
+
+    pub fn bytes(self, mysql: bool) -> &'static str {
+        match (self, mysql) {
+            (Self::Begin, false) => "BEGIN",
+            (Self::Begin, true) => "START ",
+            (Self::Statement, _) => "notes",
+            (Self::Identify, _) => "SELECT holder_id, version",
+            (Self::Prepare, false) => "PREPARE TRANSACTION",
+            (Self::Prepare, true) => "XA PREPARE",
+            // The table is named in other messages as well.
+            (Self::Decide, _) => "'commit'",
+            (Self::Finish, false) => "COMMIT PREPARED",
+            (Self::Finish, true) => "XA COMMIT",
+        }
+    }
+}
+
+/// What must come of a lost connection when another one can be opened at once.
+fn expected(moment: Moment, forwarded: bool) -> Told {
+    match moment {
+        Moment::Begin | Moment::Statement | Moment::Identify | Moment::Prepare => Told::ROLLED_BACK,
+        Moment::Decide if !forwarded => Told::ROLLED_BACK,
+        Moment::Decide | Moment::Finish => Told::COMMITTED,
+    }
+}
+
+/// Every message of a unit is lost once, and its reply once, on every server.
+pub async fn a_lost_message_or_reply_leaves_all_or_nothing<S: Sides>() {
+    let faulty = Faulty::<S>::start(Limits::default(), &BindOptions::new()).await;
+    let mut seen = BTreeSet::new();
+    for (index, _) in faulty.servers() {
+        for moment in Moment::ALL {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                let Some(told) = faulty.with_fault(index, &fault, &text).await else {
+                    continue;
+                };
+                seen.insert(moment);
+                let holds = faulty.is_holder(index);
+                // A holder that is MySQL commits its branch in the message of the decision.
+                let moment = if holds && moment == Moment::Finish {
+                    Moment::Decide
+                } else {
+                    moment
+                };
+                match (moment, told) {
+                    // Not listed, and perhaps listed in a moment: that must be said.
+                    (Moment::Prepare, Told::RolledBack { pending }) => {
+                        assert!(
+                            pending.is_empty() || pending == [S::keys()[index]],
+                            "{text}"
+                        );
+                    }
+                    (moment, told) => assert_eq!(told, expected(moment, forwarded), "{text}"),
+                }
+            }
+        }
+    }
+    for moment in [
+        Moment::Begin,
+        Moment::Statement,
+        Moment::Prepare,
+        Moment::Finish,
+    ] {
+        assert!(seen.contains(&moment), "{moment:?} was never hit");
+    }
+    let servers_hold = faulty
+        .world
+        .databases
+        .iter()
+        .all(|database| database.name().is_some());
+    assert!(!servers_hold || seen.contains(&Moment::Decide));
+}
+
+/// The same, and the server takes no new connections: what cannot be known is called so, what cannot be finished named.
+pub async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() {
+    let limits = Limits {
+        resolve: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let faulty = Faulty::<S>::start(limits, &BindOptions::new()).await;
+    assert_eq!(
+        faulty.judge(&faulty.attempt("warm").await).await,
+        Told::COMMITTED
+    );
+    for (index, proxy) in faulty.servers() {
+        for moment in [Moment::Prepare, Moment::Decide, Moment::Finish] {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                proxy.inject(fault);
+                proxy.refuse();
+                let attempt = faulty.attempt(&text).await;
+                let fired = !proxy.disarm();
+                proxy.accept();
+                let told = faulty.judge(&attempt).await;
+                let pending = vec![S::keys()[index]];
+                if !fired {
+                    assert_eq!(told, Told::COMMITTED, "{text}");
+                } else if faulty.is_holder(index) {
+                    assert_eq!(told, Told::InDoubt, "{text}");
+                    let Err(CommitError::InDoubt { gid, .. }) = &attempt.result else {
+                        unreachable!("it was told to be in doubt");
+                    };
+                    assert_eq!(gid.unit(), attempt.unit);
+                    assert_eq!(gid.holder(), S::keys()[index]);
+                    let url = faulty.world.databases[index].url();
+                    let decided = decision(url, attempt.unit).await;
+                    assert_eq!(decided, forwarded.then_some(Outcome::Commit), "{text}");
+                } else if moment == Moment::Prepare {
+                    assert_eq!(told, Told::RolledBack { pending }, "{text}");
+                } else {
+                    assert_eq!(told, Told::Committed { pending }, "{text}");
+                }
+                faulty.works_again(&text).await;
+            }
+        }
+    }
+}
+
+/// A server hangs, with the connection open, while others can be opened.
+pub async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
+    let limits = Limits {
+        step: Duration::from_millis(600),
+        resolve: Duration::from_secs(5),
+    };
+    let faulty = Faulty::<S>::start(limits, &BindOptions::new()).await;
+    assert_eq!(
+        faulty.judge(&faulty.attempt("warm").await).await,
+        Told::COMMITTED
+    );
+    for (index, proxy) in faulty.servers() {
+        for moment in [Moment::Prepare, Moment::Decide, Moment::Finish] {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                proxy.inject(fault.stalling());
+                let attempt = faulty.attempt(&text).await;
+                let fired = !proxy.disarm();
+                let told = faulty.judge(&attempt).await;
+                let committed = match moment {
+                    _ if !fired => true,
+                    Moment::Prepare => false,
+                    Moment::Decide => forwarded,
+                    Moment::Finish => !faulty.is_holder(index) || forwarded,
+                    _ => unreachable!(),
+                };
+                match told {
+                    Told::Committed { pending } => assert!(
+                        committed && pending.is_empty(),
+                        "{text}: pending {pending:?}"
+                    ),
+                    Told::RolledBack { pending } => {
+                        // A prepare that hangs on its way may still arrive.
+                        let uncertain = moment == Moment::Prepare && !forwarded;
+                        let named = if uncertain {
+                            vec![S::keys()[index]]
+                        } else {
+                            vec![]
+                        };
+                        assert!(
+                            !committed && pending == named,
+                            "{text}: pending {pending:?}"
+                        );
+                    }
+                    told => panic!("{text}: {told:?}"),
+                }
+                proxy.cut();
+                faulty.works_again(&text).await;
+            }
+        }
+    }
+}
+
+/// A statement hangs: the deadline of the unit ends the waiting, and nothing is kept.
+pub async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
+    let faulty = Faulty::<S>::start(Limits::default(), &BindOptions::new()).await;
+    for (index, proxy) in faulty.servers() {
+        for moment in [Moment::Begin, Moment::Statement] {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                proxy.inject(fault.stalling());
+                let attempt = faulty.attempt_within(Duration::from_secs(1), &text).await;
+                assert!(!proxy.disarm(), "{text} was never hit");
+                assert!(
+                    matches!(
+                        attempt.written,
+                        Err(diesel_binds::Error::DeadlineExceeded { .. })
+                    ),
+                    "{attempt:?}"
+                );
+                assert_eq!(faulty.judge(&attempt).await, Told::ROLLED_BACK, "{text}");
+                proxy.cut();
+                faulty.works_again(&text).await;
+            }
+        }
+    }
+}

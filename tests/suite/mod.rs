@@ -1,0 +1,29 @@
+//! The behaviours, each written once, over any backend, pool and combination of databases.
+//!
+//! `side` is one database, `world` some of them, `faulty` some behind proxies; `prepared` is what they left on the
+//! servers. The other modules hold behaviours, as functions that are generic over both; `tests/units.rs`,
+//! `tests/session_options.rs` and `tests/commit` mount them.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test binary compiles this module, and uses its own part of it"
+)]
+
+pub mod atomic;
+pub mod cancel;
+pub mod closures;
+pub mod deadline;
+pub mod declared;
+pub mod ended;
+pub mod faulty;
+pub mod lost;
+pub mod options;
+pub mod polls;
+pub mod prepared;
+pub mod read_only;
+pub mod savepoints;
+pub mod side;
+pub mod step;
+pub mod world;

@@ -1,0 +1,57 @@
+//! A connection of the test's own, to any database, past pools, proxies and the library.
+
+use diesel::sql_types::Text;
+use diesel::{QueryResult, QueryableByName, sql_query};
+use diesel_async::{
+    AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+};
+use diesel_binds::AsyncSqliteConnection;
+
+/// A connection by a URL or a path.
+pub enum Admin {
+    Postgres(Box<AsyncPgConnection>),
+    Mysql(Box<AsyncMysqlConnection>),
+    Sqlite(Box<AsyncSqliteConnection>),
+}
+
+#[derive(QueryableByName)]
+struct Value {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+impl Admin {
+    /// Connects; the database must be up.
+    pub async fn connect(url: &str) -> Self {
+        if url.starts_with("postgres") {
+            let connection = AsyncPgConnection::establish(url).await;
+            Self::Postgres(Box::new(connection.expect("PostgreSQL can be reached")))
+        } else if url.starts_with("mysql") {
+            let connection = AsyncMysqlConnection::establish(url).await;
+            Self::Mysql(Box::new(connection.expect("MariaDB can be reached")))
+        } else {
+            let connection = AsyncSqliteConnection::establish(url).await;
+            Self::Sqlite(Box::new(connection.expect("the file can be opened")))
+        }
+    }
+
+    /// Runs statements as text.
+    pub async fn run(&mut self, sql: &str) -> QueryResult<()> {
+        match self {
+            Self::Postgres(connection) => connection.batch_execute(sql).await,
+            Self::Mysql(connection) => connection.batch_execute(sql).await,
+            Self::Sqlite(connection) => connection.batch_execute(sql).await,
+        }
+    }
+
+    /// The column `value`, a text, of all rows of a query.
+    pub async fn values(&mut self, sql: &str) -> QueryResult<Vec<String>> {
+        let query = sql_query(sql.to_owned());
+        let rows: Vec<Value> = match self {
+            Self::Postgres(connection) => query.load(connection).await?,
+            Self::Mysql(connection) => query.load(connection).await?,
+            Self::Sqlite(connection) => query.load(connection).await?,
+        };
+        Ok(rows.into_iter().map(|row| row.value).collect())
+    }
+}

@@ -1,0 +1,18 @@
+//! What integration tests share: servers, databases of their own, a faulty network, crashes.
+//!
+//! [`servers`] tells where the servers are, [`database`] makes a fresh database for each test, [`admin`] is a connection
+//! past everything, [`look`] tells what is open or prepared in a database, [`proxy`] stands between a test and its
+//! server, [`kill`] crashes a server and brings it back.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary compiles this module, and uses its own part of it"
+)]
+
+pub mod admin;
+pub mod database;
+pub mod kill;
+pub mod look;
+pub mod proxy;
+pub mod servers;

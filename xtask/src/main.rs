@@ -1,0 +1,106 @@
+//! Command line of the development tasks: `cargo xtask <task>`.
+
+mod checks;
+mod command;
+mod packages;
+mod servers;
+mod soak;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::servers::{Data, Server};
+
+/// Development tasks of diesel-binds.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Manage the private database servers that the tests use
+    #[command(subcommand)]
+    Servers(ServersTask),
+    /// Install what is missing, start the servers, run all tests, stop the servers
+    Test {
+        /// Further arguments for `cargo test --workspace --all-features`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Move money between all databases while processes and servers are killed, and audit what is left
+    Soak(soak::Soak),
+    /// Check the formatting, and run clippy on everything, warnings denied
+    Lint,
+    /// Build the documentation, warnings denied
+    Docs,
+    /// Check the feature matrix, warnings denied
+    Features,
+    /// Everything that continuous integration runs: lint, docs, features, test
+    Ci,
+}
+
+#[derive(Subcommand)]
+enum ServersTask {
+    /// Start every server that does not run yet
+    Start,
+    /// Stop every server; the data stays
+    Stop,
+    /// Say which servers run, where, and where their logs are
+    Status,
+    /// Print the environment that points the tests to the servers, for `eval`
+    Env,
+    /// Kill one server with SIGKILL, as a crash would
+    Kill { server: Server },
+    /// Start one server again at the same address, after stopping it if it runs
+    Restart { server: Server },
+    /// Stop every server and delete the data
+    Clean,
+}
+
+fn main() -> ExitCode {
+    match run(Task::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Servers(task) => manage_servers(&task),
+        Task::Test { arguments } => test::run_all(&arguments),
+        Task::Soak(soak) => soak.run(),
+        Task::Lint => checks::lint(),
+        Task::Docs => checks::docs(),
+        Task::Features => checks::features(),
+        Task::Ci => {
+            checks::lint()?;
+            checks::docs()?;
+            checks::features()?;
+            test::run_all(&[])
+        }
+    }
+}
+
+fn manage_servers(task: &ServersTask) -> Result<()> {
+    match task {
+        ServersTask::Start => {
+            servers::start(Data::Kept)?;
+            servers::print_status()
+        }
+        ServersTask::Stop => servers::stop_all(),
+        ServersTask::Status => servers::print_status(),
+        ServersTask::Env => {
+            for (variable, url) in servers::environment()? {
+                println!("export {variable}='{url}'");
+            }
+            Ok(())
+        }
+        ServersTask::Kill { server } => servers::kill(*server),
+        ServersTask::Restart { server } => servers::restart(*server),
+        ServersTask::Clean => servers::clean(),
+    }
+}

@@ -1,0 +1,124 @@
+//! The programs that the tests need, and their installation from Debian's packages.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::run;
+use crate::servers::programs;
+
+/// A program, and the Debian package that holds it.
+struct Requirement {
+    name: &'static str,
+    package: &'static str,
+    is_installed: fn() -> bool,
+}
+
+const REQUIREMENTS: [Requirement; 3] = [
+    Requirement {
+        name: "PostgreSQL server (initdb, postgres, pg_isready)",
+        package: "postgresql",
+        is_installed: || programs::Postgres::find().is_ok(),
+    },
+    Requirement {
+        name: "MariaDB server (mariadbd, mariadb-install-db, mariadb-admin)",
+        package: "mariadb-server",
+        is_installed: || programs::Mariadb::find().is_ok(),
+    },
+    Requirement {
+        name: "C compiler (SQLite is compiled in)",
+        package: "gcc",
+        is_installed: || which::which("cc").is_ok(),
+    },
+];
+
+/// Installs what is missing where that is possible: as root, on a system with `apt-get`.
+///
+/// # Errors
+///
+/// Elsewhere the error lists what to install.
+pub(crate) fn install_missing() -> Result<()> {
+    let missing: Vec<_> = REQUIREMENTS
+        .iter()
+        .filter(|requirement| !(requirement.is_installed)())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = missing
+        .iter()
+        .map(|requirement| requirement.package)
+        .collect();
+    if !rustix::process::geteuid().is_root() || which::which("apt-get").is_err() {
+        let names: Vec<_> = missing
+            .iter()
+            .map(|requirement| format!("  - {}", requirement.name))
+            .collect();
+        bail!(
+            "the tests need programs that are not installed:\n{}\n\
+             on Debian and Ubuntu: sudo apt-get install {}",
+            names.join("\n"),
+            packages.join(" "),
+        );
+    }
+    apt_install(&packages)?;
+    match missing
+        .iter()
+        .find(|requirement| !(requirement.is_installed)())
+    {
+        Some(requirement) => {
+            bail!(
+                "package `{}` is installed, but not found: {}",
+                requirement.package,
+                requirement.name
+            )
+        }
+        None => Ok(()),
+    }
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    let _no_services = ServicesHeldBack::new()?;
+    let apt_get = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    run(apt_get().arg("update"))?;
+    run(apt_get()
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(packages))
+}
+
+/// While this lives, packages do not start the services that they install: the tests have servers of their own.
+struct ServicesHeldBack {
+    created: bool,
+}
+
+impl ServicesHeldBack {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn new() -> Result<Self> {
+        if Path::new(Self::POLICY).exists() {
+            return Ok(Self { created: false });
+        }
+        let guard = Self { created: true };
+        fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n")
+            .and_then(|()| fs::set_permissions(Self::POLICY, fs::Permissions::from_mode(0o755)))
+            .with_context(|| format!("cannot write {}", Self::POLICY))?;
+        Ok(guard)
+    }
+}
+
+impl Drop for ServicesHeldBack {
+    fn drop(&mut self) {
+        if self.created
+            && let Err(error) = fs::remove_file(Self::POLICY)
+        {
+            eprintln!("cannot remove {}: {error}", Self::POLICY);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Where the files of a server are, and which account owns them.
+//!
+//! PostgreSQL and MariaDB do not run as root. When this program does, each server runs as the account that its package
+//! made, and needs a folder that this account can reach.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{run_quietly, succeeds};
+use crate::servers::Server;
+use crate::workspace;
+
+/// The longest path of a Unix socket, less the name of the socket file.
+const LONGEST_SOCKET_FOLDER: usize = 80;
+
+/// The folder of one server: `data/`, `socket/`, `temporary/`, `server.log`, `pid`.
+pub(crate) struct Home {
+    directory: PathBuf,
+    account: Option<Account>,
+}
+
+/// An account that a server runs as in place of root.
+#[derive(Clone, Copy)]
+struct Account {
+    user: u32,
+    group: u32,
+}
+
+impl Home {
+    /// The home of a server that has one at `directory`, or the best place for a new one:
+    /// `target/servers/` of the workspace, unless the account cannot enter it or it is too deep for a Unix socket;
+    /// then a folder of this workspace in the folder for temporary files.
+    pub(crate) fn find(server: Server, account: &str, directory: Option<&Path>) -> Result<Self> {
+        let account = if rustix::process::geteuid().is_root() {
+            Some(Account::find(account)?)
+        } else {
+            None
+        };
+        if let Some(directory) = directory {
+            return Ok(Self {
+                directory: directory.to_owned(),
+                account,
+            });
+        }
+        for parent in [
+            workspace::servers(),
+            temporary(std::env::temp_dir()),
+            temporary(PathBuf::from("/var/tmp")),
+        ] {
+            let home = Self {
+                directory: parent.join(server.name()),
+                account,
+            };
+            create_shared(&parent)?;
+            if home.socket_folder().as_os_str().len() <= LONGEST_SOCKET_FOLDER
+                && home.can_enter(&parent)
+            {
+                return Ok(home);
+            }
+            // Only succeeds for an empty folder, which this call may have made.
+            let _ = fs::remove_dir(&parent);
+        }
+        bail!(
+            "found no folder for {server} that its account can enter and that is short enough for a socket"
+        )
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    pub(crate) fn socket_folder(&self) -> PathBuf {
+        self.directory.join("socket")
+    }
+
+    fn temporary_folder(&self) -> PathBuf {
+        self.directory.join("temporary")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.directory.join("server.log")
+    }
+
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.directory.join("pid")
+    }
+
+    /// Makes the folders, owned by the account; those for sockets and temporary files are empty.
+    pub(crate) fn create(&self) -> Result<()> {
+        // A killed PostgreSQL leaves a lock beside its socket, and takes it for one that is held while nobody has
+        // waited for the dead process.
+        delete(&self.socket_folder())?;
+        delete(&self.temporary_folder())?;
+        for directory in [
+            self.directory(),
+            &self.socket_folder(),
+            &self.temporary_folder(),
+        ] {
+            create_shared(directory)?;
+            if let Some(Account { user, group }) = self.account {
+                chown(directory, Some(user), Some(group)).with_context(|| {
+                    format!("cannot change the owner of {}", directory.display())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delete(&self) -> Result<()> {
+        delete(&self.directory)
+    }
+
+    /// A command that runs as the account, in this home.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        // Not the folder for temporary files of the machine: each MariaDB that starts deletes the temporary tables of
+        // all others there.
+        command
+            .current_dir(&self.directory)
+            .env("HOME", &self.directory)
+            .env("TMPDIR", self.temporary_folder());
+        self.run_as_account(&mut command);
+        command
+    }
+
+    fn can_enter(&self, directory: &Path) -> bool {
+        // Asked of a process of the account: permission bits alone do not tell (access control lists, mount options).
+        let mut test = Command::new("test");
+        test.arg("-x").arg(directory).current_dir("/");
+        self.run_as_account(&mut test);
+        succeeds(&mut test)
+    }
+
+    fn run_as_account(&self, command: &mut Command) {
+        if let Some(Account { user, group }) = self.account {
+            command.uid(user).gid(group);
+        }
+    }
+}
+
+impl Account {
+    fn find(name: &str) -> Result<Self> {
+        let id = |option| -> Result<u32> {
+            let output =
+                run_quietly(Command::new("id").arg(option).arg(name)).with_context(|| {
+                    format!("running as root needs the account `{name}` for the server")
+                })?;
+            Ok(output.trim().parse()?)
+        };
+        Ok(Self {
+            user: id("-u")?,
+            group: id("-g")?,
+        })
+    }
+}
+
+/// The folder of this workspace in a folder for temporary files.
+fn temporary(parent: PathBuf) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    workspace::root().hash(&mut hasher);
+    parent.join(format!("diesel-binds-servers-{:016x}", hasher.finish()))
+}
+
+/// Makes a folder that everyone can enter, whatever the umask says.
+fn create_shared(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let metadata = fs::symlink_metadata(directory)?;
+    if metadata.is_symlink() {
+        bail!("{} is a symbolic link", directory.display());
+    }
+    let own = rustix::process::geteuid();
+    if !own.is_root() && metadata.uid() != own.as_raw() {
+        bail!("{} belongs to another user", directory.display());
+    }
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot change the permissions of {}", directory.display()))
+}
+
+/// Deletes a folder that may be missing.
+fn delete(directory: &Path) -> Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot delete {}", directory.display()))
+        }
+        _ => Ok(()),
+    }
+}

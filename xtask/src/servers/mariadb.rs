@@ -1,0 +1,112 @@
+//! How a MariaDB server is made and run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+
+use crate::servers::engine::Engine;
+use crate::servers::home::Home;
+use crate::servers::programs;
+
+/// The accounts, one statement a line: `root` without a password, and `app` with rights on the tests' databases only.
+/// Run at each start, so an account that a test spoiled is whole again.
+const ACCOUNTS: &str = r"DELETE FROM mysql.global_priv WHERE User = '';
+FLUSH PRIVILEGES;
+CREATE USER IF NOT EXISTS app@'127.0.0.1' IDENTIFIED BY 'app-secret';
+CREATE USER IF NOT EXISTS app@localhost IDENTIFIED BY 'app-secret';
+GRANT ALL ON `test\_%`.* TO app@'127.0.0.1';
+GRANT ALL ON `test\_%`.* TO app@localhost;
+";
+
+/// A MariaDB server.
+pub(crate) struct Mariadb {
+    programs: programs::Mariadb,
+}
+
+impl Mariadb {
+    pub(crate) fn find() -> Result<Self> {
+        Ok(Self {
+            programs: programs::Mariadb::find()?,
+        })
+    }
+
+    fn accounts(home: &Home) -> PathBuf {
+        home.directory().join("accounts.sql")
+    }
+
+    fn socket(home: &Home) -> PathBuf {
+        home.socket_folder().join("mariadb.sock")
+    }
+}
+
+// `--no-defaults` comes first everywhere: the settings of the machine's own server are not ours.
+impl Engine for Mariadb {
+    fn account(&self) -> &'static str {
+        "mysql"
+    }
+
+    fn initialise(&self, home: &Home, data: &Path) -> Command {
+        let mut command = home.command(&self.programs.install_db);
+        command
+            .args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ])
+            .arg(option("--datadir", data));
+        command
+    }
+
+    fn prepare(&self, home: &Home) -> Result<()> {
+        fs::write(Self::accounts(home), ACCOUNTS)
+            .context("cannot write the statements for the accounts")
+    }
+
+    fn serve(&self, home: &Home, port: u16) -> Command {
+        let mut command = home.command(&self.programs.mariadbd);
+        command
+            .arg("--no-defaults")
+            .arg(option("--datadir", &home.data()))
+            .arg(option("--socket", &Self::socket(home)))
+            .arg(option("--pid-file", &home.data().join("mariadb.pid")))
+            .arg(option("--init-file", &Self::accounts(home)))
+            .arg(format!("--port={port}"))
+            .args([
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+                "--character-set-server=utf8mb4",
+                "--max-connections=300",
+                "--innodb-flush-log-at-trx-commit=1",
+                "--innodb-buffer-pool-size=64M",
+            ]);
+        command
+    }
+
+    fn ping(&self, home: &Home, port: u16) -> Command {
+        let mut command = home.command(&self.programs.admin);
+        command.args([
+            "--no-defaults",
+            "--protocol=tcp",
+            "--host=127.0.0.1",
+            "--user=root",
+            "--connect-timeout=5",
+        ]);
+        command.arg(format!("--port={port}")).arg("ping");
+        command
+    }
+
+    fn stop_signal(&self) -> Signal {
+        Signal::TERM
+    }
+
+    fn url(&self, port: u16) -> String {
+        format!("mysql://root@127.0.0.1:{port}/mysql")
+    }
+}
+
+fn option(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}

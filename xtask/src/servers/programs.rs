@@ -1,0 +1,94 @@
+//! Finds the servers' programs: on the `PATH`, and where distributions hide them from it.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::run_quietly;
+
+/// The programs of a PostgreSQL server.
+pub(crate) struct Postgres {
+    pub(crate) initdb: PathBuf,
+    pub(crate) postgres: PathBuf,
+    pub(crate) pg_isready: PathBuf,
+}
+
+impl Postgres {
+    /// Looks where `pg_config` says, then in Debian's folders (newest version first), then on the `PATH`.
+    pub(crate) fn find() -> Result<Self> {
+        let said = run_quietly(Command::new("pg_config").arg("--bindir"))
+            .ok()
+            .map(|line| PathBuf::from(line.trim()));
+        let folders = said
+            .into_iter()
+            .chain(versions(Path::new("/usr/lib/postgresql")))
+            .chain(search_path());
+        let folders = search_list(folders)?;
+        Ok(Self {
+            initdb: find(&["initdb"], &folders)?,
+            postgres: find(&["postgres"], &folders)?,
+            pg_isready: find(&["pg_isready"], &folders)?,
+        })
+    }
+}
+
+/// The programs of a MariaDB server.
+pub(crate) struct Mariadb {
+    pub(crate) mariadbd: PathBuf,
+    pub(crate) install_db: PathBuf,
+    pub(crate) admin: PathBuf,
+}
+
+impl Mariadb {
+    /// Looks on the `PATH`, then in the folders for servers, which are on root's `PATH` only.
+    pub(crate) fn find() -> Result<Self> {
+        let hidden = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"].map(PathBuf::from);
+        let folders = search_list(search_path().into_iter().chain(hidden))?;
+        Ok(Self {
+            mariadbd: find(&["mariadbd"], &folders)?,
+            install_db: find(&["mariadb-install-db", "mysql_install_db"], &folders)?,
+            admin: find(&["mariadb-admin", "mysqladmin"], &folders)?,
+        })
+    }
+}
+
+/// `bin` of each version in a folder such as `/usr/lib/postgresql`, the newest first.
+fn versions(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut versions: Vec<(u32, PathBuf)> = entries
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+fn search_path() -> Vec<PathBuf> {
+    env::var_os("PATH")
+        .map(|path| env::split_paths(&path).collect())
+        .unwrap_or_default()
+}
+
+fn search_list(folders: impl IntoIterator<Item = PathBuf>) -> Result<OsString> {
+    Ok(env::join_paths(folders)?)
+}
+
+fn find(names: &[&str], folders: &OsString) -> Result<PathBuf> {
+    names
+        .iter()
+        .find_map(|name| which::which_in_global(name, Some(folders)).ok()?.next())
+        .with_context(|| {
+            format!(
+                "cannot find `{}`: `cargo xtask test` installs it on Debian",
+                names[0]
+            )
+        })
+}

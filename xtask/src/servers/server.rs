@@ -1,0 +1,60 @@
+//! The names of the servers.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// One of the private servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Server {
+    /// PostgreSQL that may prepare transactions
+    PostgresA,
+    /// Another cluster of the same kind
+    PostgresB,
+    /// PostgreSQL with its default of `max_prepared_transactions = 0`
+    PostgresPlain,
+    /// MariaDB
+    MariadbA,
+    /// Another server of the same kind
+    MariadbB,
+}
+
+impl Server {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::PostgresA,
+        Self::PostgresB,
+        Self::PostgresPlain,
+        Self::MariadbA,
+        Self::MariadbB,
+    ];
+
+    /// The name on the command line, in `servers.toml` and of the folder.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PostgresA => "postgres-a",
+            Self::PostgresB => "postgres-b",
+            Self::PostgresPlain => "postgres-plain",
+            Self::MariadbA => "mariadb-a",
+            Self::MariadbB => "mariadb-b",
+        }
+    }
+
+    /// The environment variable that tells the tests the URL.
+    pub(crate) fn variable(self) -> &'static str {
+        match self {
+            Self::PostgresA => "DIESEL_BINDS_TEST_POSTGRES_A",
+            Self::PostgresB => "DIESEL_BINDS_TEST_POSTGRES_B",
+            Self::PostgresPlain => "DIESEL_BINDS_TEST_POSTGRES_PLAIN",
+            Self::MariadbA => "DIESEL_BINDS_TEST_MARIADB_A",
+            Self::MariadbB => "DIESEL_BINDS_TEST_MARIADB_B",
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

@@ -1,0 +1,136 @@
+//! `target/servers/servers.toml`: which servers there are, where, and how to restart them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::servers::Server;
+use crate::servers::engine::Instance;
+use crate::workspace;
+
+/// The state of all servers, locked against other processes while this value lives.
+pub(crate) struct State {
+    contents: Contents,
+    _lock: File,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Contents {
+    /// This program: tests run `<xtask> servers kill NAME` and `<xtask> servers restart NAME`.
+    xtask: PathBuf,
+    servers: BTreeMap<Server, Record>,
+}
+
+/// What is known of one server.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Where the administrator connects.
+    pub(crate) url: String,
+    pub(crate) port: u16,
+    /// The process, absent while the server is stopped.
+    pub(crate) pid: Option<u32>,
+    /// Holds the data, the socket and the log.
+    pub(crate) directory: PathBuf,
+    pub(crate) log: PathBuf,
+}
+
+impl Record {
+    pub(crate) fn of(instance: &Instance) -> Self {
+        Self {
+            url: instance.url(),
+            port: instance.port(),
+            pid: instance.pid(),
+            directory: instance.home().directory().to_owned(),
+            log: instance.home().log(),
+        }
+    }
+}
+
+impl State {
+    /// Reads the state, after waiting for other processes that hold it.
+    pub(crate) fn lock() -> Result<Self> {
+        let directory = workspace::servers();
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let path = directory.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        flock(&lock, FlockOperation::LockExclusive)
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+
+        let path = Self::path();
+        let contents = match fs::read_to_string(&path) {
+            Ok(text) => {
+                toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Contents::default(),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        };
+        Ok(Self {
+            contents,
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn record(&self, server: Server) -> Option<&Record> {
+        self.contents.servers.get(&server)
+    }
+
+    pub(crate) fn insert(&mut self, server: Server, record: Record) {
+        self.contents.servers.insert(server, record);
+    }
+
+    pub(crate) fn stopped(&mut self, server: Server) {
+        if let Some(record) = self.contents.servers.get_mut(&server) {
+            record.pid = None;
+        }
+    }
+
+    /// The ports that servers of this workspace use, or used before they stopped.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        self.contents
+            .servers
+            .values()
+            .map(|record| record.port)
+            .collect()
+    }
+
+    /// Writes the state. Renamed into place, because tests read it without the lock.
+    pub(crate) fn save(&mut self) -> Result<()> {
+        // A run of the tests may have built this program anew: then the path of the running one is no file any more.
+        if let Some(xtask) = std::env::current_exe().ok().filter(|path| path.exists()) {
+            self.contents.xtask = xtask;
+        }
+        let path = Self::path();
+        let partial = path.with_extension("toml.partial");
+        let text = toml::to_string(&self.contents)?;
+        fs::write(
+            &partial,
+            format!("# Written by `cargo xtask servers`.\n{text}"),
+        )
+        .and_then(|()| fs::rename(&partial, &path))
+        .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Forgets all servers.
+    pub(crate) fn delete(self) -> Result<()> {
+        let directory = workspace::servers();
+        fs::remove_dir_all(&directory)
+            .with_context(|| format!("cannot delete {}", directory.display()))
+    }
+
+    fn path() -> PathBuf {
+        workspace::servers().join("servers.toml")
+    }
+}

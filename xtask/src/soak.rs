@@ -1,0 +1,41 @@
+//! `cargo xtask soak`: the long form of the test binary `soak`, which under `cargo xtask test` runs for seconds.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::test;
+
+/// How long, and on what.
+#[derive(Args)]
+pub(crate) struct Soak {
+    /// End when so many units have begun
+    #[arg(long, default_value_t = 20_000)]
+    units: u64,
+    /// End after so many seconds, if that comes first
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Where the random numbers begin; what is killed when still depends on the machine
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only units over the file of a host and the servers that both hosts share
+    #[arg(long)]
+    hosts_only: bool,
+}
+
+impl Soak {
+    /// Fails unless nothing was torn, no answer was a lie, nothing stays in doubt and the sum holds.
+    pub(crate) fn run(&self) -> Result<()> {
+        let mut variables = vec![("DIESEL_BINDS_SOAK_UNITS", self.units.to_string())];
+        let optional = [
+            ("DIESEL_BINDS_SOAK_SECONDS", self.seconds),
+            ("DIESEL_BINDS_SOAK_SEED", self.seed),
+            ("DIESEL_BINDS_SOAK_HOSTS_ONLY", self.hosts_only.then_some(1)),
+        ];
+        variables.extend(
+            optional
+                .into_iter()
+                .filter_map(|(variable, value)| Some((variable, value?.to_string()))),
+        );
+        test::run_one("soak", &variables)
+    }
+}

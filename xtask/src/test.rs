@@ -1,0 +1,42 @@
+//! `cargo xtask test`: all tests, against private servers.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use crate::command::{cargo, run};
+use crate::packages;
+use crate::servers::{self, Data};
+
+/// Runs `cargo test` with the servers up.
+///
+/// Servers that were not running before start with fresh data and are stopped in the end, also when a test fails.
+/// Those that `cargo xtask servers start` left running are used, and left.
+pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
+    with_servers(|environment| {
+        let mut test = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        run(test.args(arguments).envs(environment))
+    })
+}
+
+/// Runs one test binary with these variables, and with the servers up.
+pub(crate) fn run_one(name: &str, variables: &[(&str, String)]) -> Result<()> {
+    with_servers(|environment| {
+        let mut test = cargo(&["test", "--quiet", "--all-features", "--test", name]);
+        run(test.envs(environment).envs(variables.iter().cloned()))
+    })
+}
+
+fn with_servers(work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>) -> Result<()> {
+    packages::install_missing()?;
+    // Ctrl-C reaches cargo and the tests too, and ends them; this process lives on to stop the servers.
+    ctrlc::set_handler(|| {})?;
+
+    let started = servers::start(Data::Fresh)?;
+    let worked = servers::environment().and_then(work);
+    let stopped = servers::stop(&started);
+    match (worked, stopped) {
+        (Err(work), Err(stop)) => bail!("{work:#}; besides, {stop:#}"),
+        (worked, stopped) => worked.and(stopped),
+    }
+}
