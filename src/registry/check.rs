@@ -47,10 +47,15 @@ pub enum Finding {
     CanPrepare,
     /// Its transactions cannot be prepared: it holds the decision of every unit that it writes in, and two such binds
     /// cannot write in one unit.
-    #[error("its transactions cannot be prepared: {reason}")]
+    #[error(
+        "its transactions cannot be prepared ({reason}): it holds the decision of the units that it writes in{}",
+        Apart(.not_with)
+    )]
     CannotPrepare {
         /// Why.
         reason: String,
+        /// The other binds of that sort: a unit that writes here cannot write there.
+        not_with: Vec<&'static str>,
     },
     /// More units may run at once than the server has slots for prepared transactions.
     #[error(
@@ -104,9 +109,26 @@ impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
             Self::CanPrepare => Severity::Info,
+            Self::CannotPrepare { not_with, .. } if not_with.is_empty() => Severity::Info,
             Self::Unreachable(_) | Self::Unusable(_) => Severity::Error,
             _ => Severity::Warning,
         }
+    }
+}
+
+/// With which binds a unit cannot write.
+struct Apart<'a>(&'a [&'static str]);
+
+impl fmt::Display for Apart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(
+            f,
+            "; none of them can also write on `{}`",
+            self.0.join("`, `")
+        )
     }
 }
 
@@ -157,6 +179,17 @@ pub(super) async fn check(registry: &Registry) -> Report {
     let examined = join_all(registry.entries.iter().map(|entry| entry.examine())).await;
     let mut same: HashMap<(Backend, String), &'static str> = HashMap::new();
     let several = registry.entries.len() > 1;
+    let unprepared: Vec<&'static str> = registry
+        .entries
+        .iter()
+        .zip(&examined)
+        .filter(|(_, examined)| {
+            examined
+                .as_ref()
+                .is_ok_and(|examined| examined.cannot_prepare.is_some())
+        })
+        .map(|(entry, _)| entry.key())
+        .collect();
     let binds = registry
         .entries
         .iter()
@@ -179,9 +212,12 @@ pub(super) async fn check(registry: &Registry) -> Report {
                     {
                         report.findings.push(Finding::SameDatabase { with });
                     }
-                    report
-                        .findings
-                        .extend(findings(entry.as_ref(), examined, several));
+                    report.findings.extend(findings(
+                        entry.as_ref(),
+                        examined,
+                        several,
+                        &unprepared,
+                    ));
                 }
             }
             report
@@ -190,7 +226,12 @@ pub(super) async fn check(registry: &Registry) -> Report {
     Report { binds }
 }
 
-fn findings(entry: &dyn AnyEntry, examined: Examined, several: bool) -> Vec<Finding> {
+fn findings(
+    entry: &dyn AnyEntry,
+    examined: Examined,
+    several: bool,
+    unprepared: &[&'static str],
+) -> Vec<Finding> {
     let Examined {
         server,
         cannot_prepare,
@@ -203,7 +244,14 @@ fn findings(entry: &dyn AnyEntry, examined: Examined, several: bool) -> Vec<Find
     // Alone, a bind never prepares.
     if several {
         match (cannot_prepare, server.prepared_slots) {
-            (Some(reason), _) => findings.push(Finding::CannotPrepare { reason }),
+            (Some(reason), _) => findings.push(Finding::CannotPrepare {
+                reason,
+                not_with: unprepared
+                    .iter()
+                    .copied()
+                    .filter(|other| *other != entry.key())
+                    .collect(),
+            }),
             (None, Some(slots)) if (slots as usize) < pool_size => {
                 findings.push(Finding::CanPrepare);
                 findings.push(Finding::FewSlots {

@@ -1,6 +1,7 @@
 //! `doctor`.
 
 use crate::project::{Project, Shop};
+use crate::support::admin::Admin;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_that_are_ready_are_said_to_be() {
@@ -12,6 +13,26 @@ async fn databases_that_are_ready_are_said_to_be() {
         .says("cache (SQLite")
         .says("warning");
     shop.project.run(&["doctor", "--strict"]).ends(1);
+    for (url, tables) in [
+        (
+            shop.accounts.url(),
+            include_str!("../../migrations/postgres/2026-01-01-000000_diesel_binds/up.sql"),
+        ),
+        (
+            shop.ledger.url(),
+            include_str!("../../migrations/mysql/2026-01-01-000000_diesel_binds/up.sql"),
+        ),
+        (
+            shop.cache.url(),
+            include_str!("../../migrations/sqlite/2026-01-01-000000_diesel_binds/up.sql"),
+        ),
+    ] {
+        Admin::connect(url).await.run(tables).await.unwrap();
+    }
+    shop.project
+        .run(&["doctor", "--strict"])
+        .ends(0)
+        .says("it holds the decision");
     let json = shop
         .project
         .run(&["--format", "json", "doctor"])

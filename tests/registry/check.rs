@@ -27,11 +27,13 @@ async fn a_healthy_registry_reports_who_may_prepare() {
     assert!(matches!(findings(&report, "my-a"), [Finding::CanPrepare]));
     assert!(matches!(
         findings(&report, "pg-plain"),
-        [Finding::CannotPrepare { reason }] if reason.contains("max_prepared_transactions")
+        [Finding::CannotPrepare { reason, not_with }]
+            if reason.contains("max_prepared_transactions") && not_with == &["lite"]
     ));
     assert!(matches!(
         findings(&report, "lite"),
-        [Finding::CannotPrepare { reason }] if reason.contains("SQLite")
+        [Finding::CannotPrepare { reason, not_with }]
+            if reason.contains("SQLite") && not_with == &["pg-plain"]
     ));
     assert_eq!(report.severity(), Severity::Warning);
     let of = |bind: &str| report.bind(bind).map(|bind| bind.backend);
@@ -42,6 +44,17 @@ async fn a_healthy_registry_reports_who_may_prepare() {
     for bind in &report.binds {
         assert!(bind.version.as_ref().is_some_and(|v| !v.is_empty()));
     }
+}
+
+#[tokio::test]
+async fn one_bind_that_cannot_prepare_is_as_it_should_be() {
+    let world = World::of::<(PostgresA, Sqlite)>(PoolKind::Deadpool).await;
+    let report = world.binds.check().await;
+    assert!(matches!(
+        findings(&report, "lite"),
+        [Finding::CannotPrepare { not_with, .. }] if not_with.is_empty()
+    ));
+    assert_eq!(report.severity(), Severity::Info);
 }
 
 #[tokio::test]
@@ -154,7 +167,8 @@ async fn a_bind_told_never_to_prepare_is_reported_so() {
     let report = binds.check().await;
     assert!(matches!(
         findings(&report, "accounts"),
-        [Finding::CannotPrepare { reason }] if reason.contains("never_prepare")
+        [Finding::CannotPrepare { reason, not_with }]
+            if reason.contains("never_prepare") && not_with.is_empty()
     ));
 }
 
@@ -370,7 +384,8 @@ async fn a_person_can_read_the_report() {
              \x20 warning: it cannot join units of several writers: `diesel_binds_meta` says version 7, this library \
              writes version 1\n\
              pg-plain (PostgreSQL {})\n\
-             \x20 warning: its transactions cannot be prepared: `max_prepared_transactions` is 0\n",
+             \x20 ok: its transactions cannot be prepared (`max_prepared_transactions` is 0): it holds the decision of \
+             the units that it writes in\n",
             version("pg-a"),
             version("pg-plain")
         )
