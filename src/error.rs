@@ -32,6 +32,16 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
+    /// A hook of the bind failed after its transaction had begun
+    /// ([`after_begin`](crate::BindsBuilder::after_begin)). That transaction is rolled back, and the query did not run.
+    #[error("the hook after the begin failed on `{bind}`; the query did not run")]
+    AfterBegin {
+        /// The bind.
+        bind: &'static str,
+        /// What the hook said.
+        source: diesel::result::Error,
+    },
+
     /// The pool gave no connection. The query did not run.
     #[error("the pool of `{bind}` gave no connection")]
     Pool {
@@ -91,6 +101,13 @@ pub enum Error {
         /// Why it cannot.
         reason: &'static str,
     },
+
+    /// The work must not be a part of a unit ([`Propagation::Never`](crate::Propagation::Never)), and one is open in the
+    /// session. Nothing of the work ran.
+    #[error(
+        "the work must be a unit of its own, and one is open in the session; nothing of the work ran"
+    )]
+    InsideUnit,
 
     /// A second bind that cannot prepare is about to write: the unit could not commit as one. The query did not run.
     #[error(
@@ -173,6 +190,10 @@ pub enum AbortReason {
     RawConnection,
     /// A nested transaction was left open on the raw connection: its future was dropped, most often.
     NestedTransaction,
+    /// Work that had joined the unit failed.
+    Joined,
+    /// A hook before the commit was dropped, or panicked, before it said yes.
+    Hook,
 }
 
 impl std::fmt::Display for AbortReason {
@@ -184,6 +205,8 @@ impl std::fmt::Display for AbortReason {
                 "the raw connection was left in another state than it was lent in"
             }
             Self::NestedTransaction => "a nested transaction was left open on the raw connection",
+            Self::Joined => "work that had joined the unit failed",
+            Self::Hook => "a hook before the commit did not come to its end",
         })
     }
 }
@@ -195,6 +218,7 @@ impl Error {
         match self {
             Self::Query { bind, .. }
             | Self::Begin { bind, .. }
+            | Self::AfterBegin { bind, .. }
             | Self::Pool { bind, .. }
             | Self::DeadlineExceeded { bind, .. }
             | Self::AbortOnly { bind, .. }
@@ -205,6 +229,7 @@ impl Error {
             | Self::NotAtomic { second: bind, .. }
             | Self::Closed { bind }
             | Self::NoRuntime { bind } => Some(bind),
+            Self::InsideUnit => None,
             Self::Commit(error) => error.bind(),
         }
     }
@@ -219,7 +244,9 @@ impl Error {
     #[must_use]
     pub fn diesel(&self) -> Option<&diesel::result::Error> {
         match self {
-            Self::Query { source, .. } | Self::Begin { source, .. } => Some(source),
+            Self::Query { source, .. }
+            | Self::Begin { source, .. }
+            | Self::AfterBegin { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -34,7 +34,7 @@ pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
 pub use crate::backend::sqlite::{AsyncSqliteConnection, Worker};
 pub use crate::backend::{Backend, Connection, Isolation};
 pub use crate::bind::{Bind, Bound};
-pub use crate::commit::{CommitError, Committed, Fault, Outcome, Partial};
+pub use crate::commit::{CommitError, Committed, Fault, HookFailure, Outcome, Partial};
 pub use crate::config::{BindOptions, HolderPreference, Pooling, UrlProblem};
 #[cfg(feature = "manifest")]
 pub use crate::config::{
@@ -50,9 +50,14 @@ pub use crate::registry::{
     BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, Report, Severity,
 };
 pub use crate::session::{
-    BoundConnection, Execute, Load, On, RunQueryDsl, SaveChangesDsl, Session, SessionOptions,
-    Target, Work, WorkOnce,
+    BoundConnection, Execute, HookOutput, Load, On, Propagation, RunQueryDsl, SaveChangesDsl,
+    Session, SessionOptions, Target, Work, WorkOnce,
 };
+
+/// The examples of `docs/units.md` are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/units.md")]
+mod units_page {}
 
 /// What the derives emit. Not for use by hand.
 #[doc(hidden)]

@@ -102,6 +102,7 @@ pub(crate) async fn best_effort(
             gid: None,
             binds: partial.committed,
             pending: Vec::new(),
+            hook_failures: Vec::new(),
         }),
         Some((bind, source)) if partial.committed.is_empty() && partial.unknown.is_empty() => {
             Err(rolled_back(bind, Vec::new(), source))
@@ -234,6 +235,7 @@ impl Unit {
                     gid: self.gid,
                     binds: self.profiles.iter().map(|profile| profile.key).collect(),
                     pending,
+                    hook_failures: Vec::new(),
                 })
             }
             Conclusion::RolledBack { because, pending } => {

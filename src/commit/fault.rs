@@ -72,6 +72,14 @@ pub enum Fault {
     #[error("a nested transaction was left open on the raw connection")]
     NestedTransaction,
 
+    /// Work that had joined the unit failed ([`Propagation::Join`](crate::Propagation::Join)).
+    #[error("work that had joined the unit failed")]
+    Joined,
+
+    /// A hook before the commit was dropped, or panicked, before it said yes.
+    #[error("a hook before the commit did not come to its end")]
+    Hook,
+
     /// Neither this bind nor `other` can prepare, and both wrote.
     #[error(
         "`{other}` wrote as well, and neither can prepare ({reason}): they cannot commit as one"

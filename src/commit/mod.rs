@@ -2,10 +2,11 @@
 //!
 //! `protocol` decides, without I/O or clock: it takes what happened and says what to do next. `coordinator` carries
 //! that out on the participants, through the port [`Participant`]. `outcome` is what the caller gets, `fault` what can
-//! go wrong in a step. `inject` makes it go wrong, in tests. `docs/commit.md` argues why this is atomic.
+//! go wrong in a step, `hook` in a hook after it. `inject` makes it go wrong, in tests. `docs/commit.md` argues why this is atomic.
 
 mod coordinator;
 mod fault;
+mod hook;
 #[cfg(feature = "testing")]
 mod inject;
 mod outcome;
@@ -14,6 +15,7 @@ mod protocol;
 
 pub(crate) use self::coordinator::{Orders, best_effort, commit, roll_back, rolled_back};
 pub use self::fault::Fault;
+pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]
 pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
 pub use self::outcome::{CommitError, Committed, Partial};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::commit::Fault;
+use crate::commit::{Fault, HookFailure};
 use crate::gid::{Gid, UnitId};
 
 /// A unit that is committed, on every bind that took part.
@@ -13,6 +13,7 @@ pub struct Committed {
     pub(crate) gid: Option<Gid>,
     pub(crate) binds: Vec<&'static str>,
     pub(crate) pending: Vec<&'static str>,
+    pub(crate) hook_failures: Vec<HookFailure>,
 }
 
 impl Committed {
@@ -39,6 +40,12 @@ impl Committed {
     #[must_use]
     pub fn pending(&self) -> &[&'static str] {
         &self.pending
+    }
+
+    /// The hooks that failed after the commit ([`after_commit`](crate::Session::after_commit)). The unit is committed.
+    #[must_use]
+    pub fn hook_failures(&self) -> &[HookFailure] {
+        &self.hook_failures
     }
 }
 
@@ -94,6 +101,17 @@ pub enum CommitError {
         second: &'static str,
         /// Why the second cannot.
         reason: String,
+    },
+
+    /// A hook said no ([`before_commit`](crate::Session::before_commit)). Nothing happened on any bind.
+    #[error(
+        "the hook registered at {registered_at} vetoed the commit: the unit was rolled back on every bind"
+    )]
+    Vetoed {
+        /// Where the hook was registered.
+        registered_at: &'static std::panic::Location<'static>,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync + 'static>,
     },
 
     /// The holder of the decision could not be asked. The unit is committed or rolled back everywhere as soon as it
@@ -197,7 +215,10 @@ impl CommitError {
     /// Whether nothing of the unit is kept on any bind.
     #[must_use]
     pub fn is_rolled_back(&self) -> bool {
-        matches!(self, Self::RolledBack { .. } | Self::NotAtomic { .. })
+        matches!(
+            self,
+            Self::RolledBack { .. } | Self::NotAtomic { .. } | Self::Vetoed { .. }
+        )
     }
 
     /// The key of the bind that it is about.
@@ -211,7 +232,7 @@ impl CommitError {
             | Self::NotAtomic { second: bind, .. } => Some(bind),
             Self::InDoubt { gid, .. } => Some(gid.holder()),
             Self::Partial(partial) => partial.fault.as_ref().map(|(bind, _)| *bind),
-            Self::Interrupted { .. } | Self::InsideTransaction => None,
+            Self::Interrupted { .. } | Self::InsideTransaction | Self::Vetoed { .. } => None,
         }
     }
 }

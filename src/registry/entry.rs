@@ -16,11 +16,16 @@ use crate::error::{Error, PoolError};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::pool::{Pool, Pooled};
 
+/// What the application does at the begin of each transaction.
+pub(crate) type AfterBegin<C> =
+    Box<dyn for<'c> Fn(&'c mut C) -> BoxFuture<'c, diesel::QueryResult<()>> + Send + Sync>;
+
 /// One database of the registry.
 pub(crate) struct Entry<C> {
     pub(crate) key: &'static str,
     pub(crate) pool: Box<dyn Pool<C>>,
     pub(crate) options: BindOptions,
+    pub(crate) after_begin: Vec<AfterBegin<C>>,
     pub(crate) attached: Arc<[Attached]>,
     pub(crate) namespace: Arc<str>,
     /// No other bind can take part in its units, so that nothing is ever prepared.
@@ -35,6 +40,7 @@ impl<C: Connection> Entry<C> {
         key: &'static str,
         pool: Box<dyn Pool<C>>,
         options: BindOptions,
+        after_begin: Vec<AfterBegin<C>>,
         namespace: Arc<str>,
         alone: bool,
         timeouts: Timeouts,
@@ -51,6 +57,7 @@ impl<C: Connection> Entry<C> {
             key,
             pool,
             options,
+            after_begin,
             attached,
             namespace,
             alone,

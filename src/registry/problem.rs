@@ -47,6 +47,12 @@ pub enum BuildProblem {
         /// The one that is not there.
         with: &'static str,
     },
+    /// A hook was given for a bind that is not there.
+    #[error("a hook was given for `{bind}`, which is not registered")]
+    UnknownHook {
+        /// The bind.
+        bind: &'static str,
+    },
     /// An option of a bind cannot hold on its backend.
     #[error("`{option}` cannot hold on `{bind}`: {reason}")]
     Unsupported {
@@ -149,6 +155,7 @@ impl BuildProblem {
             | Self::OtherPlace { bind, .. }
             | Self::NoBackend { bind, .. }
             | Self::Unsupported { bind, .. }
+            | Self::UnknownHook { bind }
             | Self::CannotAvoid { bind } => Some(bind),
             Self::Empty
             | Self::NoNamespace

@@ -15,6 +15,7 @@ use crate::gid::UnitId;
 use crate::registry::{Entry, Registry};
 use crate::session::deadline::Deadline;
 use crate::session::declared::DeclaredBinds;
+use crate::session::hooks::{Hooks, UnitHooks};
 use crate::session::lease::Lease;
 use crate::session::options::SessionOptions;
 use crate::session::slot::{AnySlot, Slot};
@@ -26,6 +27,9 @@ const NOBODY: usize = usize::MAX;
 /// How much later than the deadline a server stops waiting for a lock.
 const DEADLINE_FIRST: Duration = Duration::from_millis(50);
 
+/// A unit that ends, what has it, and who wants to hear of it.
+type Ending = (UnitId, Vec<Box<dyn Participant>>, Hooks);
+
 /// The shared part of a session.
 pub(crate) struct Core {
     pub(super) registry: Arc<Registry>,
@@ -33,9 +37,12 @@ pub(crate) struct Core {
     pub(super) deadline: Deadline,
     slots: Box<[OnceLock<Box<dyn AnySlot>>]>,
     /// Commit and roll-back are not the session's to call: a closure decides by its result.
-    managed: bool,
+    pub(super) managed: bool,
     unit: Mutex<UnitId>,
     savepoints: AtomicUsize,
+    /// Closures that have the session, and do not end its unit.
+    pub(super) nested: AtomicUsize,
+    pub(super) hooks: UnitHooks,
     /// The position of the first bind that wrote and cannot prepare.
     only_holder: AtomicUsize,
     declared: DeclaredBinds,
@@ -54,6 +61,8 @@ impl Core {
             managed,
             unit: Mutex::new(UnitId::generate()),
             savepoints: AtomicUsize::new(0),
+            nested: AtomicUsize::new(0),
+            hooks: UnitHooks::default(),
             only_holder: AtomicUsize::new(NOBODY),
             declared: DeclaredBinds::default(),
             is_abort_only: AtomicBool::new(false),
@@ -299,18 +308,15 @@ impl Core {
             .filter_map(|slot| slot.get().map(AsRef::as_ref))
     }
 
-    /// Whether the caller may end the unit.
-    pub(super) fn check_may_end(&self) -> Result<(), CommitError> {
-        if self.managed || self.savepoints.load(Ordering::SeqCst) > 0 {
-            return Err(CommitError::InsideTransaction);
-        }
-        Ok(())
+    /// The key of a bind of the unit, for what is of no bind.
+    pub(super) fn first_bind(&self) -> &'static str {
+        self.slots().next().map_or("", |slot| slot.key())
     }
 
     /// Takes all leases out, for the commit or the roll-back of the unit, and starts a new unit.
     ///
     /// Either all or, if one is in use, none.
-    pub(super) fn take_all(&self) -> Result<(UnitId, Vec<Box<dyn Participant>>), CommitError> {
+    pub(super) fn take_all(&self) -> Result<Ending, CommitError> {
         if let Some(busy) = self.slots().find(|slot| slot.is_busy()) {
             return Err(CommitError::Busy { bind: busy.key() });
         }
@@ -326,7 +332,8 @@ impl Core {
                 }
             }
         }
-        Ok((self.renew(), participants))
+        let hooks = self.hooks.take();
+        Ok((self.renew(), participants, hooks))
     }
 
     /// Takes the lease of one bind out.

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{Connection, Server, Terms};
+use crate::backend::{Connection, SavepointStep, Server, Terms};
 use crate::bind::Access;
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error};
@@ -138,7 +138,13 @@ impl<C: Connection> Lease<C> {
 
     /// Begins the transaction of the unit.
     pub(super) async fn begin(&mut self) -> Result<(), Error> {
-        let bind = self.entry.key;
+        let entry = Arc::clone(&self.entry);
+        let bind = entry.key;
+        // What a hook sets must not be undone with a savepoint: those follow it.
+        let later = match entry.after_begin.is_empty() {
+            true => 0,
+            false => std::mem::take(&mut self.terms.savepoints),
+        };
         let begun = match self.start() {
             Some((connection, terms)) => connection.begin(terms).await,
             None => Err(diesel::result::Error::BrokenTransactionManager),
@@ -146,7 +152,39 @@ impl<C: Connection> Lease<C> {
         // A begin that failed may have begun: the connection is thrown away, as one with an unread reply is.
         self.terms.begun = begun.map_err(|source| Error::Begin { bind, source })?;
         self.completed();
+        for hook in &entry.after_begin {
+            // It can do whatever the application can on its raw connection.
+            self.unverified = true;
+            let Some((connection, _)) = self.start() else {
+                return Err(AbortReason::Incomplete.on(bind));
+            };
+            let result = hook(connection).await;
+            self.completed();
+            result.map_err(|source| Error::AfterBegin { bind, source })?;
+        }
+        if later > 0 {
+            let verified = self.verify().await;
+            verified.map_err(|fault| AbortReason::from(&fault).on(bind))?;
+        }
+        for depth in 1..=later {
+            self.savepoint(SavepointStep::Set, depth).await?;
+        }
         Ok(())
+    }
+
+    /// Carries out a step of a savepoint.
+    pub(super) async fn savepoint(
+        &mut self,
+        step: SavepointStep,
+        depth: usize,
+    ) -> Result<(), Error> {
+        let bind = self.entry.key;
+        let Some((connection, _)) = self.start() else {
+            return Err(AbortReason::Incomplete.on(bind));
+        };
+        let result = connection.savepoint(step, depth).await;
+        self.completed();
+        result.map_err(|source| Error::Query { bind, source })
     }
 
     /// Makes sure that the connection is where it was lent, after the application had it in its hands.
@@ -304,6 +342,12 @@ fn close_without_runtime<C: Connection>(mut lease: Lease<C>) {
         .spawn(closing);
     if let Err(error) = spawned {
         tracing::error!(%error, "no thread to close a connection with an open transaction");
+    }
+}
+
+impl AbortReason {
+    pub(super) fn on(self, bind: &'static str) -> Error {
+        Error::AbortOnly { bind, reason: self }
     }
 }
 

@@ -9,7 +9,9 @@ mod connection;
 mod core;
 mod deadline;
 mod declared;
+mod hooks;
 mod lease;
+mod nested;
 mod options;
 mod participant;
 mod rows;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use crate::bind::Bind;
-use crate::commit::{self, CommitError, Committed, Fault, Orders, Participant};
+use crate::commit::{self, CommitError, Committed, Fault, Orders};
 use crate::error::{AbortReason, Error};
 use crate::gid::UnitId;
 use crate::registry::Binds;
@@ -34,6 +36,8 @@ use crate::session::core::Core;
 
 pub use self::closure::{Work, WorkOnce};
 pub use self::connection::BoundConnection;
+pub use self::hooks::HookOutput;
+pub use self::nested::Propagation;
 pub use self::options::SessionOptions;
 pub use self::run::{Execute, Load, RunQueryDsl, SaveChangesDsl};
 pub use self::target::{On, Target};
@@ -161,8 +165,14 @@ impl Session {
             return Err(refused.into());
         }
         let (unit, participants) = self.core.take_one::<B>()?;
-        let committed = self.run_commit(unit, participants).await;
-        if committed.is_err() {
+        let orders = self.orders(unit);
+        let committed = self
+            .in_background(unit, commit::commit(orders, participants))
+            .await;
+        if let Err(error) = &committed {
+            if !error.is_rolled_back() {
+                self.core.hooks.take().discard(self.core.unit());
+            }
             // What the error says of the unit is to be true of all binds: a unit that goes on without one of them would
             // be torn by its commit.
             self.abandon().await?;
@@ -185,29 +195,51 @@ impl Session {
     /// As [`commit_all`](Self::commit_all).
     pub async fn commit_all_best_effort(&mut self) -> Result<Committed, CommitError> {
         self.core.check_may_end()?;
-        if let Some(refused) = self.refuse().await? {
-            return Err(refused);
-        }
-        let (unit, participants) = self.core.take_all()?;
+        self.approve().await?;
+        let (unit, participants, hooks) = self.core.take_all()?;
         let orders = self.orders(unit);
-        self.in_background(unit, commit::best_effort(orders, participants))
-            .await
+        self.in_background(unit, async move {
+            let result = commit::best_effort(orders, participants).await;
+            hooks.ended(unit, result).await
+        })
+        .await
     }
 
     /// The commit, for whoever may end the unit.
     async fn finish(&mut self) -> Result<Committed, CommitError> {
+        self.approve().await?;
+        let (unit, participants, hooks) = self.core.take_all()?;
+        let orders = self.orders(unit);
+        self.in_background(unit, async move {
+            let result = commit::commit(orders, participants).await;
+            hooks.ended(unit, result).await
+        })
+        .await
+    }
+
+    /// Makes sure that the unit can commit, and that nobody has a veto.
+    ///
+    /// Cancellation safety: nothing of the commit has begun; a hook that was dropped makes the unit abort-only.
+    async fn approve(&mut self) -> Result<(), CommitError> {
         if let Some(refused) = self.refuse().await? {
             return Err(refused);
         }
-        let (unit, participants) = self.core.take_all()?;
-        self.run_commit(unit, participants).await
+        if !self.core.hooks.may_veto() {
+            return Ok(());
+        }
+        self.ask_hooks().await?;
+        match self.refuse().await? {
+            Some(refused) => Err(refused),
+            None => Ok(()),
+        }
     }
 
     /// The roll-back, for whoever may end the unit.
     async fn abandon(&mut self) -> Result<(), CommitError> {
-        let (unit, participants) = self.core.take_all()?;
-        self.in_background(unit, async {
+        let (unit, participants, hooks) = self.core.take_all()?;
+        self.in_background(unit, async move {
             commit::roll_back(participants).await;
+            hooks.rolled_back(unit).await;
             Ok(())
         })
         .await
@@ -222,24 +254,19 @@ impl Session {
             }
             Some((bind, AbortReason::NestedTransaction)) => (bind, Fault::NestedTransaction),
             Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
+            Some((bind, AbortReason::Joined)) => (bind, Fault::Joined),
+            Some((bind, AbortReason::Hook)) => (bind, Fault::Hook),
             None if self.core.deadline().has_passed() => {
-                let bind = self.core.slots().next().map_or("", |slot| slot.key());
-                (bind, Fault::DeadlineExceeded)
+                (self.core.first_bind(), Fault::DeadlineExceeded)
             }
             None => return Ok(None),
         };
+        let refused = commit::rolled_back(bind, Vec::new(), source);
+        if !refused.is_rolled_back() {
+            self.core.hooks.take().discard(self.core.unit());
+        }
         self.abandon().await?;
-        Ok(Some(commit::rolled_back(bind, Vec::new(), source)))
-    }
-
-    async fn run_commit(
-        &self,
-        unit: UnitId,
-        participants: Vec<Box<dyn Participant>>,
-    ) -> Result<Committed, CommitError> {
-        let orders = self.orders(unit);
-        self.in_background(unit, commit::commit(orders, participants))
-            .await
+        Ok(Some(refused))
     }
 
     fn orders(&self, unit: UnitId) -> Orders {

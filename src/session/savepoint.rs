@@ -9,6 +9,7 @@ use crate::error::{AbortReason, Error, Waiting};
 use crate::session::Session;
 use crate::session::closure::Work;
 use crate::session::core::Core;
+use crate::session::hooks::Mark;
 
 impl Session {
     /// Runs a part of the unit that can be undone on its own: on `Err`, all binds go back to where they were.
@@ -31,6 +32,7 @@ impl Session {
         E: From<Error> + Send,
         R: Send,
     {
+        let mark = self.core.hooks.mark();
         let mut open = OpenSavepoint::set(&self.core.clone()).await?;
         let result = work(self).await;
         match result {
@@ -39,12 +41,32 @@ impl Session {
                 Ok(value)
             }
             Err(error) => {
-                // The unit is abort-only then, so that nobody takes the part for undone.
-                if let Err(failed) = open.end(SavepointStep::RollBack).await {
-                    tracing::debug!(error = %failed, "a savepoint could not be undone");
+                match open.end(SavepointStep::RollBack).await {
+                    Ok(()) => self.undo_hooks(mark).await,
+                    // The unit is abort-only then, so that nobody takes the part for undone.
+                    Err(failed) => {
+                        tracing::debug!(error = %failed, "a savepoint could not be undone");
+                    }
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Forgets the hooks of a part that was undone, and runs those that wait for that.
+    async fn undo_hooks(&self, mark: Mark) {
+        let undone = self.core.hooks.undo(mark);
+        if undone.is_empty() {
+            return;
+        }
+        // Cancellation safety: a task runs them, whoever waits.
+        let unit = self.core.unit();
+        let ending = async move {
+            undone.rolled_back(unit).await;
+            Ok(())
+        };
+        if let Err(stopped) = self.in_background(unit, ending).await {
+            tracing::debug!(error = %stopped, "the hooks of a savepoint were stopped");
         }
     }
 }
@@ -100,8 +122,8 @@ impl Drop for OpenSavepoint {
     fn drop(&mut self) {
         self.core.savepoints().fetch_sub(1, Ordering::SeqCst);
         if !self.ended {
-            let bind = self.core.slots().next().map_or("", |slot| slot.key());
-            self.core.abort_only(bind, AbortReason::Incomplete);
+            self.core
+                .abort_only(self.core.first_bind(), AbortReason::Incomplete);
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::backend::{Connection, SavepointStep};
 use crate::commit::Participant;
-use crate::error::Error;
+use crate::error::{AbortReason, Error};
 use crate::registry::Entry;
 use crate::session::lease::Lease;
 
@@ -90,6 +90,8 @@ pub(super) trait AnySlot: Send + Sync {
     fn take(&self) -> Result<Option<Box<dyn Participant>>, Busy>;
     /// Whether it is in use.
     fn is_busy(&self) -> bool;
+    /// Whether the unit has begun here.
+    fn is_begun(&self) -> bool;
     /// Carries out a step of a savepoint, if there is a lease.
     fn savepoint(&self, step: SavepointStep, depth: usize) -> BoxFuture<'_, Result<(), Error>>;
 }
@@ -116,6 +118,10 @@ impl<C: Connection> AnySlot for Slot<C> {
         self.lease.try_lock().is_err()
     }
 
+    fn is_begun(&self) -> bool {
+        self.lease.try_lock().map_or(true, |lease| lease.is_some())
+    }
+
     fn savepoint(&self, step: SavepointStep, depth: usize) -> BoxFuture<'_, Result<(), Error>> {
         async move {
             let bind = self.entry.key;
@@ -124,20 +130,9 @@ impl<C: Connection> AnySlot for Slot<C> {
                 return Ok(());
             };
             if let Err(fault) = lease.verify().await {
-                return Err(Error::AbortOnly {
-                    bind,
-                    reason: (&fault).into(),
-                });
+                return Err(AbortReason::from(&fault).on(bind));
             }
-            let Some((connection, _)) = lease.start() else {
-                return Err(Error::AbortOnly {
-                    bind,
-                    reason: crate::error::AbortReason::Incomplete,
-                });
-            };
-            let result = connection.savepoint(step, depth).await;
-            lease.completed();
-            result.map_err(|source| Error::Query { bind, source })
+            lease.savepoint(step, depth).await
         }
         .boxed()
     }

@@ -71,7 +71,7 @@ impl Binds {
     {
         let mut session = Session::new(self, options, true);
         let result = work(&mut session).await;
-        end(session, result).await
+        end(&mut session, result).await
     }
 
     /// The same for a closure that moves what it captures, and so can run only once.
@@ -97,12 +97,13 @@ impl Binds {
     {
         let mut session = Session::new(self, options, true);
         let result = work(&mut session).await;
-        end(session, result).await
+        end(&mut session, result).await
     }
 }
 
-async fn end<R, E: From<Error>>(
-    mut session: Session,
+/// Commits or rolls back, as the result of the closure says.
+pub(super) async fn end<R, E: From<Error>>(
+    session: &mut Session,
     result: Result<R, E>,
 ) -> Result<(R, Committed), E> {
     match result {

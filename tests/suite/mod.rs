@@ -11,6 +11,7 @@
     reason = "each test binary compiles this module, and uses its own part of it"
 )]
 
+pub mod after_begin;
 pub mod atomic;
 pub mod cancel;
 pub mod closures;
@@ -18,7 +19,10 @@ pub mod deadline;
 pub mod declared;
 pub mod ended;
 pub mod faulty;
+#[cfg(feature = "testing")]
+pub mod hooks;
 pub mod lost;
+pub mod nested;
 pub mod options;
 pub mod polls;
 pub mod prepared;

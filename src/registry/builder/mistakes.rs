@@ -54,6 +54,11 @@ impl BindsBuilder {
                 Place::Broken => {}
             }
         }
+        for (who, _) in &self.after_begin {
+            if !self.binds.iter().any(|bind| bind.who.is(*who)) {
+                found.push(BuildProblem::UnknownHook { bind: who.key });
+            }
+        }
         match &self.namespace {
             Some(namespace) if !is_name(namespace, MAX_NAMESPACE) => {
                 found.push(BuildProblem::InvalidNamespace {

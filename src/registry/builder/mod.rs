@@ -1,11 +1,13 @@
 //! Builds the registry, and finds every mistake in it before anything runs.
 
 mod environment;
+mod hooks;
 #[cfg(feature = "manifest")]
 mod manifest;
 mod mistakes;
 mod pending;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -40,6 +42,8 @@ pub struct BindsBuilder {
     timeouts: Timeouts,
     binds: Vec<Pending>,
     problems: Vec<BuildProblem>,
+    /// Hooks of the binds, each of its connection type.
+    after_begin: Vec<(Who, Box<dyn Any + Send>)>,
     /// The rule for the variable of a URL was used, which a manifest would have changed.
     environment_read: bool,
     #[cfg(feature = "manifest")]
@@ -53,6 +57,7 @@ impl BindsBuilder {
             timeouts: Timeouts::default(),
             binds: Vec::new(),
             problems: Vec::new(),
+            after_begin: Vec::new(),
             environment_read: false,
             #[cfg(feature = "manifest")]
             manifest: None,
@@ -240,6 +245,19 @@ impl BindsBuilder {
                 attached.push((*with, bind.who.key, path));
             }
         }
+        let owner: Vec<(Who, Who)> = self
+            .binds
+            .iter()
+            .map(|bind| (bind.who, bind.place.owner(bind.who)))
+            .collect();
+        let mut hooks: Vec<(Who, Box<dyn Any + Send>)> = self
+            .after_begin
+            .into_iter()
+            .filter_map(|(who, hook)| {
+                let (_, owner) = owner.iter().find(|(bind, _)| bind.is(who))?;
+                Some((*owner, hook))
+            })
+            .collect();
         let own = |bind: &&Pending| matches!(bind.place, Place::Own { .. });
         let alone = self.binds.iter().filter(own).count() == 1;
         let mut entries: Vec<Arc<dyn AnyEntry>> = Vec::new();
@@ -254,8 +272,13 @@ impl BindsBuilder {
                         .map(|(_, key, path)| (*key, path.clone()))
                         .collect();
                     owners.push((bind.who, entries.len()));
+                    let after_begin = hooks
+                        .extract_if(.., |(who, _)| who.is(bind.who))
+                        .map(|(_, hook)| hook)
+                        .collect();
                     entries.push(make(Common {
                         options,
+                        after_begin,
                         namespace: Arc::clone(&namespace),
                         alone,
                         timeouts: self.timeouts.clone(),

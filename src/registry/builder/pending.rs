@@ -1,12 +1,13 @@
 //! A bind as it was given to the builder.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 use crate::backend::{Backend, Connection};
 use crate::bind::Bind;
 use crate::config::{BindOptions, Timeouts};
 use crate::pool::Pool;
+use crate::registry::entry::AfterBegin;
 use crate::registry::{AnyEntry, Entry};
 
 /// A bind as it was given.
@@ -43,6 +44,8 @@ pub(super) enum Place {
 /// What every entry gets.
 pub(super) struct Common {
     pub(super) options: BindOptions,
+    /// Hooks, each of the connection type of the entry.
+    pub(super) after_begin: Vec<Box<dyn Any + Send>>,
     pub(super) namespace: Arc<str>,
     pub(super) alone: bool,
     pub(super) timeouts: Timeouts,
@@ -66,6 +69,14 @@ impl Who {
 }
 
 impl Place {
+    /// Whose connection the bind has.
+    pub(super) fn owner(&self, bind: Who) -> Who {
+        match self {
+            Self::Shared { with, .. } => *with,
+            Self::Own { .. } | Self::Broken => bind,
+        }
+    }
+
     /// A pool of its own.
     pub(super) fn own<C: Connection>(
         key: &'static str,
@@ -73,10 +84,16 @@ impl Place {
         options: BindOptions,
     ) -> Self {
         let make = move |common: Common| -> Arc<dyn AnyEntry> {
+            let after_begin = common.after_begin.into_iter().map(|hook| {
+                *hook
+                    .downcast::<AfterBegin<C>>()
+                    .expect("a hook is given for a bind, which has one connection type")
+            });
             Arc::new(Entry::new(
                 key,
                 pool,
                 common.options,
+                after_begin.collect(),
                 common.namespace,
                 common.alone,
                 common.timeouts,

@@ -1,0 +1,336 @@
+//! What the application asked to run when a unit ends: before its commit, after it, and after a roll-back.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, Location};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use crate::commit::{self, CommitError, Committed, HookFailure};
+use crate::error::{AbortReason, BoxError};
+use crate::gid::UnitId;
+use crate::session::Session;
+use crate::session::closure::WorkOnce;
+use crate::session::nested::Nested;
+
+impl Session {
+    /// Runs `hook` as the first step of the commit of this unit, with the session: to check what must hold, or to write
+    /// what belongs to the unit as a whole. An error is a veto: the unit is rolled back, and the commit fails with
+    /// [`CommitError::Vetoed`], which names this hook.
+    ///
+    /// Hooks run in the order in which they were registered, also those that a hook registers, and all before the first
+    /// message of the commit. Inside, the unit cannot be ended. They do not run for a unit that can only be rolled back,
+    /// nor for [`commit`](Self::commit) of one bind.
+    ///
+    /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
+    /// undone, it does not run.
+    ///
+    /// # Panics
+    ///
+    /// A hook that panics does so in the caller of the commit. The unit can then only be rolled back.
+    ///
+    /// # Cancel safety
+    ///
+    /// A commit that is dropped while a hook runs has not begun, and the unit can only be rolled back: nobody knows what
+    /// the hook would have said.
+    #[track_caller]
+    pub fn before_commit<E, F>(&self, hook: F)
+    where
+        for<'s> F: AsyncFnOnce(&'s mut Session) -> Result<(), E>
+            + WorkOnce<&'s mut Session, Result<(), E>, Future: Send>
+            + Send
+            + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let run: Before = Box::new(move |session| said(hook(session)));
+        let hook = Hook {
+            registered_at: Location::caller(),
+            run,
+        };
+        self.core.hooks.lock().before_commit.push_back(hook);
+    }
+
+    /// Runs `hook` when this unit is known to be committed, before `commit_all` returns: to send a mail, or to tell a
+    /// cache. It gets what `commit_all` returns, and nothing that it does can change that: an error or a panic of it is in
+    /// [`Committed::hook_failures`], and in an event of `tracing`.
+    ///
+    /// It is `'static` and so cannot borrow the session, which may have begun its next unit by then. It runs on the task
+    /// of the commit: also when the caller of `commit_all` has gone away. Work that may take long should be spawned from
+    /// it. It runs once, or not at all if the process dies: what must follow a commit for certain belongs into a table
+    /// that the unit writes.
+    ///
+    /// Where the outcome is not known for certain ([`CommitError::is_in_doubt`], [`CommitError::TransactionEnded`]),
+    /// neither this nor [`after_rollback`](Self::after_rollback) runs.
+    ///
+    /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
+    /// undone, it does not run.
+    ///
+    /// ```compile_fail
+    /// # use diesel_binds::{Binds, Error};
+    /// # async fn example(binds: &Binds) -> Result<(), Error> {
+    /// let mut session = binds.session();
+    /// session.after_commit(async |_| session.unit()); // does not live long enough
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn after_commit<F, Fut>(&self, hook: F)
+    where
+        F: FnOnce(Committed) -> Fut + Send + 'static,
+        Fut: Future<Output: HookOutput> + Send + 'static,
+    {
+        let hook = Hook {
+            registered_at: Location::caller(),
+            run: Box::new(move |committed| {
+                async move { hook(committed).await.into_result() }.boxed()
+            }) as After<Committed>,
+        };
+        self.core.hooks.lock().after_commit.push(hook);
+    }
+
+    /// Runs `hook` when nothing of this unit is kept on any bind: it was rolled back, its commit failed with
+    /// [`CommitError::is_rolled_back`], or the session was dropped, by a panic also. An error or a panic of it is an event
+    /// of `tracing`.
+    ///
+    /// It runs in the background, before `commit_all` or `rollback_all` returns, also when their caller has gone away.
+    /// Outside of a tokio runtime, a dropped session runs none.
+    ///
+    /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
+    /// undone, it runs then: what it speaks of was rolled back.
+    #[track_caller]
+    pub fn after_rollback<F, Fut>(&self, hook: F)
+    where
+        F: FnOnce(UnitId) -> Fut + Send + 'static,
+        Fut: Future<Output: HookOutput> + Send + 'static,
+    {
+        let hook = Hook {
+            registered_at: Location::caller(),
+            run: Box::new(move |unit| async move { hook(unit).await.into_result() }.boxed())
+                as After<UnitId>,
+        };
+        self.core.hooks.lock().after_rollback.push(hook);
+    }
+
+    /// Asks the hooks whether the unit may commit. The first that says no rolls it back.
+    pub(super) async fn ask_hooks(&mut self) -> Result<(), CommitError> {
+        loop {
+            let next = self.core.hooks.lock().before_commit.pop_front();
+            let Some(hook) = next else { return Ok(()) };
+            let mut asking = Nested::enter(&self.core, AbortReason::Hook);
+            let said = (hook.run)(self).await;
+            asking.done();
+            drop(asking);
+            if let Err(source) = said {
+                self.abandon().await?;
+                return Err(CommitError::Vetoed {
+                    registered_at: hook.registered_at,
+                    source,
+                });
+            }
+        }
+    }
+}
+
+/// A session that goes away rolls back. Where nobody wants to hear of it, its leases do that by themselves.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.core.hooks.lock().after_rollback.is_empty() {
+            return;
+        }
+        let Ok(handle) = Handle::try_current() else {
+            tracing::warn!("a session was dropped outside of a runtime: its hooks do not run");
+            return;
+        };
+        if let Ok((unit, participants, hooks)) = self.core.take_all() {
+            let ending = async move {
+                commit::roll_back(participants).await;
+                hooks.rolled_back(unit).await;
+            };
+            self.core.registry.background.spawn_on(ending, &handle);
+        }
+    }
+}
+
+/// What a hook returns that can veto nothing: nothing, or a result whose error is reported.
+///
+/// This trait is sealed.
+pub trait HookOutput: sealed::Sealed {
+    #[doc(hidden)]
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+mod sealed {
+    /// Keeps [`HookOutput`](super::HookOutput) ours.
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for () {}
+
+impl HookOutput for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> sealed::Sealed for Result<(), E> {}
+
+impl<E: Into<BoxError>> HookOutput for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+type Before =
+    Box<dyn for<'s> FnOnce(&'s mut Session) -> BoxFuture<'s, Result<(), BoxError>> + Send>;
+type After<T> = Box<dyn FnOnce(T) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+
+struct Hook<F> {
+    registered_at: &'static Location<'static>,
+    run: F,
+}
+
+/// The hooks of one unit.
+#[derive(Default)]
+pub(super) struct Hooks {
+    before_commit: VecDeque<Hook<Before>>,
+    after_commit: Vec<Hook<After<Committed>>>,
+    after_rollback: Vec<Hook<After<UnitId>>>,
+}
+
+/// How many hooks there were when a savepoint was set.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    before_commit: usize,
+    after_commit: usize,
+    after_rollback: usize,
+}
+
+/// The hooks of the unit that a session is in.
+#[derive(Default)]
+pub(super) struct UnitHooks(Mutex<Hooks>);
+
+impl UnitHooks {
+    /// Those of the unit that ends.
+    pub(super) fn take(&self) -> Hooks {
+        std::mem::take(&mut self.lock())
+    }
+
+    /// Whether a commit has to ask.
+    pub(super) fn may_veto(&self) -> bool {
+        !self.lock().before_commit.is_empty()
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        let hooks = self.lock();
+        Mark {
+            before_commit: hooks.before_commit.len(),
+            after_commit: hooks.after_commit.len(),
+            after_rollback: hooks.after_rollback.len(),
+        }
+    }
+
+    /// Takes back what was registered since, and returns what is to run because of that.
+    pub(super) fn undo(&self, mark: Mark) -> Hooks {
+        let mut hooks = self.lock();
+        hooks.before_commit.truncate(mark.before_commit);
+        hooks.after_commit.truncate(mark.after_commit);
+        let since = mark.after_rollback.min(hooks.after_rollback.len());
+        Hooks {
+            after_rollback: hooks.after_rollback.split_off(since),
+            ..Hooks::default()
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hooks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hooks {
+    /// Runs those that the outcome of a commit is for.
+    ///
+    /// To be run on the task of the commit.
+    pub(super) async fn ended(
+        self,
+        unit: UnitId,
+        result: Result<Committed, CommitError>,
+    ) -> Result<Committed, CommitError> {
+        match result {
+            Ok(committed) => Ok(self.committed(committed).await),
+            Err(error) => {
+                if error.is_rolled_back() {
+                    self.rolled_back(unit).await;
+                } else {
+                    self.discard(unit);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn committed(self, mut committed: Committed) -> Committed {
+        for hook in self.after_commit {
+            // Each gets the commit as it is, without what the hooks before it have come to.
+            let told = Committed {
+                hook_failures: Vec::new(),
+                ..committed.clone()
+            };
+            if let Err(failure) = run(hook, told).await {
+                tracing::error!(
+                    unit = %committed.unit,
+                    error = &failure as &dyn std::error::Error,
+                    "a hook failed after the commit"
+                );
+                committed.hook_failures.push(failure);
+            }
+        }
+        committed
+    }
+
+    /// Runs those that a roll-back is for.
+    ///
+    /// To be run on a task of its own.
+    pub(super) async fn rolled_back(self, unit: UnitId) {
+        for hook in self.after_rollback {
+            if let Err(failure) = run(hook, unit).await {
+                tracing::error!(
+                    %unit,
+                    error = &failure as &dyn std::error::Error,
+                    "a hook failed after the roll-back"
+                );
+            }
+        }
+    }
+
+    /// Runs none: nobody knows how the unit ended, or it was ended by others.
+    pub(super) fn discard(self, unit: UnitId) {
+        if !(self.after_commit.is_empty() && self.after_rollback.is_empty()) {
+            tracing::warn!(%unit, "how the unit ended is not certain: its hooks do not run");
+        }
+    }
+
+    /// Whether a savepoint that was undone has to run any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.after_rollback.is_empty()
+    }
+}
+
+fn said<'s, E: Into<BoxError>>(
+    asking: impl Future<Output = Result<(), E>> + Send + 's,
+) -> BoxFuture<'s, Result<(), BoxError>> {
+    asking.map(|said| said.map_err(Into::into)).boxed()
+}
+
+async fn run<T>(hook: Hook<After<T>>, argument: T) -> Result<(), HookFailure> {
+    let Hook { registered_at, run } = hook;
+    match AssertUnwindSafe(async move { run(argument).await })
+        .catch_unwind()
+        .await
+    {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(HookFailure::new(registered_at, error)),
+        Err(payload) => Err(HookFailure::panicked(registered_at, &*payload)),
+    }
+}
