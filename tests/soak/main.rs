@@ -20,9 +20,10 @@ mod worker;
 use std::process::ExitCode;
 
 use crate::settings::{Role, Settings};
+use crate::support::harness;
 
 fn main() -> ExitCode {
-    if settings::is_filtered_out() {
+    if harness::is_filtered_out("soak") {
         return ExitCode::SUCCESS;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -4,6 +4,8 @@ use std::env;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::harness::number;
+
 const ROLE: &str = "DIESEL_BINDS_SOAK_ROLE";
 const NAMESPACE: &str = "DIESEL_BINDS_SOAK_NAMESPACE";
 const URLS: &str = "DIESEL_BINDS_SOAK_URLS";
@@ -86,20 +88,4 @@ impl Place {
             .stdout(Stdio::piped());
         command
     }
-}
-
-/// Whether a filter was given, as to any test, that does not mean this one.
-pub(crate) fn is_filtered_out() -> bool {
-    let mut arguments = env::args().skip(1);
-    let names: Vec<String> = arguments.by_ref().filter(|a| !a.starts_with('-')).collect();
-    env::args().any(|argument| argument == "--list")
-        || (!names.is_empty() && !names.iter().any(|name| "soak".contains(name.as_str())))
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
-    )
 }

@@ -13,7 +13,7 @@ use diesel_async::{
 
 use crate::support::database::Database;
 use crate::support::kill;
-use crate::support::proxy::{Fault, Proxy};
+use crate::support::proxy::{Fault, Half, Proxy};
 use crate::support::servers::Server;
 
 const TABLE: &str = "CREATE TABLE entries (amount BIGINT NOT NULL)";
@@ -185,6 +185,57 @@ async fn a_stalled_statement_hangs_until_the_connection_is_cut(server: Server) {
     assert_eq!(fixture.proxy.connections(), 2);
 }
 
+async fn half_a_connection_can_be_closed(server: Server) {
+    let mut fixture = Fixture::on(server).await;
+    for (fault, hears, done) in [
+        (
+            Fault::before("INSERT").half_closing(Half::ToServer),
+            false,
+            0,
+        ),
+        // The reply still arrives.
+        (Fault::after("INSERT").half_closing(Half::ToServer), true, 1),
+        (
+            Fault::before("INSERT").half_closing(Half::ToClient),
+            false,
+            0,
+        ),
+        (
+            Fault::after("INSERT").half_closing(Half::ToClient),
+            false,
+            1,
+        ),
+    ] {
+        fixture.direct.batch("DELETE FROM entries").await.unwrap();
+        let mut connection = fixture.connect().await;
+        fixture.proxy.inject(fault.clone());
+        let inserted = connection.batch(INSERT).await;
+        assert_eq!(inserted.is_ok(), hears, "{fault:?}");
+        assert!(!fixture.proxy.disarm(), "{fault:?}");
+        connection.batch(INSERT).await.expect_err("it is closed");
+        // Who is not heard any more may act later than its client goes on.
+        while fixture.direct.entries().await < done {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(fixture.direct.entries().await, done, "{fault:?}");
+    }
+}
+
+async fn one_message_or_its_reply_can_be_late(server: Server) {
+    let mut fixture = Fixture::on(server).await;
+    const LATE: Duration = Duration::from_millis(100);
+    for fault in [Fault::before("INSERT"), Fault::after("INSERT")] {
+        fixture.direct.batch("DELETE FROM entries").await.unwrap();
+        let mut connection = fixture.connect().await;
+        fixture.proxy.inject(fault.delaying(LATE));
+        let start = Instant::now();
+        connection.batch(INSERT).await.expect("nothing is lost");
+        assert!(start.elapsed() >= LATE);
+        assert_eq!(connection.entries().await, 1);
+        assert!(!fixture.proxy.disarm());
+    }
+}
+
 async fn a_delay_counts_round_trips(server: Server) {
     let fixture = Fixture::on(server).await;
     let mut connection = fixture.connect().await;
@@ -249,6 +300,16 @@ mod postgres {
     }
 
     #[tokio::test]
+    async fn half_a_connection_can_be_closed() {
+        super::half_a_connection_can_be_closed(Server::PostgresA).await;
+    }
+
+    #[tokio::test]
+    async fn one_message_or_its_reply_can_be_late() {
+        super::one_message_or_its_reply_can_be_late(Server::PostgresA).await;
+    }
+
+    #[tokio::test]
     async fn a_delay_counts_round_trips() {
         super::a_delay_counts_round_trips(Server::PostgresA).await;
     }
@@ -280,6 +341,16 @@ mod mariadb {
     #[tokio::test]
     async fn a_stalled_statement_hangs_until_the_connection_is_cut() {
         super::a_stalled_statement_hangs_until_the_connection_is_cut(Server::MariadbA).await;
+    }
+
+    #[tokio::test]
+    async fn half_a_connection_can_be_closed() {
+        super::half_a_connection_can_be_closed(Server::MariadbA).await;
+    }
+
+    #[tokio::test]
+    async fn one_message_or_its_reply_can_be_late() {
+        super::one_message_or_its_reply_can_be_late(Server::MariadbA).await;
     }
 
     #[tokio::test]

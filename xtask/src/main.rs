@@ -2,6 +2,7 @@
 
 mod checks;
 mod command;
+mod matrix;
 mod packages;
 mod servers;
 mod soak;
@@ -30,6 +31,8 @@ enum Task {
     },
     /// Move money between all databases while processes and servers are killed, and audit what is left
     Soak(soak::Soak),
+    /// Fail at every point of a commit in every way, over every combination of databases
+    Matrix(matrix::Matrix),
     /// Check the formatting, and run clippy on everything, warnings denied
     Lint,
     /// Build the documentation, warnings denied
@@ -73,6 +76,7 @@ fn run(task: Task) -> Result<()> {
         Task::Servers(task) => manage_servers(&task),
         Task::Test { arguments } => test::run_all(&arguments),
         Task::Soak(soak) => soak.run(),
+        Task::Matrix(matrix) => matrix.run(),
         Task::Lint => checks::lint(),
         Task::Docs => checks::docs(),
         Task::Features => checks::features(),

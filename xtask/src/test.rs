@@ -1,6 +1,7 @@
 //! `cargo xtask test`: all tests, against private servers.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 
 use anyhow::{Result, bail};
 
@@ -20,10 +21,11 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
 }
 
 /// Runs one test binary with these variables, and with the servers up.
-pub(crate) fn run_one(name: &str, variables: &[(&str, String)]) -> Result<()> {
+pub(crate) fn run_one(name: &str, variables: &[(impl AsRef<OsStr>, String)]) -> Result<()> {
     with_servers(|environment| {
         let mut test = cargo(&["test", "--quiet", "--all-features", "--test", name]);
-        run(test.envs(environment).envs(variables.iter().cloned()))
+        let variables = variables.iter().map(|(name, value)| (name, value));
+        run(test.envs(environment).envs(variables))
     })
 }
 

@@ -26,7 +26,10 @@ pub(super) struct Injection {
 /// What a point leaves of the commit.
 enum Then {
     GoOn,
+    /// The process died here.
     Die,
+    /// It died at the point of another bind.
+    BeDead,
     Disconnect,
     Refuse,
 }
@@ -45,12 +48,13 @@ impl Injection {
 
     async fn reach(&self, plan: &FaultPlan, point: Point) -> Then {
         if self.has_died() {
-            return Then::Die;
+            return Then::BeDead;
         }
+        let mut dies = false;
         for effect in plan.pass(&point) {
             tracing::debug!(%point, %effect, "a fault of the test plan");
             match effect {
-                Effect::Crash => self.died.store(true, Ordering::SeqCst),
+                Effect::Crash => dies = true,
                 Effect::Kill => kill(),
                 Effect::Disconnect => return Then::Disconnect,
                 Effect::Refuse => return Then::Refuse,
@@ -58,9 +62,13 @@ impl Injection {
                 Effect::Call(hook) => hook.call(point.clone()).await,
             }
         }
-        // Also at the point of another bind, in the meantime.
-        if self.has_died() {
+        if dies {
+            self.died.store(true, Ordering::SeqCst);
             return Then::Die;
+        }
+        // In the meantime.
+        if self.has_died() {
+            return Then::BeDead;
         }
         Then::GoOn
     }
@@ -104,7 +112,7 @@ pub(super) fn step<'a>(
         let at = |moment| Point::new(Step::from(command), key, moment);
         match injection.reach(plan, at(Moment::Before)).await {
             Then::GoOn => {}
-            Then::Die => return dead(),
+            Then::Die | Then::BeDead => return dead(),
             Then::Disconnect => return lose(participant, command).await,
             Then::Refuse => return refuse(participant, command).await,
         }
@@ -117,7 +125,13 @@ pub(super) fn step<'a>(
         let result = match (injection.reach(plan, at(Moment::Sent)).await, early) {
             (Then::GoOn, Some(result)) => result,
             (Then::GoOn, None) => (&mut carried_out).await,
-            (Then::Die, _) => return dead(),
+            // What was sent before another bind's step failed is carried out by its server, and nobody hears of it. To
+            // hang up here would leave open whether recovery comes before that or after.
+            (Then::BeDead, None) => {
+                (&mut carried_out).await;
+                return dead();
+            }
+            (Then::Die, _) | (Then::BeDead, Some(_)) => return dead(),
             (Then::Disconnect | Then::Refuse, _) => {
                 drop(carried_out);
                 return lose(participant, command).await;
@@ -126,7 +140,7 @@ pub(super) fn step<'a>(
         drop(carried_out);
         match injection.reach(plan, at(Moment::After)).await {
             Then::GoOn => result,
-            Then::Die => dead(),
+            Then::Die | Then::BeDead => dead(),
             Then::Disconnect | Then::Refuse => lose(participant, command).await,
         }
     }

@@ -15,7 +15,8 @@ use crate::commit::inject::Point;
 #[non_exhaustive]
 pub enum Effect {
     /// The commit stops dead, as if its process had died: nothing more is sent, the connections of the unit are closed
-    /// without a roll-back, and nobody finishes anything. `commit_all` returns
+    /// without a roll-back, and nobody finishes anything. What was sent to other binds before is carried out by their
+    /// servers first, so that recovery finds it. `commit_all` returns
     /// [`CommitError::Interrupted`](crate::CommitError::Interrupted), where a dead process would have heard nothing.
     Crash,
     /// This process kills itself, with SIGKILL where there is one. For a unit in a child process.

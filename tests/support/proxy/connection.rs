@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::support::proxy::fault::{Effect, Fault, Moment, Trigger};
+use crate::support::proxy::fault::{Effect, Fault, Half, Moment, Trigger};
 use crate::support::proxy::hops::Hops;
 use crate::support::proxy::message::{Acts, Message, Reader, contains};
 use crate::support::proxy::{Shared, lock};
@@ -23,6 +24,19 @@ const SESSION_END: Duration = Duration::from_secs(10);
 enum Step {
     Forward(Vec<u8>),
     Fault(Fault),
+}
+
+/// What the two directions of a connection share.
+struct Line<'a> {
+    shared: &'a Shared,
+    reader: Mutex<Reader>,
+    hops: Hops,
+    /// The number of the last request.
+    hop: AtomicUsize,
+    /// How late replies are, beside the delay of all.
+    late: Mutex<Duration>,
+    /// Nothing is written to the client any more.
+    deaf: CancellationToken,
 }
 
 /// The steps of one direction, each with the time when it is due.
@@ -44,16 +58,21 @@ pub(super) async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     let fault = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let reader = Mutex::new(Reader::new(shared.protocol));
-        let hops = lock(&shared.hops).clone();
-        let hop = AtomicUsize::new(0);
+        let line = Line {
+            shared: &shared,
+            reader: Mutex::new(Reader::new(shared.protocol)),
+            hops: lock(&shared.hops).clone(),
+            hop: AtomicUsize::new(0),
+            late: Mutex::default(),
+            deaf: CancellationToken::new(),
+        };
         let (requests, due_requests) = mpsc::unbounded_channel();
         let (replies, due_replies) = mpsc::unbounded_channel();
         let both = async {
             tokio::join!(
-                read_requests(from_client, &reader, &shared, (&hops, &hop), requests),
-                read_replies(from_server, &reader, &shared, &hop, replies),
-                write_replies(to_client, &shared, &hops, due_replies),
+                read_requests(from_client, &line, requests),
+                read_replies(from_server, &line, replies),
+                write_replies(to_client, &line, due_replies),
             )
         };
         tokio::select! {
@@ -70,37 +89,72 @@ pub(super) async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
 /// Reads what the client sends, tells messages apart and finds the one that the fault waits for.
 async fn read_requests(
     mut client: impl AsyncRead + Unpin,
-    reader: &Mutex<Reader>,
-    shared: &Shared,
-    (hops, hop): (&Hops, &AtomicUsize),
+    line: &Line<'_>,
     steps: mpsc::UnboundedSender<(Instant, Step)>,
 ) {
+    let shared = line.shared;
     let mut buffer = Vec::new();
     // A fault after a message on which the server acts later.
     let mut due_at_sync = None;
+    let mut late = Duration::ZERO;
     while let Ok(1..) = client.read_buf(&mut buffer).await {
-        hop.store(hops.next(), Ordering::SeqCst);
-        let due = Instant::now() + *lock(&shared.delay);
+        line.hop.store(line.hops.next(), Ordering::SeqCst);
+        let arrival = Instant::now() + *lock(&shared.delay);
         while let Some(bytes) = shared.protocol.split(&mut buffer) {
             shared.messages.fetch_add(1, Ordering::SeqCst);
-            let message = lock(reader).request(&bytes);
+            let message = lock(&line.reader).request(&bytes);
             let mut then = None;
             match fault_at(shared, &message) {
-                Some((fault, _)) if fault.moment == Moment::Before => {
-                    let _ = steps.send((due, Step::Fault(fault)));
-                    // Reads nothing more, but does not report an end of the requests either.
-                    return future::pending().await;
-                }
+                Some((fault, _)) if fault.moment == Moment::Before => match fault.effect {
+                    Effect::Delay(time) => {
+                        late += time;
+                        shared.note_fired();
+                    }
+                    _ => return strike(fault, client, line, (arrival + late, steps)).await,
+                },
                 Some((fault, Acts::AtSync)) => due_at_sync = Some(fault),
                 Some((fault, Acts::AtOnce)) => then = Some(fault),
                 None if message == Message::Sync => then = due_at_sync.take(),
                 None => {}
             }
-            let _ = steps.send((due, Step::Forward(bytes)));
-            if let Some(fault) = then {
-                let _ = steps.send((due, Step::Fault(fault)));
-                return future::pending().await;
+            let due = arrival + late;
+            match then {
+                None => {
+                    let _ = steps.send((due, Step::Forward(bytes)));
+                }
+                Some(fault) => {
+                    if let Effect::Delay(time) = fault.effect {
+                        *lock(&line.late) += time;
+                        shared.note_fired();
+                    }
+                    let _ = steps.send((due, Step::Forward(bytes)));
+                    if !matches!(fault.effect, Effect::Delay(_)) {
+                        return strike(fault, client, line, (due, steps)).await;
+                    }
+                }
             }
+        }
+    }
+}
+
+/// The end of the requests, as the fault has it. An end of this function is one for the server.
+async fn strike(
+    fault: Fault,
+    mut client: impl AsyncRead + Unpin,
+    line: &Line<'_>,
+    (due, steps): (Instant, mpsc::UnboundedSender<(Instant, Step)>),
+) {
+    match fault.effect {
+        Effect::HalfClose(Half::ToServer) => line.shared.note_fired(),
+        Effect::HalfClose(Half::ToClient) => {
+            line.shared.note_fired();
+            line.deaf.cancel();
+            let _ = tokio::io::copy(&mut client, &mut tokio::io::sink()).await;
+        }
+        Effect::Cut | Effect::Stall | Effect::Delay(_) => {
+            let _ = steps.send((due, Step::Fault(fault)));
+            // Reads nothing more, but does not report an end of the requests either.
+            future::pending().await
         }
     }
 }
@@ -144,31 +198,33 @@ async fn write_requests(
 
 async fn read_replies(
     mut server: impl AsyncRead + Unpin,
-    reader: &Mutex<Reader>,
-    shared: &Shared,
-    hop: &AtomicUsize,
+    line: &Line<'_>,
     steps: mpsc::UnboundedSender<(Instant, (usize, Vec<u8>))>,
 ) {
     let mut buffer = Vec::with_capacity(64 * 1024);
     while let Ok(1..) = server.read_buf(&mut buffer).await {
-        lock(reader).reply(&buffer);
-        let _ = steps.send((
-            Instant::now() + *lock(&shared.delay),
-            (hop.load(Ordering::SeqCst), std::mem::take(&mut buffer)),
-        ));
+        lock(&line.reader).reply(&buffer);
+        let late = *lock(&line.shared.delay) + *lock(&line.late);
+        let hop = line.hop.load(Ordering::SeqCst);
+        let _ = steps.send((Instant::now() + late, (hop, std::mem::take(&mut buffer))));
     }
 }
 
 async fn write_replies(
     mut client: impl AsyncWrite + Unpin,
-    shared: &Shared,
-    hops: &Hops,
+    line: &Line<'_>,
     mut steps: Steps<(usize, Vec<u8>)>,
 ) -> io::Result<()> {
-    while let Some((due, (hop, bytes))) = steps.recv().await {
-        wait_for(due, shared).await;
-        hops.arrive(hop);
-        client.write_all(&bytes).await?;
+    let writing = async {
+        while let Some((due, (hop, bytes))) = steps.recv().await {
+            wait_for(due, line.shared).await;
+            line.hops.arrive(hop);
+            client.write_all(&bytes).await?;
+        }
+        io::Result::Ok(())
+    };
+    if let Some(written) = line.deaf.run_until_cancelled(writing).await {
+        written?;
     }
     client.shutdown().await
 }
@@ -186,7 +242,7 @@ async fn wait_for(due: Instant, shared: &Shared) {
 
 /// Ends the connection as the fault says. The client's side is dropped, and so cut, when this returns.
 async fn carry_out(fault: &Fault, shared: &Shared, mut server: TcpStream) {
-    shared.fired.send_modify(|fired| *fired += 1);
+    shared.note_fired();
     if fault.effect == Effect::Stall {
         // Until the proxy cuts the connection.
         return future::pending().await;

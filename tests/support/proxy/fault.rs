@@ -1,11 +1,14 @@
 //! What goes wrong, and at which message.
 
+use std::time::Duration;
+
 /// A fault at one message from a client to the server.
 ///
 /// ```ignore
 /// proxy.inject(Fault::after("COMMIT PREPARED"));           // the server commits, its reply is lost
 /// proxy.inject(Fault::before("INSERT").occurrence(2));     // the second insert never reaches the server
 /// proxy.inject(Fault::before_message(7).stalling());       // the network hangs at the seventh message
+/// proxy.inject(Fault::after("INSERT").half_closing(Half::ToClient)); // the server lives on, and is not heard any more
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -37,6 +40,18 @@ pub(super) enum Moment {
 pub(super) enum Effect {
     Cut,
     Stall,
+    Delay(Duration),
+    HalfClose(Half),
+}
+
+/// One direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The server reads the end of the requests. What it still replies arrives.
+    ToServer,
+    /// The client reads the end of the replies. What it still sends is swallowed; the server learns that it is gone when
+    /// it closes its side as well.
+    ToClient,
 }
 
 impl Fault {
@@ -72,6 +87,20 @@ impl Fault {
     #[must_use]
     pub fn stalling(mut self) -> Self {
         self.effect = Effect::Stall;
+        self
+    }
+
+    /// Loses nothing: the message (or the reply to it) and all that follows it on the connection arrive this much later.
+    #[must_use]
+    pub fn delaying(mut self, time: Duration) -> Self {
+        self.effect = Effect::Delay(time);
+        self
+    }
+
+    /// Closes one direction of the connection, in place of cutting both.
+    #[must_use]
+    pub fn half_closing(mut self, half: Half) -> Self {
+        self.effect = Effect::HalfClose(half);
         self
     }
 

@@ -23,7 +23,7 @@ use url::Url;
 use crate::support::proxy::fault::Armed;
 use crate::support::proxy::message::Protocol;
 
-pub use crate::support::proxy::fault::Fault;
+pub use crate::support::proxy::fault::{Fault, Half};
 pub use crate::support::proxy::hops::Hops;
 
 /// A proxy to one server. Its connections are cut when it is dropped.
@@ -173,6 +173,12 @@ impl Proxy {
     /// How many messages clients sent so far.
     pub fn messages(&self) -> usize {
         self.shared.messages.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    fn note_fired(&self) {
+        self.fired.send_modify(|fired| *fired += 1);
     }
 }
 

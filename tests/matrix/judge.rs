@@ -1,0 +1,163 @@
+//! Looks at all databases after a case: is the unit whole, was the answer true, and does recovery finish it in time?
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::case::Shape;
+use crate::recoverer::Recoverer;
+use crate::suite::world::{Sides, World};
+use crate::support::look::Look;
+use crate::unit::Heard;
+
+/// How long recovery may take, once the servers are back.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// After that, so that a case that failed does not spoil the next one.
+const MERCY: Duration = Duration::from_secs(30);
+
+/// What was wrong in a case: nothing, if it is as it should be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) torn: Option<String>,
+    pub(crate) lie: Option<String>,
+    pub(crate) unrecovered: Option<String>,
+    /// The fault did not happen: the case shows nothing.
+    pub(crate) missed: bool,
+    pub(crate) recovery: Duration,
+}
+
+impl Verdict {
+    pub(crate) fn is_ok(&self) -> bool {
+        self.problems().is_empty()
+    }
+
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let named = [
+            ("torn", &self.torn),
+            ("a lie", &self.lie),
+            ("not recovered", &self.unrecovered),
+        ];
+        let problems = named
+            .into_iter()
+            .filter_map(|(name, problem)| Some(format!("{name}: {}", problem.as_ref()?)));
+        let missed = self.missed.then(|| "the fault did not happen".to_owned());
+        problems.chain(missed).collect()
+    }
+}
+
+/// Judges a case: all servers are up, and nobody but us is connected any more, or is about to leave.
+pub(crate) async fn judge<S: Sides>(
+    world: &World,
+    namespace: &str,
+    recoverer: &Recoverer,
+    (shape, text): (Shape, &str),
+    heard: &Heard,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut looks = Vec::new();
+    for database in &world.databases {
+        looks.push(Look::at(database).await);
+    }
+    let left = unnamed::<S>(&mut looks, namespace, heard).await;
+
+    let start = Instant::now();
+    loop {
+        let rest = rest::<S>(&mut looks, namespace, recoverer).await;
+        let time = start.elapsed();
+        match rest {
+            None => {
+                verdict.recovery = time;
+                break;
+            }
+            Some(rest) if time > RECOVERY => {
+                verdict.unrecovered = Some(rest);
+                if time > MERCY {
+                    break;
+                }
+            }
+            Some(_) => {}
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    if verdict.recovery > RECOVERY && verdict.unrecovered.is_none() {
+        verdict.unrecovered = Some(format!("only after {:?}", verdict.recovery));
+    }
+
+    let rows = S::rows(world).await;
+    let kept: Vec<bool> = rows
+        .iter()
+        .skip(usize::from(shape == Shape::Read))
+        .map(|rows| rows.iter().any(|row| row == text))
+        .collect();
+    if kept.iter().any(|one| *one != kept[0]) {
+        verdict.torn = Some(format!("{kept:?}, and its caller heard: {heard}"));
+    }
+    verdict.lie = match is_true(heard, kept[0], kept.len(), recoverer).await {
+        Ok(()) => left,
+        Err(lie) => Some(lie),
+    };
+    verdict
+}
+
+/// Whether what the caller heard is so.
+async fn is_true(
+    heard: &Heard,
+    kept: bool,
+    writers: usize,
+    recoverer: &Recoverer,
+) -> Result<(), String> {
+    let holds = match heard {
+        Heard::Nothing => true,
+        Heard::Committed { .. } => kept,
+        Heard::RolledBack { .. } => !kept,
+        Heard::InDoubt(gid) => recoverer.settle(gid).await? == kept,
+        Heard::Unknown => writers == 1,
+        Heard::Unexpected(_) => false,
+    };
+    if holds {
+        Ok(())
+    } else {
+        Err(format!("its caller heard: {heard}, and it is kept: {kept}"))
+    }
+}
+
+/// What is prepared although the caller heard that nothing is.
+async fn unnamed<S: Sides>(looks: &mut [Look], namespace: &str, heard: &Heard) -> Option<String> {
+    let (Heard::Committed { pending } | Heard::RolledBack { pending }) = heard else {
+        return None;
+    };
+    for (look, key) in looks.iter_mut().zip(S::keys()) {
+        let prepared = look.prepared(namespace).await;
+        if !prepared.is_empty() && !pending.iter().any(|named| named == key) {
+            return Some(format!(
+                "{prepared:?} on {key}, and its caller heard: {heard}"
+            ));
+        }
+    }
+    None
+}
+
+/// What recovery has not finished yet, or nobody has ended yet.
+async fn rest<S: Sides>(
+    looks: &mut [Look],
+    namespace: &str,
+    recoverer: &Recoverer,
+) -> Option<String> {
+    let pass = recoverer.pass().await;
+    // First what is open: of a transaction that is open now, a prepare may still be under way.
+    for (look, key) in looks.iter_mut().zip(S::keys()) {
+        let mut open = look.open().await;
+        open.extend(look.transactions().await);
+        if !open.is_empty() {
+            return Some(format!("open on {key}: {open:?}"));
+        }
+    }
+    for (look, key) in looks.iter_mut().zip(S::keys()) {
+        let prepared = look.prepared(namespace).await;
+        if !prepared.is_empty() {
+            return Some(format!("prepared on {key}: {prepared:?}"));
+        }
+    }
+    pass
+}

@@ -1,0 +1,148 @@
+//! All cases of a topology, and a random slice of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel_binds::testing::{FaultPlan, Moment, Point, Step};
+use fastrand::Rng;
+
+use crate::case::{Case, Class, Fault, Shape, Trouble};
+use crate::network::{Damage, How, Message};
+use crate::topology::Topology;
+
+/// A unit without a fault, or with one that leads it another way.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) shape: Shape,
+    pub(crate) first: Option<Trouble>,
+    /// The points that it passed, in a fixed order.
+    pub(crate) passed: BTreeSet<Point>,
+}
+
+impl Run {
+    pub(crate) fn of(shape: Shape, first: Option<Trouble>, plan: &FaultPlan) -> Self {
+        Self {
+            shape,
+            first,
+            passed: plan.passed().into_iter().collect(),
+        }
+    }
+}
+
+/// What goes wrong first, so that a unit that passed these points gets to further ones.
+pub(crate) fn troubles(passed: &BTreeSet<Point>) -> Vec<Trouble> {
+    let refused = |point: &Point| match (point.step, point.moment) {
+        (Step::Prepare, Moment::Before) => Some(true),
+        (Step::Decide, Moment::Before | Moment::After) => Some(false),
+        _ => None,
+    };
+    let troubles = passed.iter().filter_map(|point| {
+        Some(Trouble {
+            refused: refused(point)?,
+            point: point.clone(),
+        })
+    });
+    troubles.collect()
+}
+
+/// All cases of these runs. `keys` are the binds; `is_server` says which of them have a process of their own.
+pub(crate) fn cases(
+    topology: Topology,
+    runs: &[Run],
+    keys: &[&str],
+    is_server: impl Fn(usize) -> bool,
+) -> Vec<Case> {
+    let servers: Vec<usize> = (0..keys.len()).filter(|index| is_server(*index)).collect();
+    let mut cases = Vec::new();
+    for run in runs {
+        let case = |fault| Case {
+            topology,
+            shape: run.shape,
+            first: run.first.clone(),
+            fault,
+        };
+        let before = runs
+            .iter()
+            .find(|other| other.shape == run.shape && other.first.is_none())
+            .filter(|_| run.first.is_some());
+        let known = |point: &&Point| before.is_none_or(|before| !before.passed.contains(*point));
+        for point in run.passed.iter().filter(known) {
+            cases.push(case(Fault::Coordinator(point.clone())));
+            cases.push(case(Fault::Recovered(point.clone())));
+            cases.push(case(Fault::Slow(point.clone())));
+            for server in &servers {
+                // In the wake of another fault, the server that the step is about.
+                if run.first.is_none() || point.bind.as_deref() == Some(keys[*server]) {
+                    cases.push(case(Fault::Server {
+                        server: *server,
+                        point: point.clone(),
+                    }));
+                }
+            }
+            let Some((message, server)) = message(point).and_then(|message| {
+                let sent = |index: &&usize| point.bind.as_deref() == Some(keys[**index]);
+                Some((message, *servers.iter().find(sent)?))
+            }) else {
+                continue;
+            };
+            for damage in Damage::all() {
+                cases.push(case(Fault::Network {
+                    server,
+                    message,
+                    damage,
+                }));
+                if damage.how == How::Delay {
+                    cases.push(case(Fault::Late {
+                        server,
+                        message,
+                        reply: damage.reply,
+                    }));
+                }
+            }
+        }
+    }
+    cases
+}
+
+/// The message of the step that is about to be sent.
+fn message(point: &Point) -> Option<Message> {
+    if point.moment != Moment::Before {
+        return None;
+    }
+    match point.step {
+        Step::Identify => Some(Message::Identify),
+        Step::Prepare => Some(Message::Prepare),
+        Step::Decide => Some(Message::Decide),
+        Step::Apply => Some(Message::Apply),
+        Step::Commit | Step::End => Some(Message::Commit),
+        Step::Resolve => Some(Message::Fence),
+        _ => None,
+    }
+}
+
+/// So many cases, at random, and as many of each class as there are, but for those that cost a restart of a server.
+pub(crate) fn slice(cases: Vec<Case>, size: usize, random: &mut Rng) -> Vec<Case> {
+    let mut classes: BTreeMap<Class, Vec<Case>> = BTreeMap::new();
+    for case in cases {
+        classes.entry(case.class()).or_default().push(case);
+    }
+    for of_class in classes.values_mut() {
+        random.shuffle(of_class);
+    }
+    let mut chosen = Vec::new();
+    for turn in 0.. {
+        let before = chosen.len();
+        for (class, of_class) in &mut classes {
+            let rests = *class == Class::Server && turn % TURNS_PER_SERVER_KILL != 0;
+            if chosen.len() < size && !rests {
+                chosen.extend(of_class.pop());
+            }
+        }
+        if chosen.len() == before && turn % TURNS_PER_SERVER_KILL == 0 {
+            break;
+        }
+    }
+    chosen
+}
+
+/// The restart of a server takes seconds.
+const TURNS_PER_SERVER_KILL: usize = 5;

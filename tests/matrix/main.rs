@@ -1,0 +1,55 @@
+//! Every fault at every point of a commit, on real servers, over every combination of databases.
+//!
+//! A *case* is a unit over two to four databases, and what goes wrong in it: its process or the process of a server is
+//! killed (SIGKILL) at a named point of the commit, a message or a reply is lost, late or half of a connection closed, or
+//! another process recovers while the commit is under way. After each case the judge looks: the unit is everywhere or
+//! nowhere, what its caller heard is true, and another process has recovered within five seconds once the servers are
+//! back, so that nothing is prepared and no transaction open.
+//!
+//! `case` says what can go wrong, `list` finds all of it for a topology, `stage` makes it happen, `judge` looks, and
+//! `director` does so for all and prints the table. `cargo xtask matrix --all` runs everything; under `cargo test` it is a
+//! random slice, whose seed is printed.
+
+#[path = "../suite/mod.rs"]
+mod suite;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod case;
+mod director;
+mod judge;
+mod list;
+mod network;
+mod recoverer;
+mod settings;
+mod stage;
+mod table;
+mod topology;
+mod unit;
+
+use std::process::ExitCode;
+
+use crate::settings::{Role, Settings};
+use crate::support::harness;
+use crate::topology::with_sides;
+
+fn main() -> ExitCode {
+    if harness::is_filtered_out("matrix") {
+        return ExitCode::SUCCESS;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    runtime.block_on(async {
+        match Role::of_this_process() {
+            Role::Director => return director::direct(&Settings::from_environment()).await,
+            Role::Coordinator(place, attempt) => {
+                with_sides!(place.topology, unit::as_process(&place, &attempt));
+            }
+            Role::Recoverer(place) => with_sides!(place.topology, recoverer::recover(&place)),
+        }
+        ExitCode::SUCCESS
+    })
+}

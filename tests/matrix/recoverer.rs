@@ -1,0 +1,158 @@
+//! The other process, that recovers: what it does, and how it is told to.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use diesel_binds::{Binds, Outcome};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::settings::{Limits, Place};
+use crate::suite::world::Sides;
+
+/// A holder that is down is asked again by the next pass.
+const HASTY: Limits = Limits {
+    step: Duration::from_secs(5),
+    resolve: Duration::from_millis(500),
+};
+
+/// Between two passes that are made all the time.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The process, as the director sees it. Ends with the last of its clones.
+#[derive(Clone)]
+pub(crate) struct Recoverer(Arc<Mutex<Process>>);
+
+struct Process {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Recoverer {
+    pub(crate) fn start(place: &Place) -> Self {
+        let mut child = place
+            .recoverer()
+            .spawn()
+            .expect("this program can be started again");
+        let output = BufReader::new(child.stdout.take().expect("its output is piped"));
+        let input = child.stdin.take();
+        Self(Arc::new(Mutex::new(Process {
+            child,
+            input,
+            output,
+        })))
+    }
+
+    /// Recovers once, whatever its age; says what is left, if anything is.
+    pub(crate) async fn pass(&self) -> Option<String> {
+        let answer = self.ask("pass".into()).await;
+        (answer != "complete").then_some(answer)
+    }
+
+    /// Recovers again and again until it is told something else.
+    pub(crate) async fn keep_on(&self) {
+        self.ask("keep-on".into()).await;
+    }
+
+    /// Ends [`keep_on`](Self::keep_on).
+    pub(crate) async fn stop(&self) {
+        self.ask("stop".into()).await;
+    }
+
+    /// Whether a unit in doubt has committed.
+    pub(crate) async fn settle(&self, gid: &str) -> Result<bool, String> {
+        match self.ask(format!("settle {gid}")).await.as_str() {
+            "commit" => Ok(true),
+            "abort" => Ok(false),
+            error => Err(error.to_owned()),
+        }
+    }
+
+    async fn ask(&self, question: String) -> String {
+        let process = Arc::clone(&self.0);
+        let asking = tokio::task::spawn_blocking(move || {
+            let mut process = process.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut answer = String::new();
+            let input = process.input.as_mut().expect("it is taken in the end");
+            writeln!(input, "{question}").expect("the recoverer listens");
+            process
+                .output
+                .read_line(&mut answer)
+                .expect("the recoverer answers");
+            answer.trim_end().to_owned()
+        });
+        asking.await.expect("asking does not panic")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The end of its input ends it.
+        self.input = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// Does what it is told, until its input ends.
+pub(crate) async fn recover<S: Sides>(place: &Place) {
+    let binds = place.binds::<S>(&place.urls, HASTY).await;
+    let mut commands = commands();
+    while let Some(command) = commands.recv().await {
+        if command != "keep-on" {
+            println!("{}", obey(&binds, &command).await);
+            continue;
+        }
+        println!("on it");
+        loop {
+            match commands.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    let _ = binds.recover_older_than(Duration::ZERO).await;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(TryRecvError::Disconnected) => return,
+                Ok(command) => {
+                    println!("{}", obey(&binds, &command).await);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn obey(binds: &Binds, command: &str) -> String {
+    match command.split_once(' ') {
+        Some(("settle", gid)) => {
+            let gid = gid.parse().expect("the director gives a gid");
+            match binds.settle(&gid).await {
+                Ok(Outcome::Commit) => "commit".into(),
+                Ok(Outcome::Abort) => "abort".into(),
+                Err(error) => format!("{error:?}").replace('\n', " "),
+            }
+        }
+        _ if command == "pass" => {
+            let pass = binds.recover_older_than(Duration::ZERO).await;
+            if pass.is_complete() {
+                "complete".into()
+            } else {
+                pass.to_string().trim_end().replace('\n', "; ")
+            }
+        }
+        _ => "done".into(),
+    }
+}
+
+/// What the director writes, line by line.
+fn commands() -> UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

@@ -1,0 +1,164 @@
+//! What a run is to do, and how the director tells its children.
+
+use std::env;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use diesel_binds::{BindOptions, Binds};
+
+use crate::case::{Shape, Trouble};
+use crate::suite::side::PoolKind;
+use crate::suite::world::Sides;
+use crate::support::harness::number;
+use crate::topology::Topology;
+
+const ROLE: &str = "DIESEL_BINDS_MATRIX_ROLE";
+const TOPOLOGY: &str = "DIESEL_BINDS_MATRIX_TOPOLOGY";
+const NAMESPACE: &str = "DIESEL_BINDS_MATRIX_NAMESPACE";
+const URLS: &str = "DIESEL_BINDS_MATRIX_URLS";
+const SHAPE: &str = "DIESEL_BINDS_MATRIX_SHAPE";
+const TEXT: &str = "DIESEL_BINDS_MATRIX_TEXT";
+const FIRST: &str = "DIESEL_BINDS_MATRIX_FIRST";
+const POINT: &str = "DIESEL_BINDS_MATRIX_POINT";
+const SEED: &str = "DIESEL_BINDS_MATRIX_SEED";
+const SLICE: &str = "DIESEL_BINDS_MATRIX_SLICE";
+const TOPOLOGIES: &str = "DIESEL_BINDS_MATRIX_TOPOLOGIES";
+const ONLY: &str = "DIESEL_BINDS_MATRIX_ONLY";
+
+/// Cases of a run under `cargo test`.
+const SLICE_OF_CI: u64 = 102;
+
+/// Which cases run.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where the random numbers begin: of the choice, and of pauses.
+    pub(crate) seed: u64,
+    /// So many cases; all if `None`.
+    pub(crate) slice: Option<usize>,
+    pub(crate) topologies: Vec<Topology>,
+    /// Only cases with this in their name.
+    pub(crate) only: Option<String>,
+}
+
+/// What this process is.
+pub(crate) enum Role {
+    Director,
+    /// Commits one unit, and is killed in it.
+    Coordinator(Place, Attempt),
+    /// Recovers what the others left.
+    Recoverer(Place),
+}
+
+/// Where the databases of a topology are.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) topology: Topology,
+    pub(crate) namespace: String,
+    pub(crate) urls: Vec<String>,
+}
+
+/// A unit of a coordinator that is killed.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) shape: Shape,
+    pub(crate) text: String,
+    pub(crate) first: Option<Trouble>,
+    /// Where it is killed.
+    pub(crate) point: String,
+}
+
+/// How long a step may take, and how long a holder is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) step: Duration,
+    pub(crate) resolve: Duration,
+}
+
+impl Settings {
+    pub(crate) fn from_environment() -> Self {
+        let slice = number(SLICE).unwrap_or(SLICE_OF_CI);
+        let topologies = env::var(TOPOLOGIES).ok().map(|names| {
+            let parse = |name: &str| name.parse().unwrap_or_else(|error| panic!("{error}"));
+            names.lines().map(parse).collect()
+        });
+        Self {
+            seed: number(SEED).unwrap_or_else(|| fastrand::u64(..)),
+            slice: (slice > 0).then(|| usize::try_from(slice).expect("it fits")),
+            topologies: topologies.unwrap_or_else(|| Topology::ALL.to_vec()),
+            only: env::var(ONLY).ok(),
+        }
+    }
+}
+
+impl Role {
+    pub(crate) fn of_this_process() -> Self {
+        let read = |variable| env::var(variable).expect("the director sets it");
+        let place = || Place {
+            topology: read(TOPOLOGY).parse().expect("the director names one"),
+            namespace: read(NAMESPACE),
+            urls: read(URLS).lines().map(str::to_owned).collect(),
+        };
+        match env::var(ROLE).as_deref() {
+            Ok("coordinator") => Self::Coordinator(
+                place(),
+                Attempt {
+                    shape: read(SHAPE).parse().expect("the director names one"),
+                    text: read(TEXT),
+                    first: env::var(FIRST).ok().map(|first| {
+                        let first: Trouble = first.parse().expect("the director names one");
+                        first
+                    }),
+                    point: read(POINT),
+                },
+            ),
+            Ok("recoverer") => Self::Recoverer(place()),
+            _ => Self::Director,
+        }
+    }
+}
+
+impl Place {
+    /// This program as a coordinator.
+    pub(crate) fn coordinator(&self, attempt: &Attempt) -> Command {
+        let mut command = self.child("coordinator");
+        command
+            .env(SHAPE, attempt.shape.to_string())
+            .env(TEXT, &attempt.text)
+            .env(POINT, &attempt.point)
+            .stdin(Stdio::null());
+        if let Some(first) = &attempt.first {
+            command.env(FIRST, first.to_string());
+        }
+        command
+    }
+
+    /// This program as a process that recovers.
+    pub(crate) fn recoverer(&self) -> Command {
+        let mut command = self.child("recoverer");
+        command.stdin(Stdio::piped());
+        command
+    }
+
+    /// The binds, where they are, or where proxies to them are.
+    pub(crate) async fn binds<S: Sides>(&self, urls: &[String], limits: Limits) -> Binds {
+        let builder = Binds::builder()
+            .namespace(&self.namespace)
+            .step_timeout(limits.step)
+            .resolve_timeout(limits.resolve);
+        S::register(builder, urls, PoolKind::Deadpool, &BindOptions::new())
+            .await
+            .build()
+            .expect("the binds are in order")
+    }
+
+    fn child(&self, role: &str) -> Command {
+        let mut command = Command::new(env::current_exe().expect("this program has a path"));
+        command
+            .env(ROLE, role)
+            .env(TOPOLOGY, self.topology.to_string())
+            .env(NAMESPACE, &self.namespace)
+            .env(URLS, self.urls.join("\n"))
+            .stdout(Stdio::piped());
+        command
+    }
+}

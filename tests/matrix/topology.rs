@@ -1,0 +1,69 @@
+//! The combinations of databases.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A combination of databases; each is a tuple of sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topology {
+    PostgresPostgres,
+    PostgresMariadb,
+    PostgresSqlite,
+    MariadbSqlite,
+    MariadbMariadb,
+    AllFour,
+}
+
+impl Topology {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::PostgresPostgres,
+        Self::PostgresMariadb,
+        Self::PostgresSqlite,
+        Self::MariadbSqlite,
+        Self::MariadbMariadb,
+        Self::AllFour,
+    ];
+}
+
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::PostgresPostgres => "PG+PG",
+            Self::PostgresMariadb => "PG+MariaDB",
+            Self::PostgresSqlite => "PG+SQLite",
+            Self::MariadbSqlite => "MariaDB+SQLite",
+            Self::MariadbMariadb => "MariaDB+MariaDB",
+            Self::AllFour => "PG+PG+MariaDB+SQLite",
+        })
+    }
+}
+
+impl FromStr for Topology {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = |topology: &Self| topology.to_string().eq_ignore_ascii_case(text);
+        Self::ALL.into_iter().find(named).ok_or_else(|| {
+            let names = Self::ALL.map(|topology| topology.to_string());
+            format!("`{text}` is no topology: there are {}", names.join(", "))
+        })
+    }
+}
+
+/// Calls a function that is generic over the sides of a topology.
+macro_rules! with_sides {
+    ($topology:expr, $($function:ident)::+ ($($argument:expr),* $(,)?)) => {{
+        use crate::suite::side::{MariadbA, MariadbB, PostgresA, PostgresB, Sqlite};
+        use crate::topology::Topology;
+        match $topology {
+            Topology::PostgresPostgres => $($function)::+::<(PostgresA, PostgresB)>($($argument),*).await,
+            Topology::PostgresMariadb => $($function)::+::<(PostgresA, MariadbA)>($($argument),*).await,
+            Topology::PostgresSqlite => $($function)::+::<(PostgresA, Sqlite)>($($argument),*).await,
+            Topology::MariadbSqlite => $($function)::+::<(MariadbA, Sqlite)>($($argument),*).await,
+            Topology::MariadbMariadb => $($function)::+::<(MariadbA, MariadbB)>($($argument),*).await,
+            Topology::AllFour => $($function)::+::<(PostgresA, PostgresB, MariadbA, Sqlite)>($($argument),*).await,
+        }
+    }};
+}
+
+pub(crate) use with_sides;

@@ -1,0 +1,107 @@
+//! One unit of a case, and what its caller hears.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use diesel_binds::testing::{Effect, FaultPlan};
+use diesel_binds::{Binds, CommitError, SessionOptions};
+
+use crate::case::{Shape, Trouble};
+use crate::settings::{Attempt, Limits, Place};
+use crate::suite::step::Step;
+use crate::suite::world::Sides;
+
+/// Time enough for a server to come back.
+pub(crate) const PATIENT: Limits = Limits {
+    step: Duration::from_secs(20),
+    resolve: Duration::from_secs(20),
+};
+
+/// What a caller heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Nothing: it was killed.
+    Nothing,
+    Committed {
+        pending: Vec<String>,
+    },
+    RolledBack {
+        pending: Vec<String>,
+    },
+    /// With the gid to ask by.
+    InDoubt(String),
+    /// Only of a unit with one writer.
+    Unknown,
+    /// What no unit here may hear.
+    Unexpected(String),
+}
+
+/// Runs a unit with this plan.
+pub(crate) async fn run<S: Sides>(
+    binds: &Binds,
+    plan: &FaultPlan,
+    shape: Shape,
+    text: &str,
+) -> Heard {
+    let mut session = binds.session_with(SessionOptions::new().faults(plan));
+    for index in 0..S::keys().len() {
+        let step = match shape {
+            Shape::Read if index == 0 => Step::Select,
+            _ => Step::Insert,
+        };
+        if let Err(error) = S::step(index, step, &mut session, "", text).await {
+            return Heard::Unexpected(format!("{error:?}"));
+        }
+    }
+    let names = |pending: &[&str]| pending.iter().map(|key| (*key).to_owned()).collect();
+    match session.commit_all().await {
+        Ok(committed) => Heard::Committed {
+            pending: names(committed.pending()),
+        },
+        Err(CommitError::RolledBack { pending, .. }) => Heard::RolledBack {
+            pending: names(&pending),
+        },
+        Err(CommitError::InDoubt { gid, .. }) => Heard::InDoubt(gid.to_string()),
+        Err(CommitError::Unknown { .. }) => Heard::Unknown,
+        Err(error) => Heard::Unexpected(format!("{error:?}")),
+    }
+}
+
+/// Runs a unit in this process, which is killed in it; says what was heard if not.
+pub(crate) async fn as_process<S: Sides>(place: &Place, attempt: &Attempt) {
+    let binds = place.binds::<S>(&place.urls, PATIENT).await;
+    let plan = Trouble::plan(attempt.first.as_ref()).at(&attempt.point, Effect::Kill);
+    let heard = run::<S>(&binds, &plan, attempt.shape, &attempt.text).await;
+    println!("{heard}");
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing"),
+            Self::Committed { pending } => write!(f, "committed {}", pending.join(" ")),
+            Self::RolledBack { pending } => write!(f, "rolled-back {}", pending.join(" ")),
+            Self::InDoubt(gid) => write!(f, "in-doubt {gid}"),
+            Self::Unknown => f.write_str("unknown"),
+            Self::Unexpected(error) => write!(f, "unexpected {}", error.replace('\n', " ")),
+        }
+    }
+}
+
+impl FromStr for Heard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let pending = || rest.split_whitespace().map(str::to_owned).collect();
+        Ok(match word {
+            "committed" => Self::Committed { pending: pending() },
+            "rolled-back" => Self::RolledBack { pending: pending() },
+            "in-doubt" => Self::InDoubt(rest.to_owned()),
+            "unknown" => Self::Unknown,
+            "unexpected" => Self::Unexpected(rest.to_owned()),
+            _ => return Err(format!("no answer: {text}")),
+        })
+    }
+}

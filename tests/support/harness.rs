@@ -1,0 +1,24 @@
+//! What test programs without the usual harness share: the filters of `cargo test`, and numbers from the environment.
+
+use std::env;
+
+/// Whether a filter was given, as to any test, that does not mean the one of this name.
+pub fn is_filtered_out(name: &str) -> bool {
+    let mut arguments = env::args().skip(1);
+    let names: Vec<String> = arguments.by_ref().filter(|a| !a.starts_with('-')).collect();
+    env::args().any(|argument| argument == "--list")
+        || (!names.is_empty() && !names.iter().any(|filter| name.contains(filter.as_str())))
+}
+
+/// The number in a variable, if it is set.
+///
+/// # Panics
+///
+/// If it is no number.
+pub fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+    )
+}
