@@ -18,7 +18,7 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{
     AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager as _,
 };
-use diesel_binds::{AsyncSqliteConnection, Binds, Session};
+use diesel_binds::{AsyncSqliteConnection, Binds, RecoveryOptions, Session};
 
 use crate::pairs::{Table, compare};
 use crate::suite::side::{PostgresA, PostgresB, Side, Sqlite, postgres_a, postgres_b, sqlite};
@@ -162,6 +162,7 @@ async fn two_servers(
 ) {
     let binds = Binds::builder()
         .namespace("bench")
+        .recovery(RecoveryOptions::new().elsewhere())
         .bind::<PostgresA>(first.clone())
         .bind::<PostgresB>(second.clone())
         .build()
@@ -241,6 +242,7 @@ async fn server_and_file(
 ) {
     let binds = Binds::builder()
         .namespace("bench")
+        .recovery(RecoveryOptions::new().elsewhere())
         .bind::<PostgresA>(server.clone())
         .bind::<Sqlite>(file.clone())
         .build()

@@ -35,7 +35,7 @@ pub use crate::backend::sqlite::{AsyncSqliteConnection, Worker};
 pub use crate::backend::{Backend, Connection, Isolation};
 pub use crate::bind::{Bind, Bound};
 pub use crate::commit::{CommitError, Committed, Fault, HookFailure, Outcome, Partial};
-pub use crate::config::{BindOptions, HolderPreference, Pooling, UrlProblem};
+pub use crate::config::{BindOptions, HolderPreference, Pooling, RecoveryOptions, UrlProblem};
 #[cfg(feature = "manifest")]
 pub use crate::config::{
     Manifest, ManifestBind, ManifestError, ManifestNeed, ManifestPlace, ManifestProblem,

@@ -205,7 +205,9 @@ by_hand!(mariadb, MariadbA, AsyncMysqlConnection, mariadb_a::notes);
 async fn commit_of<A: Side, B: Side, C: Side>(readers: bool) -> usize {
     let hops = Hops::default();
     let mut kept = Vec::new();
-    let mut builder = Binds::builder().namespace("cost");
+    let mut builder = Binds::builder()
+        .namespace("cost")
+        .recovery(diesel_binds::RecoveryOptions::new().elsewhere());
     async fn register<S: Side>(
         builder: diesel_binds::BindsBuilder,
         hops: &Hops,

@@ -246,7 +246,22 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         &mut self,
         schema: &str,
         gid: &Gid,
-    ) -> impl Future<Output = Result<Outcome, Fault>> + Send;
+    ) -> impl Future<Output = Result<Outcome, Fault>> + Send {
+        async move {
+            // What is recorded stays so. Asking first, a holder that nobody can write to just now still answers.
+            if let Some(outcome) = self.recorded(schema, gid).await? {
+                return Ok(outcome);
+            }
+            self.keep_out(schema, gid).await.map_err(Fault::Lost)?;
+            let outcome = self.recorded(schema, gid).await?;
+            outcome.ok_or(Fault::Lost(diesel::result::Error::NotFound))
+        }
+    }
+
+    /// Records that the unit is rolled back, unless it is recorded how it ended: waits for a decision in flight, and
+    /// excludes a late one. On a fresh connection of the holder.
+    fn keep_out(&mut self, schema: &str, gid: &Gid)
+    -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Whether the branch is prepared and unfinished. On a fresh connection of the participant.
     fn lists(&mut self, branch: &Branch) -> impl Future<Output = QueryResult<bool>> + Send;

@@ -257,18 +257,12 @@ impl Dialect for AsyncPgConnection {
         .await
     }
 
-    async fn fence(&mut self, schema: &str, gid: &Gid) -> Result<Outcome, Fault> {
-        sql::verify_holder(sql_query(sql::meta(schema)).load(self).await, gid)?;
+    async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
         let insert = format!(
             "INSERT {} ON CONFLICT DO NOTHING",
             sql::fence_values(schema, gid)
         );
-        self.batch_execute(&insert).await.map_err(Fault::Lost)?;
-        let row = sql_query(sql::outcome(schema, gid))
-            .get_result(self)
-            .await
-            .map_err(Fault::Lost)?;
-        Ok(sql::read_outcome(&row))
+        self.batch_execute(&insert).await
     }
 
     async fn lists(&mut self, branch: &Branch) -> QueryResult<bool> {

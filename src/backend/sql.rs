@@ -109,7 +109,7 @@ pub(super) fn recorded(rows: QueryResult<Vec<OutcomeRow>>) -> Result<Option<Outc
     Ok(rows.map_err(Fault::Lost)?.first().map(read_outcome))
 }
 
-pub(super) fn read_outcome(row: &OutcomeRow) -> Outcome {
+fn read_outcome(row: &OutcomeRow) -> Outcome {
     if row.outcome.trim() == "commit" {
         Outcome::Commit
     } else {

@@ -1,7 +1,8 @@
-//! Validated settings: of a bind, of its pool, of all; and what a URL must be.
+//! Validated settings: of a bind, of its pool, of recovery, of all; and what a URL must be.
 
 #[cfg(feature = "manifest")]
 mod manifest;
+mod recovery;
 mod transaction;
 mod url;
 
@@ -23,6 +24,7 @@ use crate::backend::Settings;
 pub use self::manifest::{
     Manifest, ManifestBind, ManifestError, ManifestNeed, ManifestPlace, ManifestProblem,
 };
+pub use self::recovery::RecoveryOptions;
 pub use self::url::UrlProblem;
 pub(crate) use self::url::check_url;
 

@@ -1,9 +1,10 @@
 //! Recovery: finishing the units that another process, or an earlier one, left prepared.
 //!
-//! `judge` decides, without I/O, what may be done with a branch that a server lists; `pass` looks at all binds and does
-//! it; `report` says what was done and what was left alone; `retention` decides, without I/O, when a decision may be
-//! forgotten.
+//! `database` is the port to what it works on. `judge` decides, without I/O, what may be done with a branch that a
+//! server lists; `pass` looks at all databases and does it; `report` says what was done and what was left alone;
+//! `worker` does so again and again. `retention` decides, without I/O, when a decision may be forgotten.
 
+mod database;
 mod judge;
 mod pass;
 #[cfg(test)]
@@ -11,14 +12,15 @@ mod proof;
 mod report;
 #[allow(dead_code)] // not called yet
 pub(crate) mod retention;
+mod worker;
 
-use std::time::Duration;
-
-use crate::commit::{Fault, Outcome};
+use crate::commit::Fault;
 use crate::gid::Gid;
-use crate::registry::Binds;
 
+pub(crate) use self::database::{Database, Scope};
+pub(crate) use self::pass::{GRACE, Purpose, recover};
 pub use self::report::{InDoubtBranch, Left, Recovered, Recovery};
+pub(crate) use self::worker::Worker;
 
 /// A holder could not be asked for the outcome of a unit.
 #[derive(Debug, thiserror::Error)]
@@ -32,85 +34,12 @@ pub struct RecoveryError {
     pub source: Fault,
 }
 
-impl Binds {
-    /// Finishes every unit of this application that is left prepared on any bind: commits it if its holder recorded
-    /// that it committed, rolls it back if not.
-    ///
-    /// Several processes may do so at once, and while others commit: the outcome of a unit is excluded from changing
-    /// before anything is done (`docs/commit.md`). A unit that was prepared in the last three seconds is left to the
-    /// process that is committing it. Takes no connection of the pools.
-    ///
-    /// Never fails: what could not be done is in the [`Recovery`], and the next pass tries it again.
-    ///
-    /// # Cancel safety
-    ///
-    /// The future may be dropped: what is done is done, and the next pass does the rest.
-    pub async fn recover(&self) -> Recovery {
-        self.recover_older_than(Duration::from_secs(3)).await
-    }
-
-    /// As [`recover`](Self::recover), with another age from which on a unit is not left to the process that is
-    /// committing it. At zero, units in the middle of their commit are rolled back: nothing is torn by that, and their
-    /// callers are told so.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`recover`](Self::recover).
-    pub async fn recover_older_than(&self, age: Duration) -> Recovery {
-        pass::recover(&self.registry, pass::Purpose::Finish(age)).await
-    }
-
-    /// The branches of this application that are prepared and unfinished on any bind, and what each waits for. Changes
-    /// nothing.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is changed; the future may be dropped.
-    pub async fn in_doubt(&self) -> Recovery {
-        pass::recover(&self.registry, pass::Purpose::Look).await
-    }
-
-    /// How a unit ended, as its holder has recorded it. `None` if it has recorded nothing: the unit was rolled back, or
-    /// is still being decided. Changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`RecoveryError`] if the holder cannot be asked.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is changed; the future may be dropped.
-    pub async fn outcome_of(&self, gid: &Gid) -> Result<Option<Outcome>, RecoveryError> {
-        match self.registry.by_key(gid.holder()) {
-            Some(holder) => holder.recorded(gid).await,
-            None => Err(Fault::UnknownBind),
+impl RecoveryError {
+    pub(crate) fn new(gid: &Gid, source: Fault) -> Self {
+        Self {
+            holder: gid.holder().into(),
+            gid: gid.clone(),
+            source,
         }
-        .map_err(|source| failed(gid, source))
-    }
-
-    /// How a unit ended, and if its holder has recorded nothing, that it never commits: a decision that is still on its
-    /// way is kept out.
-    ///
-    /// # Errors
-    ///
-    /// [`RecoveryError`] if the holder cannot be asked.
-    ///
-    /// # Cancel safety
-    ///
-    /// The future may be dropped: the unit may then be kept from committing, which the next call tells.
-    pub async fn settle(&self, gid: &Gid) -> Result<Outcome, RecoveryError> {
-        match self.registry.by_key(gid.holder()) {
-            Some(holder) => holder.resolve(gid).await,
-            None => Err(Fault::UnknownBind),
-        }
-        .map_err(|source| failed(gid, source))
-    }
-}
-
-fn failed(gid: &Gid, source: Fault) -> RecoveryError {
-    RecoveryError {
-        holder: gid.holder().into(),
-        gid: gid.clone(),
-        source,
     }
 }

@@ -1,6 +1,7 @@
 //! What recovery did, and what it left alone.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::commit::{Fault, Outcome};
@@ -64,10 +65,10 @@ pub enum Left {
     UnknownHolder,
     /// Its holder could not be asked.
     #[error("its holder could not be asked")]
-    Holder(#[source] Fault),
+    Holder(#[source] Arc<Fault>),
     /// Its outcome is known, but it could not be finished.
     #[error("it could not be finished as {0:?}")]
-    Unfinished(Outcome, #[source] Fault),
+    Unfinished(Outcome, #[source] Arc<Fault>),
 }
 
 impl Recovery {

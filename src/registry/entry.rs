@@ -9,12 +9,13 @@ use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::backend::{Attached, Backend, Connection, Found, Server};
-use crate::commit::{Fault, Outcome};
+use crate::backend::{Attached, Backend, Connection, Server};
+use crate::commit::Fault;
 use crate::config::{BindOptions, Timeouts};
 use crate::error::{Error, PoolError};
-use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+use crate::gid::{DatabaseId, UnitId};
 use crate::pool::{Pool, Pooled};
+use crate::recovery::Database;
 
 /// What the application does at the begin of each transaction.
 pub(crate) type AfterBegin<C> =
@@ -205,35 +206,32 @@ pub(crate) struct Examined {
 }
 
 /// An entry of any connection type.
-pub(crate) trait AnyEntry: Send + Sync {
-    fn key(&self) -> &'static str;
+pub(crate) trait AnyEntry: Database {
     fn backend(&self) -> Backend;
     fn allows_not_durable(&self) -> bool;
+    /// It may leave something to recover, or to delete.
+    fn needs_recovery(&self) -> bool;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn install(&self) -> BoxFuture<'_, Result<(), Error>>;
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
-    fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>>;
-    fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
-    fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>>;
-    fn finish<'a>(
-        &'a self,
-        branch: &'a Branch,
-        outcome: Outcome,
-    ) -> BoxFuture<'a, Result<bool, Fault>>;
     fn close(&self);
 }
 
 impl<C: Connection> AnyEntry for Entry<C> {
-    fn key(&self) -> &'static str {
-        self.key
-    }
-
     fn backend(&self) -> Backend {
         C::BACKEND
     }
 
     fn allows_not_durable(&self) -> bool {
         self.options.allow_not_durable
+    }
+
+    fn needs_recovery(&self) -> bool {
+        let may_prepare = !self.alone
+            && C::BACKEND != Backend::Sqlite
+            && !self.options.never_prepare
+            && !self.options.read_only;
+        may_prepare || self.options.record_every_commit
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -246,26 +244,6 @@ impl<C: Connection> AnyEntry for Entry<C> {
 
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>> {
         self.examine().boxed()
-    }
-
-    fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>> {
-        self.branches().boxed()
-    }
-
-    fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
-        self.recorded(gid).boxed()
-    }
-
-    fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
-        self.resolve(gid).boxed()
-    }
-
-    fn finish<'a>(
-        &'a self,
-        branch: &'a Branch,
-        outcome: Outcome,
-    ) -> BoxFuture<'a, Result<bool, Fault>> {
-        self.finish(branch, outcome).boxed()
     }
 
     fn close(&self) {

@@ -5,6 +5,7 @@ mod check;
 mod entry;
 mod outside;
 mod problem;
+mod recovery;
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -13,10 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::bind::Bind;
 use crate::error::Error;
+use crate::recovery::{Scope, Worker};
 
 pub use self::builder::BindsBuilder;
 pub use self::check::{BindReport, Finding, Report, Severity};
@@ -54,8 +57,11 @@ pub(crate) struct Registry {
     index: HashMap<TypeId, usize>,
     pub(crate) entries: Vec<Arc<dyn AnyEntry>>,
     pub(crate) namespace: Arc<str>,
-    /// What runs in the background: commits, and the roll-backs of sessions that were dropped.
+    /// What recovery works on: the same entries.
+    pub(crate) scope: Arc<Scope>,
+    /// What runs in the background: commits, the roll-backs of sessions that were dropped, the worker.
     pub(crate) background: TaskTracker,
+    worker: Worker,
     closed: AtomicBool,
     /// What is to fail in the commits of all sessions.
     #[cfg(feature = "testing")]
@@ -112,7 +118,7 @@ impl Binds {
     }
 
     /// Takes no new work, and waits for what runs in the background: commits, and the roll-backs of sessions that were
-    /// dropped.
+    /// dropped. The worker that recovers stops; what it has not finished, the next one finishes.
     ///
     /// Sessions that are open can still commit. Then the pools of deadpool are closed; those of bb8 end with their last
     /// handle.
@@ -122,6 +128,7 @@ impl Binds {
     /// The future may be dropped: new work stays refused, and what runs goes on.
     pub async fn close(&self) {
         self.registry.closed.store(true, Ordering::Relaxed);
+        self.registry.worker.stop();
         self.registry.background.close();
         self.registry.background.wait().await;
         for entry in &self.registry.entries {
@@ -148,9 +155,9 @@ impl fmt::Debug for Binds {
 }
 
 impl Registry {
-    /// The entry with this key, which a gid names as its holder.
-    pub(crate) fn by_key(&self, key: &str) -> Option<&Arc<dyn AnyEntry>> {
-        self.entries.iter().find(|entry| entry.key() == key)
+    /// Starts the worker that recovers, where that is to be done here and it does not run.
+    pub(crate) fn start_worker(&self, runtime: &Handle) {
+        self.worker.start(&self.scope, &self.background, runtime);
     }
 
     /// Where the pool of `B` is.

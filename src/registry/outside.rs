@@ -3,16 +3,22 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::{Connection, Found};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, Gid};
+use crate::recovery::Database;
 use crate::registry::entry::Entry;
 
 /// The pauses between attempts to reach a server.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a branch is tried that its server refuses to finish.
+const ATTEMPTS: usize = 5;
 
 impl<C: Connection> Entry<C> {
     /// A connection that is ready for recovery.
@@ -66,24 +72,33 @@ impl<C: Connection> Entry<C> {
     }
 
     /// Finishes a branch that another connection prepared. Returns whether it was there.
+    ///
+    /// The server refuses while somebody else finishes it, who may fail: then it is tried again.
     pub(crate) async fn finish(&self, branch: &Branch, outcome: Outcome) -> Result<bool, Fault> {
         timeout(self.timeouts.step, async {
             let mut connection = self.outside().await?;
-            let listed = connection.lists(branch).await.map_err(Fault::Lost)?;
-            if listed {
-                connection
-                    .finish_listed(branch, outcome)
-                    .await
-                    .map_err(Fault::Lost)?;
+            let mut refused = None;
+            for _ in 0..ATTEMPTS {
+                if !connection.lists(branch).await.map_err(Fault::Lost)? {
+                    return Ok(refused.is_some());
+                }
+                match connection.finish_listed(branch, outcome).await {
+                    Ok(()) => return Ok(true),
+                    Err(error) => refused = Some(error),
+                }
+                sleep(FIRST_PAUSE).await;
             }
-            Ok(listed)
+            match refused {
+                Some(error) => Err(Fault::Lost(error)),
+                None => Ok(false),
+            }
         })
         .await
         .unwrap_or(Err(Fault::TimedOut))
     }
 
     /// How the unit ended, as far as this holder has recorded.
-    pub(super) async fn recorded(&self, gid: &Gid) -> Result<Option<Outcome>, Fault> {
+    async fn recorded(&self, gid: &Gid) -> Result<Option<Outcome>, Fault> {
         timeout(self.timeouts.step, async {
             let mut connection = self.outside().await?;
             let server = self.server(&mut connection).await.map_err(Fault::Lost)?;
@@ -100,7 +115,7 @@ impl<C: Connection> Entry<C> {
     }
 
     /// The branches of our namespace that are prepared and unfinished.
-    pub(super) async fn branches(&self) -> Result<Vec<Found>, Fault> {
+    async fn branches(&self) -> Result<Vec<Found>, Fault> {
         timeout(self.timeouts.step, async {
             let mut connection = self.outside().await?;
             connection
@@ -110,5 +125,31 @@ impl<C: Connection> Entry<C> {
         })
         .await
         .unwrap_or(Err(Fault::TimedOut))
+    }
+}
+
+impl<C: Connection> Database for Entry<C> {
+    fn key(&self) -> &'static str {
+        self.key
+    }
+
+    fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>> {
+        self.branches().boxed()
+    }
+
+    fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
+        self.recorded(gid).boxed()
+    }
+
+    fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
+        self.resolve(gid).boxed()
+    }
+
+    fn finish<'a>(
+        &'a self,
+        branch: &'a Branch,
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<bool, Fault>> {
+        self.finish(branch, outcome).boxed()
     }
 }

@@ -146,6 +146,7 @@ impl Core {
             return Err(Error::Closed { bind });
         }
         let handle = Handle::try_current().map_err(|_| Error::NoRuntime { bind })?;
+        self.registry.start_worker(&handle);
         self.check_settings(entry)?;
         let limit = match self.deadline.left() {
             Some(left) => entry.timeouts.checkout.min(left),

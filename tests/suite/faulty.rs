@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use diesel_binds::{
-    BindOptions, Binds, CommitError, Committed, Error, Outcome, Session, SessionOptions, UnitId,
+    BindOptions, Binds, CommitError, Committed, Error, Outcome, RecoveryOptions, Session,
+    SessionOptions, UnitId,
 };
 
 use crate::suite::prepared::{decision, finish, prepared};
@@ -112,6 +113,7 @@ impl<S: Sides> Faulty<S> {
         }
         let builder = Binds::builder()
             .namespace("faults")
+            .recovery(RecoveryOptions::new().elsewhere())
             .step_timeout(limits.step)
             .resolve_timeout(limits.resolve);
         let binds = S::register(builder, &urls, PoolKind::Deadpool, options)

@@ -1,6 +1,8 @@
 //! Binds over one to four databases, for behaviours that do not care how many there are.
 
-use diesel_binds::{Bind, BindOptions, Binds, BindsBuilder, Committed, Error, Session};
+use diesel_binds::{
+    Bind, BindOptions, Binds, BindsBuilder, Committed, Error, RecoveryOptions, Session,
+};
 
 use crate::suite::side::{PoolKind, Side};
 use crate::suite::step::Step;
@@ -74,7 +76,10 @@ impl World {
 
 /// Binds over these URLs, which may lead through proxies.
 pub async fn binds<S: Sides>(urls: &[String], pool: PoolKind, options: &BindOptions) -> Binds {
-    let builder = Binds::builder().namespace("suite");
+    // A worker would come between what a behaviour does and what it looks at.
+    let builder = Binds::builder()
+        .namespace("suite")
+        .recovery(RecoveryOptions::new().elsewhere());
     S::register(builder, urls, pool, options)
         .await
         .build()

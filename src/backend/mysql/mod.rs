@@ -319,17 +319,10 @@ impl Dialect for AsyncMysqlConnection {
         .await
     }
 
-    async fn fence(&mut self, schema: &str, gid: &Gid) -> Result<Outcome, Fault> {
-        sql::verify_holder(sql_query(sql::meta(schema)).load(self).await, gid)?;
+    async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
         // `INSERT IGNORE` turns other errors into warnings as well; the row that is read next is what counts.
         self.batch_execute(&format!("INSERT IGNORE {}", sql::fence_values(schema, gid)))
             .await
-            .map_err(Fault::Lost)?;
-        let row = sql_query(sql::outcome(schema, gid))
-            .get_result(self)
-            .await
-            .map_err(Fault::Lost)?;
-        Ok(sql::read_outcome(&row))
     }
 
     async fn lists(&mut self, branch: &Branch) -> QueryResult<bool> {

@@ -231,22 +231,10 @@ where
         .await
     }
 
-    async fn fence(&mut self, schema: &str, gid: &Gid) -> Result<Outcome, Fault> {
-        let (schema, gid) = (schema.to_owned(), gid.clone());
-        self.spawn_blocking(move |connection| {
-            let meta = sql_query(sql::meta(&schema)).load(connection);
-            if let Err(fault) = sql::verify_holder(meta, &gid) {
-                return Ok(Err(fault));
-            }
-            connection.batch_execute(&format!(
-                "INSERT OR IGNORE {}",
-                sql::fence_values(&schema, &gid)
-            ))?;
-            let row = sql_query(sql::outcome(&schema, &gid)).get_result(connection)?;
-            Ok(Ok(sql::read_outcome(&row)))
-        })
-        .await
-        .map_err(Fault::Lost)?
+    async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
+        let insert = format!("INSERT OR IGNORE {}", sql::fence_values(schema, gid));
+        self.spawn_blocking(move |connection| connection.batch_execute(&insert))
+            .await
     }
 
     async fn lists(&mut self, _: &Branch) -> QueryResult<bool> {

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::Path;
 
-use diesel_binds::{Binds, BuildProblem, Manifest};
+use diesel_binds::{Binds, BuildProblem, Manifest, RecoveryOptions};
 
 use crate::ending::{Refusal, chain};
 
@@ -48,7 +48,10 @@ impl Project {
             .collect();
         let mut problems: Vec<BuildProblem> = Vec::new();
         loop {
-            let builder = Binds::builder().manifest(&self.manifest);
+            // What a command does not ask for does not happen.
+            let builder = Binds::builder()
+                .manifest(&self.manifest)
+                .recovery(RecoveryOptions::new().elsewhere());
             let builder = left
                 .iter()
                 .fold(builder, |builder, key| builder.bind_named(key));

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, Dialect as _};
@@ -21,12 +22,13 @@ use crate::bind::Bind;
 use crate::config::Manifest;
 #[cfg(any(feature = "deadpool", feature = "bb8", feature = "sqlite"))]
 use crate::config::check_url;
-use crate::config::{BindOptions, Timeouts, UrlProblem};
+use crate::config::{BindOptions, RecoveryOptions, Timeouts, UrlProblem};
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 use crate::config::{Pooling, Setup};
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 use crate::pool::FromUrl;
 use crate::pool::{IntoPool, Pool};
+use crate::recovery::{Database, Scope, Worker};
 use crate::registry::problem::{BuildError, BuildProblem};
 use crate::registry::{AnyEntry, Binds, Registry};
 
@@ -40,6 +42,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct BindsBuilder {
     namespace: Option<String>,
     timeouts: Timeouts,
+    recovery: RecoveryOptions,
     binds: Vec<Pending>,
     problems: Vec<BuildProblem>,
     /// Hooks of the binds, each of its connection type.
@@ -55,6 +58,7 @@ impl BindsBuilder {
         Self {
             namespace: None,
             timeouts: Timeouts::default(),
+            recovery: RecoveryOptions::default(),
             binds: Vec::new(),
             problems: Vec::new(),
             after_begin: Vec::new(),
@@ -224,6 +228,17 @@ impl BindsBuilder {
         self
     }
 
+    /// Says how units that a process left prepared are finished. Defaults to a worker in this process, which calls
+    /// [`Binds::recover`] again and again.
+    ///
+    /// There is one as soon as a bind may prepare. It starts with [`build`](Self::build) within a tokio runtime, else
+    /// with the first query of a session, and ends with [`Binds::close`], or when all [`Binds`] and sessions are gone.
+    /// It takes no connection of the pools. Several processes may each have one.
+    pub fn recovery(mut self, options: RecoveryOptions) -> Self {
+        self.recovery = options;
+        self
+    }
+
     /// Makes the registry. Opens no connection, and needs no database to be up.
     ///
     /// # Errors
@@ -297,16 +312,30 @@ impl BindsBuilder {
             .into_iter()
             .filter_map(|(who, position)| Some((who.id?, position)))
             .collect();
+        let databases = entries
+            .iter()
+            .map(|entry| Arc::clone(entry) as Arc<dyn Database>);
+        let scope = Scope {
+            databases: databases.collect(),
+            namespace: Arc::clone(&namespace),
+        };
+        let recoverable = entries.iter().any(|entry| entry.needs_recovery());
+        let registry = Registry {
+            index,
+            entries,
+            namespace,
+            scope: Arc::new(scope),
+            background: TaskTracker::new(),
+            worker: Worker::new(self.recovery, recoverable),
+            closed: AtomicBool::new(false),
+            #[cfg(feature = "testing")]
+            faults: std::sync::Mutex::default(),
+        };
+        if let Ok(runtime) = Handle::try_current() {
+            registry.start_worker(&runtime);
+        }
         Ok(Binds {
-            registry: Arc::new(Registry {
-                index,
-                entries,
-                namespace,
-                background: TaskTracker::new(),
-                closed: AtomicBool::new(false),
-                #[cfg(feature = "testing")]
-                faults: std::sync::Mutex::default(),
-            }),
+            registry: Arc::new(registry),
         })
     }
 

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, Session, SessionOptions};
+use diesel_binds::{BindOptions, Binds, RecoveryOptions, Session, SessionOptions};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
@@ -207,7 +207,9 @@ pub async fn assert_answers<S: Sides>(session: &Session, number: i64) {
 }
 
 pub async fn binds<S: Sides>(namespace: &str, urls: &[String], pool: PoolKind) -> Binds {
-    let builder = Binds::builder().namespace(namespace);
+    let builder = Binds::builder()
+        .namespace(namespace)
+        .recovery(RecoveryOptions::new().elsewhere());
     S::register(builder, urls, pool, &BindOptions::new())
         .await
         .build()

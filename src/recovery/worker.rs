@@ -1,0 +1,111 @@
+//! The worker: one pass after the other, until it is stopped.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::RecoveryOptions;
+use crate::recovery::database::Scope;
+use crate::recovery::pass::{self, GRACE, Purpose};
+
+/// The rest after a pass that left something, the first time.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The worker of one registry: dropping this stops it.
+pub(crate) struct Worker {
+    options: RecoveryOptions,
+    /// There is something to recover, and it is to be done here.
+    wanted: bool,
+    running: Arc<AtomicBool>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    pub(crate) fn new(options: RecoveryOptions, needed: bool) -> Self {
+        Self {
+            wanted: needed && !options.elsewhere,
+            options,
+            running: Arc::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Starts it, unless it runs, was stopped, or is not wanted.
+    ///
+    /// Also after the runtime that it ran on is gone: a process may have one after the other.
+    pub(crate) fn start(&self, scope: &Arc<Scope>, tasks: &TaskTracker, runtime: &Handle) {
+        if !self.wanted
+            || self.running.load(Ordering::Relaxed)
+            || self.stop.is_cancelled()
+            || self.running.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let running = Running(Arc::clone(&self.running));
+        let (scope, options, stop) = (
+            Arc::downgrade(scope),
+            self.options.clone(),
+            self.stop.clone(),
+        );
+        let work = async move {
+            let _running = running;
+            // Cancellation safety: a pass may stop anywhere. What is done is done, and the next one does the rest.
+            let _ = stop.run_until_cancelled(work(scope, options)).await;
+        };
+        tasks.spawn_on(work, runtime);
+    }
+
+    /// Stops it for good, also in the middle of a pass. Whoever waits for its tasks waits for it.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Holds nothing alive but in a pass, and that is dropped when the registry is.
+async fn work(scope: Weak<Scope>, options: RecoveryOptions) {
+    let mut soon = SOON;
+    sleep(part_of(options.jitter)).await;
+    loop {
+        let Some(scope) = scope.upgrade() else {
+            return;
+        };
+        let recovery = pass::recover(&scope, Purpose::Finish(GRACE)).await;
+        drop(scope);
+        let rest = if recovery.is_complete() {
+            soon = SOON;
+            options.interval
+        } else {
+            let rest = soon.min(options.interval);
+            soon = soon.saturating_mul(2);
+            rest
+        };
+        sleep(rest + part_of(options.jitter.min(rest))).await;
+    }
+}
+
+/// A random part of a time.
+fn part_of(time: Duration) -> Duration {
+    let random = RandomState::new().hash_one(()) >> 32;
+    time.mul_f64(random as f64 / f64::from(u32::MAX))
+}
+
+/// Notes that the worker runs no more, also when its runtime drops it.
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,83 @@
+//! Recovery, as users of a registry call it.
+
+use std::time::Duration;
+
+use crate::commit::{Fault, Outcome};
+use crate::gid::Gid;
+use crate::recovery::{self, GRACE, Purpose, Recovery, RecoveryError};
+use crate::registry::Binds;
+
+impl Binds {
+    /// Finishes every unit of this application that is left prepared on any bind: commits it if its holder recorded
+    /// that it committed, rolls it back if not.
+    ///
+    /// Several processes may do so at once, and while others commit: the outcome of a unit is excluded from changing
+    /// before anything is done (`docs/commit.md`). A unit that was prepared in the last three seconds is left to the
+    /// process that is committing it. Takes no connection of the pools.
+    ///
+    /// Never fails: what could not be done is in the [`Recovery`], and the next pass tries it again.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped: what is done is done, and the next pass does the rest.
+    pub async fn recover(&self) -> Recovery {
+        self.recover_older_than(GRACE).await
+    }
+
+    /// As [`recover`](Self::recover), with another age from which on a unit is not left to the process that is
+    /// committing it. At zero, units in the middle of their commit are rolled back: nothing is torn by that, and their
+    /// callers are told so.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`recover`](Self::recover).
+    pub async fn recover_older_than(&self, age: Duration) -> Recovery {
+        recovery::recover(&self.registry.scope, Purpose::Finish(age)).await
+    }
+
+    /// The branches of this application that are prepared and unfinished on any bind, and what each waits for. Changes
+    /// nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed; the future may be dropped.
+    pub async fn in_doubt(&self) -> Recovery {
+        recovery::recover(&self.registry.scope, Purpose::Look).await
+    }
+
+    /// How a unit ended, as its holder has recorded it. `None` if it has recorded nothing: the unit was rolled back, or
+    /// is still being decided. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`] if the holder cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed; the future may be dropped.
+    pub async fn outcome_of(&self, gid: &Gid) -> Result<Option<Outcome>, RecoveryError> {
+        match self.registry.scope.by_key(gid.holder()) {
+            Some(holder) => holder.recorded(gid).await,
+            None => Err(Fault::UnknownBind),
+        }
+        .map_err(|source| RecoveryError::new(gid, source))
+    }
+
+    /// How a unit ended, and if its holder has recorded nothing, that it never commits: a decision that is still on its
+    /// way is kept out.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`] if the holder cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped: the unit may then be kept from committing, which the next call tells.
+    pub async fn settle(&self, gid: &Gid) -> Result<Outcome, RecoveryError> {
+        match self.registry.scope.by_key(gid.holder()) {
+            Some(holder) => holder.resolve(gid).await,
+            None => Err(Fault::UnknownBind),
+        }
+        .map_err(|source| RecoveryError::new(gid, source))
+    }
+}

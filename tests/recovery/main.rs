@@ -1,0 +1,10 @@
+//! Recovery on real servers: what a process left prepared is finished by another one.
+
+#[path = "../suite/mod.rs"]
+mod suite;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod application;
+mod finish;
+mod worker;
