@@ -186,8 +186,9 @@ pub enum AbortReason {
     Incomplete,
     /// The deadline passed during a statement.
     DeadlineExceeded,
-    /// The raw connection was left without the transaction of the unit.
-    RawConnection,
+    /// The transaction of the unit has ended: by a `COMMIT` or `ROLLBACK` of the application, or by the server after an
+    /// error.
+    TransactionEnded,
     /// A nested transaction was left open on the raw connection: its future was dropped, most often.
     NestedTransaction,
     /// Work that had joined the unit failed.
@@ -201,8 +202,8 @@ impl std::fmt::Display for AbortReason {
         f.write_str(match self {
             Self::Incomplete => "a statement was dropped before it completed",
             Self::DeadlineExceeded => "the deadline passed during a statement",
-            Self::RawConnection => {
-                "the raw connection was left in another state than it was lent in"
+            Self::TransactionEnded => {
+                "its transaction has ended, by a `COMMIT` or `ROLLBACK` of the application or by the server after an error"
             }
             Self::NestedTransaction => "a nested transaction was left open on the raw connection",
             Self::Joined => "work that had joined the unit failed",

@@ -52,7 +52,10 @@ mount!(atomic: [
     all_four: (PostgresA, PostgresB, MariadbA, Sqlite),
 ]);
 
-mount!(ended: [nothing_commits_by_itself_after_a_raw_commit] on [
+mount!(ended: [
+    nothing_commits_by_itself_after_a_raw_commit,
+    nothing_commits_by_itself_after_a_commit_in_text,
+] on [
     postgres: PostgresA,
     mariadb: MariadbA,
     sqlite: Sqlite,

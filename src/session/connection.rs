@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use diesel::query_builder::QueryId;
 use tokio::sync::Mutex;
 
 use crate::bind::Bind;
@@ -50,7 +51,7 @@ impl<'s, B: Bind> BoundConnection<'s, B> {
 
 impl<B: Bind> sealed::Sealed for BoundConnection<'_, B> {}
 
-impl<B: Bind, Q> Target<Q> for BoundConnection<'_, B> {
+impl<B: Bind, Q: QueryId> Target<Q> for BoundConnection<'_, B> {
     type Bind = B;
 
     async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
@@ -58,6 +59,7 @@ impl<B: Bind, Q> Target<Q> for BoundConnection<'_, B> {
         let locked = self.statement.try_lock();
         let mut statement = locked.map_err(|_| Error::BindBusy { bind: B::KEY })?;
         statement.verify().await?;
+        statement.describe::<Q>();
         Ok(statement)
     }
 

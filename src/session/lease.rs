@@ -30,6 +30,9 @@ pub(crate) struct Lease<C: Connection> {
     pub(super) failed: bool,
     /// The application has had the raw connection since it was last looked at.
     pub(super) unverified: bool,
+    /// A statement ran that no type describes: it may have been a `COMMIT`. The marker keeps such a unit from being
+    /// committed; before that, the next statement must not run without a transaction.
+    pub(super) undescribed: bool,
     /// A prepare was sent: the connection must finish it, or be closed so that others can.
     pub(super) maybe_prepared: bool,
     /// The server confirmed it.
@@ -68,6 +71,7 @@ impl<C: Connection> Lease<C> {
             wrote: false,
             failed: false,
             unverified: false,
+            undescribed: false,
             maybe_prepared: false,
             prepared: false,
             condition: Condition::Clean,
@@ -109,6 +113,7 @@ impl<C: Connection> Lease<C> {
     pub(super) fn ended(&mut self) {
         self.condition = Condition::Clean;
         self.unverified = false;
+        self.undescribed = false;
         self.maybe_prepared = false;
         self.prepared = false;
     }
@@ -203,6 +208,12 @@ impl<C: Connection> Lease<C> {
             self.unverified = false;
         }
         verified
+    }
+
+    /// The same before a statement, which also needs the transaction.
+    pub(super) async fn verify_for_statement(&mut self) -> Result<(), Fault> {
+        self.unverified |= std::mem::take(&mut self.undescribed);
+        self.verify().await
     }
 
     /// Notes what the next statement does.
@@ -306,6 +317,7 @@ impl<C: Connection> Drop for Lease<C> {
             wrote: self.wrote,
             failed: self.failed,
             unverified: self.unverified,
+            undescribed: self.undescribed,
             maybe_prepared: self.maybe_prepared,
             prepared: self.prepared,
             condition: self.condition,
@@ -356,7 +368,7 @@ impl From<&Fault> for AbortReason {
         match fault {
             Fault::DeadlineExceeded | Fault::TimedOut => Self::DeadlineExceeded,
             Fault::NestedTransaction => Self::NestedTransaction,
-            Fault::Ended(_) => Self::RawConnection,
+            Fault::Ended(_) => Self::TransactionEnded,
             _ => Self::Incomplete,
         }
     }

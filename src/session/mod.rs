@@ -249,7 +249,7 @@ impl Session {
     async fn refuse(&mut self) -> Result<Option<CommitError>, CommitError> {
         let (bind, source) = match self.core.abort_reason() {
             Some((bind, AbortReason::DeadlineExceeded)) => (bind, Fault::DeadlineExceeded),
-            Some((bind, AbortReason::RawConnection)) => {
+            Some((bind, AbortReason::TransactionEnded)) => {
                 (bind, Fault::Ended(diesel::result::Error::NotInTransaction))
             }
             Some((bind, AbortReason::NestedTransaction)) => (bind, Fault::NestedTransaction),

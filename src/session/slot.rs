@@ -129,7 +129,7 @@ impl<C: Connection> AnySlot for Slot<C> {
             let Some(lease) = lease.as_mut() else {
                 return Ok(());
             };
-            if let Err(fault) = lease.verify().await {
+            if let Err(fault) = lease.verify_for_statement().await {
                 return Err(AbortReason::from(&fault).on(bind));
             }
             lease.savepoint(step, depth).await

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::QueryResult;
+use diesel::query_builder::QueryId;
 use tokio::sync::MutexGuard;
 
 use crate::backend::Connection;
@@ -122,6 +123,12 @@ impl<'s, C: Connection> Statement<'s, C> {
         }
     }
 
+    /// Notes what the type of the next statement says of it: where Diesel cannot name it by its type, it may be any
+    /// text.
+    pub(super) fn describe<Q: QueryId>(&mut self) {
+        self.lease().undescribed |= !Q::HAS_STATIC_QUERY_ID;
+    }
+
     /// Keeps the bind from others, without making them wait.
     pub(super) fn held(mut self) -> Self {
         self.hold = Some(self.slot.hold());
@@ -151,7 +158,7 @@ impl<'s, C: Connection> Statement<'s, C> {
     pub(super) async fn verify(&mut self) -> Result<(), Error> {
         self.settle_rows();
         let (core, bind) = (self.core, self.key());
-        let verifying = self.lease().verify();
+        let verifying = self.lease().verify_for_statement();
         match core
             .deadline()
             .bound(bind, Waiting::Statement, verifying)

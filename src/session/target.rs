@@ -2,10 +2,12 @@
 
 use std::marker::PhantomData;
 
+use diesel::query_builder::QueryId;
+
 use crate::bind::{Access, Bind, Bound};
 use crate::error::Error;
 use crate::session::Session;
-use crate::session::statement::Open;
+use crate::session::statement::{Open, Statement};
 
 /// Something that a query `Q` can be run on.
 #[diagnostic::on_unimplemented(
@@ -80,16 +82,23 @@ impl<Q: Bound> Target<Q> for Session {
     }
 }
 
-impl<B: Bind, Q> Target<Q> for On<'_, B> {
+impl<B: Bind> On<'_, B> {
+    async fn open<Q: QueryId>(&self) -> Result<Statement<'_, B::Connection>, Error> {
+        let mut statement = self.session.core.statement::<B>(self.access).await?;
+        statement.describe::<Q>();
+        Ok(statement)
+    }
+}
+
+impl<B: Bind, Q: QueryId> Target<Q> for On<'_, B> {
     type Bind = B;
 
     async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
-        self.session.core.statement::<B>(self.access).await
+        self.open::<Q>().await
     }
 
     async fn held_statement(&self) -> Result<impl Open<B::Connection>, Error> {
-        let statement = self.session.core.statement::<B>(self.access).await?;
-        Ok(statement.held())
+        Ok(self.open::<Q>().await?.held())
     }
 }
 

@@ -141,7 +141,7 @@ pub async fn a_hook_must_not_end_the_transaction<S: Side, Other: Second>(pool: P
         matches!(
             refused,
             Err(Error::AbortOnly {
-                reason: AbortReason::RawConnection,
+                reason: AbortReason::TransactionEnded,
                 ..
             } | Error::AfterBegin { .. })
         ),

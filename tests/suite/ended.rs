@@ -50,6 +50,40 @@ where
     );
 }
 
+/// The same words as text on the session itself, which does not follow what they say.
+pub async fn nothing_commits_by_itself_after_a_commit_in_text<S: Side>(pool: PoolKind)
+where
+    (S,): Sides,
+{
+    for statements in [
+        &["COMMIT"][..],
+        &["ROLLBACK"],
+        &["COMMIT", "START TRANSACTION"],
+        &["COMMIT", "BEGIN"],
+    ] {
+        let world = World::of::<(S,)>(pool).await;
+        let mut session = world.binds.session();
+        S::write(&session, "before").await.unwrap();
+        let mut ends = true;
+        for statement in statements {
+            // Not every backend has each of them.
+            ends &= S::sql(&session, statement).await.is_ok();
+        }
+        let written = S::write(&session, "after").await;
+        let ended = session.commit_all().await;
+        assert!(
+            !ends || matches!(ended, Err(CommitError::TransactionEnded { .. })),
+            "{statements:?}: {ended:?}"
+        );
+        let rows = S::rows(&world.databases[0]).await;
+        assert!(
+            ended.is_ok() || !rows.contains(&"after".to_owned()),
+            "{statements:?} let {rows:?} commit by themselves: {written:?}, {ended:?}"
+        );
+        world.binds.close().await;
+    }
+}
+
 /// SQLite rolls back by itself; the error is swallowed, and the application goes on.
 pub async fn nothing_commits_by_itself_after_an_error_that_rolled_back<S: Side>(pool: PoolKind)
 where
@@ -92,13 +126,12 @@ where
     let urls = [databases[0].url().to_owned()];
     let binds = binds::<(S,)>(&urls, pool, &BindOptions::new()).await;
     let (mut first, mut second) = (binds.session(), binds.session());
-    let update =
-        |text: &str| format!("UPDATE notes SET text = CONCAT(text, '!') WHERE id = {text}");
-    S::sql(&first, &update("1")).await.unwrap();
-    S::sql(&second, &update("2")).await.unwrap();
-    let (one, two) = tokio::join!(async { S::sql(&first, &update("2")).await }, async {
-        S::sql(&second, &update("1")).await
-    },);
+    S::rename(&first, "one", "one!").await.unwrap();
+    S::rename(&second, "two", "two!").await.unwrap();
+    let (one, two) = tokio::join!(
+        S::rename(&first, "two", "two?"),
+        S::rename(&second, "one", "one?"),
+    );
     let (victim, other, error) = match (one, two) {
         (Err(error), Ok(_)) => (&mut first, &mut second, error),
         (Ok(_), Err(error)) => (&mut second, &mut first, error),
