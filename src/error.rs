@@ -9,7 +9,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// What went wrong in a session.
 ///
-/// Every variant names the bind. Unless it says otherwise, the unit of work is still open after it, and nothing is
+/// Every variant that is about a bind names it. Unless it says otherwise, the unit of work is still open after it, and nothing is
 /// committed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -137,6 +137,27 @@ pub enum Error {
         bind: &'static str,
     },
 
+    /// There is no session here: not in a scope, or in a task that does not inherit one. The query did not run.
+    #[error(
+        "no session is current here: this is not inside of `binds.scope(..)`, and a task that was spawned in a scope is \
+         part of it only if `scope.spawn(..)` started it"
+    )]
+    NoScope,
+
+    /// The scope has ended, and took its session along: what had not been committed by then is rolled back. The query
+    /// did not run.
+    #[error(
+        "the scope of this session has ended: what it had not committed is rolled back, and nothing runs in it any more"
+    )]
+    ScopeEnded,
+
+    /// The session of the scope is in use by somebody else: a query cannot run while the unit ends or is locked, and the
+    /// unit cannot end or be locked while a query, a stream or a raw connection is in use. Nothing was changed.
+    #[error(
+        "the session of the scope is in use by another part of it; nothing was changed: let that end first, or join it"
+    )]
+    SessionInUse,
+
     /// The unit was not committed, or nobody knows.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -232,6 +253,7 @@ impl Error {
             | Self::NoRuntime { bind } => Some(bind),
             Self::InsideUnit => None,
             Self::Commit(error) => error.bind(),
+            Self::NoScope | Self::ScopeEnded | Self::SessionInUse => None,
         }
     }
 

@@ -24,6 +24,7 @@ mod gid;
 mod pool;
 mod recovery;
 mod registry;
+mod scope;
 mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -49,6 +50,7 @@ pub use crate::recovery::{InDoubtBranch, Left, Recovered, Recovery, RecoveryErro
 pub use crate::registry::{
     BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, Report, Severity,
 };
+pub use crate::scope::{Scope, ScopeGuard, ScopeOn, current};
 pub use crate::session::{
     BoundConnection, Execute, HookOutput, Load, On, Propagation, RunQueryDsl, SaveChangesDsl,
     Session, SessionOptions, Target, Work, WorkOnce,
@@ -58,6 +60,11 @@ pub use crate::session::{
 #[cfg(doctest)]
 #[doc = include_str!("../docs/units.md")]
 mod units_page {}
+
+/// The examples of `docs/services.md` are run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/services.md")]
+mod services_page {}
 
 /// What the derives emit. Not for use by hand.
 #[doc(hidden)]

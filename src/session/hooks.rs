@@ -136,20 +136,33 @@ impl Session {
 /// A session that goes away rolls back. Where nobody wants to hear of it, its leases do that by themselves.
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.core.hooks.lock().after_rollback.is_empty() {
+        if self.core.hooks.lock().is_empty() {
             return;
+        }
+        if let Err(busy) = self.discard() {
+            tracing::warn!(error = %busy, "a session is rolled back without its hooks");
+        }
+    }
+}
+
+impl Session {
+    /// Rolls back where nobody waits for it: the leases do that by themselves when they are dropped, and the hooks run in
+    /// the background.
+    pub(crate) fn discard(&self) -> Result<(), CommitError> {
+        let (unit, participants, hooks) = self.core.take_all()?;
+        if hooks.is_empty() {
+            return Ok(());
         }
         let Ok(handle) = Handle::try_current() else {
             tracing::warn!("a session was dropped outside of a runtime: its hooks do not run");
-            return;
+            return Ok(());
         };
-        if let Ok((unit, participants, hooks)) = self.core.take_all() {
-            let ending = async move {
-                commit::roll_back(participants).await;
-                hooks.rolled_back(unit).await;
-            };
-            self.core.registry.background.spawn_on(ending, &handle);
-        }
+        let ending = async move {
+            commit::roll_back(participants).await;
+            hooks.rolled_back(unit).await;
+        };
+        self.core.registry.background.spawn_on(ending, &handle);
+        Ok(())
     }
 }
 

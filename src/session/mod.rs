@@ -33,6 +33,7 @@ use crate::error::{AbortReason, Error};
 use crate::gid::UnitId;
 use crate::registry::Binds;
 use crate::session::core::Core;
+pub(crate) use crate::session::deadline::Deadline;
 
 pub use self::closure::{Work, WorkOnce};
 pub use self::connection::BoundConnection;
@@ -40,6 +41,8 @@ pub use self::hooks::HookOutput;
 pub use self::nested::Propagation;
 pub use self::options::SessionOptions;
 pub use self::run::{Execute, Load, RunQueryDsl, SaveChangesDsl};
+pub(crate) use self::statement::Open;
+pub(crate) use self::target::sealed;
 pub use self::target::{On, Target};
 
 /// A unit of work over all binds.
@@ -235,14 +238,29 @@ impl Session {
     }
 
     /// The roll-back, for whoever may end the unit.
-    async fn abandon(&mut self) -> Result<(), CommitError> {
+    pub(crate) async fn abandon(&mut self) -> Result<(), CommitError> {
         let (unit, participants, hooks) = self.core.take_all()?;
+        if participants.is_empty() && hooks.is_empty() {
+            return Ok(());
+        }
         self.in_background(unit, async move {
             commit::roll_back(participants).await;
             hooks.rolled_back(unit).await;
             Ok(())
         })
         .await
+    }
+
+    /// The same session once more, for its queries. Whoever shares it sees to it that nothing runs while it ends.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+        }
+    }
+
+    /// Whether both are one session.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
     }
 
     /// Rolls back a unit that cannot commit any more, and says why.

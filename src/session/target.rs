@@ -31,7 +31,7 @@ pub trait Target<Q>: Sync + sealed::Sealed {
     ) -> impl Future<Output = Result<impl Open<<Self::Bind as Bind>::Connection>, Error>> + Send;
 }
 
-pub(super) mod sealed {
+pub(crate) mod sealed {
     /// Keeps [`Target`](super::Target) ours.
     pub trait Sealed {}
 }

@@ -1,0 +1,106 @@
+//! Queries on a scope: its session cannot end or be locked while they run.
+
+use std::sync::atomic::AtomicBool;
+
+use diesel::QueryResult;
+use tokio::sync::RwLockReadGuard;
+
+use crate::bind::{Bind, Bound};
+use crate::error::Error;
+use crate::scope::handle::Scope;
+use crate::session::{On, Open, Session, Target, sealed};
+
+/// A scope, for queries whose bind their type does not tell. See [`Scope::on`].
+#[derive(Debug)]
+pub struct ScopeOn<'s, B> {
+    scope: &'s Scope,
+    on: On<'s, B>,
+}
+
+impl<'s, B: Bind> ScopeOn<'s, B> {
+    pub(super) fn new(scope: &'s Scope, bind: B) -> Self {
+        Self {
+            scope,
+            on: scope.view().on(bind),
+        }
+    }
+
+    /// Says that the queries only read, as [`On::reading`] does.
+    #[must_use]
+    pub fn reading(mut self) -> Self {
+        self.on = self.on.reading();
+        self
+    }
+}
+
+/// A statement, and the right to use the session for as long as it lives.
+struct Shared<'s, S> {
+    /// Dropped first: whoever gets the session then finds none of its binds in use.
+    statement: S,
+    _session: RwLockReadGuard<'s, Session>,
+}
+
+impl<C, S: Open<C>> Open<C> for Shared<'_, S> {
+    fn deadline(&self) -> crate::session::Deadline {
+        self.statement.deadline()
+    }
+
+    fn key(&self) -> &'static str {
+        self.statement.key()
+    }
+
+    fn start(&mut self) -> Result<&mut C, Error> {
+        self.statement.start()
+    }
+
+    fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error> {
+        self.statement.start_rows()
+    }
+
+    fn finish<T>(&mut self, replied: Result<QueryResult<T>, Error>) -> Result<T, Error> {
+        self.statement.finish(replied)
+    }
+}
+
+impl sealed::Sealed for Scope {}
+impl<B> sealed::Sealed for ScopeOn<'_, B> {}
+
+impl<Q: Bound> Target<Q> for Scope {
+    type Bind = Q::Bind;
+
+    async fn statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
+        let (view, session) = self.enter()?;
+        Ok(Shared {
+            statement: Target::<Q>::statement(view).await?,
+            _session: session,
+        })
+    }
+
+    async fn held_statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
+        let (view, session) = self.enter()?;
+        Ok(Shared {
+            statement: Target::<Q>::held_statement(view).await?,
+            _session: session,
+        })
+    }
+}
+
+impl<B: Bind, Q> Target<Q> for ScopeOn<'_, B> {
+    type Bind = B;
+
+    async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
+        let (_, session) = self.scope.enter()?;
+        Ok(Shared {
+            statement: Target::<Q>::statement(&self.on).await?,
+            _session: session,
+        })
+    }
+
+    async fn held_statement(&self) -> Result<impl Open<B::Connection>, Error> {
+        let (_, session) = self.scope.enter()?;
+        Ok(Shared {
+            statement: Target::<Q>::held_statement(&self.on).await?,
+            _session: session,
+        })
+    }
+}
