@@ -192,7 +192,7 @@ async fn nothing_runs_in_a_scope_that_has_ended() {
 #[tokio::test]
 async fn a_scope_that_ends_while_a_task_of_it_queries_rolls_back_after_that_query() {
     let world = world().await;
-    let task = world
+    let (task, ()) = world
         .binds
         .scope(async {
             note("gone").await.unwrap();
@@ -209,7 +209,7 @@ async fn a_scope_that_ends_while_a_task_of_it_queries_rolls_back_after_that_quer
                 (slept, note("too late").await)
             });
             begun.await.unwrap();
-            task
+            (task, ())
         })
         .await;
     let (slept, late) = task.await.unwrap();
@@ -416,7 +416,7 @@ async fn request(number: usize) -> Result<(), Error> {
         .select(text);
     let rows: Vec<String> = of_open_units.load(&current()?).await?;
     assert_eq!(rows, [name(number)]);
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         let _ = current()?.commit_all().await?;
         assert_ne!(current()?.unit(), unit);
     }
