@@ -14,7 +14,7 @@ use diesel_binds::{
 };
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, TryStreamExt as _};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side as _, mariadb_a, postgres_a};
@@ -421,6 +421,49 @@ async fn request(number: usize) -> Result<(), Error> {
         assert_ne!(current()?.unit(), unit);
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn the_hooks_of_a_unit_run_however_its_scope_ends() {
+    let world = world().await;
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let hook = |how: &'static str| {
+        let told = told.clone();
+        let scope = current().unwrap();
+        scope.lock().unwrap().after_rollback(async move |_| {
+            let _ = told.send(how);
+        });
+    };
+    world
+        .binds
+        .scope(async {
+            note("gone").await.unwrap();
+            hook("returned");
+        })
+        .await;
+    assert_eq!(heard.try_recv().unwrap(), "returned");
+
+    let mut dropped = Box::pin(world.binds.scope(async {
+        note("gone").await.unwrap();
+        hook("dropped");
+        pending::<()>().await;
+    }));
+    let waited = timeout(Duration::from_millis(500), &mut dropped).await;
+    assert!(waited.is_err());
+    drop(dropped);
+    assert_eq!(heard.recv().await.unwrap(), "dropped");
+    both_have(&world, &[]).await;
+}
+
+/// Also when its deadline has passed: nothing of it can be lost.
+#[tokio::test]
+async fn a_unit_that_did_nothing_commits() {
+    let world = world().await;
+    let options = SessionOptions::new().deadline(Duration::ZERO);
+    let committed = world
+        .binds
+        .scope_with(options, async { current()?.commit_all().await });
+    assert!(committed.await.unwrap().binds().is_empty());
 }
 
 /// Ending a unit waits for nobody who may be waiting for it.

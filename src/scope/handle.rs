@@ -225,7 +225,7 @@ impl Drop for Open {
             ..
         } = &*self.scope.shared;
         ended.store(true, Ordering::SeqCst);
-        if let Ok(mut session) = session.try_write() {
+        if let Ok(session) = session.try_write() {
             if let Err(error) = session.discard() {
                 tracing::warn!(%error, "the session of a scope is rolled back when its last user is done");
             }

@@ -314,6 +314,11 @@ impl Core {
         self.slots().next().map_or("", |slot| slot.key())
     }
 
+    /// Whether a transaction of the unit has begun on any bind.
+    pub(super) fn has_begun(&self) -> bool {
+        self.slots().any(|slot| !slot.is_empty())
+    }
+
     /// Takes all leases out, for the commit or the roll-back of the unit, and starts a new unit.
     ///
     /// Either all or, if one is in use, none.

@@ -274,7 +274,8 @@ impl Session {
             Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
             Some((bind, AbortReason::Joined)) => (bind, Fault::Joined),
             Some((bind, AbortReason::Hook)) => (bind, Fault::Hook),
-            None if self.core.deadline().has_passed() => {
+            // What did nothing has nothing to lose.
+            None if self.core.deadline().has_passed() && self.core.has_begun() => {
                 (self.core.first_bind(), Fault::DeadlineExceeded)
             }
             None => return Ok(None),

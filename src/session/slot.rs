@@ -90,6 +90,8 @@ pub(super) trait AnySlot: Send + Sync {
     fn take(&self) -> Result<Option<Box<dyn Participant>>, Busy>;
     /// Whether it is in use.
     fn is_busy(&self) -> bool;
+    /// Whether it is known to have no lease.
+    fn is_empty(&self) -> bool;
     /// Whether the unit has begun here.
     fn is_begun(&self) -> bool;
     /// Carries out a step of a savepoint, if there is a lease.
@@ -116,6 +118,10 @@ impl<C: Connection> AnySlot for Slot<C> {
 
     fn is_busy(&self) -> bool {
         self.lease.try_lock().is_err()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lease.try_lock().is_ok_and(|lease| lease.is_none())
     }
 
     fn is_begun(&self) -> bool {
