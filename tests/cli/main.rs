@@ -3,7 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accidents;
 mod doctor;
 mod doubt;
+mod migrations;
+mod passwords;
 mod project;
+mod scaffold;
+mod tool;
 mod usage;

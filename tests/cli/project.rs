@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::database::Database;
-use crate::support::servers::Server;
+use crate::support::servers::{Server, workspace};
 
 /// What must never be printed: the passwords of all URLs here.
 pub(crate) const SECRETS: [&str; 3] = ["app-secret", "pg-secret", "unseen"];
@@ -44,6 +44,26 @@ impl Project {
         };
         project.write("Cargo.toml", "[package]\nname = \"shop\"\n");
         project
+    }
+
+    /// Lets the programs find the real Diesel CLI, and no other.
+    pub(crate) fn with_diesel(mut self) -> Self {
+        let folder = diesel();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let folder = folder.parent().expect("a program is in a folder").display();
+        self.set("PATH", format!("{folder}:{path}"));
+        self
+    }
+
+    /// Runs the Diesel CLI itself, as a user does who knows nothing of binds.
+    pub(crate) fn plain(&self, folder: &str, arguments: &[&str]) -> Said {
+        self.start_openly(&diesel(), folder, arguments)
+    }
+
+    /// A migration of a bind, with these statements.
+    pub(crate) fn migration(&self, bind: &str, name: &str, up: &str, down: &str) {
+        self.write(&format!("migrations/{bind}/{name}/up.sql"), up);
+        self.write(&format!("migrations/{bind}/{name}/down.sql"), down);
     }
 
     pub(crate) fn set(&mut self, variable: &str, value: impl Into<String>) {
@@ -110,6 +130,16 @@ impl Project {
     }
 }
 
+/// The Diesel CLI that `cargo xtask` builds.
+pub(crate) fn diesel() -> PathBuf {
+    let program = workspace().join("target/tools/bin/diesel");
+    assert!(
+        program.is_file(),
+        "there is no Diesel CLI: run `cargo xtask diesel`, or the tests by `cargo xtask test`"
+    );
+    program
+}
+
 impl Said {
     /// It ended with this code.
     #[track_caller]
@@ -162,8 +192,21 @@ backend = "sqlite"
 
 impl Shop {
     pub(crate) async fn open(namespace: &str) -> Self {
+        let manifest = format!("namespace = \"{namespace}\"\n{SHOP}");
+        Self::in_project(Project::new(&manifest)).await
+    }
+
+    /// As `diesel-binds init` lays it out.
+    pub(crate) async fn laid_out() -> Self {
+        let shop = Self::in_project(Project::empty().with_diesel()).await;
+        let binds = ["accounts=postgres", "ledger=mysql", "cache=sqlite"];
+        shop.project.run(&[&["init"], &binds[..]].concat()).ends(0);
+        shop
+    }
+
+    async fn in_project(project: Project) -> Self {
         let mut shop = Self {
-            project: Project::new(&format!("namespace = \"{namespace}\"\n{SHOP}")),
+            project,
             accounts: Database::on(Server::PostgresA).await,
             ledger: Database::on(Server::MariadbA).await,
             cache: Database::sqlite(),

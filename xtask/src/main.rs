@@ -2,6 +2,7 @@
 
 mod checks;
 mod command;
+mod diesel;
 mod matrix;
 mod packages;
 mod servers;
@@ -29,6 +30,8 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Build the Diesel CLI that the tests of the command line run, unless it is there
+    Diesel,
     /// Move money between all databases while processes and servers are killed, and audit what is left
     Soak(soak::Soak),
     /// Fail at every point of a commit in every way, over every combination of databases
@@ -75,6 +78,10 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Servers(task) => manage_servers(&task),
         Task::Test { arguments } => test::run_all(&arguments),
+        Task::Diesel => {
+            packages::install_missing()?;
+            diesel::install()
+        }
         Task::Soak(soak) => soak.run(),
         Task::Matrix(matrix) => matrix.run(),
         Task::Lint => checks::lint(),

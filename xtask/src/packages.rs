@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::run;
+use crate::command::{run, succeeds};
 use crate::servers::programs;
 
 /// A program, and the Debian package that holds it.
@@ -17,7 +17,7 @@ struct Requirement {
     is_installed: fn() -> bool,
 }
 
-const REQUIREMENTS: [Requirement; 3] = [
+const REQUIREMENTS: [Requirement; 6] = [
     Requirement {
         name: "PostgreSQL server (initdb, postgres, pg_isready)",
         package: "postgresql",
@@ -33,7 +33,28 @@ const REQUIREMENTS: [Requirement; 3] = [
         package: "gcc",
         is_installed: || which::which("cc").is_ok(),
     },
+    Requirement {
+        name: "pkg-config (finds the next two)",
+        package: "pkg-config",
+        is_installed: || which::which("pkg-config").is_ok(),
+    },
+    Requirement {
+        name: "libpq with its headers (the Diesel CLI is built with it)",
+        package: "libpq-dev",
+        is_installed: || has_library(&["libpq"]),
+    },
+    Requirement {
+        name: "libmariadb with its headers (the Diesel CLI is built with it)",
+        package: "libmariadb-dev",
+        is_installed: || has_library(&["libmariadb", "mysqlclient"]),
+    },
 ];
+
+/// Whether one of these can be linked.
+fn has_library(names: &[&str]) -> bool {
+    let found = |name: &&str| succeeds(Command::new("pkg-config").args(["--exists", name]));
+    names.iter().any(found)
+}
 
 /// Installs what is missing where that is possible: as root, on a system with `apt-get`.
 ///

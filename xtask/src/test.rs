@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run};
+use crate::diesel;
 use crate::packages;
 use crate::servers::{self, Data};
 
@@ -15,6 +16,7 @@ use crate::servers::{self, Data};
 /// Those that `cargo xtask servers start` left running are used, and left.
 pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     with_servers(|environment| {
+        diesel::install()?;
         let mut test = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
         run(test.args(arguments).envs(environment))
     })

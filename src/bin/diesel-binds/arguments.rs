@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use diesel_binds::Backend;
 
 /// Looks after the databases that diesel-binds.toml lists.
 ///
@@ -44,6 +45,125 @@ pub(crate) enum Command {
     InDoubt(DoubtCommand),
     /// Finish every unit that is left prepared, once
     Recover,
+    /// Write the files of a project: diesel-binds.toml, and for each bind a folder of migrations with its diesel.toml
+    Init {
+        /// The name of the application, which is in the names of its prepared transactions; defaults to the package's
+        #[arg(long, value_name = "NAME")]
+        namespace: Option<String>,
+        /// The binds, as `accounts=postgres`; backends are `postgres`, `mysql` (MariaDB too) and `sqlite`
+        #[arg(required = true, value_name = "BIND=BACKEND", value_parser = new_bind)]
+        binds: Vec<(String, Written)>,
+    },
+    /// Add one bind to diesel-binds.toml, with its folder of migrations; for one that is there, write what is missing
+    Add {
+        /// The key of the bind
+        #[arg(value_name = "BIND")]
+        key: String,
+        #[command(flatten)]
+        new: NewBind,
+    },
+    /// Create what is missing of the databases, apply the migrations, and write the schema files
+    Setup(Driven),
+    /// What `diesel migration` does, for one bind, some, or all
+    #[command(subcommand)]
+    Migration(MigrationCommand),
+    /// Print the tables of databases, as Diesel's macros declare them
+    PrintSchema(Driven),
+}
+
+/// A bind that is not in the manifest yet.
+#[derive(Args)]
+pub(crate) struct NewBind {
+    /// The kind of database
+    #[arg(long, value_enum)]
+    pub(crate) backend: Option<Written>,
+    /// The environment variable with its URL; defaults to `<BIND>_DATABASE_URL`
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) url_env: Option<String>,
+    /// The bind in whose database its tables are
+    #[arg(long, value_name = "BIND", conflicts_with_all = ["url_env", "attach_to"])]
+    pub(crate) same_as: Option<String>,
+    /// The bind to whose connection its SQLite file is attached
+    #[arg(long, value_name = "BIND")]
+    pub(crate) attach_to: Option<String>,
+}
+
+/// A backend, as the manifest writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Written {
+    Postgres,
+    /// MariaDB too
+    Mysql,
+    Sqlite,
+}
+
+impl Written {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+
+    pub(crate) fn of(backend: Backend) -> Self {
+        match backend {
+            Backend::Postgres => Self::Postgres,
+            Backend::Mysql => Self::Mysql,
+            _ => Self::Sqlite,
+        }
+    }
+}
+
+fn new_bind(text: &str) -> Result<(String, Written), String> {
+    let (key, backend) = text
+        .split_once('=')
+        .ok_or("it is written `accounts=postgres`")?;
+    Ok((key.to_owned(), Written::from_str(backend, false)?))
+}
+
+/// A command of the Diesel CLI, for some binds.
+#[derive(Args)]
+pub(crate) struct Driven {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// What else to tell `diesel`
+    #[arg(last = true, value_name = "ARGUMENTS OF DIESEL")]
+    pub(crate) passed: Vec<String>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Selection {
+    /// A bind, by its key; may be repeated
+    #[arg(long = "bind", value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+    /// Every bind of the manifest
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MigrationCommand {
+    /// Say for every bind what is applied, pending, unknown to its folder, and different from its schema file
+    Status,
+    /// Create a migration, with a version that no other bind has
+    Generate {
+        /// The name of the migration
+        name: String,
+        #[command(flatten)]
+        driven: Driven,
+    },
+    /// Apply what is pending
+    Run(Driven),
+    /// Revert the last migration of each bind; `-- --number 2` or `-- --all` reverts more
+    Revert(Driven),
+    /// Revert the last migration of each bind, and apply it again
+    Redo(Driven),
+    /// List the migrations, with a mark on those that are applied
+    List(Driven),
+    /// Ask whether something is pending: 0 if nothing is, 1 if something is
+    Pending(Driven),
 }
 
 #[derive(Subcommand)]

@@ -4,10 +4,14 @@
 //! command, the manifest or the environment is wrong: then nothing was done.
 
 mod arguments;
+mod diesel_cli;
 mod doctor;
 mod doubt;
 mod ending;
+mod migration;
 mod project;
+mod redaction;
+mod scaffold;
 
 use std::process::ExitCode;
 
@@ -31,6 +35,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
+    // They write what the others read.
+    match &arguments.command {
+        Command::Init { namespace, binds } => {
+            let file = arguments.manifest.as_deref();
+            return scaffold::init(file, namespace.as_deref(), binds);
+        }
+        Command::Add { key, new } => return scaffold::add(arguments.manifest.as_deref(), key, new),
+        _ => {}
+    }
     let project = Project::open(arguments.manifest.as_deref())?;
     let format = arguments.format;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -45,6 +58,10 @@ fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
                 doubt::resolve(&project, gid, format).await
             }
             Command::Recover => doubt::recover(&project, format).await,
+            Command::Setup(asked) => migration::setup(&project, asked, format).await,
+            Command::Migration(command) => migration::migration(&project, command, format).await,
+            Command::PrintSchema(asked) => migration::print_schema(&project, asked, format).await,
+            Command::Init { .. } | Command::Add { .. } => unreachable!("they have returned"),
         }
     })
 }

@@ -3,9 +3,10 @@
 use std::env;
 use std::path::Path;
 
-use diesel_binds::{Binds, BuildProblem, Manifest, RecoveryOptions};
+use diesel_binds::{Backend, Binds, BuildProblem, Manifest, ManifestBind, RecoveryOptions};
 
 use crate::ending::{Refusal, chain};
+use crate::redaction::Redaction;
 
 /// A project.
 pub(crate) struct Project {
@@ -17,6 +18,13 @@ pub(crate) struct Reachable {
     /// `None` if there is none.
     pub(crate) binds: Option<Binds>,
     pub(crate) problems: Vec<BuildProblem>,
+}
+
+/// The URL of a bind, and what of it may be shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    pub(crate) url: String,
+    pub(crate) redaction: Redaction,
 }
 
 impl Project {
@@ -38,14 +46,53 @@ impl Project {
         Ok(Self { manifest })
     }
 
+    /// The URL of the database of a bind, for the Diesel CLI.
+    ///
+    /// The error says what is wrong with it, without it.
+    pub(crate) fn address(&self, bind: &ManifestBind) -> Result<Address, String> {
+        let variable = self.manifest.database_of(bind).variable();
+        let variable = variable.unwrap_or_default();
+        let url = env::var(variable)
+            .map_err(|_| format!("the environment variable `{variable}` is not set"))?;
+        // The Diesel CLI takes whatever has no scheme that it knows for the path of a SQLite file, and makes that file.
+        let fits = match bind.backend() {
+            Backend::Postgres => url.starts_with("postgres://") || url.starts_with("postgresql://"),
+            Backend::Mysql => url.starts_with("mysql://"),
+            _ => {
+                let is_path = !url.is_empty() && !url.contains("://");
+                is_path || url.starts_with("sqlite://") || url.starts_with("file:")
+            }
+        };
+        if !fits {
+            return Err(format!(
+                "`{variable}` is not a URL of {}, as the Diesel CLI reads it",
+                bind.backend()
+            ));
+        }
+        let redaction = Redaction::of(variable, &url);
+        Ok(Address { url, redaction })
+    }
+
     /// Registers every bind that can be. One whose URL is missing or wrong does not keep the others from being asked.
     pub(crate) fn reachable(&self) -> Reachable {
+        self.reachable_of(|_| true)
+    }
+
+    /// As [`reachable`](Self::reachable), of some binds.
+    pub(crate) fn reachable_of(&self, wanted: impl Fn(&ManifestBind) -> bool) -> Reachable {
         let mut left: Vec<&str> = self
             .manifest
             .binds()
             .iter()
+            .filter(|bind| wanted(bind))
             .map(|bind| bind.key())
             .collect();
+        if left.is_empty() {
+            return Reachable {
+                binds: None,
+                problems: Vec::new(),
+            };
+        }
         let mut problems: Vec<BuildProblem> = Vec::new();
         loop {
             // What a command does not ask for does not happen.

@@ -1,0 +1,206 @@
+//! Runs `diesel` for several binds, one after the other, and says of each whether it is done, failed, or not begun.
+
+use std::time::Duration;
+
+use diesel_binds::ManifestBind;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::arguments::Format;
+use crate::diesel_cli::{Diesel, Line};
+use crate::ending::Ending;
+use crate::project::{Address, Project};
+
+/// What is to be done for one bind.
+pub(crate) struct Job<'p> {
+    pub(crate) bind: &'p ManifestBind,
+    /// The URL, for commands that need a database.
+    pub(crate) address: Option<Address>,
+    /// What `diesel` is told, once for each time that it is run.
+    pub(crate) commands: Vec<Vec<String>>,
+    /// Why it cannot be done, if that is known before.
+    pub(crate) obstacle: Option<String>,
+}
+
+/// What to do with the other binds when one has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterFailure {
+    /// Nothing: their migrations may need those that failed.
+    Stop,
+    /// All the same: nothing is changed.
+    GoOn,
+}
+
+/// How a bind ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    Failed(String),
+    NotBegun,
+}
+
+/// A bind, how it ended, and what `diesel` said on its standard output.
+pub(crate) struct Driven<'p> {
+    pub(crate) bind: &'p ManifestBind,
+    pub(crate) outcome: Outcome,
+    pub(crate) said: Vec<String>,
+}
+
+/// How a run is shown while it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// Each bind with its lines under it.
+    Lines,
+    /// What `diesel` prints as it is, for a file or a pipe; the bind in a comment of Rust where there are several.
+    Raw,
+    /// Nothing.
+    Nothing,
+}
+
+/// Does the jobs in order. `ready` is asked right before each: what came before may have changed the answer.
+pub(crate) async fn drive<'p>(
+    project: &Project,
+    diesel: &Diesel,
+    jobs: Vec<Job<'p>>,
+    after_failure: AfterFailure,
+    show: Show,
+    ready: impl AsyncFn(&ManifestBind) -> Result<(), String>,
+) -> Vec<Driven<'p>> {
+    let several = jobs.len() > 1;
+    let bar = bar(jobs.len());
+    let mut stopped = false;
+    let mut driven = Vec::new();
+    for job in jobs {
+        let bind = job.bind;
+        if stopped {
+            let (outcome, said) = (Outcome::NotBegun, Vec::new());
+            driven.push(Driven {
+                bind,
+                outcome,
+                said,
+            });
+            continue;
+        }
+        bar.set_message(bind.key().to_owned());
+        bar.suspend(|| match show {
+            Show::Lines => println!("{}:", bind.key()),
+            Show::Raw if several => println!("// {}", bind.key()),
+            _ => {}
+        });
+        let mut said = Vec::new();
+        let outcome = match &job.obstacle {
+            Some(obstacle) => Outcome::Failed(obstacle.clone()),
+            None => match ready(bind).await {
+                Ok(()) => run(project, diesel, &job, |line| {
+                    bar.suspend(|| print(&line, show));
+                    if let Line::Out(line) = line {
+                        said.push(line);
+                    }
+                }),
+                Err(obstacle) => Outcome::Failed(obstacle),
+            },
+        };
+        if let Outcome::Failed(why) = &outcome {
+            bar.suspend(|| eprintln!("error: {}: {why}", bind.key()));
+            stopped = after_failure == AfterFailure::Stop;
+        }
+        bar.inc(1);
+        driven.push(Driven {
+            bind,
+            outcome,
+            said,
+        });
+    }
+    bar.finish_and_clear();
+    driven
+}
+
+/// Says of every bind how it ended, where that is not plain from one.
+pub(crate) fn summary(driven: &[Driven<'_>], format: Format) -> Ending {
+    let well = driven.iter().all(|one| one.outcome == Outcome::Done);
+    match format {
+        Format::Text if driven.len() > 1 && !well => {
+            for (title, keys) in [
+                ("done", keys(driven, |outcome| *outcome == Outcome::Done)),
+                (
+                    "failed",
+                    keys(driven, |outcome| matches!(outcome, Outcome::Failed(_))),
+                ),
+                (
+                    "not begun",
+                    keys(driven, |outcome| *outcome == Outcome::NotBegun),
+                ),
+            ] {
+                eprintln!("{title}: {keys}");
+            }
+        }
+        Format::Text => {}
+        Format::Json => {
+            let binds = driven.iter().map(|one| {
+                let (outcome, message) = match &one.outcome {
+                    Outcome::Done => ("done", None),
+                    Outcome::Failed(why) => ("failed", Some(why)),
+                    Outcome::NotBegun => ("not begun", None),
+                };
+                json!({
+                    "bind": one.bind.key(),
+                    "outcome": outcome,
+                    "message": message,
+                    "output": one.said,
+                })
+            });
+            println!("{:#}", json!({ "binds": binds.collect::<Vec<_>>() }));
+        }
+    }
+    Ending::well_if(well)
+}
+
+fn keys(driven: &[Driven<'_>], is: impl Fn(&Outcome) -> bool) -> String {
+    let keys: Vec<_> = driven
+        .iter()
+        .filter(|one| is(&one.outcome))
+        .map(|one| one.bind.key())
+        .collect();
+    if keys.is_empty() {
+        "none".to_owned()
+    } else {
+        keys.join(", ")
+    }
+}
+
+fn run(project: &Project, diesel: &Diesel, job: &Job<'_>, mut heard: impl FnMut(Line)) -> Outcome {
+    for arguments in &job.commands {
+        let ran = diesel.run(
+            &project.manifest,
+            job.bind,
+            job.address.as_ref(),
+            arguments,
+            &mut heard,
+        );
+        if let Err(failed) = ran {
+            return Outcome::Failed(failed.to_string());
+        }
+    }
+    Outcome::Done
+}
+
+fn print(line: &Line, show: Show) {
+    match (line, show) {
+        (Line::Out(line), Show::Lines) => println!("  {line}"),
+        (Line::Out(line), Show::Raw) => println!("{line}"),
+        (Line::Out(_), Show::Nothing) => {}
+        (Line::Err(line), _) => eprintln!("  {line}"),
+    }
+}
+
+/// On the standard error, if that is a terminal; for one bind there is nothing to count.
+fn bar(binds: usize) -> ProgressBar {
+    if binds < 2 {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(binds as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("[{bar:20}] {pos}/{len} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,348 @@
+//! `setup`, `migration` and `print-schema`: the Diesel CLI for several binds.
+//!
+//! Every command first looks at the `diesel.toml` files of all binds (`layout`), and, where databases are concerned, at
+//! all folders and databases (`survey`). Only if that goes together, `diesel` is run (`drive`), a process for each bind.
+
+mod applied;
+mod drive;
+mod folder;
+mod generate;
+mod layout;
+mod status;
+mod survey;
+
+use diesel_binds::ManifestBind;
+
+use crate::arguments::{Driven as Asked, Format, MigrationCommand, Selection};
+use crate::diesel_cli::Diesel;
+use crate::ending::{Ending, Refusal};
+use crate::migration::applied::{Applied, applied};
+use crate::migration::drive::{AfterFailure, Job, Show, drive, summary};
+use crate::migration::survey::{Look, Survey};
+use crate::project::Project;
+
+pub(crate) async fn migration(
+    project: &Project,
+    command: &MigrationCommand,
+    format: Format,
+) -> Result<Ending, Refusal> {
+    match command {
+        MigrationCommand::Status => status::status(project, format).await,
+        MigrationCommand::Generate { name, driven } => {
+            generate::generate(project, name, driven, format).await
+        }
+        MigrationCommand::Run(asked) => {
+            change(project, asked, format, Change::Forth, &["migration run"]).await
+        }
+        MigrationCommand::Revert(asked) => {
+            change(project, asked, format, Change::Back, &["migration revert"]).await
+        }
+        MigrationCommand::Redo(asked) => {
+            change(project, asked, format, Change::Redo, &["migration redo"]).await
+        }
+        MigrationCommand::List(asked) => {
+            look(project, asked, format, "migration list", Show::Lines).await
+        }
+        MigrationCommand::Pending(asked) => pending(project, asked, format).await,
+    }
+}
+
+/// `diesel setup` applies nothing to a database that has the table of the migrations, and writes no schema file.
+pub(crate) async fn setup(
+    project: &Project,
+    asked: &Asked,
+    format: Format,
+) -> Result<Ending, Refusal> {
+    let commands = ["setup", "migration run"];
+    change(project, asked, format, Change::Create, &commands).await
+}
+
+pub(crate) async fn print_schema(
+    project: &Project,
+    asked: &Asked,
+    format: Format,
+) -> Result<Ending, Refusal> {
+    look(project, asked, format, "print-schema", Show::Raw).await
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Create,
+    Forth,
+    Back,
+    Redo,
+}
+
+/// A command that changes databases. Nothing is begun unless all that it is for can be reached and goes together.
+async fn change(
+    project: &Project,
+    asked: &Asked,
+    format: Format,
+    change: Change,
+    commands: &[&str],
+) -> Result<Ending, Refusal> {
+    let (diesel, mut binds) = prepare(project, asked)?;
+    binds = in_order(&binds);
+    if change == Change::Back {
+        binds.reverse();
+    }
+    let survey = Survey::take(project).await;
+    let mut obstacles = Vec::new();
+    for look in binds.iter().filter_map(|bind| survey.look(bind.key())) {
+        let mut troubles = survey.troubles(look);
+        if let Applied::Unknown(why) = &look.applied
+            && look.address.is_ok()
+            && change != Change::Create
+        {
+            troubles.push(format!("it cannot be reached: {why}"));
+        }
+        obstacles.extend(
+            troubles
+                .into_iter()
+                .map(|trouble| format!("{}: {trouble}", look.bind.key())),
+        );
+    }
+    if !obstacles.is_empty() {
+        obstacles.dedup();
+        return Err(Refusal::new(format!(
+            "nothing was done, because:\n  {}",
+            obstacles.join("\n  ")
+        )));
+    }
+    let jobs = jobs(&survey, &binds, |_| None, commands, &asked.passed);
+    let ready = async |bind: &ManifestBind| match change {
+        Change::Create | Change::Forth => needs_are_met(project, bind).await,
+        Change::Back | Change::Redo => last_is_own(&survey, bind).await,
+    };
+    let driven = drive(
+        project,
+        &diesel,
+        jobs,
+        AfterFailure::Stop,
+        show(format, Show::Lines),
+        ready,
+    )
+    .await;
+    Ok(summary(&driven, format))
+}
+
+/// A command that changes nothing. A bind that is in trouble hides no other.
+async fn look(
+    project: &Project,
+    asked: &Asked,
+    format: Format,
+    command: &str,
+    raw_or_lines: Show,
+) -> Result<Ending, Refusal> {
+    let (diesel, binds) = prepare(project, asked)?;
+    let survey = Survey::take(project).await;
+    let jobs = jobs(
+        &survey,
+        &binds,
+        |look| obstacle(&survey, look),
+        &[command],
+        &asked.passed,
+    );
+    let driven = drive(
+        project,
+        &diesel,
+        jobs,
+        AfterFailure::GoOn,
+        show(format, raw_or_lines),
+        async |_| Ok(()),
+    )
+    .await;
+    Ok(summary(&driven, format))
+}
+
+/// `diesel migration pending` says `true` or `false` and ends with 0 either way; here the exit code says it.
+async fn pending(project: &Project, asked: &Asked, format: Format) -> Result<Ending, Refusal> {
+    let (diesel, binds) = prepare(project, asked)?;
+    let survey = Survey::take(project).await;
+    let jobs = jobs(
+        &survey,
+        &binds,
+        |look| obstacle(&survey, look),
+        &["migration pending"],
+        &asked.passed,
+    );
+    let driven = drive(
+        project,
+        &diesel,
+        jobs,
+        AfterFailure::GoOn,
+        show(format, Show::Lines),
+        async |_| Ok(()),
+    )
+    .await;
+    let something = driven
+        .iter()
+        .any(|one| one.said.iter().any(|line| line.trim() == "true"));
+    Ok(match summary(&driven, format) {
+        Ending::Well => Ending::well_if(!something),
+        Ending::Findings => Ending::Findings,
+    })
+}
+
+fn show(format: Format, show: Show) -> Show {
+    match format {
+        Format::Text => show,
+        Format::Json => Show::Nothing,
+    }
+}
+
+/// What every command needs: the layout, the binds that it is for, and a `diesel` that can do it.
+fn prepare<'p>(
+    project: &'p Project,
+    asked: &Asked,
+) -> Result<(Diesel, Vec<&'p ManifestBind>), Refusal> {
+    let binds = selected(project, &asked.selection)?;
+    refuse_addresses(&asked.passed)?;
+    layout::check(&project.manifest)?;
+    Ok((Diesel::find(&project.manifest, &binds)?, binds))
+}
+
+fn selected<'p>(
+    project: &'p Project,
+    selection: &Selection,
+) -> Result<Vec<&'p ManifestBind>, Refusal> {
+    let all = project.manifest.binds();
+    if let Some(key) = selection
+        .keys
+        .iter()
+        .find(|key| project.manifest.bind(key).is_none())
+    {
+        let keys: Vec<_> = all.iter().map(ManifestBind::key).collect();
+        return Err(Refusal::new(format!(
+            "there is no bind `{key}` in diesel-binds.toml, but {}",
+            keys.join(", ")
+        )));
+    }
+    let wanted =
+        |bind: &&ManifestBind| selection.all || selection.keys.contains(&bind.key().into());
+    Ok(all.iter().filter(wanted).collect())
+}
+
+/// These come from the manifest: given once more, they could lead to what is another bind's.
+fn refuse_addresses(passed: &[String]) -> Result<(), Refusal> {
+    for name in ["--database-url", "--config-file", "--migration-dir"] {
+        if passed.iter().any(|argument| argument.starts_with(name)) {
+            return Err(Refusal::new(format!(
+                "`{name}` of a bind follows from diesel-binds.toml and the environment; to say it yourself, call \
+                 `diesel`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The binds, each behind those that it needs; otherwise as in the manifest.
+fn in_order<'p>(binds: &[&'p ManifestBind]) -> Vec<&'p ManifestBind> {
+    let mut left = binds.to_vec();
+    let mut ordered = Vec::new();
+    while !left.is_empty() {
+        let waits = |bind: &ManifestBind| {
+            let mut needs = bind.needs().iter();
+            needs.any(|need| left.iter().any(|other| other.key() == need.bind()))
+        };
+        // Where they need each other, the order of the manifest decides, and the one whose need is not met fails.
+        let next = left.iter().position(|bind| !waits(bind)).unwrap_or(0);
+        ordered.push(left.remove(next));
+    }
+    ordered
+}
+
+fn jobs<'p>(
+    survey: &Survey<'p>,
+    binds: &[&'p ManifestBind],
+    obstacle: impl Fn(&Look<'p>) -> Option<String>,
+    commands: &[&str],
+    passed: &[String],
+) -> Vec<Job<'p>> {
+    let looks = binds.iter().filter_map(|bind| survey.look(bind.key()));
+    looks
+        .map(|look| Job {
+            bind: look.bind,
+            address: look.address.as_ref().ok().cloned(),
+            obstacle: obstacle(look),
+            commands: commands
+                .iter()
+                .map(|command| {
+                    // What the user passes is for the command that was asked for, which is the first.
+                    let passed = if *command == commands[0] { passed } else { &[] };
+                    let words = command.split(' ').map(str::to_owned);
+                    words.chain(passed.iter().cloned()).collect()
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+/// Why the database of a bind cannot be looked at, or must not be believed.
+fn obstacle(survey: &Survey<'_>, look: &Look<'_>) -> Option<String> {
+    let troubles = survey.troubles(look);
+    if !troubles.is_empty() {
+        return Some(troubles.join("; "));
+    }
+    match &look.applied {
+        Applied::Unknown(why) => Some(format!("it cannot be reached: {why}")),
+        Applied::NoFile => {
+            let setup = format!("`diesel-binds setup --bind {}`", look.bind.key());
+            Some(format!("there is no database file yet: {setup} makes it"))
+        }
+        Applied::Versions(_) | Applied::NotAsked => None,
+    }
+}
+
+/// What the manifest says that must be applied on other binds before anything on this one.
+async fn needs_are_met(project: &Project, bind: &ManifestBind) -> Result<(), String> {
+    for need in bind.needs() {
+        let Some(other) = project.manifest.bind(need.bind()) else {
+            continue;
+        };
+        let address = project.address(other)?;
+        let told = match applied(other.backend(), &address.url).await {
+            Applied::Versions(versions) if need.is_met_by(versions.iter().map(String::as_str)) => {
+                continue;
+            }
+            Applied::Versions(_) | Applied::NoFile => "is not applied there".to_owned(),
+            Applied::NotAsked => continue,
+            Applied::Unknown(why) => {
+                format!("cannot be asked for: {}", address.redaction.apply(&why))
+            }
+        };
+        return Err(format!(
+            "it needs the migration {} of `{}`, which {told}",
+            need.version(),
+            need.bind()
+        ));
+    }
+    Ok(())
+}
+
+/// Diesel reverts the last migration of the database, which in a shared one may be another bind's.
+async fn last_is_own(survey: &Survey<'_>, bind: &ManifestBind) -> Result<(), String> {
+    let Some(look) = survey.look(bind.key()) else {
+        return Ok(());
+    };
+    let (Ok(address), Ok(folder)) = (&look.address, &look.folder) else {
+        return Ok(());
+    };
+    let Applied::Versions(versions) = applied(bind.backend(), &address.url).await else {
+        return Ok(());
+    };
+    let Some(last) = versions.last().filter(|last| !folder.contains_key(*last)) else {
+        return Ok(());
+    };
+    let owner = survey.together(look).find(|other| {
+        let folder = other.folder.as_ref();
+        folder.is_ok_and(|folder| folder.contains_key(last))
+    });
+    Err(match owner {
+        Some(owner) => format!(
+            "the last migration of its database, {last}, is of `{}`: revert that first",
+            owner.bind.key()
+        ),
+        None => format!("the last migration of its database, {last}, is not in its folder"),
+    })
+}

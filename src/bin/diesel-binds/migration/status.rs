@@ -1,0 +1,205 @@
+//! `migration status`: all binds in one table.
+
+use diesel_binds::ManifestBind;
+use serde_json::json;
+
+use crate::arguments::Format;
+use crate::diesel_cli::{Diesel, Line};
+use crate::ending::{Ending, Refusal};
+use crate::migration::applied::Applied;
+use crate::migration::layout;
+use crate::migration::survey::{Look, State, Survey};
+use crate::project::Project;
+
+/// What is to be said of one bind.
+struct Row<'p> {
+    bind: &'p ManifestBind,
+    /// `None` if it cannot be told.
+    state: Option<State>,
+    /// What is wrong, each in a sentence.
+    notes: Vec<String>,
+    schema: Schema,
+}
+
+/// Whether the schema file says what the database has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Schema {
+    Same,
+    Differs,
+    /// Something is pending, or it could not be compared.
+    NotCompared,
+}
+
+pub(super) async fn status(project: &Project, format: Format) -> Result<Ending, Refusal> {
+    let layout = layout::problems(&project.manifest);
+    let survey = Survey::take(project).await;
+    let all: Vec<_> = project.manifest.binds().iter().collect();
+    // Without it, all but the schema files can be told.
+    let diesel = Diesel::find(&project.manifest, &all);
+    let diesel_problem = diesel.as_ref().err().map(ToString::to_string);
+    let usable = diesel.as_ref().ok().filter(|_| layout.is_empty());
+    let rows: Vec<_> = survey
+        .looks
+        .iter()
+        .map(|look| row(project, &survey, look, usable))
+        .collect();
+    let problems: Vec<_> = layout.into_iter().chain(diesel_problem).collect();
+    match format {
+        Format::Text => {
+            table(&rows);
+            for row in &rows {
+                for note in &row.notes {
+                    println!("{}: {note}", row.bind.key());
+                }
+            }
+            for problem in &problems {
+                println!("error: {problem}");
+            }
+        }
+        Format::Json => println!("{:#}", as_json(&rows, &problems)),
+    }
+    Ok(Ending::well_if(
+        problems.is_empty() && rows.iter().all(Row::is_well),
+    ))
+}
+
+impl Row<'_> {
+    fn is_well(&self) -> bool {
+        self.notes.is_empty() && self.state.is_some()
+    }
+}
+
+fn row<'p>(
+    project: &Project,
+    survey: &Survey<'p>,
+    look: &Look<'p>,
+    diesel: Option<&Diesel>,
+) -> Row<'p> {
+    let state = survey.state(look);
+    let mut notes = survey.troubles(look);
+    match &look.applied {
+        Applied::Unknown(why) if look.address.is_ok() => {
+            notes.push(format!("it cannot be reached: {why}"));
+        }
+        Applied::NotAsked => {
+            notes.push("it asks for TLS, and was not asked: `migration list` tells".to_owned());
+        }
+        Applied::NoFile => notes.push("there is no database file yet".to_owned()),
+        Applied::Versions(_) | Applied::Unknown(_) => {}
+    }
+    let mut schema = Schema::NotCompared;
+    if let Some(state) = &state {
+        if !state.pending.is_empty() {
+            notes.push(format!("pending: {}", state.pending.join(", ")));
+        }
+        if !state.unknown.is_empty() {
+            notes.push(format!(
+                "applied, and not in its folder: {}",
+                state.unknown.join(", ")
+            ));
+        }
+        if !state.overtaken.is_empty() {
+            notes.push(format!(
+                "older than what is applied: {}",
+                state.overtaken.join(", ")
+            ));
+        }
+        // The file of a checkout with pending migrations is ahead of its database.
+        if let (Some(diesel), true) = (diesel, state.pending.is_empty() && notes.is_empty()) {
+            schema = compare(project, look, diesel);
+        }
+        if schema == Schema::Differs {
+            notes.push(format!(
+                "{} is not what its database has: a migration was edited after it was applied, or the file, or the \
+                 database by hand",
+                crate::diesel_cli::relative(project.manifest.folder(), look.bind.schema()).display()
+            ));
+        }
+    }
+    Row {
+        bind: look.bind,
+        state,
+        notes,
+        schema,
+    }
+}
+
+fn compare(project: &Project, look: &Look<'_>, diesel: &Diesel) -> Schema {
+    let Ok(file) = std::fs::read_to_string(look.bind.schema()) else {
+        return Schema::Differs;
+    };
+    let mut printed = Vec::new();
+    let command = ["print-schema".to_owned()];
+    let address = look.address.as_ref().ok();
+    let ran = diesel.run(&project.manifest, look.bind, address, &command, |line| {
+        if let Line::Out(line) = line {
+            printed.push(line);
+        }
+    });
+    match ran {
+        Err(_) => Schema::NotCompared,
+        Ok(()) if file.lines().eq(printed.iter().map(String::as_str)) => Schema::Same,
+        Ok(()) => Schema::Differs,
+    }
+}
+
+fn table(rows: &[Row<'_>]) {
+    let mut lines =
+        vec![["bind", "backend", "applied", "pending", "unknown", "drift"].map(String::from)];
+    lines.extend(rows.iter().map(|row| {
+        let count = |of: fn(&State) -> &Vec<String>| match &row.state {
+            Some(state) => of(state).len().to_string(),
+            None => "?".to_owned(),
+        };
+        [
+            row.bind.key().to_owned(),
+            row.bind.backend().to_string(),
+            count(|state| &state.applied),
+            count(|state| &state.pending),
+            count(|state| &state.unknown),
+            drift(row).to_owned(),
+        ]
+    }));
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].len())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths = [0, 1, 2, 3, 4, 5].map(width);
+    for [bind, backend, applied, pending, unknown, drift] in &lines {
+        let [a, b, c, d, e, _] = widths;
+        println!("{bind:a$}  {backend:b$}  {applied:>c$}  {pending:>d$}  {unknown:>e$}  {drift}");
+    }
+}
+
+fn drift(row: &Row<'_>) -> &'static str {
+    match (&row.state, row.schema) {
+        (Some(state), _) if !state.overtaken.is_empty() => "order",
+        (_, Schema::Same) => "none",
+        (_, Schema::Differs) => "schema file",
+        (_, Schema::NotCompared) => "?",
+    }
+}
+
+fn as_json(rows: &[Row<'_>], problems: &[String]) -> serde_json::Value {
+    let binds = rows.iter().map(|row| {
+        let state = row.state.as_ref();
+        json!({
+            "bind": row.bind.key(),
+            "backend": row.bind.backend().to_string(),
+            "applied": state.map(|state| &state.applied),
+            "pending": state.map(|state| &state.pending),
+            "unknown": state.map(|state| &state.unknown),
+            "overtaken": state.map(|state| &state.overtaken),
+            "schema_file": match row.schema {
+                Schema::Same => "same",
+                Schema::Differs => "differs",
+                Schema::NotCompared => "not compared",
+            },
+            "notes": row.notes,
+        })
+    });
+    json!({ "binds": binds.collect::<Vec<_>>(), "problems": problems })
+}

@@ -1,0 +1,238 @@
+//! What the folders of all binds have, what their databases have applied, and whether that goes together.
+
+use std::collections::BTreeSet;
+
+use diesel_binds::{BuildProblem, Finding, ManifestBind, ManifestPlace, UrlProblem};
+use futures_util::future::join_all;
+
+use crate::migration::applied::{Applied, applied};
+use crate::migration::folder::{self, Migrations};
+use crate::project::{Address, Project};
+
+/// All binds of a project, at one moment.
+pub(crate) struct Survey<'p> {
+    project: &'p Project,
+    pub(crate) looks: Vec<Look<'p>>,
+    /// Binds in one database that do not say so.
+    same: Vec<(String, String)>,
+}
+
+/// One bind.
+pub(crate) struct Look<'p> {
+    pub(crate) bind: &'p ManifestBind,
+    pub(crate) address: Result<Address, String>,
+    pub(crate) folder: Result<Migrations, String>,
+    pub(crate) applied: Applied,
+}
+
+/// The migrations of one bind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    /// In the folder and in the database, by name.
+    pub(crate) applied: Vec<String>,
+    /// In the folder only, by name.
+    pub(crate) pending: Vec<String>,
+    /// In the database only, by version.
+    pub(crate) unknown: Vec<String>,
+    /// Pending, although a later one is applied.
+    pub(crate) overtaken: Vec<String>,
+}
+
+impl<'p> Survey<'p> {
+    /// Asks all databases at once. One that does not answer keeps nobody from looking at the others.
+    pub(crate) async fn take(project: &'p Project) -> Self {
+        let binds = project.manifest.binds();
+        let problems = project.reachable().problems;
+        let looks = binds.iter().map(async |bind| {
+            let address = project.address(bind);
+            let applied = match &address {
+                Ok(_) if needs_tls(&problems, project.manifest.database_of(bind)) => {
+                    Applied::NotAsked
+                }
+                Ok(address) => match applied(bind.backend(), &address.url).await {
+                    Applied::Unknown(why) => Applied::Unknown(address.redaction.apply(&why)),
+                    other => other,
+                },
+                Err(problem) => Applied::Unknown(problem.clone()),
+            };
+            Look {
+                bind,
+                address,
+                folder: folder::read(bind.migrations()),
+                applied,
+            }
+        });
+        let mut survey = Self {
+            project,
+            looks: join_all(looks).await,
+            same: Vec::new(),
+        };
+        survey.same = survey.undeclared().await;
+        survey
+    }
+
+    pub(crate) fn look(&self, key: &str) -> Option<&Look<'p>> {
+        self.looks.iter().find(|look| look.bind.key() == key)
+    }
+
+    /// Why nothing may be done with the migrations of a bind.
+    pub(crate) fn troubles(&self, look: &Look<'_>) -> Vec<String> {
+        let mut troubles = Vec::new();
+        let key = look.bind.key();
+        troubles.extend(look.address.as_ref().err().cloned());
+        troubles.extend(look.folder.as_ref().err().cloned());
+        for (one, two) in &self.same {
+            if one == key || two == key {
+                troubles.push(format!(
+                    "`{one}` and `{two}` lead to the same database: if that is meant, diesel-binds.toml says so with \
+                     `same_as`"
+                ));
+            }
+        }
+        troubles.extend(self.collisions(look));
+        troubles.extend(self.of_others(look));
+        troubles
+    }
+
+    /// What of the migrations of a bind is applied. `None` if it cannot be told.
+    pub(crate) fn state(&self, look: &Look<'_>) -> Option<State> {
+        let folder = look.folder.as_ref().ok()?;
+        let versions: &[String] = match &look.applied {
+            Applied::Versions(versions) => versions,
+            Applied::NoFile => &[],
+            Applied::NotAsked | Applied::Unknown(_) => return None,
+        };
+        let applied: BTreeSet<&String> = versions.iter().collect();
+        let newest = folder.keys().rfind(|version| applied.contains(version));
+        let mut state = State::default();
+        for (version, name) in folder {
+            if applied.contains(version) {
+                state.applied.push(name.clone());
+            } else {
+                state.pending.push(name.clone());
+                if newest.is_some_and(|newest| version < newest) {
+                    state.overtaken.push(name.clone());
+                }
+            }
+        }
+        let shared: Vec<_> = self.together(look).collect();
+        let known = |version: &str| {
+            let mut folders = shared.iter().filter_map(|look| look.folder.as_ref().ok());
+            folders.any(|folder| folder.contains_key(version))
+        };
+        let unknown = versions.iter().filter(|version| !known(version));
+        state.unknown = unknown.cloned().collect();
+        Some(state)
+    }
+
+    /// The binds in the database of one, with itself.
+    pub(crate) fn together<'s>(
+        &'s self,
+        look: &'s Look<'_>,
+    ) -> impl Iterator<Item = &'s Look<'p>> + 's {
+        let database = self.project.manifest.database_of(look.bind).key();
+        self.looks
+            .iter()
+            .filter(move |other| self.project.manifest.database_of(other.bind).key() == database)
+    }
+
+    /// Versions that another bind in the same database has too: Diesel records versions only, and takes the migration
+    /// of one for that of the other.
+    fn collisions(&self, look: &Look<'_>) -> Vec<String> {
+        let Ok(folder) = &look.folder else {
+            return Vec::new();
+        };
+        let mut collisions = Vec::new();
+        for other in self.together(look) {
+            if other.bind.key() == look.bind.key() {
+                continue;
+            }
+            for (version, theirs) in other.folder.iter().flatten() {
+                if let Some(ours) = folder.get(version) {
+                    collisions.push(format!(
+                        "{ours} of `{}` and {theirs} of `{}` have the same version, and their database is the same: \
+                         once one is applied, Diesel takes the other for applied too; give one of them another version",
+                        look.bind.key(),
+                        other.bind.key()
+                    ));
+                }
+            }
+        }
+        collisions
+    }
+
+    /// Versions in the database of a bind that are in the folder of another bind, and in none of its own: then it is the
+    /// database of that one, or was once taken for it.
+    fn of_others(&self, look: &Look<'_>) -> Vec<String> {
+        let Some(state) = self.state(look) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for other in &self.looks {
+            let theirs: Vec<_> = other
+                .folder
+                .iter()
+                .flatten()
+                .filter(|(version, _)| state.unknown.contains(version))
+                .map(|(_, name)| name.as_str())
+                .collect();
+            if !theirs.is_empty() {
+                let database = self.project.manifest.database_of(look.bind);
+                found.push(format!(
+                    "the database that `{}` leads to has migrations of `{}`, not of `{}` ({}): it is another bind's, or \
+                     they were applied to the wrong one",
+                    database.variable().unwrap_or_default(),
+                    other.bind.key(),
+                    look.bind.key(),
+                    theirs.join(", ")
+                ));
+            }
+        }
+        found
+    }
+
+    /// Binds in one database that do not say so.
+    async fn undeclared(&self) -> Vec<(String, String)> {
+        let own: Vec<_> = self
+            .looks
+            .iter()
+            .filter(|look| !matches!(look.bind.place(), ManifestPlace::SameAs(_)))
+            .collect();
+        let mut same = Vec::new();
+        for (i, one) in own.iter().enumerate() {
+            for two in &own[i + 1..] {
+                if let (Ok(a), Ok(b)) = (&one.address, &two.address)
+                    && a.url == b.url
+                {
+                    same.push((one.bind.key().to_owned(), two.bind.key().to_owned()));
+                }
+            }
+        }
+        // Two URLs may lead to one database.
+        let answers = |bind: &ManifestBind| {
+            let look = self.look(bind.key());
+            *bind.place() == ManifestPlace::Own
+                && look.is_some_and(|look| matches!(look.applied, Applied::Versions(_)))
+        };
+        if let Some(binds) = self.project.reachable_of(answers).binds {
+            for report in binds.check().await.binds {
+                for finding in &report.findings {
+                    if let Finding::SameDatabase { with } = finding {
+                        let pair = ((*with).to_owned(), report.bind.to_owned());
+                        if !same.contains(&pair) {
+                            same.push(pair);
+                        }
+                    }
+                }
+            }
+            binds.close().await;
+        }
+        same
+    }
+}
+
+fn needs_tls(problems: &[BuildProblem], bind: &ManifestBind) -> bool {
+    problems.iter().any(|problem| {
+        matches!(problem, BuildProblem::Url { bind: key, problem: UrlProblem::TlsUnsupported } if *key == bind.key())
+    })
+}
