@@ -6,6 +6,7 @@ mod support;
 mod accidents;
 mod doctor;
 mod doubt;
+mod existing;
 mod migrations;
 mod passwords;
 mod project;

@@ -48,11 +48,19 @@ impl Project {
 
     /// Lets the programs find the real Diesel CLI, and no other.
     pub(crate) fn with_diesel(mut self) -> Self {
-        let folder = diesel();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let folder = folder.parent().expect("a program is in a folder").display();
-        self.set("PATH", format!("{folder}:{path}"));
+        let program = diesel();
+        self.add_to_path(program.parent().expect("a program is in a folder"));
         self
+    }
+
+    /// Programs in this folder are found before others.
+    pub(crate) fn add_to_path(&mut self, folder: &Path) {
+        let set = self.environment.iter().find(|(name, _)| name == "PATH");
+        let path = match set {
+            Some((_, path)) => path.clone(),
+            None => std::env::var("PATH").unwrap_or_default(),
+        };
+        self.set("PATH", format!("{}:{path}", folder.display()));
     }
 
     /// Runs the Diesel CLI itself, as a user does who knows nothing of binds.

@@ -1,0 +1,28 @@
+//! The databases of the application.
+
+use diesel_async::AsyncPgConnection;
+use diesel_binds::{Bind, Binds, BuildError, bind_schema};
+
+/// Who has how much.
+#[derive(Bind)]
+#[bind(key = "accounts", connection = AsyncPgConnection)]
+pub struct Accounts;
+
+/// What was moved.
+#[derive(Bind)]
+#[bind(key = "ledger", connection = AsyncPgConnection)]
+pub struct Ledger;
+
+bind_schema! {
+    pub mod accounts: Accounts = "src/schema/accounts.rs";
+    pub mod ledger: Ledger = "src/schema/ledger.rs";
+}
+
+/// Reads the URLs from the environment.
+pub fn binds() -> Result<Binds, BuildError> {
+    Binds::builder()
+        .namespace("shop")
+        .bind_env::<Accounts>()
+        .bind_env::<Ledger>()
+        .build()
+}
