@@ -10,6 +10,9 @@ use crate::diesel;
 use crate::packages;
 use crate::servers::{self, Data};
 
+/// How many tests of a binary run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// Runs `cargo test` with the servers up.
 ///
 /// Servers that were not running before start with fresh data and are stopped in the end, also when a test fails.
@@ -18,6 +21,9 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     with_servers(|environment| {
         diesel::install()?;
         let mut test = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        if std::env::var_os(THREADS).is_none() {
+            test.env(THREADS, threads()?.to_string());
+        }
         run(test.args(arguments).envs(environment))
     })
 }
@@ -29,6 +35,11 @@ pub(crate) fn run_one(name: &str, variables: &[(impl AsRef<OsStr>, String)]) -> 
         let variables = variables.iter().map(|(name, value)| (name, value));
         run(test.envs(environment).envs(variables))
     })
+}
+
+/// More tests at once than there are processors: most wait for a server, which waits for its disk.
+fn threads() -> Result<usize> {
+    Ok(std::thread::available_parallelism()?.get() * 3)
 }
 
 fn with_servers(work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>) -> Result<()> {
