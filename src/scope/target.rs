@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use diesel::QueryResult;
+use diesel::query_builder::QueryId;
 use tokio::sync::RwLockReadGuard;
 
 use crate::bind::{Bind, Bound};
@@ -85,7 +86,7 @@ impl<Q: Bound> Target<Q> for Scope {
     }
 }
 
-impl<B: Bind, Q> Target<Q> for ScopeOn<'_, B> {
+impl<B: Bind, Q: QueryId> Target<Q> for ScopeOn<'_, B> {
     type Bind = B;
 
     async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
