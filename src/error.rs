@@ -158,6 +158,16 @@ pub enum Error {
     )]
     SessionInUse,
 
+    /// A unit that was run again and again failed each time ([`Binds::retrying`](crate::Binds::retrying)). What became of
+    /// it is what the last error says.
+    #[error("the unit failed {attempts} times")]
+    Retried {
+        /// How often it ran.
+        attempts: u32,
+        /// The last error.
+        source: Box<Error>,
+    },
+
     /// The unit was not committed, or nobody knows.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -252,6 +262,7 @@ impl Error {
             | Self::Closed { bind }
             | Self::NoRuntime { bind } => Some(bind),
             Self::InsideUnit => None,
+            Self::Retried { source, .. } => source.bind(),
             Self::Commit(error) => error.bind(),
             Self::NoScope | Self::ScopeEnded | Self::SessionInUse => None,
         }
@@ -260,7 +271,11 @@ impl Error {
     /// Whether the unit may be committed, or may become so: never repeat it before you know.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
-        matches!(self, Self::Commit(error) if error.is_in_doubt())
+        match self {
+            Self::Commit(error) => error.is_in_doubt(),
+            Self::Retried { source, .. } => source.is_in_doubt(),
+            _ => false,
+        }
     }
 
     /// What Diesel said, where a query failed.
@@ -270,6 +285,7 @@ impl Error {
             Self::Query { source, .. }
             | Self::Begin { source, .. }
             | Self::AfterBegin { source, .. } => Some(source),
+            Self::Retried { source, .. } => source.diesel(),
             _ => None,
         }
     }

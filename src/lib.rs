@@ -52,8 +52,8 @@ pub use crate::registry::{
 };
 pub use crate::scope::{Scope, ScopeGuard, ScopeOn, current};
 pub use crate::session::{
-    BoundConnection, Execute, HookOutput, Load, On, Propagation, RunQueryDsl, SaveChangesDsl,
-    Session, SessionOptions, Target, Work, WorkOnce,
+    BoundConnection, Execute, HookOutput, Load, On, Propagation, Retried, Retry, Retrying,
+    RunQueryDsl, SaveChangesDsl, Session, SessionOptions, Target, Work, WorkOnce,
 };
 
 /// The examples of `docs/units.md` are compiled.

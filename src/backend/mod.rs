@@ -204,6 +204,15 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     fn identify(&mut self, terms: &Terms)
     -> impl Future<Output = Result<DatabaseId, Fault>> + Send;
 
+    /// Whether an error says that the transaction was given up for the sake of others, as far as the error tells.
+    fn is_conflict(error: &diesel::result::Error) -> bool;
+
+    /// The same for the statement that just failed on this connection, which may know more.
+    fn met_conflict(&mut self, error: &diesel::result::Error) -> impl Future<Output = bool> + Send {
+        let is_conflict = Self::is_conflict(error);
+        async move { is_conflict }
+    }
+
     /// Uses up the marker and prepares.
     fn prepare(
         &mut self,

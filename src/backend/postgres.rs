@@ -1,6 +1,7 @@
 //! PostgreSQL: units are transactions with a marker in a setting, branches are prepared transactions.
 
 mod begin;
+mod retry;
 
 use std::time::Duration;
 
@@ -140,6 +141,10 @@ impl Dialect for AsyncPgConnection {
     async fn answer(&mut self, _: &Terms) -> QueryResult<()> {
         // An empty query is answered in an aborted transaction as well.
         self.batch_execute("").await
+    }
+
+    fn is_conflict(error: &diesel::result::Error) -> bool {
+        retry::is_conflict(error)
     }
 
     async fn ask(&mut self, _: &Terms) -> Result<Asked, Fault> {

@@ -103,3 +103,13 @@ pub enum Fault {
     #[error("the deadline of the unit passed before the commit began")]
     DeadlineExceeded,
 }
+
+impl Fault {
+    /// What the server said when it refused the step.
+    pub(crate) fn refusal(&self) -> Option<&diesel::result::Error> {
+        match self {
+            Self::Refused(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -211,6 +211,8 @@ pub(crate) trait AnyEntry: Database {
     fn allows_not_durable(&self) -> bool;
     /// It may leave something to recover, or to delete.
     fn needs_recovery(&self) -> bool;
+    /// Whether an error says that a transaction was given up for the sake of others.
+    fn is_conflict(&self, error: &diesel::result::Error) -> bool;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn install(&self) -> BoxFuture<'_, Result<(), Error>>;
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
@@ -232,6 +234,10 @@ impl<C: Connection> AnyEntry for Entry<C> {
             && !self.options.never_prepare
             && !self.options.read_only;
         may_prepare || self.options.record_every_commit
+    }
+
+    fn is_conflict(&self, error: &diesel::result::Error) -> bool {
+        C::is_conflict(error)
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

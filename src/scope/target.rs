@@ -58,8 +58,11 @@ impl<C, S: Open<C>> Open<C> for Shared<'_, S> {
         self.statement.start_rows()
     }
 
-    fn finish<T>(&mut self, replied: Result<QueryResult<T>, Error>) -> Result<T, Error> {
-        self.statement.finish(replied)
+    async fn finish<T: Send>(
+        &mut self,
+        replied: Result<QueryResult<T>, Error>,
+    ) -> Result<T, Error> {
+        self.statement.finish(replied).await
     }
 }
 

@@ -133,7 +133,11 @@ impl Core {
             .await??;
         self.check_open()?;
         if lease.is_none() {
-            *lease = Some(self.enlist(slot).await?);
+            *lease = Some(self.enlist(slot).await.inspect_err(|error| {
+                if error.diesel().is_some_and(C::is_conflict) {
+                    slot.note_conflict(true);
+                }
+            })?);
         }
         Ok(lease)
     }
@@ -258,6 +262,11 @@ impl Core {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a database gave the unit up for the sake of others.
+    pub(super) fn met_conflict(&self) -> bool {
+        self.slots().any(|slot| slot.met_conflict())
     }
 
     pub(super) fn deadline(&self) -> Deadline {

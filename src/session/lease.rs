@@ -192,6 +192,19 @@ impl<C: Connection> Lease<C> {
         result.map_err(|source| Error::Query { bind, source })
     }
 
+    /// Whether the statement that just failed was given up for the sake of others.
+    pub(super) async fn met_conflict(&mut self, error: &diesel::result::Error) -> bool {
+        let limit = self.entry.timeouts.step;
+        let Some((connection, _)) = self.start() else {
+            return false;
+        };
+        let Ok(met) = timeout(limit, connection.met_conflict(error)).await else {
+            return false;
+        };
+        self.completed();
+        met
+    }
+
     /// Makes sure that the connection is where it was lent, after the application had it in its hands.
     pub(super) async fn verify(&mut self) -> Result<(), Fault> {
         if !self.unverified {

@@ -14,6 +14,8 @@ pub struct SessionOptions {
     pub(crate) best_effort: bool,
     pub(crate) settings: Settings,
     pub(super) declared: Vec<Declared>,
+    /// Whether statements note what may get through in another attempt.
+    pub(super) notes_conflicts: bool,
     #[cfg(feature = "testing")]
     pub(crate) faults: Option<crate::commit::FaultPlan>,
 }

@@ -36,6 +36,6 @@ where
         let replied = deadline
             .bound(key, Waiting::Statement, connection.insert_rows(insert))
             .await;
-        statement.finish(replied)
+        statement.finish(replied).await
     }
 }

@@ -236,7 +236,7 @@ where
             rows.try_collect().await
         })
         .await;
-    statement.finish(replied)
+    statement.finish(replied).await
 }
 
 async fn get_result<'q, C, Q, U>(statement: &mut impl Open<C>, query: Q) -> Result<U, Error>
@@ -256,7 +256,7 @@ where
                 .ok_or(diesel::result::Error::NotFound)
         })
         .await;
-    statement.finish(replied)
+    statement.finish(replied).await
 }
 
 async fn execute<'q, C, Q>(statement: &mut impl Open<C>, query: Q) -> Result<usize, Error>
@@ -273,7 +273,7 @@ where
             ExecuteDsl::execute(query, connection),
         )
         .await;
-    statement.finish(replied)
+    statement.finish(replied).await
 }
 
 /// The rows of a query, which keeps its bind until it is dropped.
@@ -314,7 +314,7 @@ where
                 Err(late) => Err(late),
             }
         };
-        statement.finish(end)?;
+        statement.finish(end).await?;
     }
 }
 
@@ -349,7 +349,7 @@ pub trait SaveChangesDsl: Sized {
             let replied = deadline
                 .bound(key, Waiting::Statement, connection.update_and_fetch(self))
                 .await;
-            statement.finish(replied)
+            statement.finish(replied).await
         }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Slot<C: Connection> {
     held: AtomicBool,
     /// Wakes who waits for the lock when somebody starts to hold it.
     holding: Notify,
+    /// Its database gave the unit up for others, and nothing has worked there since.
+    conflict: AtomicBool,
     /// A stream has given a row and not asked for the next.
     pub(super) between_rows: AtomicBool,
 }
@@ -34,6 +36,7 @@ impl<C: Connection> Slot<C> {
             lease: Mutex::new(None),
             held: AtomicBool::new(false),
             holding: Notify::new(),
+            conflict: AtomicBool::new(false),
             between_rows: AtomicBool::new(false),
         }
     }
@@ -61,6 +64,11 @@ impl<C: Connection> Slot<C> {
                 return Ok(lease);
             }
         }
+    }
+
+    /// Notes that a statement met a conflict, or that it worked: whoever goes on has got over an earlier one.
+    pub(super) fn note_conflict(&self, met: bool) {
+        self.conflict.store(met, Ordering::SeqCst);
     }
 
     /// Notes that the lock is held by a raw connection or a stream, until the result is dropped.
@@ -94,6 +102,8 @@ pub(super) trait AnySlot: Send + Sync {
     fn is_empty(&self) -> bool;
     /// Whether the unit has begun here.
     fn is_begun(&self) -> bool;
+    /// Whether its database gave the unit up for others.
+    fn met_conflict(&self) -> bool;
     /// Carries out a step of a savepoint, if there is a lease.
     fn savepoint(&self, step: SavepointStep, depth: usize) -> BoxFuture<'_, Result<(), Error>>;
 }
@@ -122,6 +132,10 @@ impl<C: Connection> AnySlot for Slot<C> {
 
     fn is_empty(&self) -> bool {
         self.lease.try_lock().is_ok_and(|lease| lease.is_none())
+    }
+
+    fn met_conflict(&self) -> bool {
+        self.conflict.load(Ordering::SeqCst)
     }
 
     fn is_begun(&self) -> bool {

@@ -42,7 +42,14 @@ pub trait Open<C>: Send {
     fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error>;
 
     /// Takes what came of the statement: a reply, or the deadline.
-    fn finish<T>(&mut self, replied: Result<QueryResult<T>, Error>) -> Result<T, Error>;
+    ///
+    /// # Cancel safety
+    ///
+    /// The server may be asked about an error: dropped there, the connection is unfit for another statement.
+    fn finish<T: Send>(
+        &mut self,
+        replied: Result<QueryResult<T>, Error>,
+    ) -> impl Future<Output = Result<T, Error>> + Send;
 }
 
 impl<C: Connection> Open<C> for Statement<'_, C> {
@@ -70,13 +77,26 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
         }
     }
 
-    fn finish<T>(&mut self, replied: Result<QueryResult<T>, Error>) -> Result<T, Error> {
+    async fn finish<T: Send>(
+        &mut self,
+        replied: Result<QueryResult<T>, Error>,
+    ) -> Result<T, Error> {
         let bind = self.key();
         match replied {
             Ok(result) => {
                 self.lease().completed();
                 self.lease().failed |= result.as_ref().is_err_and(may_be_lost);
                 self.lease().unverified |= C::ERRORS_END_TRANSACTIONS && result.is_err();
+                if self.core.options.notes_conflicts {
+                    match &result {
+                        Ok(_) => self.slot.note_conflict(false),
+                        // What fails after a conflict often does so because of it.
+                        Err(error) if self.lease().met_conflict(error).await => {
+                            self.slot.note_conflict(true);
+                        }
+                        Err(_) => {}
+                    }
+                }
                 result.map_err(|source| Error::Query { bind, source })
             }
             Err(late) => {
@@ -104,8 +124,11 @@ impl<C: Connection> Open<C> for MutexGuard<'_, Statement<'_, C>> {
         (**self).start_rows()
     }
 
-    fn finish<T>(&mut self, replied: Result<QueryResult<T>, Error>) -> Result<T, Error> {
-        (**self).finish(replied)
+    async fn finish<T: Send>(
+        &mut self,
+        replied: Result<QueryResult<T>, Error>,
+    ) -> Result<T, Error> {
+        (**self).finish(replied).await
     }
 }
 

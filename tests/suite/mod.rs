@@ -27,6 +27,8 @@ pub mod options;
 pub mod polls;
 pub mod prepared;
 pub mod read_only;
+#[cfg(feature = "testing")]
+pub mod retries;
 pub mod savepoints;
 pub mod side;
 pub mod step;

@@ -5,6 +5,7 @@
 
 mod begin;
 mod prepared;
+mod retry;
 
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -170,6 +171,15 @@ impl Dialect for AsyncMysqlConnection {
         } else {
             Err(diesel::result::Error::BrokenTransactionManager)
         }
+    }
+
+    /// The number of the error is all that tells, and the connection is all that has it.
+    fn is_conflict(_: &diesel::result::Error) -> bool {
+        false
+    }
+
+    async fn met_conflict(&mut self, error: &diesel::result::Error) -> bool {
+        retry::is_conflict(self, error).await
     }
 
     async fn ask(&mut self, terms: &Terms) -> Result<Asked, Fault> {

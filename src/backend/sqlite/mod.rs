@@ -5,6 +5,7 @@
 //! be touched from outside (it blocks, or panics).
 
 mod attach;
+mod retry;
 mod worker;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection as _};
@@ -145,6 +146,10 @@ where
 
     async fn answer(&mut self, _: &Terms) -> QueryResult<()> {
         Ok(())
+    }
+
+    fn is_conflict(error: &diesel::result::Error) -> bool {
+        retry::is_conflict(error)
     }
 
     async fn ask(&mut self, terms: &Terms) -> Result<Asked, Fault> {

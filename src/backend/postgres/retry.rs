@@ -1,0 +1,87 @@
+//! What PostgreSQL says when it gives a transaction up for the sake of others.
+//!
+//! diesel-async passes on no SQLSTATE. Diesel has a kind of its own for 40001 (serialization failure). 40P01 (deadlock)
+//! is told by its message in English, and in every language by its detail, which lists who waits for whom.
+
+use diesel::result::{DatabaseErrorKind, Error};
+
+/// Whether the transaction might get through if it ran again.
+pub(super) fn is_conflict(error: &Error) -> bool {
+    let Error::DatabaseError(kind, information) = error else {
+        return false;
+    };
+    match kind {
+        DatabaseErrorKind::SerializationFailure => true,
+        DatabaseErrorKind::Unknown => {
+            information.message() == "deadlock detected"
+                || information.details().is_some_and(is_cycle)
+        }
+        _ => false,
+    }
+}
+
+/// Whether each line begins with the number of a process and ends with that of the next, and the last with the first.
+///
+/// A translation may turn the words around, but not the numbers. One that does is not recognised.
+fn is_cycle(details: &str) -> bool {
+    let waits: Option<Vec<(u32, u32)>> = details.lines().map(ends).collect();
+    let Some(waits) = waits else { return false };
+    let nexts = waits.iter().cycle().skip(1);
+    waits.len() >= 2
+        && waits
+            .iter()
+            .zip(nexts)
+            .all(|((waiting, blocker), (next, _))| blocker == next && waiting != blocker)
+}
+
+/// The first and the last number in a line.
+fn ends(line: &str) -> Option<(u32, u32)> {
+    let mut numbers = line
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|digits| !digits.is_empty())
+        .map(str::parse);
+    let first = numbers.next()?.ok()?;
+    Some((first, numbers.next_back()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: DatabaseErrorKind, message: &str) -> Error {
+        Error::DatabaseError(kind, Box::new(message.to_owned()))
+    }
+
+    #[test]
+    fn an_error_is_told_by_its_kind_and_message() {
+        use DatabaseErrorKind::{SerializationFailure, UniqueViolation, Unknown};
+
+        assert!(is_conflict(&error(SerializationFailure, "in any language")));
+        assert!(is_conflict(&error(Unknown, "deadlock detected")));
+        assert!(!is_conflict(&error(UniqueViolation, "deadlock detected")));
+        assert!(!is_conflict(&error(Unknown, "no deadlock detected")));
+        assert!(!is_conflict(&Error::NotFound));
+    }
+
+    #[test]
+    fn a_detail_is_told_by_who_waits_for_whom() {
+        for cycle in [
+            "Prozess 71 wartet auf ShareLock-Sperre auf Transaktion 740; blockiert von Prozess 72.\n\
+             Prozess 72 wartet auf ShareLock-Sperre auf Transaktion 739; blockiert von Prozess 71.",
+            "process 1 waits for tuple (0,1) of 16384; blocked by 2.\n2 waits for 3; blocked by 3.\n3: 4, 1",
+        ] {
+            assert!(is_cycle(cycle), "{cycle}");
+        }
+        for other in [
+            "",
+            "Key (id)=(1) already exists.",
+            "1 waits for 2.",
+            "1 waits for 1.\n1 waits for 1.",
+            "1 waits for 2.\n2 waits for 3.",
+            "1 waits for 2.\nand 2 for nobody",
+            "99999999999 waits for 2.\n2 waits for 99999999999",
+        ] {
+            assert!(!is_cycle(other), "{other}");
+        }
+    }
+}

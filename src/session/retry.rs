@@ -1,0 +1,276 @@
+//! Units that are run again when their database gave them up for the sake of others.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
+use crate::commit::{CommitError, Committed};
+use crate::error::Error;
+use crate::registry::Binds;
+use crate::session::closure::Work;
+use crate::session::deadline::Deadline;
+use crate::session::{Session, SessionOptions};
+
+/// How often a unit is run, and how long it waits in between. See [`Binds::retrying`].
+#[derive(Clone, Debug)]
+pub struct Retry {
+    attempts: NonZeroU32,
+    first_delay: Duration,
+    longest_delay: Duration,
+}
+
+impl Retry {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How often the unit runs at most, the first time included; 0 counts as 1. Defaults to 5.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = NonZeroU32::new(attempts).unwrap_or(NonZeroU32::MIN);
+        self
+    }
+
+    /// How long it waits before the second attempt, twice as long before each further one, and how long at most. Each time
+    /// a random part of that is added, so that units that were in each other's way are not again. Defaults to 10
+    /// milliseconds, and 1 second.
+    #[must_use]
+    pub fn delay(mut self, first: Duration, longest: Duration) -> Self {
+        self.first_delay = first;
+        self.longest_delay = longest;
+        self
+    }
+
+    fn delays(&self) -> ExponentialBackoff {
+        ExponentialBuilder::new()
+            .with_min_delay(self.first_delay)
+            .with_max_delay(self.longest_delay.max(self.first_delay))
+            .with_factor(2.0)
+            .with_max_times(usize::MAX)
+            .with_jitter()
+            .build()
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: NonZeroU32::new(5).expect("5 is not 0"),
+            first_delay: Duration::from_millis(10),
+            longest_delay: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Binds {
+    /// Runs units again that a database gave up for the sake of others, and would do now: a deadlock, a serialization
+    /// failure, a lock that was not free in time.
+    ///
+    /// | | what is run again |
+    /// |---|---|
+    /// | PostgreSQL | 40001 (serialization failure), 40P01 (deadlock) |
+    /// | MySQL, MariaDB | 1213 (deadlock), 1205 (lock wait timeout) |
+    /// | SQLite | `SQLITE_BUSY` |
+    ///
+    /// What is not recognised as one of these is not run again; nor is anything after an outcome that is not known for
+    /// certain. The closure runs anew, on a fresh session: what it did apart from its session it does again.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use diesel_binds::{Binds, Error, Retry, Session};
+    ///
+    /// async fn book(session: &mut Session) -> Result<(), Error> {
+    /// #   let _ = session;
+    ///     // queries on any bind
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn handle(binds: &Binds) -> Result<(), Error> {
+    ///     binds
+    ///         .retrying(Retry::new().attempts(3))
+    ///         .transaction(async |session| book(session).await)
+    ///         .await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use = "it runs no unit by itself"]
+    pub fn retrying(&self, retry: Retry) -> Retrying<'_> {
+        Retrying { binds: self, retry }
+    }
+}
+
+/// Runs units again. See [`Binds::retrying`].
+#[derive(Clone, Debug)]
+pub struct Retrying<'b> {
+    binds: &'b Binds,
+    retry: Retry,
+}
+
+impl Retrying<'_> {
+    /// As [`Binds::transaction`], again and again.
+    ///
+    /// # Errors
+    ///
+    /// That of the last attempt, with the number of attempts: it is not to be run again, there were enough, or the
+    /// deadline left no time.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Binds::transaction`]: of the attempt that runs.
+    pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, Retried<E>>
+    where
+        for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
+            + Work<&'s mut Session, Result<R, E>, Future: Send>
+            + Send
+            + Sync,
+        E: From<Error> + Send,
+        R: Send,
+    {
+        self.transaction_with(SessionOptions::default(), work)
+            .await
+            .map(|(result, _)| result)
+    }
+
+    /// The same, with options of the session, and with what the commit returned. A deadline is one for all attempts.
+    ///
+    /// # Errors
+    ///
+    /// As [`transaction`](Self::transaction).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`transaction`](Self::transaction).
+    pub async fn transaction_with<R, E, F>(
+        &self,
+        mut options: SessionOptions,
+        work: F,
+    ) -> Result<(R, Committed), Retried<E>>
+    where
+        for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
+            + Work<&'s mut Session, Result<R, E>, Future: Send>
+            + Send
+            + Sync,
+        E: From<Error> + Send,
+        R: Send,
+    {
+        let deadline = Deadline::within(options.deadline);
+        let mut delays = self.retry.delays();
+        let mut attempts = NonZeroU32::MIN;
+        options.notes_conflicts = true;
+        loop {
+            options.deadline = deadline.left();
+            let mut session = Session::new(self.binds, options.clone(), true);
+            let result = work(&mut session).await;
+            let (error, gave_way) = match session.attempted(result).await {
+                Ok(done) => return Ok(done),
+                Err(failed) => failed,
+            };
+            let delay = delays.next().unwrap_or(self.retry.longest_delay);
+            let is_in_time = deadline.left().is_none_or(|left| delay < left);
+            if !gave_way || attempts >= self.retry.attempts || !is_in_time {
+                return Err(Retried { attempts, error });
+            }
+            tracing::debug!(unit = %session.unit(), attempts, ?delay, "a unit is run again");
+            drop(session);
+            attempts = attempts.saturating_add(1);
+            tokio::time::sleep(delay).await;
+        }
+    }
+}
+
+impl Session {
+    /// Ends an attempt. The error comes with whether a database gave the unit up for others, and nothing of it is kept.
+    async fn attempted<R, E: From<Error>>(
+        &mut self,
+        result: Result<R, E>,
+    ) -> Result<(R, Committed), (E, bool)> {
+        match result {
+            Ok(value) => match self.finish().await {
+                Ok(committed) => Ok((value, committed)),
+                Err(error) => {
+                    let gave_way = error.is_rolled_back()
+                        && (self.core.met_conflict() || self.is_conflict(&error));
+                    Err((Error::from(error).into(), gave_way))
+                }
+            },
+            Err(error) => {
+                let abandoned = self.abandon().await;
+                Err((error, abandoned.is_ok() && self.core.met_conflict()))
+            }
+        }
+    }
+
+    /// Whether the commit failed for the sake of others.
+    fn is_conflict(&self, error: &CommitError) -> bool {
+        let CommitError::RolledBack { bind, source, .. } = error else {
+            return false;
+        };
+        let Some(refused) = source.refusal() else {
+            return false;
+        };
+        let mut entries = self.core.registry.entries.iter();
+        let entry = entries.find(|entry| entry.key() == *bind);
+        entry.is_some_and(|entry| entry.is_conflict(refused))
+    }
+}
+
+/// The error of a unit that may have been run several times.
+///
+/// Becomes an [`Error`] by `?`, where `E` is one.
+#[derive(Debug)]
+pub struct Retried<E> {
+    attempts: NonZeroU32,
+    error: E,
+}
+
+impl<E> Retried<E> {
+    /// How often the unit ran.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts.get()
+    }
+
+    /// The error of the last attempt.
+    #[must_use]
+    pub fn error(&self) -> &E {
+        &self.error
+    }
+
+    /// The error of the last attempt, by itself.
+    #[must_use]
+    pub fn into_error(self) -> E {
+        self.error
+    }
+}
+
+impl<E> fmt::Display for Retried<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.attempts.get() {
+            1 => f.write_str("the unit failed, and is not to be run again"),
+            attempts => write!(f, "the unit failed {attempts} times"),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Retried<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<Retried<Error>> for Error {
+    fn from(retried: Retried<Error>) -> Self {
+        match retried.attempts.get() {
+            1 => retried.error,
+            attempts => Self::Retried {
+                attempts,
+                source: Box::new(retried.error),
+            },
+        }
+    }
+}
