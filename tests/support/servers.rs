@@ -22,6 +22,8 @@ pub enum Server {
     MariadbA,
     /// Another one.
     MariadbB,
+    /// A pooler in front of [`PostgresA`](Self::PostgresA), which has other connections after each transaction.
+    Pgbouncer,
 }
 
 /// The kind of a server.
@@ -40,12 +42,15 @@ impl Server {
             Self::PostgresPlain => "postgres-plain",
             Self::MariadbA => "mariadb-a",
             Self::MariadbB => "mariadb-b",
+            Self::Pgbouncer => "pgbouncer",
         }
     }
 
     pub fn kind(self) -> Kind {
         match self {
-            Self::PostgresA | Self::PostgresB | Self::PostgresPlain => Kind::Postgres,
+            Self::PostgresA | Self::PostgresB | Self::PostgresPlain | Self::Pgbouncer => {
+                Kind::Postgres
+            }
             Self::MariadbA | Self::MariadbB => Kind::Mariadb,
         }
     }

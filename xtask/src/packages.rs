@@ -17,7 +17,7 @@ struct Requirement {
     is_installed: fn() -> bool,
 }
 
-const REQUIREMENTS: [Requirement; 6] = [
+const REQUIREMENTS: [Requirement; 7] = [
     Requirement {
         name: "PostgreSQL server (initdb, postgres, pg_isready)",
         package: "postgresql",
@@ -27,6 +27,11 @@ const REQUIREMENTS: [Requirement; 6] = [
         name: "MariaDB server (mariadbd, mariadb-install-db, mariadb-admin)",
         package: "mariadb-server",
         is_installed: || programs::Mariadb::find().is_ok(),
+    },
+    Requirement {
+        name: "PgBouncer",
+        package: "pgbouncer",
+        is_installed: || programs::pgbouncer().is_ok(),
     },
     Requirement {
         name: "C compiler (SQLite is compiled in)",

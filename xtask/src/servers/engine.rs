@@ -1,5 +1,6 @@
 //! Runs one server; the port [`Engine`] is what its kind decides.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,6 +13,7 @@ use rustix::process::Signal;
 use crate::command::run_quietly;
 use crate::servers::home::Home;
 use crate::servers::mariadb::Mariadb;
+use crate::servers::pgbouncer::Pgbouncer;
 use crate::servers::postgres::Postgres;
 use crate::servers::state::Record;
 use crate::servers::{Data, Server, port, process};
@@ -27,8 +29,13 @@ pub(crate) trait Engine {
     /// Fills an empty data directory.
     fn initialise(&self, home: &Home, data: &Path) -> Command;
 
+    /// Notes the port of the server that this one stands in front of.
+    fn follow(&mut self, upstream: u16) {
+        let _ = upstream;
+    }
+
     /// Makes the data directory of a server that does not run fit for a start.
-    fn prepare(&self, home: &Home) -> Result<()>;
+    fn prepare(&self, home: &Home, port: u16) -> Result<()>;
 
     /// The server in the foreground.
     fn serve(&self, home: &Home, port: u16) -> Command;
@@ -57,6 +64,7 @@ impl Instance {
             Server::PostgresA | Server::PostgresB => Box::new(Postgres::find(64)?),
             Server::PostgresPlain => Box::new(Postgres::find(0)?),
             Server::MariadbA | Server::MariadbB => Box::new(Mariadb::find()?),
+            Server::Pgbouncer => Box::new(Pgbouncer::find()?),
         };
         let home = Home::find(
             server,
@@ -109,6 +117,14 @@ impl Instance {
         Ok(())
     }
 
+    /// Tells a server that stands in front of another one where that is.
+    pub(crate) fn follow(&mut self, ports: &BTreeMap<Server, u16>) {
+        let upstream = self.server.upstream().and_then(|server| ports.get(&server));
+        if let Some(port) = upstream {
+            self.engine.follow(*port);
+        }
+    }
+
     /// Starts the server, and waits until it answers. It outlives this program.
     pub(crate) fn start(&mut self, data: Data) -> Result<()> {
         if data == Data::Fresh {
@@ -118,7 +134,7 @@ impl Instance {
         if !self.home.data().exists() {
             self.initialise()?;
         }
-        self.engine.prepare(&self.home)?;
+        self.engine.prepare(&self.home, self.port)?;
         let log = OpenOptions::new()
             .create(true)
             .append(true)

@@ -60,7 +60,7 @@ impl Engine for Mariadb {
         command
     }
 
-    fn prepare(&self, home: &Home) -> Result<()> {
+    fn prepare(&self, home: &Home, _: u16) -> Result<()> {
         fs::write(Self::accounts(home), ACCOUNTS)
             .context("cannot write the statements for the accounts")
     }

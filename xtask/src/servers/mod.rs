@@ -6,6 +6,7 @@
 mod engine;
 mod home;
 mod mariadb;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -37,6 +38,7 @@ pub(crate) fn start(data: Data) -> Result<Vec<Server>> {
     let mut state = State::lock()?;
     let mut waiting = Vec::new();
     let mut taken = state.ports();
+    let mut ports = state.port_of_each();
     for server in Server::ALL {
         let mut instance = Instance::of(server, state.record(server))?;
         if instance.is_running() {
@@ -48,6 +50,8 @@ pub(crate) fn start(data: Data) -> Result<Vec<Server>> {
         }
         instance.choose_port(&taken)?;
         taken.push(instance.port());
+        ports.insert(server, instance.port());
+        instance.follow(&ports);
         waiting.push(instance);
     }
     let results = thread::scope(|scope| {
@@ -125,6 +129,7 @@ pub(crate) fn restart(server: Server) -> Result<()> {
         .record(server)
         .with_context(|| format!("{server} was never started"))?;
     let mut instance = Instance::of(server, Some(record))?;
+    instance.follow(&state.port_of_each());
     instance.stop()?;
     instance
         .start(Data::Kept)

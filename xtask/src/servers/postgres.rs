@@ -47,7 +47,7 @@ impl Engine for Postgres {
         command
     }
 
-    fn prepare(&self, home: &Home) -> Result<()> {
+    fn prepare(&self, home: &Home, _: u16) -> Result<()> {
         // Of a killed predecessor, like the lock of its socket. Here it is certain that no process is left.
         match fs::remove_file(home.data().join("postmaster.pid")) {
             Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -56,6 +56,13 @@ impl Mariadb {
     }
 }
 
+/// PgBouncer, which is on root's `PATH` only.
+pub(crate) fn pgbouncer() -> Result<PathBuf> {
+    let hidden = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let folders = search_list(search_path().into_iter().chain(hidden))?;
+    find(&["pgbouncer"], &folders)
+}
+
 /// `bin` of each version in a folder such as `/usr/lib/postgresql`, the newest first.
 fn versions(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();

@@ -19,15 +19,18 @@ pub(crate) enum Server {
     MariadbA,
     /// Another server of the same kind
     MariadbB,
+    /// PgBouncer in transaction mode, in front of `postgres-a`
+    Pgbouncer,
 }
 
 impl Server {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::PostgresA,
         Self::PostgresB,
         Self::PostgresPlain,
         Self::MariadbA,
         Self::MariadbB,
+        Self::Pgbouncer,
     ];
 
     /// The name on the command line, in `servers.toml` and of the folder.
@@ -38,6 +41,7 @@ impl Server {
             Self::PostgresPlain => "postgres-plain",
             Self::MariadbA => "mariadb-a",
             Self::MariadbB => "mariadb-b",
+            Self::Pgbouncer => "pgbouncer",
         }
     }
 
@@ -49,7 +53,13 @@ impl Server {
             Self::PostgresPlain => "DIESEL_BINDS_TEST_POSTGRES_PLAIN",
             Self::MariadbA => "DIESEL_BINDS_TEST_MARIADB_A",
             Self::MariadbB => "DIESEL_BINDS_TEST_MARIADB_B",
+            Self::Pgbouncer => "DIESEL_BINDS_TEST_PGBOUNCER",
         }
+    }
+
+    /// The server that it stands in front of. Started before it, as in [`ALL`](Self::ALL).
+    pub(crate) fn upstream(self) -> Option<Self> {
+        (self == Self::Pgbouncer).then_some(Self::PostgresA)
     }
 }
 

@@ -106,6 +106,14 @@ impl State {
             .collect()
     }
 
+    /// The same, of each server.
+    pub(crate) fn port_of_each(&self) -> BTreeMap<Server, u16> {
+        let servers = self.contents.servers.iter();
+        servers
+            .map(|(server, record)| (*server, record.port))
+            .collect()
+    }
+
     /// Writes the state. Renamed into place, because tests read it without the lock.
     pub(crate) fn save(&mut self) -> Result<()> {
         // A run of the tests may have built this program anew: then the path of the running one is no file any more.
