@@ -28,6 +28,7 @@ mod scope;
 mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 
 pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
 
@@ -55,6 +56,7 @@ pub use crate::session::{
     BoundConnection, Execute, HookOutput, Load, On, Propagation, Retried, Retry, Retrying,
     RunQueryDsl, SaveChangesDsl, Session, SessionOptions, Target, Work, WorkOnce,
 };
+pub use crate::trace::StatementSpans;
 
 /// The examples of `docs/units.md` are compiled.
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
 //! Every use of an API that Diesel or diesel-async hide from their documentation, in one place.
 
-use diesel::connection::TransactionManagerStatus;
+use diesel::connection::{DynInstrumentation, Instrumentation, TransactionManagerStatus};
 use diesel_async::AsyncConnection;
 use diesel_async::methods::LoadQuery;
 
@@ -47,4 +47,10 @@ pub(super) fn verify_depth(status: &mut TransactionManagerStatus) -> Result<(), 
         Ok(None) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
         Err(error) => Err(Fault::Ended(error)),
     }
+}
+
+/// Whether a connection has no instrumentation: what stands in its place has no name.
+pub(super) fn is_nobody(instrumentation: &dyn Instrumentation) -> bool {
+    let nobody = DynInstrumentation::none();
+    (*nobody).as_any().type_id() == instrumentation.as_any().type_id()
 }

@@ -1,10 +1,11 @@
 //! The port to one database server, and an adapter for each: the only place that knows a dialect.
 //!
 //! [`Dialect`] is what a unit of work needs of a connection: begin with a marker, prepare, decide, finish, and the
-//! questions of recovery. `sql` holds what all share; `postgres`, `mysql` and `sqlite` what differs; every call to an
+//! questions of recovery. `observe` makes spans of its statements. `sql` holds what all share; `postgres`, `mysql` and `sqlite` what differs; every call to an
 //! API that Diesel hides from its documentation is in `internals`.
 
 pub(crate) mod internals;
+mod observe;
 mod settings;
 mod sql;
 
@@ -26,6 +27,7 @@ use futures_util::future::BoxFuture;
 use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
+pub(crate) use self::observe::observe;
 pub use self::settings::Isolation;
 pub(crate) use self::settings::{Settings, Unsupported};
 
@@ -62,6 +64,10 @@ impl std::fmt::Display for Backend {
 /// What a server said of itself: asked once per bind and process.
 #[derive(Clone, Debug, Default)]
 pub struct Server {
+    /// What it is, in the words of OpenTelemetry's `db.system.name`.
+    pub system: &'static str,
+    /// The name of the database.
+    pub database: String,
     /// Its version, as it says it.
     pub version: String,
     /// Where the tables of the protocol are, as a prefix that ends in a dot.

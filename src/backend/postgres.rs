@@ -55,6 +55,8 @@ struct ServerRow {
     #[diesel(sql_type = Integer)]
     max_prepared: i32,
     #[diesel(sql_type = Text)]
+    database: String,
+    #[diesel(sql_type = Text)]
     fsync: String,
     #[diesel(sql_type = Bool)]
     standby: bool,
@@ -87,7 +89,7 @@ impl Dialect for AsyncPgConnection {
         let row: ServerRow = sql_query(
             "SELECT current_setting('server_version') AS version, \
              current_setting('max_prepared_transactions')::int AS max_prepared, \
-             current_setting('fsync') AS fsync, \
+             current_setting('fsync') AS fsync, current_database()::text AS database, \
              pg_is_in_recovery() AS standby",
         )
         .get_result(self)
@@ -104,6 +106,8 @@ impl Dialect for AsyncPgConnection {
             remarks.push("the server is a read-only standby".to_owned());
         }
         Ok(Server {
+            system: "postgresql",
+            database: row.database,
             version: row.version,
             schema: SCHEMA.into(),
             cannot_prepare: (row.max_prepared == 0)

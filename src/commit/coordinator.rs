@@ -6,18 +6,22 @@ mod injected;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
+use tracing::{Instrument as _, Span};
 
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::{Aloneness, Decision, Participant, Profile};
 use crate::commit::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{DatabaseId, Gid, UnitId};
+use crate::trace;
 
 /// What a commit is about.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Orders {
     pub(crate) unit: UnitId,
     pub(crate) namespace: Arc<str>,
+    /// The span of the unit, unless it ran no query.
+    pub(crate) trace: Option<trace::UnitTrace>,
     /// What is to fail.
     #[cfg(feature = "testing")]
     pub(crate) faults: Option<crate::commit::FaultPlan>,
@@ -170,18 +174,22 @@ impl Unit {
             .filter_map(|(index, participant)| {
                 let (_, command) = round.iter().find(|(member, _)| *member == index)?;
                 let key = self.profiles[index].key;
-                tracing::trace!(bind = key, ?command, "commit step");
+                let span = trace::commit_step(key, command, self.orders.unit, gid);
                 #[cfg(not(feature = "testing"))]
                 let result = step(participant, key, *command, gid, decision);
                 #[cfg(feature = "testing")]
                 let result =
                     injected::step(&self.injection, participant, key, *command, gid, decision);
-                Some(result.map(move |result| (index, *command, result)))
+                Some(
+                    result
+                        .instrument(span.clone())
+                        .map(move |result| (index, *command, span, result)),
+                )
             });
         let results = join_all(steps).await;
         results
             .into_iter()
-            .map(|(index, command, result)| {
+            .map(|(index, command, span, result)| {
                 let reply = match result {
                     StepResult::Done => Reply::Done,
                     StepResult::Asked(reply) => reply,
@@ -190,8 +198,12 @@ impl Unit {
                         self.databases[index] = Some(id);
                         Reply::Done
                     }
-                    StepResult::Failed(fault) => self.failed(index, command, fault, Reply::Failed),
-                    StepResult::Lost(fault) => self.failed(index, command, fault, Reply::Lost),
+                    StepResult::Failed(fault) => {
+                        self.failed(&span, index, command, fault, Reply::Failed)
+                    }
+                    StepResult::Lost(fault) => {
+                        self.failed(&span, index, command, fault, Reply::Lost)
+                    }
                 };
                 (index, command, reply)
             })
@@ -199,10 +211,21 @@ impl Unit {
     }
 
     /// Keeps the first fault of each: what follows from it is not the reason.
-    fn failed(&mut self, index: usize, command: Command, fault: Fault, reply: Reply) -> Reply {
+    fn failed(
+        &mut self,
+        span: &Span,
+        index: usize,
+        command: Command,
+        fault: Fault,
+        reply: Reply,
+    ) -> Reply {
+        span.record("error.type", fault.word());
+        span.record("otel.status_code", "ERROR");
         tracing::debug!(
+            target: "diesel_binds::commit",
+            parent: span,
             bind = self.profiles[index].key,
-            ?command,
+            %command,
             error = &fault as &dyn std::error::Error,
             "a step of a commit failed"
         );
@@ -258,13 +281,10 @@ impl Unit {
             Conclusion::InDoubt { holder } => {
                 let source = self.fault(holder);
                 match self.gid {
-                    Some(gid) => {
-                        tracing::error!(%gid, "the unit is in doubt");
-                        Err(CommitError::InDoubt {
-                            gid: Box::new(gid),
-                            source,
-                        })
-                    }
+                    Some(gid) => Err(CommitError::InDoubt {
+                        gid: Box::new(gid),
+                        source,
+                    }),
                     None => unreachable!("a decision is only sent when the gid is known"),
                 }
             }

@@ -112,4 +112,28 @@ impl Fault {
             _ => None,
         }
     }
+
+    /// A word for it in traces, without anything that a server said.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "Refused",
+            Self::Ended(_) => "Ended",
+            Self::Lost(_) => "Lost",
+            Self::TimedOut => "TimedOut",
+            Self::NotInstalled(_) => "NotInstalled",
+            Self::Foreign { .. } => "Foreign",
+            Self::ForeignId(_) => "ForeignId",
+            Self::Replaced => "Replaced",
+            Self::NotDurable { .. } => "NotDurable",
+            Self::NonTransactional(_) => "NonTransactional",
+            Self::Incomplete => "Incomplete",
+            Self::NestedTransaction => "NestedTransaction",
+            Self::CannotPrepare { .. } => "CannotPrepare",
+            Self::UnknownBind => "UnknownBind",
+            Self::Connect(_) => "Connect",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::Joined => "Joined",
+            Self::Hook => "Hook",
+        }
+    }
 }

@@ -63,6 +63,8 @@ pub(crate) struct Registry {
     pub(crate) background: TaskTracker,
     worker: Worker,
     closed: AtomicBool,
+    /// Spans of statements have the values of their parameters.
+    pub(crate) trace_parameters: bool,
     /// What is to fail in the commits of all sessions.
     #[cfg(feature = "testing")]
     faults: std::sync::Mutex<Option<crate::commit::FaultPlan>>,

@@ -157,8 +157,9 @@ impl Session {
             tracing::warn!("a session was dropped outside of a runtime: its hooks do not run");
             return Ok(());
         };
+        let trace = self.core.end_trace(unit);
         let ending = async move {
-            commit::roll_back(participants).await;
+            commit::roll_back(trace, participants).await;
             hooks.rolled_back(unit).await;
         };
         self.core.registry.background.spawn_on(ending, &handle);

@@ -7,12 +7,13 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{Connection, SavepointStep, Server, Terms};
+use crate::backend::{self, Connection, SavepointStep, Server, Terms};
 use crate::bind::Access;
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error};
 use crate::pool::Pooled;
 use crate::registry::Entry;
+use crate::trace::{Place, Transaction, UnitContext};
 
 /// How long a connection that nobody waits for may take to become clean.
 const CLEANING: Duration = Duration::from_secs(5);
@@ -37,6 +38,8 @@ pub(crate) struct Lease<C: Connection> {
     pub(super) maybe_prepared: bool,
     /// The server confirmed it.
     pub(super) prepared: bool,
+    unit: UnitContext,
+    transaction: Transaction,
     condition: Condition,
     pooled: Option<Box<dyn Pooled<C>>>,
     /// Nobody waits for it any more: it is being cleaned up.
@@ -60,6 +63,7 @@ impl<C: Connection> Lease<C> {
     /// A connection fresh from the pool.
     pub(super) fn new(
         entry: Arc<Entry<C>>,
+        unit: UnitContext,
         terms: Terms,
         pooled: Box<dyn Pooled<C>>,
         handle: Handle,
@@ -74,6 +78,8 @@ impl<C: Connection> Lease<C> {
             undescribed: false,
             maybe_prepared: false,
             prepared: false,
+            unit,
+            transaction: Transaction::default(),
             condition: Condition::Clean,
             pooled: Some(pooled),
             abandoned: false,
@@ -150,10 +156,23 @@ impl<C: Connection> Lease<C> {
             true => 0,
             false => std::mem::take(&mut self.terms.savepoints),
         };
+        let server = &self.terms.server;
+        let mut transaction = Transaction::begin(
+            &self.unit,
+            Place {
+                bind,
+                system: server.system,
+                database: &server.database,
+            },
+        );
         let begun = match self.start() {
-            Some((connection, terms)) => connection.begin(terms).await,
+            Some((connection, terms)) => {
+                backend::observe(connection, &mut transaction);
+                connection.begin(terms).await
+            }
             None => Err(diesel::result::Error::BrokenTransactionManager),
         };
+        self.transaction = transaction;
         // A begin that failed may have begun: the connection is thrown away, as one with an unread reply is.
         self.terms.begun = begun.map_err(|source| Error::Begin { bind, source })?;
         self.completed();
@@ -321,6 +340,8 @@ impl<C: Connection> Drop for Lease<C> {
         if self.is_clean() {
             // bb8 spawns when it takes a connection back, which needs a runtime.
             let _runtime = self.handle.enter();
+            // Before the connection has another user.
+            drop(std::mem::take(&mut self.transaction));
             drop(pooled);
             return;
         }
@@ -333,6 +354,8 @@ impl<C: Connection> Drop for Lease<C> {
             undescribed: self.undescribed,
             maybe_prepared: self.maybe_prepared,
             prepared: self.prepared,
+            unit: self.unit.clone(),
+            transaction: std::mem::take(&mut self.transaction),
             condition: self.condition,
             pooled: Some(pooled),
             abandoned: true,

@@ -245,8 +245,9 @@ impl Session {
         if participants.is_empty() && hooks.is_empty() {
             return Ok(());
         }
+        let trace = self.core.end_trace(unit);
         self.in_background(unit, async move {
-            commit::roll_back(participants).await;
+            commit::roll_back(trace, participants).await;
             hooks.rolled_back(unit).await;
             Ok(())
         })
@@ -294,6 +295,7 @@ impl Session {
         Orders {
             unit,
             namespace: Arc::clone(&self.core.registry.namespace),
+            trace: self.core.end_trace(unit),
             #[cfg(feature = "testing")]
             faults: self
                 .core

@@ -116,6 +116,11 @@ impl Dialect for AsyncMysqlConnection {
             schema: format!("`{}`.", row.schema_name.replace('`', "``")),
             cannot_prepare: (!is_mariadb(&row.version))
                 .then(|| "its XA is not relied on for MySQL, only for MariaDB".to_owned()),
+            system: match is_mariadb(&row.version) {
+                true => "mariadb",
+                false => "mysql",
+            },
+            database: row.schema_name,
             version: row.version,
             prepared_slots: None,
             not_durable,

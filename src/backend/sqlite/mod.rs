@@ -287,7 +287,10 @@ fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> {
         connection,
         "SELECT file AS value FROM pragma_database_list WHERE name = 'main'",
     )?;
+    let name = std::path::Path::new(&file).file_name();
     Ok(Server {
+        system: "sqlite",
+        database: name.unwrap_or_default().to_string_lossy().into_owned(),
         version,
         schema: SCHEMA.into(),
         cannot_prepare: Some("SQLite cannot prepare a transaction".into()),

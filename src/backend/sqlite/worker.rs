@@ -37,9 +37,12 @@ impl SpawnBlocking for Worker {
         R: Send + 'static,
     {
         let (reply, result) = oneshot::channel();
+        let span = tracing::Span::current();
         // A thread that is gone drops the job, and with it `reply`: the future below then says so.
         let _ = self.jobs.send(Box::new(move || {
-            let _ = reply.send(task());
+            let done = span.in_scope(task);
+            drop(span);
+            let _ = reply.send(done);
         }));
         async move { result.await.map_err(|_| WorkerGone.into()) }.boxed()
     }

@@ -1,5 +1,7 @@
 //! The words of the protocol: what a member is, what it is told to do, and what came of it.
 
+use std::fmt;
+
 /// How a unit ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -49,6 +51,23 @@ pub(crate) enum Command {
     Apply,
     /// Roll back what was prepared, or may have been.
     Undo,
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ask => "ask",
+            Self::Identify => "identify",
+            Self::Prepare => "prepare",
+            Self::EndReader => "end",
+            Self::CommitAlone => "commit",
+            Self::Decide => "decide",
+            Self::RollBack => "roll-back",
+            Self::Resolve => "resolve",
+            Self::Apply => "apply",
+            Self::Undo => "undo",
+        })
+    }
 }
 
 /// What came of a command.

@@ -6,6 +6,7 @@ mod hooks;
 mod manifest;
 mod mistakes;
 mod pending;
+mod trace;
 
 use std::any::Any;
 use std::fmt;
@@ -43,6 +44,7 @@ pub struct BindsBuilder {
     namespace: Option<String>,
     timeouts: Timeouts,
     recovery: RecoveryOptions,
+    trace_parameters: bool,
     binds: Vec<Pending>,
     problems: Vec<BuildProblem>,
     /// Hooks of the binds, each of its connection type.
@@ -59,6 +61,7 @@ impl BindsBuilder {
             namespace: None,
             timeouts: Timeouts::default(),
             recovery: RecoveryOptions::default(),
+            trace_parameters: false,
             binds: Vec::new(),
             problems: Vec::new(),
             after_begin: Vec::new(),
@@ -327,6 +330,7 @@ impl BindsBuilder {
             scope: Arc::new(scope),
             background: TaskTracker::new(),
             worker: Worker::new(self.recovery, recoverable),
+            trace_parameters: self.trace_parameters,
             closed: AtomicBool::new(false),
             #[cfg(feature = "testing")]
             faults: std::sync::Mutex::default(),

@@ -1,0 +1,23 @@
+//! Puts the spans of statements on a connection, unless it has an instrumentation of its own.
+
+use diesel_async::AsyncConnection;
+
+use crate::backend::internals;
+use crate::trace::{StatementSpans, Transaction};
+
+/// Makes spans of the statements of a connection until `transaction` is dropped, if anybody listens.
+///
+/// What is put on the connection stays there, and does nothing outside of transactions: Diesel has no way to take an
+/// instrumentation off.
+pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut Transaction) {
+    if !transaction.wants_statements() {
+        return;
+    }
+    if internals::is_nobody(connection.instrumentation()) {
+        connection.set_instrumentation(StatementSpans::default());
+    }
+    // Diesel gives no instrumentation out of its connection, so one of the application cannot be moved into ours.
+    if let Some(spans) = connection.instrumentation().downcast_ref() {
+        transaction.serve(spans);
+    }
+}

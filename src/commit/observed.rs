@@ -1,0 +1,85 @@
+//! The end of a unit, within its span: what observers hear of how it ended.
+
+use tracing::Instrument as _;
+
+use crate::commit::coordinator::{self, Orders};
+use crate::commit::outcome::{CommitError, Committed};
+use crate::commit::participant::Participant;
+use crate::gid::Gid;
+use crate::trace::{Ending, Ends, UnitTrace};
+
+/// As [`coordinator::commit`].
+pub(crate) async fn commit(
+    mut orders: Orders,
+    participants: Vec<Box<dyn Participant>>,
+) -> Result<Committed, CommitError> {
+    let trace = orders.trace.take();
+    let committing = coordinator::commit(orders, participants);
+    observed(trace, committing).await
+}
+
+/// As [`coordinator::best_effort`].
+pub(crate) async fn best_effort(
+    mut orders: Orders,
+    participants: Vec<Box<dyn Participant>>,
+) -> Result<Committed, CommitError> {
+    let trace = orders.trace.take();
+    let committing = coordinator::best_effort(orders, participants);
+    observed(trace, committing).await
+}
+
+/// As [`coordinator::roll_back`].
+pub(crate) async fn roll_back(trace: Option<UnitTrace>, participants: Vec<Box<dyn Participant>>) {
+    let rolling_back = coordinator::roll_back(participants);
+    // A unit without a query has no trace.
+    let Some(ending) = trace.map(|trace| trace.ending(true)) else {
+        return rolling_back.await;
+    };
+    rolling_back.instrument(ending.span()).await;
+    ending.ended(Ends::RolledBack, None, None);
+}
+
+async fn observed(
+    trace: Option<UnitTrace>,
+    committing: impl Future<Output = Result<Committed, CommitError>>,
+) -> Result<Committed, CommitError> {
+    let Some(ending) = trace.map(|trace| trace.ending(false)) else {
+        return committing.await;
+    };
+    let ended = committing.instrument(ending.span()).await;
+    note(ending, &ended);
+    ended
+}
+
+fn note(ending: Ending, ended: &Result<Committed, CommitError>) {
+    let span = ending.span();
+    match ended {
+        Ok(committed) => ending.ended(Ends::Committed, committed.gid(), None),
+        Err(error) => {
+            let (ends, gid, word) = describe(error);
+            ending.ended(ends, gid, Some(word));
+            if error.is_in_doubt() {
+                tracing::error!(
+                    target: "diesel_binds::commit",
+                    parent: &span,
+                    gid = gid.map(tracing::field::display),
+                    bind = error.bind(),
+                    error = error as &dyn std::error::Error,
+                    "the outcome of the unit is not known"
+                );
+            }
+        }
+    }
+}
+
+fn describe(error: &CommitError) -> (Ends, Option<&Gid>, &'static str) {
+    match error {
+        CommitError::InDoubt { gid, .. } => (Ends::InDoubt, Some(gid), "InDoubt"),
+        CommitError::Unknown { .. } => (Ends::Unknown, None, "Unknown"),
+        CommitError::Interrupted { .. } => (Ends::Unknown, None, "Interrupted"),
+        CommitError::Partial(_) => (Ends::Partial, None, "Partial"),
+        CommitError::TransactionEnded { .. } => (Ends::RolledBack, None, "TransactionEnded"),
+        CommitError::NotAtomic { .. } => (Ends::RolledBack, None, "NotAtomic"),
+        _ => (Ends::RolledBack, None, "RolledBack"),
+    }
+}

@@ -1,0 +1,224 @@
+//! Spans of statements, made of the events of Diesel's instrumentation.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use diesel::connection::{DebugQuery, Instrumentation, InstrumentationEvent};
+use tracing::field::Empty;
+use tracing::{Level, Span};
+
+use crate::trace::text::Text;
+use crate::trace::unit::{Place, UnitContext};
+
+/// Statements at once on one connection, above which those that were never heard of again are forgotten.
+const MOST_RUNNING: usize = 16;
+
+/// The instrumentation of a connection that makes a span of each statement that a session runs on it.
+///
+/// Sessions put it on the connections of their pools while somebody listens, where a connection has none. One that has
+/// an instrumentation of its own keeps that, and its statements have no spans. To have both, put yours on it within
+/// this:
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # mod example {
+/// use diesel::connection::InstrumentationEvent;
+/// use diesel_binds::{AsyncSqliteConnection, StatementSpans};
+///
+/// fn set_up(connection: &mut AsyncSqliteConnection) {
+///     use diesel_async::AsyncConnection as _;
+///     connection.set_instrumentation(StatementSpans::over(
+///         |event: InstrumentationEvent<'_>| println!("{event:?}"),
+///     ));
+/// }
+/// # }
+/// ```
+///
+/// Outside of units it only passes events on.
+#[derive(Default)]
+pub struct StatementSpans {
+    over: Option<Box<dyn Instrumentation>>,
+    serving: Serving,
+    running: Vec<Running>,
+}
+
+/// The transaction that a connection is in now.
+type Serving = Arc<Mutex<Option<Arc<Scope>>>>;
+
+/// What is known of the statements of a transaction.
+#[derive(Debug)]
+struct Scope {
+    unit: UnitContext,
+    span: Span,
+    bind: &'static str,
+    system: &'static str,
+    database: String,
+}
+
+/// A statement whose reply was not read yet.
+struct Running {
+    sql: String,
+    span: Span,
+}
+
+impl StatementSpans {
+    /// Spans of statements, and all events for another instrumentation as well.
+    pub fn over(instrumentation: impl Instrumentation) -> Self {
+        Self {
+            over: Some(Box::new(instrumentation)),
+            ..Self::default()
+        }
+    }
+
+    fn start(&mut self, query: &dyn DebugQuery) {
+        let serving = self.serving.lock();
+        let serving = serving.unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(scope) = serving else {
+            self.running.clear();
+            return;
+        };
+        if !listens() {
+            return;
+        }
+        let text = Text::of(query, scope.unit.parameters);
+        let operation = text.operation();
+        // A text without parameters may be made of values.
+        let shows_text = text.is_parametrized || scope.unit.parameters;
+        let current = Span::current();
+        let span = tracing::debug_span!(
+            target: "diesel_binds::statement",
+            parent: scope.unit.innermost(&current, &scope.span),
+            "statement",
+            otel.kind = "client",
+            otel.name = operation,
+            bind = scope.bind,
+            unit = %scope.unit.unit,
+            db.system.name = scope.system,
+            db.namespace = scope.database,
+            db.operation.name = operation,
+            db.query.text = shows_text.then_some(text.sql.as_str()),
+            db.query.parameters = text.parameters.as_deref(),
+            error.type = Empty,
+            otel.status_code = Empty,
+        );
+        // Somebody dropped what was sent before; its reply is not heard of.
+        if self.running.len() == MOST_RUNNING {
+            self.running.remove(0);
+        }
+        self.running.push(Running {
+            sql: text.sql,
+            span,
+        });
+    }
+
+    fn finish(&mut self, query: &dyn DebugQuery, error: Option<&diesel::result::Error>) {
+        let position = match self.running.len() {
+            0 => return,
+            1 => 0,
+            // Several at once on PostgreSQL, whose replies come in order.
+            _ => {
+                let Text { sql, .. } = Text::of(query, false);
+                let same = self.running.iter().position(|running| running.sql == sql);
+                same.unwrap_or(0)
+            }
+        };
+        let Running { span, .. } = self.running.remove(position);
+        let Some(error) = error else {
+            return;
+        };
+        span.record("error.type", error_type(error));
+        span.record("otel.status_code", "ERROR");
+        // Some servers repeat values in their messages.
+        let parameters = {
+            let serving = self.serving.lock();
+            let serving = serving.unwrap_or_else(PoisonError::into_inner);
+            serving.as_ref().is_some_and(|scope| scope.unit.parameters)
+        };
+        tracing::debug!(
+            target: "diesel_binds::statement",
+            parent: &span,
+            { error = parameters.then_some(error as &(dyn std::error::Error + 'static)), error.type = error_type(error) },
+            "the statement failed"
+        );
+    }
+}
+
+impl Instrumentation for StatementSpans {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match &event {
+            InstrumentationEvent::StartQuery { query, .. } => self.start(*query),
+            InstrumentationEvent::FinishQuery { query, error, .. } => self.finish(*query, *error),
+            _ => {}
+        }
+        if let Some(over) = &mut self.over {
+            over.on_connection_event(event);
+        }
+    }
+}
+
+impl fmt::Debug for StatementSpans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatementSpans").finish_non_exhaustive()
+    }
+}
+
+/// The transaction of a unit on one connection, as its observers see it.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    scope: Option<Arc<Scope>>,
+    serving: Option<Serving>,
+}
+
+impl Transaction {
+    /// Begins, if anybody listens.
+    pub(crate) fn begin(unit: &UnitContext, place: Place<'_>) -> Self {
+        let span = unit.transaction(place);
+        if span.is_disabled() && !listens() {
+            return Self::default();
+        }
+        Self {
+            scope: Some(Arc::new(Scope {
+                unit: unit.clone(),
+                span,
+                bind: place.bind,
+                system: place.system,
+                database: place.database.to_owned(),
+            })),
+            serving: None,
+        }
+    }
+
+    /// Whether anybody wants to hear of its statements.
+    pub(crate) fn wants_statements(&self) -> bool {
+        self.scope.is_some() && listens()
+    }
+
+    /// Makes spans of the statements of a connection, until this is dropped.
+    pub(crate) fn serve(&mut self, spans: &StatementSpans) {
+        *spans.serving.lock().unwrap_or_else(PoisonError::into_inner) = self.scope.clone();
+        self.serving = Some(Arc::clone(&spans.serving));
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(serving) = &self.serving {
+            *serving.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+fn listens() -> bool {
+    tracing::span_enabled!(target: "diesel_binds::statement", Level::DEBUG)
+}
+
+/// A word for an error, without anything that the server said.
+fn error_type(error: &diesel::result::Error) -> String {
+    let mut words = match error {
+        diesel::result::Error::DatabaseError(kind, _) => format!("{kind:?}"),
+        error => format!("{error:?}"),
+    };
+    let end = words.find(|c: char| !c.is_ascii_alphanumeric());
+    words.truncate(end.unwrap_or(words.len()));
+    words
+}

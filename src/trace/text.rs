@@ -1,0 +1,121 @@
+//! The text of a statement, with its parameters or without.
+
+use std::fmt::{self, Write};
+
+use diesel::connection::DebugQuery;
+
+/// What Diesel writes between a statement and its parameters.
+const PARAMETERS: &str = " -- binds: ";
+
+/// A statement as Diesel describes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    /// The statement, up to its parameters.
+    pub(super) sql: String,
+    /// The values of its parameters, if they were asked for.
+    pub(super) parameters: Option<String>,
+    /// It has parameters, be it none: so its text is not made of values.
+    pub(super) is_parametrized: bool,
+}
+
+impl Text {
+    pub(super) fn of(query: &dyn DebugQuery, parameters: bool) -> Self {
+        Self::read(format_args!("{query}"), parameters)
+    }
+
+    fn read(query: fmt::Arguments<'_>, parameters: bool) -> Self {
+        let mut reader = Reader {
+            text: String::new(),
+            parameters_at: None,
+            parameters,
+        };
+        // An error is the reader's own: it has read enough.
+        let _ = reader.write_fmt(query);
+        let Reader {
+            text: mut sql,
+            parameters_at,
+            ..
+        } = reader;
+        let values = parameters_at.map(|at| sql.split_off(at));
+        Self {
+            is_parametrized: values.is_some(),
+            parameters: values
+                .filter(|_| parameters)
+                .map(|values| values[PARAMETERS.len()..].to_owned()),
+            sql,
+        }
+    }
+
+    /// The word that it begins with: `SELECT`, most often.
+    pub(super) fn operation(&self) -> &str {
+        let sql = self.sql.trim_start();
+        let end = sql.find(|c: char| !c.is_ascii_alphabetic());
+        &sql[..end.unwrap_or(sql.len())]
+    }
+}
+
+/// Reads a statement, and no further than it must.
+struct Reader {
+    text: String,
+    parameters_at: Option<usize>,
+    parameters: bool,
+}
+
+impl Write for Reader {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let mut from = self.text.len().saturating_sub(PARAMETERS.len());
+        while !self.text.is_char_boundary(from) {
+            from -= 1;
+        }
+        self.text.push_str(more);
+        if self.parameters_at.is_none() {
+            // The first one: what looks like it within the statement makes the text shorter, and never shows a value.
+            self.parameters_at = self.text[from..].find(PARAMETERS).map(|at| from + at);
+        }
+        match self.parameters_at {
+            Some(_) if !self.parameters => Err(fmt::Error),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(query: &str, parameters: bool) -> (String, Option<String>) {
+        let whole = Text::read(format_args!("{query}"), parameters);
+        // However it comes.
+        struct ByCharacter<'a>(&'a str);
+        impl fmt::Display for ByCharacter<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.chars().try_for_each(|c| f.write_char(c))
+            }
+        }
+        let pieces = Text::read(format_args!("{}", ByCharacter(query)), parameters);
+        assert_eq!(whole, pieces);
+        (whole.sql, whole.parameters)
+    }
+
+    #[test]
+    fn parameters_are_read_only_if_asked_for() {
+        let query = "SELECT $1, 'é' -- binds: [\"sécret\"]";
+        let sql = "SELECT $1, 'é'".to_owned();
+        assert_eq!(split(query, false), (sql.clone(), None));
+        assert_eq!(split(query, true), (sql, Some("[\"sécret\"]".into())));
+    }
+
+    #[test]
+    fn a_value_that_looks_like_the_end_of_a_statement_is_still_a_value() {
+        let query = "INSERT $1 -- binds: [\" -- binds: [1]\"]";
+        assert_eq!(split(query, false), ("INSERT $1".into(), None));
+        assert_eq!(split(query, true).1.unwrap(), "[\" -- binds: [1]\"]");
+    }
+
+    #[test]
+    fn a_batch_has_no_parameters() {
+        let batch = Text::read(format_args!("  insert INTO notes VALUES ('secret')"), false);
+        assert!(!batch.is_parametrized);
+        assert_eq!(batch.operation(), "insert");
+    }
+}

@@ -1,0 +1,144 @@
+//! A subscriber that keeps the spans and events of one unit, as an exporter would get them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+
+/// A span, or an event, with its fields as text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) name: String,
+    pub(crate) target: String,
+    /// The names of the spans around it, the nearest first.
+    pub(crate) within: Vec<String>,
+    pub(crate) fields: BTreeMap<String, String>,
+    pub(crate) is_closed: bool,
+    /// The spans around it.
+    ancestors: Vec<u64>,
+}
+
+impl Heard {
+    pub(crate) fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", String::as_str)
+    }
+}
+
+/// All that was heard so far, by all tests of the program.
+static HEARD: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
+
+/// Listens from now on, for the whole program: what a session does in the background, and SQLite on its thread, does not
+/// belong to the thread of a test.
+pub(crate) fn listen() {
+    static LISTENING: OnceLock<()> = OnceLock::new();
+    LISTENING.get_or_init(|| {
+        let subscriber = tracing_subscriber::registry().with(Listener);
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
+/// What was heard within the span of a test, in the order of the begins.
+pub(crate) fn heard_in(test: &tracing::Span) -> Vec<Heard> {
+    let own = test.id().unwrap().into_u64();
+    let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    heard
+        .iter()
+        .filter(|heard| heard.ancestors.contains(&own))
+        .cloned()
+        .collect()
+}
+
+struct Listener;
+
+/// Which of what was heard a span is: ids are used again.
+struct Position(usize);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let span = context.span(id).unwrap();
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+        span.extensions_mut().insert(Position(heard.len()));
+        let around = span.scope().skip(1);
+        let (within, ancestors) = around
+            .map(|s| (s.name().to_owned(), s.id().into_u64()))
+            .unzip();
+        heard.push(Heard {
+            name: span.name().to_owned(),
+            target: span.metadata().target().to_owned(),
+            within,
+            fields: fields.0.into_iter().collect(),
+            is_closed: false,
+            ancestors,
+        });
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        values.record(&mut fields);
+        change(id, &context, |heard| heard.fields.extend(fields.0));
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let around = context.event_scope(event).into_iter().flatten();
+        let (within, ancestors) = around
+            .map(|s| (s.name().to_owned(), s.id().into_u64()))
+            .unzip();
+        let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.push(Heard {
+            name: "event".into(),
+            target: event.metadata().target().to_owned(),
+            within,
+            fields: fields.0.into_iter().collect(),
+            is_closed: true,
+            ancestors,
+        });
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        change(&id, &context, |heard| heard.is_closed = true);
+    }
+}
+
+fn change<S>(id: &Id, context: &Context<'_, S>, change: impl FnOnce(&mut Heard))
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let span = context.span(id).unwrap();
+    let extensions = span.extensions();
+    let Position(position) = extensions.get().unwrap();
+    let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    change(&mut heard[*position]);
+}
+
+#[derive(Default)]
+struct Fields(HashMap<String, String>);
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().into(), value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().into(), format!("{value:?}"));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        while let Some(error) = source {
+            text.push_str(&format!(": {error}"));
+            source = error.source();
+        }
+        self.0.insert(field.name().into(), text);
+    }
+}

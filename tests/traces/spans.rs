@@ -1,0 +1,430 @@
+//! The spans of a unit over PostgreSQL, MariaDB and SQLite.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use diesel::connection::InstrumentationEvent;
+use diesel_async::AsyncConnection as _;
+use diesel_binds::{BindOptions, Binds, CommitError, Error, Session, StatementSpans};
+use tracing::Instrument as _;
+
+use crate::listener::{Heard, heard_in, listen};
+use crate::suite::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side, Sqlite};
+use crate::suite::world::{Sides, World};
+use crate::support::database::Database;
+
+type All = (PostgresA, MariadbA, Sqlite);
+
+/// A value that a statement has as a parameter, and that no trace may have.
+const SECRET: &str = "the secret of a customer";
+
+/// Runs a part of a test in a span of its own, and returns what was heard in it.
+async fn hear(part: impl Future<Output = ()>) -> Vec<Heard> {
+    listen();
+    let span = tracing::info_span!("request");
+    part.instrument(span.clone()).await;
+    heard_in(&span)
+}
+
+async fn builder(databases: &[Database]) -> diesel_binds::BindsBuilder {
+    let urls: Vec<String> = databases.iter().map(|d| d.url().to_owned()).collect();
+    let builder = Binds::builder().namespace("traces");
+    All::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await
+}
+
+fn named<'h>(heard: &'h [Heard], name: &str) -> Vec<&'h Heard> {
+    heard.iter().filter(|heard| heard.name == name).collect()
+}
+
+/// The one of this name on a bind.
+fn the<'h>(heard: &'h [Heard], name: &str, bind: &str) -> &'h Heard {
+    let found: Vec<_> = named(heard, name)
+        .into_iter()
+        .filter(|heard| heard.field("bind") == bind)
+        .collect();
+    assert_eq!(found.len(), 1, "{name} on {bind}: {found:#?}");
+    found[0]
+}
+
+fn the_unit(heard: &[Heard]) -> &Heard {
+    match named(heard, "unit").as_slice() {
+        [unit] => unit,
+        others => panic!("one unit, but {others:#?}"),
+    }
+}
+
+/// The statements of an application, on all binds.
+fn inserts(heard: &[Heard]) -> Vec<&Heard> {
+    let statements = named(heard, "statement");
+    statements
+        .into_iter()
+        .filter(|heard| {
+            heard.field("db.operation.name") == "INSERT"
+                && !heard.field("db.query.text").contains("diesel_binds")
+                && !heard.field("db.query.text").is_empty()
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
+    let world = World::of::<All>(PoolKind::Deadpool).await;
+    let mut gid = None;
+    let heard = hear(async {
+        let mut session = world.binds.session();
+        All::write(&session, SECRET).await.unwrap();
+        let committed = session.commit_all().await.unwrap();
+        gid = committed.gid().cloned();
+    })
+    .await;
+    let gid = gid.unwrap();
+
+    let unit = the_unit(&heard);
+    assert_eq!(unit.within, ["request"]);
+    assert_eq!(unit.field("unit"), gid.unit().to_string());
+    assert_eq!(unit.field("gid"), gid.to_string());
+    assert_eq!(unit.field("outcome"), "committed");
+    assert_eq!(unit.field("application"), "suite");
+
+    let systems = ["postgresql", "mariadb", "sqlite"];
+    for ((bind, system), database) in All::keys().into_iter().zip(systems).zip(&world.databases) {
+        let transaction = the(&heard, "transaction", bind);
+        assert_eq!(transaction.within, ["unit", "request"]);
+        assert_eq!(transaction.field("unit"), gid.unit().to_string());
+        assert_eq!(transaction.field("db.system.name"), system);
+        let name = transaction.field("db.namespace");
+        assert!(!name.is_empty() && database.url().contains(name), "{name}");
+
+        let inserts = inserts(&heard);
+        let insert = inserts.iter().find(|heard| heard.field("bind") == bind);
+        let insert = insert.unwrap_or_else(|| panic!("no insert on {bind}: {heard:#?}"));
+        assert_eq!(insert.within, ["transaction", "unit", "request"]);
+        assert_eq!(insert.target, "diesel_binds::statement");
+        assert_eq!(insert.field("unit"), gid.unit().to_string());
+        assert_eq!(insert.field("otel.kind"), "client");
+        assert_eq!(insert.field("otel.name"), "INSERT");
+        assert_eq!(insert.field("db.system.name"), system);
+        assert_eq!(insert.field("db.namespace"), name);
+        assert!(insert.field("db.query.text").starts_with("INSERT INTO"));
+        assert_eq!(insert.field("error.type"), "");
+    }
+
+    let commits = named(&heard, "commit");
+    assert_eq!(commits.len(), 1);
+    assert_eq!(commits[0].within, ["unit", "request"]);
+    assert_eq!(commits[0].field("gid"), gid.to_string());
+    assert_eq!(commits[0].field("outcome"), "committed");
+    let mut steps: Vec<_> = named(&heard, "step")
+        .into_iter()
+        .filter(|step| step.field("step") != "identify")
+        .map(|step| {
+            assert_eq!(step.within, ["commit", "unit", "request"]);
+            assert_eq!(step.field("gid"), gid.to_string());
+            (step.field("step"), step.field("bind"))
+        })
+        .collect();
+    steps.sort_unstable();
+    let expected = [
+        ("apply", "my-a"),
+        ("apply", "pg-a"),
+        ("decide", "lite"),
+        ("prepare", "my-a"),
+        ("prepare", "pg-a"),
+    ];
+    assert_eq!(steps, expected);
+    // What a step sends stands below it, also where SQLite has a thread of its own.
+    for bind in All::keys() {
+        assert!(
+            named(&heard, "statement")
+                .iter()
+                .any(|heard| heard.field("bind") == bind
+                    && heard.within == ["step", "commit", "unit", "request"]),
+            "{bind}"
+        );
+    }
+    assert!(heard.iter().all(|heard| heard.is_closed), "{heard:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_trace_has_a_parameter_or_a_password() {
+    let world = World::of::<All>(PoolKind::Deadpool).await;
+    let heard = hear(async {
+        let mut session = world.binds.session();
+        All::write(&session, SECRET).await.unwrap();
+        let _ = session.commit_all().await.unwrap();
+        // The message of MariaDB repeats the value, and a batch is made of it.
+        for bind in 0..3 {
+            let session = world.binds.session();
+            let failed = match bind {
+                0 => PostgresA::write(&session, SECRET).await,
+                1 => MariadbA::write(&session, SECRET).await,
+                _ => Sqlite::write(&session, SECRET).await,
+            };
+            assert!(matches!(failed, Err(Error::Query { .. })), "{failed:?}");
+        }
+        batch::<PostgresA>(&world.binds.session()).await;
+        batch::<MariadbA>(&world.binds.session()).await;
+        batch::<Sqlite>(&world.binds.session()).await;
+    })
+    .await;
+    let text = format!("{heard:?}");
+    assert!(!text.contains(SECRET), "{heard:#?}");
+    assert!(!text.contains("app-secret"), "{heard:#?}");
+    assert!(!text.contains("://"), "no URL at all: {heard:#?}");
+}
+
+async fn batch<S: Side>(session: &Session) {
+    use diesel_async::SimpleAsyncConnection as _;
+
+    let mut connection = session.connection::<S::Bind>().await.unwrap();
+    let batch = format!("INSERT INTO notes (text) VALUES ('{SECRET} as well')");
+    connection
+        .raw()
+        .unwrap()
+        .batch_execute(&batch)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_are_shown_to_who_asked_for_them() {
+    let databases = All::databases().await;
+    let binds = builder(&databases)
+        .await
+        .trace_parameters()
+        .build()
+        .unwrap();
+    let heard = hear(async {
+        let session = binds.session();
+        All::write(&session, SECRET).await.unwrap();
+        MariadbA::write(&session, SECRET).await.unwrap_err();
+    })
+    .await;
+    let inserts = inserts(&heard);
+    assert_eq!(inserts.len(), 4);
+    for insert in inserts {
+        assert!(
+            insert.field("db.query.parameters").contains(SECRET),
+            "{insert:#?}"
+        );
+        assert!(
+            !insert.field("db.query.text").contains(SECRET),
+            "{insert:#?}"
+        );
+    }
+    let failures: Vec<_> = named(&heard, "event");
+    assert!(
+        failures
+            .iter()
+            .any(|event| event.field("error").contains(SECRET)),
+        "{failures:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_statement_and_a_unit_that_rolls_back_are_marked() {
+    let world = World::of::<All>(PoolKind::Bb8).await;
+    let heard = hear(async {
+        for bind in 0..3 {
+            let mut session = world.binds.session();
+            for _ in 0..2 {
+                let _ = match bind {
+                    0 => PostgresA::write(&session, "twice").await,
+                    1 => MariadbA::write(&session, "twice").await,
+                    _ => Sqlite::write(&session, "twice").await,
+                };
+            }
+            session.rollback_all().await.unwrap();
+        }
+    })
+    .await;
+    for bind in All::keys() {
+        let inserts: Vec<_> = inserts(&heard)
+            .into_iter()
+            .filter(|heard| heard.field("bind") == bind)
+            .collect();
+        let [first, second] = inserts.as_slice() else {
+            panic!("two inserts on {bind}: {inserts:#?}");
+        };
+        assert_eq!(first.field("error.type"), "");
+        assert_eq!(second.field("error.type"), "UniqueViolation");
+        assert_eq!(second.field("otel.status_code"), "ERROR");
+    }
+    let units = named(&heard, "unit");
+    assert_eq!(units.len(), 3);
+    for unit in units {
+        assert_eq!(unit.field("outcome"), "rolled back");
+        assert!(unit.is_closed);
+    }
+    assert_eq!(named(&heard, "roll-back").len(), 3);
+    let failures = named(&heard, "event");
+    let failures = failures
+        .iter()
+        .filter(|event| event.field("error.type") == "UniqueViolation");
+    assert_eq!(failures.count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_says_where_and_why() {
+    let database = PostgresA::database().await;
+    PostgresA::admin(
+        &database,
+        "CREATE TABLE once (id INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .await;
+    let binds = PostgresA::register(
+        Binds::builder(),
+        database.url(),
+        PoolKind::Deadpool,
+        1,
+        BindOptions::new(),
+    )
+    .await
+    .build()
+    .unwrap();
+    let heard = hear(async {
+        let mut session = binds.session();
+        PostgresA::sql(&session, "INSERT INTO once VALUES (1), (1)")
+            .await
+            .unwrap();
+        let failed = session.commit_all().await;
+        assert!(matches!(failed, Err(CommitError::RolledBack { .. })));
+    })
+    .await;
+    let unit = the_unit(&heard);
+    assert_eq!(unit.field("outcome"), "rolled back");
+    assert_eq!(unit.field("error.type"), "RolledBack");
+    let step = the(&heard, "step", "pg-a");
+    assert_eq!(step.field("step"), "commit");
+    assert_eq!(step.field("error.type"), "Refused");
+    assert_eq!(step.field("otel.status_code"), "ERROR");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_dropped_ends_its_spans() {
+    let world = World::of::<All>(PoolKind::Deadpool).await;
+    let heard = hear(async {
+        let session = world.binds.session();
+        All::write(&session, "dropped").await.unwrap();
+        drop(session);
+        // Which waits for its roll-backs.
+        world.binds.close().await;
+    })
+    .await;
+    assert_eq!(the_unit(&heard).field("outcome"), "rolled back");
+    assert!(heard.iter().all(|heard| heard.is_closed), "{heard:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_without_a_query_has_no_span() {
+    let world = World::of::<(Sqlite,)>(PoolKind::Deadpool).await;
+    let heard = hear(async {
+        let _ = world.binds.session().commit_all().await.unwrap();
+        world.binds.session().rollback_all().await.unwrap();
+    })
+    .await;
+    assert!(named(&heard, "unit").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_stands_in_the_span_that_its_caller_opened() {
+    let world = World::of::<All>(PoolKind::Deadpool).await;
+    let heard = hear(async {
+        let session = world.binds.session();
+        All::write(&session, "outside").await.unwrap();
+        All::read(&session)
+            .instrument(tracing::info_span!("load the notes"))
+            .await
+            .unwrap();
+    })
+    .await;
+    let selects: Vec<_> = named(&heard, "statement")
+        .into_iter()
+        .filter(|heard| heard.field("db.query.text").contains("ORDER BY"))
+        .collect();
+    assert_eq!(selects.len(), 3);
+    for select in selects {
+        assert_eq!(select.within, ["load the notes", "request"]);
+        assert!(!select.field("unit").is_empty());
+    }
+}
+
+/// One connection in the pool, which the application also uses by itself.
+async fn pool(
+    database: &Database,
+) -> diesel_async::pooled_connection::deadpool::Pool<diesel_async::AsyncPgConnection> {
+    let manager =
+        diesel_async::pooled_connection::AsyncDieselConnectionManager::new(database.url());
+    diesel_async::pooled_connection::deadpool::Pool::builder(manager)
+        .max_size(1)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_user_of_a_connection_is_not_observed() {
+    use diesel_async::SimpleAsyncConnection as _;
+
+    let database = PostgresB::database().await;
+    let pool = pool(&database).await;
+    let binds = Binds::builder()
+        .bind::<PostgresB>(pool.clone())
+        .build()
+        .unwrap();
+    let heard = hear(async {
+        let mut session = binds.session();
+        PostgresB::write(&session, "observed").await.unwrap();
+        let _ = session.commit_all().await.unwrap();
+        let mut connection = pool.get().await.unwrap();
+        let deleting = connection.batch_execute("DELETE FROM notes");
+        deleting.await.unwrap();
+    })
+    .await;
+    let statements = named(&heard, "statement");
+    assert!(!statements.is_empty());
+    assert!(
+        statements
+            .iter()
+            .all(|s| s.field("db.operation.name") != "DELETE")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instrumentation_of_the_application_keeps_working() {
+    let database = PostgresB::database().await;
+    let pool = pool(&database).await;
+    let binds = Binds::builder()
+        .bind::<PostgresB>(pool.clone())
+        .build()
+        .unwrap();
+    for within_ours in [false, true] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counting = {
+            let count = Arc::clone(&count);
+            move |event: InstrumentationEvent<'_>| {
+                if let InstrumentationEvent::StartQuery { .. } = event {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        };
+        {
+            let mut connection = pool.get().await.unwrap();
+            match within_ours {
+                false => connection.set_instrumentation(counting),
+                true => connection.set_instrumentation(StatementSpans::over(counting)),
+            }
+        }
+        let heard = hear(async {
+            let mut session = binds.session();
+            PostgresB::write(&session, &format!("{within_ours}"))
+                .await
+                .unwrap();
+            let _ = session.commit_all().await.unwrap();
+        })
+        .await;
+        // A begin, an insert, a commit.
+        assert!(count.load(Ordering::SeqCst) >= 3);
+        assert_eq!(inserts(&heard).len(), usize::from(within_ours));
+        assert_eq!(named(&heard, "transaction").len(), 1);
+    }
+}
