@@ -68,6 +68,11 @@ mod units_page {}
 #[doc = include_str!("../docs/services.md")]
 mod services_page {}
 
+/// The examples of `docs/observability.md`, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/observability.md")]
+mod observability {}
+
 /// What the derives emit. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {

@@ -20,7 +20,7 @@ use crate::session::lease::Lease;
 use crate::session::options::SessionOptions;
 use crate::session::slot::{AnySlot, Slot};
 use crate::session::statement::Statement;
-use crate::trace::{UnitContext, UnitTrace};
+use crate::trace::CurrentTrace;
 
 /// No bind that cannot prepare has written.
 const NOBODY: usize = usize::MAX;
@@ -40,7 +40,7 @@ pub(crate) struct Core {
     /// Commit and roll-back are not the session's to call: a closure decides by its result.
     pub(super) managed: bool,
     unit: Mutex<UnitId>,
-    trace: Mutex<Option<UnitTrace>>,
+    pub(super) trace: CurrentTrace,
     savepoints: AtomicUsize,
     /// Closures that have the session, and do not end its unit.
     pub(super) nested: AtomicUsize,
@@ -62,7 +62,7 @@ impl Core {
             slots,
             managed,
             unit: Mutex::new(UnitId::generate()),
-            trace: Mutex::new(None),
+            trace: CurrentTrace::default(),
             savepoints: AtomicUsize::new(0),
             nested: AtomicUsize::new(0),
             hooks: UnitHooks::default(),
@@ -173,7 +173,11 @@ impl Core {
         let is_known = server.is_some();
         let mut lease = Lease::new(
             Arc::clone(entry),
-            self.trace(),
+            self.trace.context(
+                self.unit(),
+                &self.registry.namespace,
+                self.registry.trace_parameters,
+            ),
             self.terms(entry, server.unwrap_or_default()),
             pooled,
             handle,
@@ -309,33 +313,6 @@ impl Core {
 
     pub(super) fn unit(&self) -> UnitId {
         *self.unit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where the unit stands among the spans. The first to ask opens its own.
-    fn trace(&self) -> UnitContext {
-        let unit = self.unit();
-        let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = trace.as_ref()
-            && open.unit() == unit
-        {
-            return open.context().clone();
-        }
-        let open = trace.insert(UnitTrace::open(
-            unit,
-            &self.registry.namespace,
-            self.registry.trace_parameters,
-        ));
-        open.context().clone()
-    }
-
-    /// The span of what ends now: the unit, or under another id a part of it. `None` if it ran no query.
-    pub(super) fn end_trace(&self, ends: UnitId) -> Option<UnitTrace> {
-        let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
-        if trace.as_ref()?.unit() == ends {
-            trace.take()
-        } else {
-            trace.as_ref().map(|open| open.part(ends))
-        }
     }
 
     /// The savepoints that are open.

@@ -157,7 +157,7 @@ impl Session {
             tracing::warn!("a session was dropped outside of a runtime: its hooks do not run");
             return Ok(());
         };
-        let trace = self.core.end_trace(unit);
+        let trace = self.core.trace.end(unit);
         let ending = async move {
             commit::roll_back(trace, participants).await;
             hooks.rolled_back(unit).await;

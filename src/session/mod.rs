@@ -245,7 +245,7 @@ impl Session {
         if participants.is_empty() && hooks.is_empty() {
             return Ok(());
         }
-        let trace = self.core.end_trace(unit);
+        let trace = self.core.trace.end(unit);
         self.in_background(unit, async move {
             commit::roll_back(trace, participants).await;
             hooks.rolled_back(unit).await;
@@ -295,7 +295,7 @@ impl Session {
         Orders {
             unit,
             namespace: Arc::clone(&self.core.registry.namespace),
-            trace: self.core.end_trace(unit),
+            trace: self.core.trace.end(unit),
             #[cfg(feature = "testing")]
             faults: self
                 .core
