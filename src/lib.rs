@@ -21,6 +21,8 @@ mod commit;
 mod config;
 mod error;
 mod gid;
+#[cfg(feature = "migrations")]
+mod migrate;
 mod pool;
 mod recovery;
 mod registry;
@@ -32,6 +34,8 @@ mod trace;
 
 pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
 
+#[cfg(feature = "migrations")]
+pub use crate::backend::migrate::Migratable;
 #[cfg(feature = "sqlite")]
 pub use crate::backend::sqlite::{AsyncSqliteConnection, Worker};
 pub use crate::backend::{Backend, Connection, Isolation};
@@ -44,6 +48,11 @@ pub use crate::config::{
 };
 pub use crate::error::{AbortReason, BoxError, Error, OptionalExt, PoolError, Waiting};
 pub use crate::gid::{DatabaseId, Gid, InvalidGid, UnitId};
+#[cfg(feature = "migrations")]
+pub use crate::migrate::{
+    BindMigrations, ListedMigration, Migrated, MigrationError, MigrationId, MigrationMistake,
+    MigrationProblem, MigrationReport, MigrationState, MigrationStatus, MigrationStep, Migrations,
+};
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub use crate::pool::FromUrl;
 pub use crate::pool::IntoPool;

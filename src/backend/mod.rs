@@ -5,6 +5,8 @@
 //! API that Diesel hides from its documentation is in `internals`.
 
 pub(crate) mod internals;
+#[cfg(feature = "migrations")]
+pub(crate) mod migrate;
 mod observe;
 mod settings;
 mod sql;

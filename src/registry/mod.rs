@@ -65,6 +65,8 @@ pub(crate) struct Registry {
     closed: AtomicBool,
     /// Spans of statements have the values of their parameters.
     pub(crate) trace_parameters: bool,
+    #[cfg(feature = "migrations")]
+    migrations: Arc<crate::migrate::Sets>,
     /// What is to fail in the commits of all sessions.
     #[cfg(feature = "testing")]
     faults: std::sync::Mutex<Option<crate::commit::FaultPlan>>,
@@ -106,6 +108,42 @@ impl Binds {
             .await
             .into_iter()
             .collect()
+    }
+
+    /// The migrations that were given to the builder: to run, to revert, to look at.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
+    /// # mod example {
+    /// use diesel_binds::{AsyncSqliteConnection, Bind, Binds};
+    /// use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    ///
+    /// #[derive(Bind)]
+    /// #[bind(key = "accounts", connection = AsyncSqliteConnection)]
+    /// pub struct Accounts;
+    ///
+    /// const ACCOUNTS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+    ///
+    /// async fn start() -> Result<Binds, Box<dyn std::error::Error>> {
+    ///     let binds = Binds::builder()
+    ///         .bind_url::<Accounts>("accounts.db")
+    ///         .migrations::<Accounts>(ACCOUNTS)
+    ///         .build()?;
+    ///     let migrated = binds.migrations().run().await?;
+    ///     println!("{migrated}");
+    ///     Ok(binds)
+    /// }
+    /// # }
+    /// ```
+    #[cfg(feature = "migrations")]
+    pub fn migrations(&self) -> crate::migrate::Migrations {
+        let registry = &self.registry;
+        crate::migrate::Migrations::new(
+            Arc::clone(&registry.migrations),
+            registry.background.clone(),
+        )
     }
 
     /// Asks every bind whether it is ready for what sessions will ask of it.

@@ -130,6 +130,15 @@ pub enum BuildProblem {
         /// The backend.
         backend: Backend,
     },
+    /// Something is wrong with the migrations of a bind.
+    #[cfg(feature = "migrations")]
+    #[error("the migrations of `{bind}` are of no use: {mistake}")]
+    Migrations {
+        /// The bind.
+        bind: &'static str,
+        /// What.
+        mistake: crate::migrate::MigrationMistake,
+    },
     /// A bind that cannot prepare was told not to hold the decision.
     #[error(
         "`{bind}` cannot prepare, so it must be the holder where it writes: `HolderPreference::Avoid` cannot hold"
@@ -157,6 +166,8 @@ impl BuildProblem {
             | Self::Unsupported { bind, .. }
             | Self::UnknownHook { bind }
             | Self::CannotAvoid { bind } => Some(bind),
+            #[cfg(feature = "migrations")]
+            Self::Migrations { bind, .. } => Some(bind),
             Self::Empty
             | Self::NoNamespace
             | Self::InvalidNamespace { .. }

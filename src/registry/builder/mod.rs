@@ -4,6 +4,8 @@ mod environment;
 mod hooks;
 #[cfg(feature = "manifest")]
 mod manifest;
+#[cfg(feature = "migrations")]
+mod migrations;
 mod mistakes;
 mod pending;
 mod trace;
@@ -33,7 +35,7 @@ use crate::recovery::{Database, Scope, Worker};
 use crate::registry::problem::{BuildError, BuildProblem};
 use crate::registry::{AnyEntry, Binds, Registry};
 
-use self::pending::{Common, Pending, Place, Who};
+use self::pending::{Attachment, Common, Pending, Place, Who};
 
 /// As long as anything may take: clocks have an end.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -53,6 +55,8 @@ pub struct BindsBuilder {
     environment_read: bool,
     #[cfg(feature = "manifest")]
     manifest: Option<Manifest>,
+    #[cfg(feature = "migrations")]
+    migrations: self::migrations::Given,
 }
 
 impl BindsBuilder {
@@ -68,6 +72,8 @@ impl BindsBuilder {
             environment_read: false,
             #[cfg(feature = "manifest")]
             manifest: None,
+            #[cfg(feature = "migrations")]
+            migrations: self::migrations::Given::default(),
         }
     }
 
@@ -255,12 +261,16 @@ impl BindsBuilder {
             });
         }
         let namespace: Arc<str> = self.namespace.unwrap_or_default().into();
-        let mut attached: Vec<(Who, &'static str, String)> = Vec::new();
+        let mut attached: Vec<Attachment> = Vec::new();
         for bind in &mut self.binds {
             if let Place::Shared { with, path } = &mut bind.place
                 && let Some(path) = path.take()
             {
-                attached.push((*with, bind.who.key, path));
+                attached.push(Attachment {
+                    to: *with,
+                    who: bind.who,
+                    path,
+                });
             }
         }
         let owner: Vec<(Who, Who)> = self
@@ -286,8 +296,8 @@ impl BindsBuilder {
                 Place::Own { mut options, make } => {
                     options.attached = attached
                         .iter()
-                        .filter(|(to, ..)| to.is(bind.who))
-                        .map(|(_, key, path)| (*key, path.clone()))
+                        .filter(|file| file.to.is(bind.who))
+                        .map(|file| (file.who.key, file.path.clone()))
                         .collect();
                     owners.push((bind.who, entries.len()));
                     let after_begin = hooks
@@ -311,6 +321,12 @@ impl BindsBuilder {
                 owners.push((who, *position));
             }
         }
+        #[cfg(all(feature = "migrations", feature = "manifest"))]
+        if let Some(manifest) = &self.manifest {
+            self.migrations.add_needs(manifest);
+        }
+        #[cfg(feature = "migrations")]
+        let migrations = self.migrations.build(&owners, &entries, &attached)?;
         let index = owners
             .into_iter()
             .filter_map(|(who, position)| Some((who.id?, position)))
@@ -332,6 +348,8 @@ impl BindsBuilder {
             worker: Worker::new(self.recovery, recoverable),
             trace_parameters: self.trace_parameters,
             closed: AtomicBool::new(false),
+            #[cfg(feature = "migrations")]
+            migrations,
             #[cfg(feature = "testing")]
             faults: std::sync::Mutex::default(),
         };

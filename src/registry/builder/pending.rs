@@ -41,6 +41,13 @@ pub(super) enum Place {
     Broken,
 }
 
+/// A file that is attached to the connection of another bind.
+pub(super) struct Attachment {
+    pub(super) to: Who,
+    pub(super) who: Who,
+    pub(super) path: String,
+}
+
 /// What every entry gets.
 pub(super) struct Common {
     pub(super) options: BindOptions,

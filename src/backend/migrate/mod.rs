@@ -1,0 +1,172 @@
+//! What migrations need of a connection: a lock that holds for a whole run, and the history of the database.
+//!
+//! The lock is held by a connection of its own, so that it holds also while a migration runs outside of a transaction.
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use diesel::migration::CREATE_MIGRATIONS_TABLE;
+use diesel::sql_types::Text;
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::TransactionManager as _;
+
+use crate::backend::Dialect;
+
+/// A connection type on which migrations can run. Sealed, and implemented for all that a bind can have.
+pub trait Migratable: Dialect {
+    /// The file beside the database that is its lock, where the server has none to give (SQLite).
+    #[doc(hidden)]
+    fn lock_file(&mut self) -> impl Future<Output = Result<Option<String>, NoLockFile>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Tries to take the lock of the database, without waiting. On the connection that will hold it.
+    ///
+    /// `earlier` are those that this run holds already.
+    #[doc(hidden)]
+    fn try_lock(
+        &mut self,
+        own: LockId,
+        earlier: &[LockId],
+    ) -> impl Future<Output = QueryResult<LockAttempt>> + Send;
+
+    /// Whether the lock that was taken here is still ours. Keeps the connection alive, too.
+    #[doc(hidden)]
+    fn holds_lock(&mut self) -> impl Future<Output = QueryResult<bool>> + Send;
+
+    /// Gives the lock back. A connection that is closed does as well, only later.
+    #[doc(hidden)]
+    fn unlock(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// What ran in this database. Changes nothing in it.
+    #[doc(hidden)]
+    fn history(&mut self) -> impl Future<Output = QueryResult<History>> + Send;
+
+    /// Begins the transaction of one migration.
+    #[doc(hidden)]
+    fn begin_migration(&mut self) -> impl Future<Output = QueryResult<()>> + Send {
+        async { Self::TransactionManager::begin_transaction(self).await }
+    }
+}
+
+/// A number that is locked together with the database: so that a run notices one that it has locked already.
+#[derive(Clone, Copy, Debug)]
+pub struct LockId(pub(crate) u64);
+
+/// What came of a try to lock a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockAttempt {
+    /// It is ours.
+    Locked,
+    /// Another run has it.
+    Busy,
+    /// This run has it already: it is that one of the earlier ones.
+    Ours(usize),
+}
+
+#[derive(QueryableByName)]
+struct Answer {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    answer: bool,
+}
+
+/// Why there is no place for a lock file.
+#[derive(Debug, thiserror::Error)]
+pub enum NoLockFile {
+    /// The database is in memory, and each connection has one of its own.
+    #[error("the database is in memory: what a migration makes there, no other connection sees")]
+    InMemory,
+    /// It could not be asked for its file.
+    #[error("the database did not say where its file is")]
+    Asking(#[from] diesel::result::Error),
+}
+
+/// What ran in a database: Diesel's table, and ours.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The versions in Diesel's table, in their order.
+    pub(crate) applied: Vec<String>,
+    /// The bind of a version, where we noted it.
+    pub(crate) binds: BTreeMap<String, String>,
+}
+
+#[derive(QueryableByName)]
+struct VersionRow {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+#[derive(QueryableByName)]
+struct BindRow {
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = Text)]
+    bind: String,
+}
+
+/// Which of the two tables there is.
+#[derive(QueryableByName)]
+struct TableRow {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+const DIESELS: &str = "__diesel_schema_migrations";
+const OURS: &str = "diesel_binds_migrations";
+const VERSIONS: &str = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
+const BINDS: &str = "SELECT version, bind FROM diesel_binds_migrations";
+
+/// The tables of the history, where they are missing: Diesel's as Diesel makes it, and beside it our own.
+pub(crate) fn create_history() -> [&'static str; 2] {
+    [
+        CREATE_MIGRATIONS_TABLE,
+        "CREATE TABLE IF NOT EXISTS diesel_binds_migrations (\
+         version VARCHAR(50) PRIMARY KEY NOT NULL, bind VARCHAR(40) NOT NULL)",
+    ]
+}
+
+/// Notes a migration as applied. Versions and keys have no character that would need escaping: the builder sees to it.
+pub(crate) fn record(version: &str, bind: &str) -> [String; 3] {
+    [
+        format!("INSERT INTO {DIESELS} (version) VALUES ('{version}')"),
+        // Left behind by a plain `diesel migration revert`.
+        format!("DELETE FROM {OURS} WHERE version = '{version}'"),
+        format!("INSERT INTO {OURS} (version, bind) VALUES ('{version}', '{bind}')"),
+    ]
+}
+
+/// Notes the bind of a migration that Diesel applied without us.
+pub(crate) fn adopt(version: &str, bind: &str) -> String {
+    format!("INSERT INTO {OURS} (version, bind) VALUES ('{version}', '{bind}')")
+}
+
+/// Notes a migration as reverted.
+pub(crate) fn forget(version: &str) -> [String; 2] {
+    [
+        format!("DELETE FROM {DIESELS} WHERE version = '{version}'"),
+        format!("DELETE FROM {OURS} WHERE version = '{version}'"),
+    ]
+}
+
+impl History {
+    fn new(applied: Vec<VersionRow>, binds: Vec<BindRow>) -> Self {
+        Self {
+            applied: applied.into_iter().map(|row| row.version).collect(),
+            binds: binds
+                .into_iter()
+                .map(|row| (row.version, row.bind))
+                .collect(),
+        }
+    }
+}
+
+fn has(tables: &[TableRow], name: &str) -> bool {
+    tables.iter().any(|table| table.name == name)
+}

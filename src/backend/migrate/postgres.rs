@@ -1,0 +1,88 @@
+//! Migrations on PostgreSQL.
+//!
+//! The lock belongs to a transaction that stays open for the whole run. A lock of the session would mean nothing behind
+//! a pooler that gives each transaction another session; a transaction has one session to its end also there.
+
+use diesel::{QueryResult, sql_query};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+
+use crate::backend::migrate::{
+    Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, OURS, TableRow, VERSIONS, has,
+};
+
+/// Without a limit on its age or idleness; and without a snapshot, which `CREATE INDEX CONCURRENTLY` would wait for.
+const BEGIN_LOCK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+     SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+     SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
+
+impl Migratable for AsyncPgConnection {
+    /// Never waits in the server: a statement that waits has a snapshot, `CREATE INDEX CONCURRENTLY` of the run that has
+    /// the lock would wait for it, and both forever.
+    async fn try_lock(&mut self, own: LockId, earlier: &[LockId]) -> QueryResult<LockAttempt> {
+        self.batch_execute(BEGIN_LOCK).await?;
+        let mut attempt = LockAttempt::Busy;
+        for (position, id) in earlier.iter().enumerate() {
+            // Advisory locks are of one database: it is free in all others.
+            if !try_advisory(self, &format!("{}", id.signed())).await? {
+                attempt = LockAttempt::Ours(position);
+            }
+        }
+        if attempt == LockAttempt::Busy
+            && try_advisory(self, "1145188401, 1").await?
+            && try_advisory(self, &format!("{}", own.signed())).await?
+        {
+            return Ok(LockAttempt::Locked);
+        }
+        self.batch_execute("ROLLBACK").await?;
+        Ok(attempt)
+    }
+
+    /// The lock lives as long as its transaction does.
+    async fn holds_lock(&mut self) -> QueryResult<bool> {
+        self.batch_execute("SAVEPOINT diesel_binds_lock; RELEASE diesel_binds_lock")
+            .await?;
+        Ok(true)
+    }
+
+    async fn unlock(&mut self) -> QueryResult<()> {
+        self.batch_execute("ROLLBACK").await
+    }
+
+    async fn history(&mut self) -> QueryResult<History> {
+        // In one transaction: behind a pooler, a statement that was prepared in one session may not be there in another.
+        self.batch_execute("BEGIN READ ONLY").await?;
+        let tables: Vec<TableRow> = sql_query(format!(
+            "SELECT name FROM (VALUES ('{DIESELS}'), ('{OURS}')) AS t (name) \
+             WHERE pg_catalog.to_regclass(name) IS NOT NULL"
+        ))
+        .load(self)
+        .await?;
+        let mut history = History::default();
+        if has(&tables, DIESELS) {
+            let applied = sql_query(VERSIONS).load(self).await?;
+            let binds = if has(&tables, OURS) {
+                sql_query(BINDS).load(self).await?
+            } else {
+                Vec::new()
+            };
+            history = History::new(applied, binds);
+        }
+        self.batch_execute("COMMIT").await?;
+        Ok(history)
+    }
+}
+
+async fn try_advisory(connection: &mut AsyncPgConnection, key: &str) -> QueryResult<bool> {
+    let row: Answer = sql_query(format!(
+        "SELECT pg_catalog.pg_try_advisory_xact_lock({key}) AS answer"
+    ))
+    .get_result(connection)
+    .await?;
+    Ok(row.answer)
+}
+
+impl LockId {
+    fn signed(self) -> i64 {
+        i64::from_ne_bytes(self.0.to_ne_bytes())
+    }
+}

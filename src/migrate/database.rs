@@ -1,0 +1,271 @@
+//! The database of one bind, while migrations run on it.
+
+use std::sync::Arc;
+
+use diesel::QueryResult;
+use diesel::connection::CacheSize;
+use diesel::migration::MigrationVersion;
+use diesel_async::TransactionManager as _;
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::backend::Backend;
+use crate::backend::migrate::{
+    History, LockAttempt, LockId, Migratable, NoLockFile, adopt, create_history, forget, record,
+};
+use crate::commit::Fault;
+use crate::error::BoxError;
+use crate::migrate::known::Known;
+use crate::migrate::problem::Direction;
+use crate::migrate::set::{Connect, Source};
+
+/// A connection to the database of a bind, on which its migrations run.
+pub(crate) trait Database: Send {
+    /// Opens the connection that is to hold the lock.
+    fn locker(&mut self) -> BoxFuture<'_, Result<Locker, NoLocker>>;
+    /// What ran here. Changes nothing.
+    fn history(&mut self) -> BoxFuture<'_, QueryResult<History>>;
+    /// Creates the tables of the history, and notes that these versions are of the bind.
+    fn adopt<'a>(&'a mut self, versions: &'a [String]) -> BoxFuture<'a, QueryResult<()>>;
+    /// Runs or reverts one migration, and notes it.
+    fn apply<'a>(
+        &'a mut self,
+        migration: &'a Known,
+        direction: Direction,
+    ) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// A connection that holds the lock of a database, or is to.
+pub(crate) trait Lock: Send {
+    fn attempt<'a>(
+        &'a mut self,
+        own: LockId,
+        earlier: &'a [LockId],
+    ) -> BoxFuture<'a, QueryResult<LockAttempt>>;
+    fn is_held(&mut self) -> BoxFuture<'_, QueryResult<bool>>;
+    fn release(&mut self) -> BoxFuture<'_, QueryResult<()>>;
+}
+
+/// What locks a database.
+pub(crate) struct Locker {
+    pub(crate) lock: Box<dyn Lock>,
+    /// The file whose lock it is, if it is one.
+    pub(crate) file: Option<String>,
+}
+
+/// Why a database cannot be locked.
+pub(crate) enum NoLocker {
+    NoFile(NoLockFile),
+    Connect(Fault),
+}
+
+/// How a migration failed.
+pub(crate) struct Failure {
+    pub(crate) source: BoxError,
+    /// Nothing of it is left.
+    pub(crate) rolled_back: bool,
+}
+
+/// The migration is not in the source any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the migrations of the bind do not have it any more")]
+struct Gone;
+
+/// The connection went with a migration that panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the migration panicked")]
+struct Panicked;
+
+pub(super) struct Opened<C: Migratable> {
+    key: &'static str,
+    source: Arc<Source<C>>,
+    connect: Arc<Connect<C>>,
+    /// `None` after a migration panicked: nobody knows its state.
+    connection: Option<C>,
+}
+
+impl<C: Migratable> Opened<C> {
+    pub(super) async fn open(
+        key: &'static str,
+        source: &Arc<Source<C>>,
+        connect: &Arc<Connect<C>>,
+    ) -> Result<Self, Fault> {
+        let mut connection = connect().await?;
+        // Behind a pooler a statement must not outlive its transaction.
+        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        Ok(Self {
+            key,
+            source: Arc::clone(source),
+            connect: Arc::clone(connect),
+            connection: Some(connection),
+        })
+    }
+
+    fn connection(&mut self) -> QueryResult<&mut C> {
+        self.connection
+            .as_mut()
+            .ok_or(diesel::result::Error::BrokenTransactionManager)
+    }
+
+    async fn apply_one(&mut self, migration: &Known, direction: Direction) -> Result<(), Failure> {
+        let stays = |source: BoxError| Failure {
+            source,
+            rolled_back: false,
+        };
+        let version = &migration.id.version;
+        if migration.in_transaction {
+            let connection = self.connection().map_err(|error| Failure {
+                source: error.into(),
+                rolled_back: true,
+            })?;
+            connection
+                .begin_migration()
+                .await
+                .map_err(|error| Failure {
+                    source: error.into(),
+                    rolled_back: true,
+                })?;
+        }
+        let mut applied = self.run_sql(version, direction).await;
+        if applied.is_ok() {
+            applied = self.note(version, direction).await.map_err(Into::into);
+        }
+        let connection = self.connection().map_err(|error| stays(error.into()))?;
+        match applied {
+            Ok(()) if migration.in_transaction => {
+                C::TransactionManager::commit_transaction(connection)
+                    .await
+                    .map_err(|error| stays(error.into()))
+            }
+            Ok(()) => Ok(()),
+            Err(source) if migration.in_transaction => {
+                let rolled_back = C::TransactionManager::rollback_transaction(connection).await;
+                Err(Failure {
+                    source,
+                    // The DDL of MySQL commits by itself.
+                    rolled_back: rolled_back.is_ok() && C::BACKEND != Backend::Mysql,
+                })
+            }
+            Err(source) => Err(stays(source)),
+        }
+    }
+
+    /// Diesel's migrations want a blocking connection, so this runs on a thread that may block.
+    ///
+    /// If the future is dropped, the migration goes on, and its connection is closed.
+    async fn run_sql(&mut self, version: &str, direction: Direction) -> Result<(), BoxError> {
+        let connection = self.connection.take().ok_or(Panicked)?;
+        let source = Arc::clone(&self.source);
+        let version = version.to_owned();
+        let blocking = tokio::task::spawn_blocking(move || {
+            let mut connection: AsyncConnectionWrapper<C> = connection.into();
+            let result = source.migrations().and_then(|migrations| {
+                let migration = migrations
+                    .into_iter()
+                    .find(|migration| {
+                        migration.name().version() == MigrationVersion::from(&version)
+                    })
+                    .ok_or(Gone)?;
+                match direction {
+                    Direction::Run => migration.run(&mut connection),
+                    Direction::Revert => migration.revert(&mut connection),
+                }
+            });
+            (connection.into_inner(), result)
+        });
+        let (connection, result) = blocking.await.map_err(|_| Panicked)?;
+        self.connection = Some(connection);
+        result
+    }
+
+    /// Writes down what was run or reverted.
+    async fn note(&mut self, version: &str, direction: Direction) -> QueryResult<()> {
+        let key = self.key;
+        let connection = self.connection()?;
+        match direction {
+            Direction::Run => {
+                for statement in record(version, key) {
+                    connection.batch_execute(&statement).await?;
+                }
+            }
+            Direction::Revert => {
+                for statement in forget(version) {
+                    connection.batch_execute(&statement).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<C: Migratable> Database for Opened<C> {
+    fn locker(&mut self) -> BoxFuture<'_, Result<Locker, NoLocker>> {
+        async move {
+            let connect = Arc::clone(&self.connect);
+            let connection = self
+                .connection()
+                .map_err(|error| NoLocker::NoFile(error.into()))?;
+            let file = connection.lock_file().await.map_err(NoLocker::NoFile)?;
+            let mut lock = match &file {
+                Some(path) => C::establish(path)
+                    .await
+                    .map_err(|error| NoLocker::Connect(Fault::Connect(error.into())))?,
+                None => connect().await.map_err(NoLocker::Connect)?,
+            };
+            lock.set_prepared_statement_cache_size(CacheSize::Disabled);
+            Ok(Locker {
+                lock: Box::new(Held(lock)),
+                file,
+            })
+        }
+        .boxed()
+    }
+
+    fn history(&mut self) -> BoxFuture<'_, QueryResult<History>> {
+        async move { self.connection()?.history().await }.boxed()
+    }
+
+    fn adopt<'a>(&'a mut self, versions: &'a [String]) -> BoxFuture<'a, QueryResult<()>> {
+        async move {
+            let key = self.key;
+            let connection = self.connection()?;
+            for statement in create_history() {
+                connection.batch_execute(statement).await?;
+            }
+            for version in versions {
+                connection.batch_execute(&adopt(version, key)).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn apply<'a>(
+        &'a mut self,
+        migration: &'a Known,
+        direction: Direction,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        self.apply_one(migration, direction).boxed()
+    }
+}
+
+struct Held<C>(C);
+
+impl<C: Migratable> Lock for Held<C> {
+    fn attempt<'a>(
+        &'a mut self,
+        own: LockId,
+        earlier: &'a [LockId],
+    ) -> BoxFuture<'a, QueryResult<LockAttempt>> {
+        self.0.try_lock(own, earlier).boxed()
+    }
+
+    fn is_held(&mut self) -> BoxFuture<'_, QueryResult<bool>> {
+        self.0.holds_lock().boxed()
+    }
+
+    fn release(&mut self) -> BoxFuture<'_, QueryResult<()>> {
+        self.0.unlock().boxed()
+    }
+}

@@ -1,0 +1,162 @@
+//! The locks of a run: one for each database, held from before the first look to after the last migration.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::backend::Backend;
+use crate::backend::migrate::{LockAttempt, LockId, NoLockFile};
+use crate::migrate::database::{Database, Lock, Locker, NoLocker};
+use crate::migrate::problem::MigrationProblem;
+use crate::migrate::set::AnySet;
+
+/// The pauses between attempts to take a lock.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the connections that hold locks say something while a migration runs: what is between must not take them
+/// for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The locks that a run holds.
+pub(super) struct Locks {
+    run: u64,
+    /// Until when locks are waited for.
+    end: Instant,
+    wait: Duration,
+    held: Vec<Held>,
+}
+
+struct Held {
+    bind: &'static str,
+    backend: Backend,
+    place: usize,
+    id: LockId,
+    file: Option<String>,
+    lock: Box<dyn Lock>,
+    lost: bool,
+}
+
+/// Two binds are in one database, which neither says.
+pub(super) struct SameDatabase {
+    pub(super) with: &'static str,
+}
+
+impl Locks {
+    pub(super) fn new(wait: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            run: uuid::Uuid::new_v4().as_u64_pair().0,
+            end: now + wait,
+            wait,
+            held: Vec::new(),
+        }
+    }
+
+    /// Locks the database of `set`, unless that of a bind that shares it is locked already.
+    ///
+    /// Returns the other bind if the run finds that it has locked this database for one that does not share it.
+    pub(super) async fn take(
+        &mut self,
+        set: &dyn AnySet,
+        database: &mut dyn Database,
+    ) -> Result<Option<SameDatabase>, MigrationProblem> {
+        let bind = set.key();
+        if self.held.iter().any(|held| held.place == set.place()) {
+            return Ok(None);
+        }
+        let Locker { mut lock, file } = database.locker().await.map_err(|error| match error {
+            NoLocker::NoFile(NoLockFile::InMemory) => MigrationProblem::InMemory { bind },
+            NoLocker::NoFile(error) => MigrationProblem::Lock {
+                bind,
+                source: error.into(),
+            },
+            NoLocker::Connect(source) => MigrationProblem::Unreachable { bind, source },
+        })?;
+        if let Some(same) = self
+            .held
+            .iter()
+            .find(|held| file.is_some() && held.file == file)
+        {
+            return Ok(Some(SameDatabase { with: same.bind }));
+        }
+        let (binds, ids): (Vec<&'static str>, Vec<LockId>) = self
+            .held
+            .iter()
+            .filter(|held| held.backend == set.backend())
+            .map(|held| (held.bind, held.id))
+            .unzip();
+        let own = LockId(self.run.wrapping_add(self.held.len() as u64));
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let attempt = lock.attempt(own, &ids).await;
+            match attempt.map_err(|error| MigrationProblem::Lock {
+                bind,
+                source: error.into(),
+            })? {
+                LockAttempt::Locked => break,
+                LockAttempt::Ours(position) => {
+                    return Ok(Some(SameDatabase {
+                        with: binds[position],
+                    }));
+                }
+                LockAttempt::Busy if Instant::now() + pause > self.end => {
+                    return Err(MigrationProblem::Locked {
+                        bind,
+                        waited: self.wait,
+                    });
+                }
+                LockAttempt::Busy => sleep(pause).await,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.held.push(Held {
+            bind,
+            backend: set.backend(),
+            place: set.place(),
+            id: own,
+            file,
+            lock,
+            lost: false,
+        });
+        Ok(None)
+    }
+
+    /// Makes sure that all locks are still held.
+    pub(super) async fn verify(&mut self) -> Result<(), MigrationProblem> {
+        self.look().await;
+        match self.held.iter().find(|held| held.lost) {
+            Some(held) => Err(MigrationProblem::LockLost { bind: held.bind }),
+            None => Ok(()),
+        }
+    }
+
+    /// Carries out `work`, and keeps the connections that hold the locks alive meanwhile.
+    pub(super) async fn keep<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = sleep(KEEP_ALIVE) => self.look().await,
+            }
+        }
+    }
+
+    /// Gives the locks back. What cannot be given back ends with its connection.
+    pub(super) async fn release(self) {
+        for mut held in self.held {
+            if let Err(error) = held.lock.release().await {
+                tracing::debug!(%error, bind = held.bind, "a lock of migrations ends with its connection");
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        for held in &mut self.held {
+            // A connection that failed once is not asked again: after a lost lock nothing can bring it back.
+            held.lost = held.lost || !matches!(held.lock.is_held().await, Ok(true));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Migrations in the program: each bind's own, run by one process at a time.
+//!
+//! `known` is what the program has for a bind, `set` the way to its database, `order` puts the binds in order; `state`
+//! holds both sides against each other and `plan` decides, both pure; `lock` and `database` do, in the order of `run`;
+//! `report` and `problem` are what the caller gets.
+
+mod database;
+mod known;
+mod lock;
+mod order;
+mod plan;
+mod problem;
+mod report;
+mod run;
+mod set;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::bind::Bind;
+use crate::migrate::plan::{Revert, States};
+use crate::migrate::run::{Job, Run};
+use crate::migrate::state::OnDrift;
+
+pub use self::known::{MigrationId, MigrationMistake};
+pub(crate) use self::known::{read, version_of};
+pub(crate) use self::order::{Need, Sets};
+pub use self::problem::{Migrated, MigrationError, MigrationProblem, MigrationStep};
+pub use self::report::{BindMigrations, ListedMigration, MigrationReport, MigrationStatus};
+pub(crate) use self::set::{AnySet, Connect, Set, Source};
+pub use self::state::MigrationState;
+
+/// How long a run waits for one of another process, unless it is told otherwise.
+const DEFAULT_WAIT: Duration = Duration::from_secs(300);
+
+/// As long as anything may take: clocks have an end.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The migrations of the binds, to be run, reverted and looked at: of all binds, or of some. See
+/// [`Binds::migrations`](crate::Binds::migrations).
+///
+/// A run opens connections of its own, past the pools. It locks every database that it needs to know before it looks,
+/// and decides on everything before it begins; each migration then runs in its own transaction, as with plain Diesel,
+/// and is noted in Diesel's own table. A second table, `diesel_binds_migrations`, says which bind it was run for.
+#[derive(Clone)]
+#[must_use = "nothing is run before `run()`"]
+pub struct Migrations {
+    sets: Arc<Sets>,
+    background: TaskTracker,
+    /// The keys that are asked for; all if there is none.
+    asked: Vec<String>,
+    on_drift: OnDrift,
+    wait: Duration,
+}
+
+impl Migrations {
+    pub(crate) fn new(sets: Arc<Sets>, background: TaskTracker) -> Self {
+        Self {
+            sets,
+            background,
+            asked: Vec::new(),
+            on_drift: OnDrift::default(),
+            wait: DEFAULT_WAIT,
+        }
+    }
+
+    /// Those of one bind only; called again, of that one too. Without it, those of all binds.
+    pub fn of<B: Bind>(self) -> Self {
+        self.of_key(B::KEY)
+    }
+
+    /// Those of the bind with this key, as [`of`](Self::of).
+    pub fn of_key(mut self, key: impl Into<String>) -> Self {
+        self.asked.push(key.into());
+        self
+    }
+
+    /// Refuses to run anything if a database has a version that the program does not have, or misses one that is older
+    /// than what is applied.
+    ///
+    /// Without it, the first is refused only where something is pending, and the second is run, as Diesel does it. So
+    /// an older program still starts on a database that a newer one has migrated.
+    pub fn refuse_drift(mut self) -> Self {
+        self.on_drift = OnDrift::Refuse;
+        self
+    }
+
+    /// Runs and reverts also where the database has versions that the program does not have.
+    ///
+    /// They may be those of a newer program, of a branch, or of another application whose database this is.
+    pub fn allow_unknown(mut self) -> Self {
+        self.on_drift = OnDrift::Allow;
+        self
+    }
+
+    /// How long a run waits for one of another process. Defaults to 5 minutes.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.wait = timeout.min(LONGEST);
+        self
+    }
+
+    /// Runs what is pending, bind after bind, each after those that it needs.
+    ///
+    /// Several processes may do so at once: one runs, the others wait, and find nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// Before anything is run: a database that cannot be reached or locked, that holds the migrations of another bind,
+    /// that has drifted; a bind that needs another one at a version that it is not at. After that: a migration that
+    /// failed, or a lock that was lost. The [`MigrationError`] says what was done and what was not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops nothing, once it was polled: the run goes on in the background, and
+    /// [`close`](crate::Binds::close) waits for it.
+    pub async fn run(&self) -> Result<Migrated, MigrationError> {
+        self.start(Job::Run).await
+    }
+
+    /// Reverts the last migration of each bind, each bind before those that it needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); and a migration that another bind still needs, or that is older than one that the program
+    /// does not have. A migration without `down.sql` fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub async fn revert(&self) -> Result<Migrated, MigrationError> {
+        self.start(Job::Revert(Revert::Last)).await
+    }
+
+    /// Reverts every migration of each bind, newest first, each bind before those that it needs.
+    ///
+    /// What is the same in every folder stays: the setup of Diesel for PostgreSQL, and the tables of the commit protocol.
+    ///
+    /// # Errors
+    ///
+    /// As [`revert`](Self::revert).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub async fn revert_all(&self) -> Result<Migrated, MigrationError> {
+        self.start(Job::Revert(Revert::All)).await
+    }
+
+    /// Looks where each bind stands. Changes nothing, and waits for no lock.
+    ///
+    /// Never fails: a bind that cannot be reached says so in the report, beside the others.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped.
+    pub async fn report(&self) -> MigrationReport {
+        let sets = self.sets.sets.iter();
+        let asked = sets.filter(|set| self.is_asked(set.key()));
+        let binds = join_all(asked.map(|set| async {
+            let state = async {
+                let mut database = run::open_database(set.as_ref()).await?;
+                run::state(set.as_ref(), &self.sets, &mut *database).await
+            };
+            BindMigrations {
+                bind: set.key().to_owned(),
+                backend: Some(set.backend()),
+                state: state.await,
+            }
+        }));
+        let mut binds = binds.await;
+        binds.extend(self.unknown().map(|bind| BindMigrations {
+            bind: bind.clone(),
+            backend: None,
+            state: Err(MigrationProblem::NoMigrations { bind: bind.clone() }),
+        }));
+        MigrationReport { binds }
+    }
+
+    /// Every migration of each bind, and every version that only the database has, in the order of the binds and of the
+    /// versions.
+    ///
+    /// # Errors
+    ///
+    /// A bind without migrations, or one that cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped.
+    pub async fn list(&self) -> Result<Vec<ListedMigration>, MigrationError> {
+        let mut list = Vec::new();
+        for bind in self.report().await.binds {
+            list.extend(BindMigrations::list(&bind.state?, &bind.bind));
+        }
+        Ok(list)
+    }
+
+    /// Makes sure that every database has the migrations of the program, and no others: for a process that does not
+    /// migrate, and is not to start on a database that is not its own.
+    ///
+    /// # Errors
+    ///
+    /// The first bind that is not as the program has it: pending, unknown or older migrations, those of another bind, a
+    /// bind that it needs and that is not at that version; or one that cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed; the future may be dropped.
+    pub async fn check(&self) -> Result<(), MigrationError> {
+        let selected = self.selected()?;
+        let mut states = States::new();
+        for set in run::involved(&self.sets, &selected) {
+            let mut database = run::open_database(set.as_ref()).await?;
+            let state = run::state(set.as_ref(), &self.sets, &mut *database).await?;
+            states.insert(set.key(), state);
+        }
+        Ok(plan::check(&self.sets, &selected, &states)?)
+    }
+
+    async fn start(&self, job: Job) -> Result<Migrated, MigrationError> {
+        let run = Run {
+            sets: Arc::clone(&self.sets),
+            selected: self.selected()?,
+            job,
+            on_drift: self.on_drift,
+            wait: self.wait,
+        };
+        let runtime = Handle::try_current().map_err(|_| MigrationProblem::NoRuntime)?;
+        let running = self.background.spawn_on(run.carry_out(), &runtime);
+        running
+            .await
+            .unwrap_or_else(|_| Err(MigrationProblem::Stopped.into()))
+    }
+
+    /// The keys that are asked for, in the order of the sets.
+    fn selected(&self) -> Result<Vec<&'static str>, MigrationProblem> {
+        if let Some(bind) = self.unknown().next() {
+            return Err(MigrationProblem::NoMigrations { bind: bind.clone() });
+        }
+        let keys = self.sets.sets.iter().map(|set| set.key());
+        Ok(keys.filter(|key| self.is_asked(key)).collect())
+    }
+
+    /// The keys that are asked for and have no migrations.
+    fn unknown(&self) -> impl Iterator<Item = &String> {
+        let known = |key: &String| self.sets.sets.iter().any(|set| set.key() == key);
+        self.asked.iter().filter(move |key| !known(key))
+    }
+
+    fn is_asked(&self, key: &str) -> bool {
+        self.asked.is_empty() || self.asked.iter().any(|asked| asked == key)
+    }
+}
+
+impl std::fmt::Debug for Migrations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Migrations")
+            .field("asked", &self.asked)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! Behind a pooler in transaction mode, where each transaction may have another session.
+
+use std::time::Duration;
+
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use diesel_binds::{BindOptions, Binds, MigrationProblem, Pooling};
+use futures_util::FutureExt as _;
+use futures_util::future::try_join_all;
+
+use crate::binds::Accounts;
+use crate::database::{self, LATER, two};
+use crate::source::{Gate, Steps};
+use crate::support::database::Database;
+use crate::support::pooler::Pooler;
+use crate::support::servers::Server;
+use crate::world::{builder, on, values, versions};
+
+fn through(pooler: &Pooler, database: &Database, steps: Steps) -> Binds {
+    builder()
+        .bind_with_setup::<Accounts, _>(
+            pooler.url(database.url()),
+            |url| patiently(url).boxed(),
+            Pooling::new(),
+            BindOptions::new(),
+        )
+        .migrations::<Accounts>(steps)
+        .build()
+        .unwrap()
+}
+
+/// Diesel-async prepares statements to open a connection. A pgbouncer before 1.21 may give the preparation one session
+/// and the execution another: then it is tried again. What is tested here begins after that.
+async fn patiently(url: &str) -> ConnectionResult<AsyncPgConnection> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match AsyncPgConnection::establish(url).await {
+            Err(ConnectionError::CouldntSetupConfiguration(error)) if attempts < 100 => {
+                assert!(error.to_string().contains("prepared statement"), "{error}");
+            }
+            result => return result,
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_run_at_a_time_behind_a_pooler() {
+    let database = Database::on(Server::PostgresA).await;
+    let pooler = Pooler::in_front_of(Server::PostgresA, 12);
+    let count = "CREATE TABLE IF NOT EXISTS runs (id text); INSERT INTO runs VALUES ('once'); SELECT pg_sleep(0.3)";
+    let steps = || two().bare(LATER, count, "DROP TABLE runs");
+    let binds: Vec<_> = (0..5)
+        .map(|_| through(&pooler, &database, steps()))
+        .collect();
+    let runs = try_join_all(
+        binds
+            .iter()
+            .map(|binds| async { binds.migrations().run().await }),
+    );
+    let done: usize = runs.await.unwrap().iter().map(|run| run.done.len()).sum();
+    assert_eq!(done, 3);
+    assert_eq!(versions(database.url()).await.len(), 3);
+    assert_eq!(
+        values(database.url(), "SELECT id AS value FROM runs").await,
+        ["once"]
+    );
+}
+
+#[tokio::test]
+async fn all_of_it_works_behind_a_pooler() {
+    let database = Database::on(Server::PostgresA).await;
+    let pooler = Pooler::in_front_of(Server::PostgresA, 4);
+    let binds = through(&pooler, &database, two());
+    database::on_binds_run_report_list_and_revert::<Accounts>(&binds, database.url()).await;
+}
+
+/// A lock is also held while the one that waits goes through the pooler and the one that has it does not.
+#[tokio::test]
+async fn the_lock_is_the_same_with_and_without_the_pooler() {
+    let database = Database::on(Server::PostgresA).await;
+    let pooler = Pooler::in_front_of(Server::PostgresA, 4);
+    let gate = Gate::default();
+    let table = || Steps::new().table(LATER, "later");
+    let direct = on::<Accounts>(database.url(), table().behind(&gate));
+    let pooled = through(&pooler, &database, table());
+    let waits = async {
+        gate.reached().await;
+        let patience = Duration::from_millis(50);
+        let refused = pooled.migrations().lock_timeout(patience).run().await;
+        gate.open();
+        refused.unwrap_err()
+    };
+    let direct = direct.migrations();
+    let (run, refused) = tokio::join!(direct.run(), waits);
+    assert_eq!(run.unwrap().done.len(), 1);
+    assert!(
+        matches!(refused.problem(), MigrationProblem::Locked { .. }),
+        "{refused:?}"
+    );
+    assert!(pooled.migrations().run().await.unwrap().done.is_empty());
+}
