@@ -31,6 +31,8 @@ mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
+#[cfg(feature = "tower")]
+pub mod web;
 
 pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
 

@@ -141,6 +141,14 @@ impl Scope {
     }
 }
 
+#[cfg(feature = "tower")]
+impl Scope {
+    /// Runs a function inside of the scope.
+    pub(crate) fn enclose<R>(&self, run: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self.clone(), run)
+    }
+}
+
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope")

@@ -10,6 +10,8 @@ use crate::error::Error;
 use crate::registry::Binds;
 use crate::session::SessionOptions;
 
+#[cfg(feature = "tower")]
+pub(crate) use self::handle::Open;
 pub use self::handle::{Scope, ScopeGuard};
 pub use self::target::ScopeOn;
 

@@ -26,10 +26,12 @@ const FEATURE_SETS: &[&str] = &[
     "postgres,migrations",
     "mysql,deadpool,migrations",
     "sqlite-bundled,bb8,migrations",
+    "tower",
+    "sqlite-bundled,deadpool,axum",
     "testing",
     "postgres,deadpool,testing",
     "sqlite-bundled,bb8,testing",
-    "postgres,mysql,sqlite-bundled,deadpool,bb8,testing",
+    "postgres,mysql,sqlite-bundled,deadpool,bb8,testing,axum",
 ];
 
 /// Formatting and clippy. `incompatible_msrv` holds the code to the `rust-version` of `Cargo.toml`.

@@ -1,0 +1,74 @@
+//! What handlers of axum take and return.
+
+use axum_core::body::Body;
+use axum_core::extract::{FromRef, FromRequestParts};
+use axum_core::response::{IntoResponse, Response};
+use http::request::Parts;
+
+use crate::commit::CommitError;
+use crate::error::Error;
+use crate::registry::Binds;
+use crate::scope::{Scope, current};
+use crate::session::Session;
+use crate::web::service::CommitsOnSuccess;
+use crate::web::status;
+
+/// The session that [`BindsLayer`](super::BindsLayer) gave the request, as `current()` has it. The layer ends it.
+///
+/// The rejection is [`Error::NoScope`], where no layer is above the route.
+impl<S: Sync> FromRequestParts<S> for Scope {
+    type Rejection = Error;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Error> {
+        current()
+    }
+}
+
+/// A new session for the request, from the [`Binds`] in the state. No layer is needed: the handler commits, and what it
+/// does not commit is rolled back when it drops the session.
+///
+/// Refused under a [`BindsLayer`](super::BindsLayer) that commits on success: that commits the session of its own, and
+/// this one would be rolled back without a word. Take [`Scope`] there.
+impl<S: Sync> FromRequestParts<S> for Session
+where
+    Binds: FromRef<S>,
+{
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, SessionRejection> {
+        if parts.extensions.get::<CommitsOnSuccess>().is_some() {
+            return Err(SessionRejection(()));
+        }
+        Ok(Binds::from_ref(state).session())
+    }
+}
+
+/// A handler takes a `Session` of its own under a layer that commits another one. A mistake in the program.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the `BindsLayer` of this route commits its own session on success, and not the `Session` that the handler takes: take \
+     `diesel_binds::Scope` instead"
+)]
+pub struct SessionRejection(());
+
+impl IntoResponse for SessionRejection {
+    fn into_response(self) -> Response {
+        tracing::error!(error = %self, "a request failed");
+        let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+        (status, status::sentence(status)).into_response()
+    }
+}
+
+/// A status and one fixed sentence, as [`status_of`](super::status_of) says. What the databases said goes to the log.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        status::response::<Body>(&self)
+    }
+}
+
+/// As that of [`Error`].
+impl IntoResponse for CommitError {
+    fn into_response(self) -> Response {
+        Error::from(self).into_response()
+    }
+}

@@ -1,0 +1,86 @@
+//! One request: its scope begins, the inner service runs in it, and its unit ends before the response goes out.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::scope::Open;
+use crate::web::layer::{Ending, Terms};
+use crate::web::status;
+
+/// A service whose requests have a session each. From [`BindsLayer`](super::BindsLayer).
+#[derive(Clone, Debug)]
+pub struct BindsService<S> {
+    inner: S,
+    terms: Arc<Terms>,
+}
+
+impl<S> BindsService<S> {
+    pub(super) fn new(inner: S, terms: Arc<Terms>) -> Self {
+        Self { inner, terms }
+    }
+}
+
+/// That the layer commits the session of the request, in the extensions of that.
+#[derive(Clone, Debug)]
+pub(super) struct CommitsOnSuccess;
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for BindsService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>, Future: Send + 'static>,
+    S::Error: Send,
+    ResBody: From<&'static str> + Send,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<ResBody>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let terms = Arc::clone(&self.terms);
+        if matches!(terms.ending, Ending::OnSuccess(_)) {
+            request.extensions_mut().insert(CommitsOnSuccess);
+        }
+        let open = Open::new(&terms.binds, terms.options.clone());
+        // A service may do its work here, or in its future.
+        let handling = open.scope().enclose(|| self.inner.call(request));
+        let handling = open.scope().within(handling);
+        // Cancellation safety: whoever drops this drops the scope, which rolls back, unless the commit was polled.
+        async move {
+            let (parts, body) = match handling.await {
+                Ok(response) => response.into_parts(),
+                Err(error) => {
+                    open.end().await;
+                    return Err(error);
+                }
+            };
+            let committed = match terms.ending.commits(&parts) {
+                true => open.scope().commit_all().await.map(drop),
+                false => Ok(()),
+            };
+            open.end().await;
+            Ok(match committed {
+                Ok(()) => Response::from_parts(parts, body),
+                Err(error) => status::response(&error),
+            })
+        }
+        .boxed()
+    }
+}
+
+impl Ending {
+    fn commits(&self, response: &http::response::Parts) -> bool {
+        let Self::OnSuccess(veto) = self else {
+            return false;
+        };
+        let status = response.status;
+        status.as_u16() < 400 && !veto.as_ref().is_some_and(|veto| veto(response))
+    }
+}
