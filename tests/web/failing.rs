@@ -101,7 +101,7 @@ async fn a_handler_that_leaves_a_task_behind_in_a_query_cannot_succeed() {
     let layer = BindsLayer::new(world.binds.clone()).commit_on_success();
     let handled = request(&layer, async {
         note("gone").await.unwrap();
-        let _ = current().unwrap().spawn(async {
+        let _left_behind = current().unwrap().spawn(async {
             let slow = diesel::sql_query("SELECT pg_sleep(1)");
             slow.execute(&current().unwrap().on(PostgresA)).await
         });
