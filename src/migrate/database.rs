@@ -1,6 +1,7 @@
 //! The database of one bind, while migrations run on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::connection::CacheSize;
@@ -9,6 +10,7 @@ use diesel_async::TransactionManager as _;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::time::timeout;
 
 use crate::backend::Backend;
 use crate::backend::migrate::{
@@ -18,16 +20,16 @@ use crate::commit::Fault;
 use crate::error::BoxError;
 use crate::migrate::known::Known;
 use crate::migrate::problem::Direction;
-use crate::migrate::set::{Connect, Source};
+use crate::migrate::set::{Connect, Set, Source};
 
 /// A connection to the database of a bind, on which its migrations run.
 pub(crate) trait Database: Send {
     /// Opens the connection that is to hold the lock.
     fn locker(&mut self) -> BoxFuture<'_, Result<Locker, NoLocker>>;
     /// What ran here. Changes nothing.
-    fn history(&mut self) -> BoxFuture<'_, QueryResult<History>>;
+    fn history(&mut self) -> BoxFuture<'_, Result<History, NoHistory>>;
     /// Creates the tables of the history, and notes that these versions are of the bind.
-    fn adopt<'a>(&'a mut self, versions: &'a [String]) -> BoxFuture<'a, QueryResult<()>>;
+    fn adopt<'a>(&'a mut self, versions: &'a [String]) -> BoxFuture<'a, Result<(), NoHistory>>;
     /// Runs or reverts one migration, and notes it.
     fn apply<'a>(
         &'a mut self,
@@ -60,6 +62,12 @@ pub(crate) enum NoLocker {
     Connect(Fault),
 }
 
+/// Why a database did not say, or note, what ran there.
+pub(crate) enum NoHistory {
+    Refused(diesel::result::Error),
+    TimedOut(Duration),
+}
+
 /// How a migration failed.
 pub(crate) struct Failure {
     pub(crate) source: BoxError,
@@ -81,23 +89,21 @@ pub(super) struct Opened<C: Migratable> {
     key: &'static str,
     source: Arc<Source<C>>,
     connect: Arc<Connect<C>>,
+    limit: Duration,
     /// `None` after a migration panicked: nobody knows its state.
     connection: Option<C>,
 }
 
 impl<C: Migratable> Opened<C> {
-    pub(super) async fn open(
-        key: &'static str,
-        source: &Arc<Source<C>>,
-        connect: &Arc<Connect<C>>,
-    ) -> Result<Self, Fault> {
-        let mut connection = connect().await?;
+    pub(super) async fn open(set: &Set<C>) -> Result<Self, Fault> {
+        let mut connection = (set.connect)().await?;
         // Behind a pooler a statement must not outlive its transaction.
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);
         Ok(Self {
-            key,
-            source: Arc::clone(source),
-            connect: Arc::clone(connect),
+            key: set.key,
+            source: Arc::clone(&set.source),
+            connect: Arc::clone(&set.connect),
+            limit: set.limit,
             connection: Some(connection),
         })
     }
@@ -222,12 +228,17 @@ impl<C: Migratable> Database for Opened<C> {
         .boxed()
     }
 
-    fn history(&mut self) -> BoxFuture<'_, QueryResult<History>> {
-        async move { self.connection()?.history().await }.boxed()
+    fn history(&mut self) -> BoxFuture<'_, Result<History, NoHistory>> {
+        within(
+            self.limit,
+            async move { self.connection()?.history().await },
+        )
+        .boxed()
     }
 
-    fn adopt<'a>(&'a mut self, versions: &'a [String]) -> BoxFuture<'a, QueryResult<()>> {
-        async move {
+    fn adopt<'a>(&'a mut self, versions: &'a [String]) -> BoxFuture<'a, Result<(), NoHistory>> {
+        let limit = self.limit;
+        let adopting = async move {
             let key = self.key;
             let connection = self.connection()?;
             for statement in create_history() {
@@ -237,8 +248,8 @@ impl<C: Migratable> Database for Opened<C> {
                 connection.batch_execute(&adopt(version, key)).await?;
             }
             Ok(())
-        }
-        .boxed()
+        };
+        within(limit, adopting).boxed()
     }
 
     fn apply<'a>(
@@ -247,6 +258,17 @@ impl<C: Migratable> Database for Opened<C> {
         direction: Direction,
     ) -> BoxFuture<'a, Result<(), Failure>> {
         self.apply_one(migration, direction).boxed()
+    }
+}
+
+/// A pooler that has no second session to give lets the first wait for ever.
+async fn within<T>(
+    limit: Duration,
+    asking: impl Future<Output = QueryResult<T>>,
+) -> Result<T, NoHistory> {
+    match timeout(limit, asking).await {
+        Ok(answer) => answer.map_err(NoHistory::Refused),
+        Err(_) => Err(NoHistory::TimedOut(limit)),
     }
 }
 

@@ -101,6 +101,16 @@ pub enum MigrationProblem {
         /// What the database said.
         source: diesel::result::Error,
     },
+    /// The database did not say what ran there. Behind a pooler: it has no second connection to give.
+    #[error(
+        "the database of `{bind}` did not answer within {waited:?}: a run takes two connections to it, also of a pooler"
+    )]
+    NoAnswer {
+        /// The bind.
+        bind: &'static str,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// Two binds are in one database, and each has a migration of that version: one would count as applied when the
     /// other is.
     #[error(
@@ -211,6 +221,7 @@ impl MigrationProblem {
             | Self::Lock { bind, .. }
             | Self::LockLost { bind }
             | Self::History { bind, .. }
+            | Self::NoAnswer { bind, .. }
             | Self::VersionCollision { bind, .. }
             | Self::SameDatabase { bind, .. }
             | Self::Foreign { bind, .. }

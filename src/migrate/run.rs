@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::migrate::database::{Database, Failure};
+use crate::migrate::database::{Database, Failure, NoHistory};
 use crate::migrate::lock::{Locks, SameDatabase};
 use crate::migrate::order::{Sets, common};
 use crate::migrate::plan::{self, Revert, States};
@@ -63,7 +63,7 @@ impl Run {
             database(&mut open, bind)
                 .adopt(&states[bind].unowned)
                 .await
-                .map_err(|source| MigrationProblem::History { bind, source })?;
+                .map_err(|error| no_history(bind, error))?;
         }
         self.carry_out_steps(steps, direction, open, locks).await
     }
@@ -178,11 +178,15 @@ pub(super) async fn state(
     let history = database
         .history()
         .await
-        .map_err(|source| MigrationProblem::History {
-            bind: set.key(),
-            source,
-        })?;
+        .map_err(|error| no_history(set.key(), error))?;
     Ok(MigrationState::of(set, sets, &history))
+}
+
+fn no_history(bind: &'static str, error: NoHistory) -> MigrationProblem {
+    match error {
+        NoHistory::Refused(source) => MigrationProblem::History { bind, source },
+        NoHistory::TimedOut(waited) => MigrationProblem::NoAnswer { bind, waited },
+    }
 }
 
 fn database<'a>(open: &'a mut Open, bind: &str) -> &'a mut dyn Database {

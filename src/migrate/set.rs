@@ -1,6 +1,7 @@
 //! The migrations of one bind: what the program has, and the way to the database.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::migration::MigrationSource;
 use diesel_async::AsyncConnectionCore;
@@ -27,6 +28,8 @@ pub(crate) struct Set<C: Migratable> {
     pub(crate) known: Vec<Known>,
     pub(crate) source: Arc<Source<C>>,
     pub(crate) connect: Arc<Connect<C>>,
+    /// How long the database may take to say what ran there.
+    pub(crate) limit: Duration,
 }
 
 /// The migrations of a bind of any connection type.
@@ -58,7 +61,7 @@ impl<C: Migratable> AnySet for Set<C> {
 
     fn open(&self) -> BoxFuture<'_, Result<Box<dyn Database>, Fault>> {
         async move {
-            let opened = Opened::open(self.key, &self.source, &self.connect).await?;
+            let opened = Opened::open(self).await?;
             Ok(Box::new(opened) as Box<dyn Database>)
         }
         .boxed()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-use diesel_binds::{BindOptions, Binds, MigrationProblem, Pooling};
+use diesel_binds::{BindOptions, Binds, BindsBuilder, MigrationProblem, Pooling};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 
@@ -17,7 +17,11 @@ use crate::support::servers::Server;
 use crate::world::{builder, on, values, versions};
 
 fn through(pooler: &Pooler, database: &Database, steps: Steps) -> Binds {
-    builder()
+    with(builder(), pooler, database, steps)
+}
+
+fn with(builder: BindsBuilder, pooler: &Pooler, database: &Database, steps: Steps) -> Binds {
+    builder
         .bind_with_setup::<Accounts, _>(
             pooler.url(database.url()),
             |url| patiently(url).boxed(),
@@ -99,4 +103,21 @@ async fn the_lock_is_the_same_with_and_without_the_pooler() {
         "{refused:?}"
     );
     assert!(pooled.migrations().run().await.unwrap().done.is_empty());
+}
+
+/// The lock takes one connection of the pooler for the whole run. Without another one nothing can be run, and that is
+/// said.
+#[tokio::test]
+async fn a_pooler_with_one_connection_is_refused() {
+    let database = Database::on(Server::PostgresA).await;
+    let pooler = Pooler::in_front_of(Server::PostgresA, 1);
+    let impatient = builder().step_timeout(Duration::from_millis(500));
+    let binds = with(impatient, &pooler, &database, two());
+    let refused = binds.migrations().run().await.unwrap_err();
+    assert!(
+        matches!(refused.problem(), MigrationProblem::NoAnswer { .. }),
+        "{refused:?}"
+    );
+    let direct = on::<Accounts>(database.url(), two());
+    assert_eq!(direct.migrations().run().await.unwrap().done.len(), 2);
 }

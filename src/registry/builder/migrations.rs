@@ -58,13 +58,20 @@ impl BindsBuilder {
         let source: Arc<Source<B::Connection>> = Arc::new(migrations);
         let make = move |place: Place| -> Result<Arc<dyn AnySet>, MigrationMistake> {
             let known = read(&*source)?;
-            let connect = connect::<B>(place.entry, place.file);
+            let entry: Arc<Entry<B::Connection>> = place
+                .entry
+                .into_any()
+                .downcast()
+                .expect("the builder registers a bind with a pool of its own connection type");
+            let limit = entry.timeouts.step;
+            let connect = connect::<B>(entry, place.file);
             Ok(Arc::new(Set {
                 key: B::KEY,
                 place: place.number,
                 known,
                 source,
                 connect,
+                limit,
             }))
         };
         self.migrations.sets.push(GivenSet {
@@ -165,11 +172,10 @@ fn place(
     })
 }
 
-fn connect<B: Bind>(entry: Arc<dyn AnyEntry>, file: Option<String>) -> Arc<Connect<B::Connection>> {
-    let entry: Arc<Entry<B::Connection>> = entry
-        .into_any()
-        .downcast()
-        .expect("the builder registers a bind with a pool of its own connection type");
+fn connect<B: Bind>(
+    entry: Arc<Entry<B::Connection>>,
+    file: Option<String>,
+) -> Arc<Connect<B::Connection>> {
     Arc::new(move || {
         let (entry, file) = (Arc::clone(&entry), file.clone());
         async move {
