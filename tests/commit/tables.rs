@@ -1,11 +1,12 @@
 //! The tables of the protocol: missing, of another version, out of reach, shadowed.
 
-use diesel_binds::{BindOptions, CommitError, Fault, Outcome};
+use diesel_binds::{BindOptions, Binds, CommitError, Fault, Outcome};
 
 use crate::pair::Pair;
 use crate::suite::faulty::{Faulty, Limits, Told};
 use crate::suite::prepared::decision;
 use crate::suite::side::{MariadbA, PostgresA, PostgresB, Side, Sqlite};
+use crate::support::database::Database;
 
 async fn missing_tables_are_named<A: Side, B: Side>(first: &str, second: &str) {
     for table in ["diesel_binds_meta", "diesel_binds_decision"] {
@@ -122,6 +123,43 @@ async fn a_role_with_few_rights_does_not_stop_the_commit() {
     }
     PostgresA::admin(&pair.first, &format!("DROP ROLE {role}")).await;
     PostgresB::admin(&pair.second, &format!("DROP ROLE {role}")).await;
+}
+
+/// Only its owner may finish a prepared transaction, and the pool connects as a role that is no superuser.
+#[tokio::test]
+async fn a_prepared_transaction_belongs_to_the_role_of_its_connection() {
+    let (first, second) = (PostgresA::database().await, PostgresB::database().await);
+    let (login, other) = (
+        format!("login_{}", first.name().unwrap()),
+        format!("other_{}", first.name().unwrap()),
+    );
+    let grants = format!(
+        "CREATE ROLE {other}; CREATE ROLE {login} LOGIN IN ROLE {other}; \
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO {login}, {other}; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {login}, {other}"
+    );
+    PostgresA::admin(&first, &grants).await;
+    PostgresB::admin(&second, &grants).await;
+    let as_login = |database: &Database| database.url().replace("postgres@", &format!("{login}@"));
+    let binds = Binds::builder()
+        .namespace("owner")
+        .bind_url::<PostgresA>(as_login(&first))
+        .bind_url::<PostgresB>(as_login(&second))
+        .build()
+        .unwrap();
+    let mut session = binds.session();
+    let role = format!("SET LOCAL ROLE {other}");
+    PostgresA::sql(&session, &role).await.unwrap();
+    PostgresB::sql(&session, &role).await.unwrap();
+    PostgresA::write(&session, "kept").await.unwrap();
+    PostgresB::write(&session, "kept").await.unwrap();
+    let committed = session.commit_all().await.unwrap();
+    assert!(committed.pending().is_empty(), "{committed:?}");
+    assert_eq!(PostgresB::rows(&second).await, ["kept"]);
+    binds.close().await;
+    let clean = format!("DROP OWNED BY {login}, {other}; DROP ROLE {login}, {other}");
+    PostgresA::admin(&first, &clean).await;
+    PostgresB::admin(&second, &clean).await;
 }
 
 /// What was deferred runs with the rights of the unit, not with those of the connection.
