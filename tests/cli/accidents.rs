@@ -104,6 +104,18 @@ async fn one_database_by_two_urls() {
         .says("`c` and `d` lead to the same database");
 }
 
+/// Before there is anything to compare.
+#[test]
+fn one_variable_copied_to_another() {
+    let mut project = files(&["a", "b"]);
+    project.set("B_DATABASE_URL", "a.db");
+    project
+        .run(&["setup", "--all"])
+        .ends(2)
+        .says("`a` and `b` lead to the same database");
+    assert!(!project.path("a.db").exists());
+}
+
 /// The second `diesel.toml` was copied from the first.
 #[test]
 fn the_schema_file_of_one_bind_overwritten_by_another() {

@@ -11,5 +11,6 @@ mod migrations;
 mod passwords;
 mod project;
 mod scaffold;
+mod status;
 mod tool;
 mod usage;

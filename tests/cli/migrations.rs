@@ -264,6 +264,24 @@ fn what_is_wrong_with_the_files_of_a_bind_is_refused_before_anything_is_done() {
         .says("A_DATABASE_URL");
 }
 
+/// `diesel` can do it, and what looks at the databases before cannot: the server, which has none, has the last word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_with_tls_is_left_to_diesel() {
+    let mut shop = Shop::laid_out().await;
+    let url = format!("{}?sslmode=require", shop.accounts.url());
+    shop.project.set("ACCOUNTS_DATABASE_URL", url);
+    for command in ["run", "list"] {
+        shop.project
+            .run(&["migration", command, "--bind", "accounts"])
+            .ends(1)
+            .says("server does not support SSL");
+    }
+    shop.project
+        .run(&["migration", "status"])
+        .ends(1)
+        .says("accounts: it asks for TLS, and was not asked");
+}
+
 #[test]
 fn there_is_a_progress_bar_where_there_is_a_terminal() {
     let mut project = Project::empty().with_diesel();

@@ -10,7 +10,7 @@ fn a_new_project_gets_its_files() {
         .ends(0)
         .says("wrote diesel-binds.toml")
         .says("LEDGER_DATABASE_URL")
-        .says("bind_schema!(pub mod ledger: Ledger = \"src/schema/ledger.rs\")");
+        .says("pub mod ledger: Ledger = \"src/schema/ledger.rs\";");
     assert!(
         project
             .read("diesel-binds.toml")
@@ -114,6 +114,19 @@ fn what_exists_is_never_overwritten() {
                 .contains("src/schema/a.rs")
         );
     }
+}
+
+/// Somebody copied it by hand, and gave it a version of their own.
+#[test]
+fn the_migration_of_the_protocol_is_not_written_twice() {
+    let project = Project::empty();
+    project.write("migrations/a/2026-06-01-000000_diesel_binds/up.sql", "");
+    project.run(&["init", "a=sqlite"]).ends(0);
+    assert!(
+        !project
+            .path("migrations/a/2026-01-01-000000_diesel_binds")
+            .exists()
+    );
 }
 
 #[test]

@@ -312,6 +312,7 @@ fn next(manifest: &Manifest, binds: &[&ManifestBind]) {
     );
     println!("  diesel-binds setup {which}");
     println!("and in the code:");
+    let mut modules = String::new();
     for bind in binds {
         let name = type_name(bind.key());
         let connection = match Written::of(bind.backend()) {
@@ -324,8 +325,9 @@ fn next(manifest: &Manifest, binds: &[&ManifestBind]) {
         println!("  #[derive(diesel_binds::Bind)]");
         println!("  #[bind(key = \"{key}\", connection = {connection})]");
         println!("  pub struct {name};");
-        println!("  diesel_binds::bind_schema!(pub mod {module}: {name} = \"{schema}\");");
+        modules.push_str(&format!("      pub mod {module}: {name} = \"{schema}\";\n"));
     }
+    println!("  diesel_binds::bind_schema! {{\n{modules}  }}");
 }
 
 /// `audit-log` as `AuditLog`.
