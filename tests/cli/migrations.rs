@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::project::{Project, Shop};
+use crate::support::servers::workspace;
 
 const BINDS: [&str; 3] = ["accounts", "ledger", "cache"];
 
@@ -187,6 +188,27 @@ async fn plain_diesel_works_on_the_same_folders_both_ways() {
         .ends(0)
         .says("[X] 2026-11-21-090000_create_notes");
     shop.project.run(&["migration", "status"]).ends(0);
+}
+
+/// The folders of this repository itself are laid out like that too.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_diesel_makes_the_tables_of_the_protocol() {
+    let mut shop = Shop::laid_out().await;
+    let urls = [
+        ("postgres", shop.accounts.url().to_owned()),
+        ("mysql", shop.ledger.app_url()),
+        ("sqlite", shop.cache.url().to_owned()),
+    ];
+    for (backend, url) in urls {
+        shop.project.set("DATABASE_URL", &url);
+        let folder = workspace().join("migrations").join(backend);
+        for command in ["run", "redo", "revert"] {
+            shop.project
+                .plain(folder.to_str().unwrap(), &["migration", command])
+                .ends(0)
+                .says("_diesel_binds");
+        }
+    }
 }
 
 const FILES: &str = "namespace = \"shop\"\n\

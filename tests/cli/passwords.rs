@@ -73,3 +73,19 @@ fn a_connection_string_does_not_become_the_name_of_a_file() {
         .says("`B_DATABASE_URL` is not a URL of PostgreSQL, as the Diesel CLI reads it");
     assert!(!Path::new(&file).exists());
 }
+
+/// `diesel` prints a line of `.env` that it cannot read, and reads the one of the top folder wherever it was called from.
+#[test]
+fn a_line_of_the_environment_of_the_project_is_not_printed() {
+    let mut project = Project::empty().with_diesel();
+    project.run(&["init", "a=sqlite"]).ends(0);
+    project.set("A_DATABASE_URL", "a.db");
+    project.write(".env", "A_DATABASE_URL='mysql://a:unseen@b/c\n");
+    project.write("src/.env", "");
+    let said = plain(&project, "list", "a", "a.db").ends(1);
+    assert!(said.err.contains("unseen"));
+    project
+        .run_in("src", &["setup", "--all"])
+        .ends(2)
+        .says("a line of `.env` cannot be read");
+}

@@ -43,6 +43,8 @@ impl Project {
                 manifest.folder().display()
             ))
         })?;
+        // From here on this is the nearest, also for `diesel`, which would print a line that it cannot read.
+        read_env_file()?;
         Ok(Self { manifest })
     }
 

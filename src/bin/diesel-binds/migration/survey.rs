@@ -180,7 +180,8 @@ impl<'p> Survey<'p> {
                 let database = self.project.manifest.database_of(look.bind);
                 found.push(format!(
                     "the database that `{}` leads to has migrations of `{}`, not of `{}` ({}): it is another bind's, or \
-                     they were applied to the wrong one",
+                     they were applied to the wrong one, and plain `diesel` reverts them there; if their tables are \
+                     gone, delete the versions from its `__diesel_schema_migrations`",
                     database.variable().unwrap_or_default(),
                     other.bind.key(),
                     look.bind.key(),
