@@ -2,6 +2,8 @@
 
 #[cfg(feature = "testing")]
 mod injected;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

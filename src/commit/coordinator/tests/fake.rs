@@ -1,0 +1,391 @@
+//! A participant that does and replies what a script says, over a database that refuses what no database may be told.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use diesel::result::Error as DieselError;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::commit::{Aloneness, Asked, Decision, Fault, Outcome, Participant, Profile};
+use crate::gid::{Branch, DatabaseId, Gid};
+
+pub(super) const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// What comes of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Done,
+    /// The server says no, and has done nothing.
+    Refused,
+    /// The connection is lost, and the server has done nothing.
+    LostBefore,
+    /// The server has done it, and its reply is lost.
+    LostAfter,
+    /// The reply is lost, and the server does it before anything else that it is asked.
+    Late,
+    /// The reply is lost, and the message arrives when all is over.
+    VeryLate,
+}
+
+/// A participant, and what comes of its steps, one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    /// Its statements say that it wrote.
+    pub(super) writer: bool,
+    /// It did write.
+    pub(super) wrote: bool,
+    pub(super) askable: bool,
+    pub(super) serializable: bool,
+    /// The id of its database is known.
+    pub(super) known: bool,
+    pub(super) can_prepare: bool,
+    pub(super) holder_rank: i8,
+    pub(super) records: bool,
+    pub(super) replies: Vec<Reply>,
+    /// How long each step takes, in turns of the runtime.
+    pub(super) turns: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    Prepared,
+    Committed,
+    RolledBack,
+}
+
+/// What is there, whoever is connected.
+#[derive(Clone, Default)]
+pub(super) struct Database(Arc<Mutex<Contents>>);
+
+struct Contents {
+    id: DatabaseId,
+    state: State,
+    prepared_for: Option<Gid>,
+    outcome: Option<Outcome>,
+    /// A message that is being worked on, and one that has yet to arrive.
+    late: Option<Message>,
+    very_late: Option<Message>,
+}
+
+#[derive(Clone, Debug)]
+enum Message {
+    Prepare(Gid),
+    Decide,
+    Commit,
+    Finish(Outcome),
+}
+
+/// A connection to it.
+pub(super) struct Fake {
+    key: &'static str,
+    script: Script,
+    step: usize,
+    database: Database,
+    connected: bool,
+    /// A prepare was sent.
+    may_be_prepared: bool,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self {
+            id: DatabaseId::generate(),
+            state: State::Open,
+            prepared_for: None,
+            outcome: None,
+            late: None,
+            very_late: None,
+        }
+    }
+}
+
+impl Database {
+    pub(super) fn id(&self) -> DatabaseId {
+        self.lock().id
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.lock().state
+    }
+
+    /// What was under way arrives, and who is gone is seen to be gone.
+    pub(super) fn come_to_rest(&self) {
+        let mut contents = self.lock();
+        contents.arrive();
+        if let Some(message) = contents.very_late.take() {
+            contents.take(message);
+        }
+        contents.hang_up();
+    }
+
+    pub(super) fn prepared_for(&self) -> Option<Gid> {
+        let contents = self.lock();
+        let prepared = contents.state == State::Prepared;
+        contents.prepared_for.clone().filter(|_| prepared)
+    }
+
+    /// Waits for a decision in flight, keeps a later one out, and tells.
+    pub(super) fn fence(&self) -> Outcome {
+        let mut contents = self.lock();
+        contents.arrive();
+        *contents.outcome.get_or_insert(Outcome::Abort)
+    }
+
+    pub(super) fn finish(&self, outcome: Outcome) {
+        self.lock().take(Message::Finish(outcome));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn arrive(&mut self) {
+        if let Some(message) = self.late.take() {
+            self.take(message);
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match (message, self.state) {
+            (Message::Prepare(gid), State::Open) => {
+                self.state = State::Prepared;
+                self.prepared_for = Some(gid);
+            }
+            (Message::Decide, State::Open) => {
+                // The unique key of the decision.
+                self.state = match self.outcome {
+                    None => State::Committed,
+                    Some(_) => State::RolledBack,
+                };
+                self.outcome.get_or_insert(Outcome::Commit);
+            }
+            (Message::Commit, State::Open) => self.state = State::Committed,
+            (Message::Finish(Outcome::Commit), State::Prepared) => self.state = State::Committed,
+            (Message::Finish(Outcome::Abort), State::Prepared | State::Open) => {
+                self.state = State::RolledBack;
+            }
+            // By somebody before.
+            (Message::Finish(Outcome::Commit), State::Committed)
+            | (Message::Finish(Outcome::Abort), State::RolledBack) => {}
+            // It arrives after the server has ended the transaction.
+            (Message::Prepare(_) | Message::Decide | Message::Commit, State::RolledBack) => {}
+            (message, state) => panic!("{message:?} for a transaction that is {state:?}"),
+        }
+    }
+
+    /// The server sees that its client is gone.
+    fn hang_up(&mut self) {
+        let nothing_comes = self.late.is_none() && self.very_late.is_none();
+        if self.state == State::Open && nothing_comes {
+            self.state = State::RolledBack;
+        }
+    }
+}
+
+impl Fake {
+    pub(super) fn new(key: &'static str, script: Script, database: Database) -> Self {
+        Self {
+            key,
+            script,
+            step: 0,
+            database,
+            connected: true,
+            may_be_prepared: false,
+        }
+    }
+
+    /// What comes of the next step, and how long it takes.
+    async fn next(&mut self) -> Reply {
+        let step = self.step;
+        self.step += 1;
+        for _ in 0..self.script.turns.get(step).copied().unwrap_or_default() {
+            tokio::task::yield_now().await;
+        }
+        self.script
+            .replies
+            .get(step)
+            .copied()
+            .unwrap_or(Reply::Done)
+    }
+
+    /// Sends a message; what becomes of it is next in the script.
+    async fn send(&mut self, message: Message) -> Result<(), Fault> {
+        assert!(self.connected, "{message:?} on a lost connection");
+        let reply = self.next().await;
+        let mut contents = self.database.lock();
+        match reply {
+            Reply::Done => {
+                let decides = matches!(message, Message::Decide);
+                contents.take(message);
+                if decides && contents.state != State::Committed {
+                    return Err(refused());
+                }
+                return Ok(());
+            }
+            Reply::Refused => return Err(refused()),
+            Reply::LostBefore => {}
+            Reply::LostAfter => contents.take(message),
+            Reply::Late => contents.late = Some(message),
+            Reply::VeryLate => contents.very_late = Some(message),
+        }
+        contents.hang_up();
+        self.connected = false;
+        Err(lost())
+    }
+
+    /// Asks for something that changes nothing.
+    async fn look(&mut self) -> Result<(), Fault> {
+        match self.next().await {
+            Reply::Done => Ok(()),
+            Reply::Refused => Err(refused()),
+            _ => {
+                self.database.lock().hang_up();
+                self.connected = false;
+                Err(lost())
+            }
+        }
+    }
+}
+
+impl Participant for Fake {
+    fn profile(&self) -> Profile {
+        let Script {
+            writer,
+            askable,
+            known,
+            can_prepare,
+            holder_rank,
+            records,
+            ..
+        } = self.script;
+        Profile {
+            key: self.key,
+            writer,
+            read_only: false,
+            askable,
+            database: known.then(|| self.database.id()),
+            cannot_prepare: (!can_prepare).then(|| "the script says so".into()),
+            holder_rank,
+            records,
+        }
+    }
+
+    fn ask(&mut self) -> BoxFuture<'_, Result<Asked, Fault>> {
+        async move {
+            self.look().await?;
+            Ok(Asked {
+                wrote: self.script.wrote,
+                serializable: self.script.serializable,
+            })
+        }
+        .boxed()
+    }
+
+    fn identify(&mut self) -> BoxFuture<'_, Result<DatabaseId, Fault>> {
+        async move {
+            self.look().await?;
+            Ok(self.database.id())
+        }
+        .boxed()
+    }
+
+    fn prepare<'a>(&'a mut self, branch: &'a Branch) -> BoxFuture<'a, Result<(), Fault>> {
+        assert_eq!(branch.bind, self.key, "each prepares its own branch");
+        assert!(self.script.can_prepare && self.script.wrote);
+        self.may_be_prepared = true;
+        self.send(Message::Prepare(branch.gid.clone())).boxed()
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>> {
+        async move {
+            let result = self.send(Message::Commit).await;
+            result.map_err(|fault| match fault {
+                Fault::Lost(_) => Aloneness::Lost(fault),
+                fault => {
+                    // What the server refuses to commit it rolls back.
+                    self.database.lock().hang_up();
+                    Aloneness::Refused(fault)
+                }
+            })
+        }
+        .boxed()
+    }
+
+    fn decide<'a>(&'a mut self, decision: &'a Decision) -> BoxFuture<'a, Result<(), Fault>> {
+        assert_eq!(decision.gid.holder, self.key, "the holder decides");
+        assert_eq!(decision.gid.holder_id, self.database.id());
+        let others = decision.participants.iter();
+        assert!(others.clone().all(|(key, _)| *key != self.key));
+        self.send(Message::Decide).boxed()
+    }
+
+    fn roll_back(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            assert!(!self.may_be_prepared, "it may be prepared");
+            self.next().await;
+            // A connection that cannot is closed, which does it as well.
+            self.database.lock().hang_up();
+            self.connected = false;
+        }
+        .boxed()
+    }
+
+    fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
+        async move {
+            assert_eq!(gid.holder, self.key, "the holder is asked");
+            match self.next().await {
+                Reply::Done => Ok(self.database.fence()),
+                Reply::LostAfter => {
+                    self.database.fence();
+                    Err(lost())
+                }
+                _ => Err(lost()),
+            }
+        }
+        .boxed()
+    }
+
+    fn finish<'a>(
+        &'a mut self,
+        branch: &'a Branch,
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        async move {
+            assert_eq!(branch.bind, self.key, "each finishes its own branch");
+            // On another connection, if its own is lost.
+            let uncertain = !self.connected;
+            self.connected = true;
+            if self.database.lock().very_late.is_none() {
+                self.send(Message::Finish(outcome)).await?;
+            }
+            // What is not listed now may be later.
+            if uncertain && outcome == Outcome::Abort {
+                return Err(Fault::TimedOut);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    #[cfg(feature = "testing")]
+    fn cut(&mut self) -> BoxFuture<'_, ()> {
+        async { unreachable!("no plan is given") }.boxed()
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.database.lock().hang_up();
+    }
+}
+
+fn refused() -> Fault {
+    Fault::Refused(DieselError::NotFound)
+}
+
+fn lost() -> Fault {
+    Fault::Lost(DieselError::NotFound)
+}

@@ -1,0 +1,182 @@
+//! Properties of the coordinator over participants whose every reply is ok, an error or lost.
+//!
+//! The protocol alone is explored exhaustively in its own tests, with up to three members. Here random units of up to six
+//! go through the real coordinator: who gets which command, what is in the decision, and what its caller is told.
+
+mod fake;
+
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use self::fake::{Database, Fake, Reply, Script, State};
+use crate::commit::coordinator::{Orders, commit};
+use crate::commit::{CommitError, Committed, Outcome, Participant};
+use crate::gid::UnitId;
+
+const NAMESPACE: &str = "proptest";
+
+/// The most members of a unit.
+const MOST: usize = fake::KEYS.len();
+
+/// One that is often ok: otherwise few units get far.
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        12 => Just(Reply::Done),
+        1 => Just(Reply::Refused),
+        1 => Just(Reply::LostBefore),
+        1 => Just(Reply::LostAfter),
+        1 => Just(Reply::Late),
+        1 => Just(Reply::VeryLate),
+    ]
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    let profile = (
+        prop::bool::weighted(0.8),
+        any::<[bool; 4]>(),
+        prop::bool::weighted(0.85),
+        -1..=1_i8,
+        prop::bool::weighted(0.1),
+    );
+    let replies = (vec(reply(), 9), vec(0..4_usize, 9));
+    (profile, replies).prop_map(
+        |(
+            (writer, [wrote, serializable, askable, known], can_prepare, holder_rank, records),
+            (replies, turns),
+        )| {
+            Script {
+                writer,
+                wrote: writer || (wrote && askable),
+                askable: askable && !writer,
+                serializable: serializable && !writer,
+                known,
+                can_prepare,
+                holder_rank,
+                records,
+                replies,
+                turns,
+            }
+        },
+    )
+}
+
+/// What is there when the coordinator has returned.
+struct Ended {
+    databases: Vec<Database>,
+    result: Result<Committed, CommitError>,
+}
+
+fn run(scripts: &[Script]) -> Ended {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime can be made");
+    let databases: Vec<Database> = scripts.iter().map(|_| Database::default()).collect();
+    let participants = scripts.iter().zip(&databases).zip(fake::KEYS);
+    let participants = participants
+        .map(|((script, database), key)| {
+            Box::new(Fake::new(key, script.clone(), database.clone())) as Box<dyn Participant>
+        })
+        .collect();
+    let orders = Orders {
+        unit: UnitId::generate(),
+        namespace: NAMESPACE.into(),
+        #[cfg(feature = "testing")]
+        faults: None,
+    };
+    let result = runtime.block_on(commit(orders, participants));
+    Ended { databases, result }
+}
+
+impl Ended {
+    fn keys_in(&self, state: State) -> BTreeSet<&'static str> {
+        let keyed = fake::KEYS.into_iter().zip(&self.databases);
+        keyed
+            .filter(|(_, database)| database.state() == state)
+            .map(|(key, _)| key)
+            .collect()
+    }
+
+    fn come_to_rest(&self) {
+        self.databases.iter().for_each(Database::come_to_rest);
+    }
+
+    /// Finishes what is prepared, as the holder has it.
+    fn recover(&self) {
+        for database in &self.databases {
+            if let Some(gid) = database.prepared_for() {
+                let holder = fake::KEYS.iter().position(|key| *key == gid.holder());
+                let holder = &self.databases[holder.expect("the holder is a member")];
+                assert_eq!(holder.id(), gid.holder_id, "the branch names its holder");
+                database.finish(holder.fence());
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Nothing is torn, and what the caller hears is so, whatever the servers reply.
+    #[test]
+    fn every_unit_is_whole_and_every_answer_true(scripts in vec(script(), 1..=MOST)) {
+        let ended = run(&scripts);
+        ended.come_to_rest();
+        let open = ended.keys_in(State::Open);
+        prop_assert!(open.is_empty(), "left open: {open:?}");
+        let prepared = ended.keys_in(State::Prepared);
+        if let Ok(Committed { pending, .. }) | Err(CommitError::RolledBack { pending, .. }) = &ended.result {
+            let named: BTreeSet<_> = pending.iter().copied().collect();
+            prop_assert!(prepared.is_subset(&named), "prepared: {prepared:?}, named: {named:?}");
+        }
+        ended.recover();
+
+        let writers: Vec<bool> = scripts
+            .iter()
+            .zip(&ended.databases)
+            .filter(|(script, _)| script.wrote)
+            .map(|(_, database)| database.state() == State::Committed)
+            .collect();
+        let kept = writers.first().copied().unwrap_or_default();
+        prop_assert!(writers.iter().all(|one| *one == kept), "torn: {writers:?}");
+        match &ended.result {
+            Ok(committed) => {
+                prop_assert!(kept || writers.is_empty(), "committed, and not there");
+                prop_assert_eq!(committed.binds(), &fake::KEYS[..scripts.len()]);
+            }
+            Err(CommitError::RolledBack { .. }) => prop_assert!(!kept, "rolled back, and there"),
+            Err(CommitError::NotAtomic { first, second, .. }) => {
+                prop_assert!(!kept && first != second);
+                for key in [first, second] {
+                    let index = fake::KEYS.iter().position(|known| known == key);
+                    prop_assert!(!scripts[index.expect("a member")].can_prepare);
+                }
+            }
+            Err(CommitError::InDoubt { gid, .. }) => {
+                let holder = fake::KEYS.iter().position(|key| *key == gid.holder());
+                let outcome = ended.databases[holder.expect("a member")].fence();
+                prop_assert_eq!(kept, outcome == Outcome::Commit);
+            }
+            Err(CommitError::Unknown { .. }) => prop_assert!(writers.len() <= 1),
+            Err(other) => prop_assert!(false, "no unit ends so: {other:?}"),
+        }
+    }
+
+    /// Where every reply is ok, every unit that can be atomic commits, and nothing is left.
+    #[test]
+    fn without_a_fault_everything_commits(mut scripts in vec(script(), 1..=MOST)) {
+        for script in &mut scripts {
+            script.replies.fill(Reply::Done);
+        }
+        let ended = run(&scripts);
+        match &ended.result {
+            Ok(committed) => {
+                prop_assert!(committed.pending().is_empty());
+                prop_assert_eq!(ended.keys_in(State::Committed).len(), scripts.len());
+            }
+            Err(CommitError::NotAtomic { .. }) => {}
+            Err(error) => prop_assert!(false, "{error:?}"),
+        }
+    }
+}
