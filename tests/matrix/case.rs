@@ -50,10 +50,11 @@ pub(crate) enum Fault {
     },
     /// The commit stands still while another process recovers once.
     Recovered(Point),
-    /// The commit stands still for a while, and another process recovers all the time.
+    /// The commit stands still for a while, and from then on another process recovers all the time.
     Slow(Point),
-    /// A message or its reply is late, and another process recovers all the time.
+    /// A message or its reply is late, and from the point before it on another process recovers all the time.
     Late {
+        point: Point,
         server: usize,
         message: Message,
         reply: bool,
@@ -113,8 +114,9 @@ impl Case {
             Fault::Coordinator(point)
             | Fault::Server { point, .. }
             | Fault::Recovered(point)
-            | Fault::Slow(point) => plan.at_point(point.clone(), effect),
-            Fault::Network { .. } | Fault::Late { .. } => plan,
+            | Fault::Slow(point)
+            | Fault::Late { point, .. } => plan.at_point(point.clone(), effect),
+            Fault::Network { .. } => plan,
         }
     }
 }
@@ -159,6 +161,7 @@ impl fmt::Display for Case {
                 server,
                 message,
                 reply,
+                ..
             } => {
                 let what = if *reply { "late reply to" } else { "late" };
                 write!(f, "{what} {message} of {server}, recovered meanwhile")

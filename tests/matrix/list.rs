@@ -78,24 +78,26 @@ pub(crate) fn cases(
                     }));
                 }
             }
-            let Some((message, server)) = message(point).and_then(|message| {
-                let sent = |index: &&usize| point.bind.as_deref() == Some(keys[**index]);
-                Some((message, *servers.iter().find(sent)?))
-            }) else {
+            let to = |index: &&usize| point.bind.as_deref() == Some(keys[**index]);
+            let Some(server) = servers.iter().copied().find(|index| to(&index)) else {
                 continue;
             };
-            for damage in Damage::all() {
-                cases.push(case(Fault::Network {
-                    server,
-                    message,
-                    damage,
-                }));
-                if damage.how == How::Delay {
-                    cases.push(case(Fault::Late {
+            for message in messages(point, run.first.as_ref()).iter().copied() {
+                for damage in Damage::all() {
+                    cases.push(case(Fault::Network {
                         server,
                         message,
-                        reply: damage.reply,
+                        damage,
                     }));
+                    // Whoever recovers may have made the fence by then.
+                    if damage.how == How::Delay && message != Message::Fence {
+                        cases.push(case(Fault::Late {
+                            point: point.clone(),
+                            server,
+                            message,
+                            reply: damage.reply,
+                        }));
+                    }
                 }
             }
         }
@@ -103,19 +105,23 @@ pub(crate) fn cases(
     cases
 }
 
-/// The message of the step that is about to be sent.
-fn message(point: &Point) -> Option<Message> {
+/// The messages of the step that is about to be sent.
+fn messages(point: &Point, first: Option<&Trouble>) -> &'static [Message] {
     if point.moment != Moment::Before {
-        return None;
+        return &[];
     }
     match point.step {
-        Step::Identify => Some(Message::Identify),
-        Step::Prepare => Some(Message::Prepare),
-        Step::Decide => Some(Message::Decide),
-        Step::Apply => Some(Message::Apply),
-        Step::Commit | Step::End => Some(Message::Commit),
-        Step::Resolve => Some(Message::Fence),
-        _ => None,
+        Step::Identify => &[Message::Identify],
+        Step::Prepare => &[Message::Prepare],
+        Step::Decide => &[Message::Decide],
+        Step::Apply => &[Message::Apply],
+        Step::Commit | Step::End => &[Message::Commit],
+        // What is found to be decided needs no fence.
+        Step::Resolve => match first {
+            Some(first) if first.point.moment == Moment::Before => &[Message::Look, Message::Fence],
+            _ => &[Message::Look],
+        },
+        _ => &[],
     }
 }
 

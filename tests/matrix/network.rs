@@ -15,6 +15,8 @@ pub(crate) enum Message {
     Apply,
     /// The commit of the only writer, or the end of a reader.
     Commit,
+    /// What asks for the outcome.
+    Look,
     /// What keeps a late decision out.
     Fence,
 }
@@ -30,6 +32,7 @@ impl Message {
             (Self::Apply, false) => "COMMIT PREPARED",
             (Self::Apply | Self::Commit, true) => "XA COMMIT",
             (Self::Commit, false) => "COMMIT",
+            (Self::Look, _) => "SELECT outcome",
             (Self::Fence, _) => "'abort'",
         }
     }
@@ -100,6 +103,7 @@ impl fmt::Display for Message {
             Self::Decide => "decide",
             Self::Apply => "apply",
             Self::Commit => "commit",
+            Self::Look => "look",
             Self::Fence => "fence",
         })
     }

@@ -4,7 +4,7 @@ use std::env;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds};
+use diesel_binds::{BindOptions, Binds, RecoveryOptions};
 
 use crate::case::{Shape, Trouble};
 use crate::suite::side::PoolKind;
@@ -143,6 +143,8 @@ impl Place {
     pub(crate) async fn binds<S: Sides>(&self, urls: &[String], limits: Limits) -> Binds {
         let builder = Binds::builder()
             .namespace(&self.namespace)
+            // By a process of its own, when it is told to.
+            .recovery(RecoveryOptions::new().elsewhere())
             .step_timeout(limits.step)
             .resolve_timeout(limits.resolve);
         S::register(builder, urls, PoolKind::Deadpool, &BindOptions::new())

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::case::{Case, Fault, Shape, Trouble};
-use crate::judge::{self, Verdict};
+use crate::judge::{self, Unit, Verdict};
 use crate::list::{self, Run};
 use crate::network::{Damage, How, Message};
 use crate::recoverer::Recoverer;
@@ -108,11 +108,19 @@ impl<S: Sides> Stage<S> {
                 ..Verdict::default()
             };
         };
+        let unit = Unit {
+            shape: case.shape,
+            text: &text,
+            heard: &heard,
+            forgetful: match case.fault {
+                Fault::Server { server, .. } if self.is_mysql(server) => Some(server),
+                _ => None,
+            },
+        };
         let (world, namespace) = (&self.world, &self.place.namespace);
-        let unit = (case.shape, text.as_str());
         Verdict {
             missed: !fired,
-            ..judge::judge::<S>(world, namespace, &self.recoverer, unit, &heard).await
+            ..judge::judge::<S>(world, namespace, &self.recoverer, unit).await
         }
     }
 
@@ -147,8 +155,7 @@ impl<S: Sides> Stage<S> {
                 (heard, self.has_fired(case, &plan))
             }
             Fault::Slow(_) => {
-                let plan = case.plan(Effect::Delay(pause(random)));
-                self.recoverer.keep_on().await;
+                let plan = case.plan(self.keep_on(pause(random)));
                 let heard = self.commit(&plan, case, text).await;
                 self.recoverer.stop().await;
                 (heard, self.has_fired(case, &plan))
@@ -158,28 +165,42 @@ impl<S: Sides> Stage<S> {
                 message,
                 damage,
             } => {
+                let plan = Trouble::plan(case.first.as_ref());
                 let late = pause(random);
-                self.disturbed(case, text, (*server, *message, *damage), late)
+                self.disturbed(case, text, &plan, (*server, *message, *damage), late)
                     .await
             }
             Fault::Late {
                 server,
                 message,
                 reply,
+                ..
             } => {
                 let damage = Damage {
                     how: How::Delay,
                     reply: *reply,
                 };
+                let plan = case.plan(self.keep_on(Duration::ZERO));
                 let late = pause(random);
-                self.recoverer.keep_on().await;
                 let heard = self
-                    .disturbed(case, text, (*server, *message, damage), late)
+                    .disturbed(case, text, &plan, (*server, *message, damage), late)
                     .await;
                 self.recoverer.stop().await;
                 heard
             }
         }
+    }
+
+    /// From now on the other process recovers all the time; the commit goes on after a while.
+    fn keep_on(&self, pause: Duration) -> Effect {
+        let recoverer = self.recoverer.clone();
+        Effect::call(move |_| {
+            let recoverer = recoverer.clone();
+            async move {
+                recoverer.keep_on().await;
+                sleep(pause).await;
+            }
+        })
     }
 
     /// A process of its own commits, and is killed.
@@ -212,12 +233,13 @@ impl<S: Sides> Stage<S> {
         &self,
         case: &Case,
         text: &str,
+        plan: &FaultPlan,
         (server, message, damage): (usize, Message, Damage),
         late: Duration,
     ) -> (Heard, bool) {
         let mut urls = self.place.urls.clone();
         let proxy = Proxy::start(&urls[server]).await;
-        let mysql = urls[server].starts_with("mysql");
+        let mysql = self.is_mysql(server);
         urls[server] = proxy.url(&urls[server]);
         let limits = if damage.how == How::Hang {
             HASTY
@@ -226,14 +248,17 @@ impl<S: Sides> Stage<S> {
         };
         let binds = self.place.binds::<S>(&urls, limits).await;
         proxy.inject(damage.fault(message, mysql, late));
-        let plan = Trouble::plan(case.first.as_ref());
-        let heard = unit::run::<S>(&binds, &plan, case.shape, text).await;
+        let heard = unit::run::<S>(&binds, plan, case.shape, text).await;
         binds.close().await;
         (heard, !proxy.disarm())
     }
 
     fn has_fired(&self, case: &Case, plan: &FaultPlan) -> bool {
         plan.fired().len() == 1 + usize::from(case.first.is_some())
+    }
+
+    fn is_mysql(&self, index: usize) -> bool {
+        self.place.urls[index].starts_with("mysql")
     }
 
     fn server(&self, index: usize) -> Server {
