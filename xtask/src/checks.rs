@@ -1,8 +1,10 @@
 //! The checks that need no server: formatting, lints, documentation, the feature matrix.
 
-use anyhow::Result;
+use std::fs;
 
-use crate::command::{cargo, run};
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{cargo, run, run_quietly};
 
 /// Every set of features that has to build by itself.
 const FEATURE_SETS: &[&str] = &[
@@ -71,6 +73,44 @@ pub(crate) fn features() -> Result<()> {
             "--",
             "--deny=warnings",
         ]))?;
+    }
+    faults_are_left_out()
+}
+
+/// Makes sure that what an application ships cannot fail on purpose: the library without `testing` has no point of a
+/// fault in it.
+fn faults_are_left_out() -> Result<()> {
+    let mut build = cargo(&[
+        "build",
+        "--package=diesel-binds",
+        "--lib",
+        "--no-default-features",
+        "--features=sqlite-bundled,deadpool",
+        "--message-format=json",
+    ]);
+    eprintln!("$ cargo build --lib, to look for faults of the feature `testing` in it");
+    let messages = run_quietly(&mut build)?;
+    let library = messages
+        .split('"')
+        .find(|part| part.ends_with("libdiesel_binds.rlib"))
+        .context("cargo does not say where the library is")?;
+    let code = fs::read(library).with_context(|| format!("cannot read {library}"))?;
+    let has = |words: &str| {
+        code.windows(words.len())
+            .any(|part| part == words.as_bytes())
+    };
+    // What every library has: otherwise the search would find nothing in any.
+    if !has("the server refused to commit the transaction") {
+        bail!("the texts of errors are not found in {library}: this check sees nothing");
+    }
+    // Texts of what carries the faults out. The names of what is left out are in every library, for the compiler to name.
+    for words in [
+        "the test plan cut the connection",
+        "the process could not kill itself",
+    ] {
+        if has(words) {
+            bail!("{library} has `{words}` in it, without the feature `testing`");
+        }
     }
     Ok(())
 }

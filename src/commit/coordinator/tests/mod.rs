@@ -82,6 +82,7 @@ fn run(scripts: &[Script]) -> Ended {
     let orders = Orders {
         unit: UnitId::generate(),
         namespace: NAMESPACE.into(),
+        trace: None,
         #[cfg(feature = "testing")]
         faults: None,
     };
