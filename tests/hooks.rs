@@ -1,5 +1,7 @@
 //! Mounts hooks of units and of binds, and work within work, on every backend.
 
+#[path = "hooks/pooler.rs"]
+mod pooler;
 mod suite;
 mod support;
 

@@ -80,6 +80,8 @@ struct Prepared {
 struct Listed {
     #[diesel(sql_type = Text)]
     owner: String,
+    #[diesel(sql_type = Bool)]
+    own: bool,
 }
 
 impl Dialect for AsyncPgConnection {
@@ -258,20 +260,22 @@ impl Dialect for AsyncPgConnection {
         )
     }
 
+    /// Nothing for the whole session: behind a transaction pooler the next user would get it.
     async fn recovery_settings(&mut self) -> QueryResult<()> {
-        self.batch_execute(
-            "SET lock_timeout = '1s'; SET synchronous_commit = on; \
-             SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off",
-        )
-        .await
+        Ok(())
     }
 
     async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
         let insert = format!(
-            "INSERT {} ON CONFLICT DO NOTHING",
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '1s'; \
+             SET LOCAL synchronous_commit = on; INSERT {} ON CONFLICT DO NOTHING; COMMIT",
             sql::fence_values(schema, gid)
         );
-        self.batch_execute(&insert).await
+        let inserted = self.batch_execute(&insert).await;
+        if inserted.is_err() {
+            self.batch_execute("ROLLBACK").await?;
+        }
+        inserted
     }
 
     async fn lists(&mut self, branch: &Branch) -> QueryResult<bool> {
@@ -280,13 +284,19 @@ impl Dialect for AsyncPgConnection {
 
     async fn finish_listed(&mut self, branch: &Branch, outcome: Outcome) -> QueryResult<()> {
         let rows = listed(self, branch).await?;
-        let Some(Listed { owner }) = rows.into_iter().next() else {
+        let Some(Listed { owner, own }) = rows.into_iter().next() else {
             return Ok(());
         };
-        // Even a member of the owner may not finish its transaction before it says so.
+        if own {
+            return finish_prepared(self, branch, outcome).await;
+        }
+        // Even a member of the owner may not finish its transaction before it says so. Not before it must: behind a
+        // transaction pooler, the role may stay for the next user.
         let role = owner.replace('"', "\"\"");
         self.batch_execute(&format!("SET ROLE \"{role}\"")).await?;
-        finish_prepared(self, branch, outcome).await
+        let finished = finish_prepared(self, branch, outcome).await;
+        self.batch_execute("RESET ROLE").await?;
+        finished
     }
 
     async fn branches(&mut self, namespace: &str) -> QueryResult<Vec<Found>> {
@@ -376,7 +386,7 @@ async fn finish_prepared(
 
 async fn listed(connection: &mut AsyncPgConnection, branch: &Branch) -> QueryResult<Vec<Listed>> {
     sql_query(format!(
-        "SELECT owner::text AS owner FROM pg_catalog.pg_prepared_xacts \
+        "SELECT owner::text AS owner, owner = current_user AS own FROM pg_catalog.pg_prepared_xacts \
          WHERE gid = '{branch}' AND database = pg_catalog.current_database()"
     ))
     .load(connection)
