@@ -102,6 +102,16 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The session has joined the connections of others ([`SessionOptions::join`](crate::SessionOptions::join)), and none
+    /// for this bind. The query did not run.
+    #[error(
+        "the session has joined the connections of others, and none for `{bind}`: join one for it as well"
+    )]
+    NotJoined {
+        /// The bind.
+        bind: &'static str,
+    },
+
     /// The work must not be a part of a unit ([`Propagation::Never`](crate::Propagation::Never)), and one is open in the
     /// session. Nothing of the work ran.
     #[error(
@@ -256,6 +266,7 @@ impl Error {
             | Self::AbortOnly { bind, .. }
             | Self::BindBusy { bind }
             | Self::UnknownBind { bind }
+            | Self::NotJoined { bind }
             | Self::ReadOnly { bind }
             | Self::Unsupported { bind, .. }
             | Self::NotAtomic { second: bind, .. }

@@ -42,7 +42,7 @@ pub use crate::backend::migrate::Migratable;
 pub use crate::backend::sqlite::{AsyncSqliteConnection, Worker};
 pub use crate::backend::{Backend, Connection, Isolation};
 pub use crate::bind::{Bind, Bound};
-pub use crate::commit::{CommitError, Committed, Fault, HookFailure, Outcome, Partial};
+pub use crate::commit::{CommitError, Committed, Ending, Fault, HookFailure, Outcome, Partial};
 pub use crate::config::{BindOptions, HolderPreference, Pooling, RecoveryOptions, UrlProblem};
 #[cfg(feature = "manifest")]
 pub use crate::config::{
@@ -64,8 +64,8 @@ pub use crate::registry::{
 };
 pub use crate::scope::{Scope, ScopeGuard, ScopeOn, current};
 pub use crate::session::{
-    BoundConnection, Execute, HookOutput, Load, On, Propagation, Retried, Retry, Retrying,
-    RunQueryDsl, SaveChangesDsl, Session, SessionOptions, Target, Work, WorkOnce,
+    BoundConnection, Execute, HookOutput, Load, On, OuterConnection, Propagation, Retried, Retry,
+    Retrying, RunQueryDsl, SaveChangesDsl, Session, SessionOptions, Target, Work, WorkOnce,
 };
 pub use crate::trace::StatementSpans;
 

@@ -4,6 +4,7 @@ use diesel::connection::{DynInstrumentation, Instrumentation, TransactionManager
 use diesel_async::AsyncConnection;
 use diesel_async::methods::LoadQuery;
 
+use crate::backend::Begun;
 use crate::commit::Fault;
 
 /// Sends a query and gives the stream of its rows.
@@ -39,12 +40,37 @@ pub(super) fn leave(status: &mut TransactionManagerStatus) {
     *status = TransactionManagerStatus::default();
 }
 
-/// Makes sure that Diesel's own view is that of a unit: one transaction, nothing nested in it.
-pub(super) fn verify_depth(status: &mut TransactionManagerStatus) -> Result<(), Fault> {
-    match status.transaction_depth() {
-        Ok(Some(depth)) if depth.get() == 1 => Ok(()),
-        Ok(Some(_)) => Err(Fault::NestedTransaction),
-        Ok(None) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
+/// How deep Diesel believes to be in transactions and savepoints of its own.
+pub(super) fn depth(status: &mut TransactionManagerStatus) -> diesel::QueryResult<u32> {
+    match status.transaction_depth()? {
+        Some(depth) => Ok(depth.get()),
+        None => Err(diesel::result::Error::NotInTransaction),
+    }
+}
+
+/// Tells Diesel that the savepoints above this depth are gone.
+pub(super) fn return_to(status: &mut TransactionManagerStatus, before: u32) {
+    use diesel::connection::TransactionDepthChange::DecreaseDepth;
+
+    while depth(status).is_ok_and(|depth| depth > before) {
+        if let TransactionManagerStatus::Valid(valid) = status
+            && valid.change_transaction_depth(DecreaseDepth).is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Makes sure that Diesel's own view is that of a unit: nothing is nested in its transaction, or in the savepoint that it
+/// is where it joined.
+pub(super) fn verify_depth(
+    status: &mut TransactionManagerStatus,
+    begun: &Begun,
+) -> Result<(), Fault> {
+    match depth(status) {
+        Ok(depth) if depth == begun.depth.max(1) => Ok(()),
+        Ok(depth) if depth > begun.depth => Err(Fault::NestedTransaction),
+        Ok(_) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
         Err(error) => Err(Fault::Ended(error)),
     }
 }

@@ -86,6 +86,21 @@ pub struct Server {
     pub remarks: Vec<String>,
 }
 
+impl Server {
+    /// A server that nobody asked.
+    pub(crate) fn unasked(backend: Backend) -> Self {
+        let system = match backend {
+            Backend::Postgres => "postgresql",
+            Backend::Mysql => "mysql",
+            Backend::Sqlite => "sqlite",
+        };
+        Self {
+            system,
+            ..Self::default()
+        }
+    }
+}
+
 /// What is fixed for one transaction of a unit on one bind.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -97,6 +112,8 @@ pub struct Terms {
     pub unit: UnitId,
     /// Nothing may be written.
     pub read_only: bool,
+    /// It is a savepoint in a transaction of somebody else.
+    pub joined: bool,
     /// What else it is told.
     pub settings: Settings,
     /// The transaction begins such that it can be prepared.
@@ -124,6 +141,8 @@ pub struct Terms {
 /// What a begin found, for the end to know.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Begun {
+    /// How deep Diesel is in the transaction of somebody else that was joined.
+    pub depth: u32,
     /// How much the connection had written before, where it counts for its whole life (SQLite).
     pub written: i64,
     /// The limit for waiting for locks that the connection had, where it has another one until the end (SQLite).
@@ -191,6 +210,12 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Begins the transaction of a unit, and leaves the marker in it.
     fn begin(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<Begun>> + Send;
+
+    /// Begins a unit as a savepoint in a transaction that Diesel has begun, and leaves the marker in it.
+    fn join(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<Begun>> + Send;
+
+    /// Uses up the marker and releases the savepoint of a unit that has joined; goes back to it if it only read.
+    fn release(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Carries out one step of a savepoint of the session.
     fn savepoint(

@@ -1,6 +1,7 @@
 //! PostgreSQL: units are transactions with a marker in a setting, branches are prepared transactions.
 
 mod begin;
+mod join;
 mod retry;
 
 use std::time::Duration;
@@ -126,12 +127,20 @@ impl Dialect for AsyncPgConnection {
         Ok(Begun::default())
     }
 
+    async fn join(&mut self, terms: &Terms) -> QueryResult<Begun> {
+        join::begin(self, terms).await
+    }
+
+    async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
+        join::release(self, terms).await
+    }
+
     async fn savepoint(&mut self, step: SavepointStep, depth: usize) -> QueryResult<()> {
         self.batch_execute(&sql::savepoint_step(step, depth)).await
     }
 
     async fn verify(&mut self, terms: &Terms) -> Result<(), Fault> {
-        internals::verify_depth(internals::status(self))?;
+        internals::verify_depth(internals::status(self), &terms.begun)?;
         let marker: QueryResult<Option<String>> =
             diesel::select(current_setting_if_set("diesel_binds.unit", true))
                 .get_result(self)
@@ -238,7 +247,10 @@ impl Dialect for AsyncPgConnection {
         finish_prepared(self, branch, outcome).await
     }
 
-    async fn rollback(&mut self, _: &Terms) -> QueryResult<()> {
+    async fn rollback(&mut self, terms: &Terms) -> QueryResult<()> {
+        if terms.joined {
+            return join::undo(self, terms).await;
+        }
         self.batch_execute("ROLLBACK").await?;
         internals::leave(internals::status(self));
         Ok(())

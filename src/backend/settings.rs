@@ -62,6 +62,23 @@ impl Settings {
         }
     }
 
+    /// Finds what cannot hold in a transaction that somebody else has begun.
+    pub(crate) fn check_joined(self) -> Result<(), Unsupported> {
+        let told = [
+            ("isolation", self.isolation.is_some()),
+            ("deferrable", self.deferrable),
+            ("statement_timeout", self.statement_timeout.is_some()),
+            ("lock_timeout", self.lock_timeout.is_some()),
+        ];
+        match told.into_iter().find(|(_, told)| *told) {
+            None => Ok(()),
+            Some((option, _)) => Err(Unsupported {
+                option,
+                reason: "the session has joined a transaction that was begun without it",
+            }),
+        }
+    }
+
     /// Finds what cannot hold on a kind of server, in a transaction that only reads or not.
     pub(crate) fn check(self, backend: Backend, read_only: bool) -> Result<(), Unsupported> {
         let unsupported = |option, reason| Err(Unsupported { option, reason });

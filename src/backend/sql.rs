@@ -12,7 +12,6 @@ use crate::gid::{DatabaseId, Gid};
 const TABLES_VERSION: i32 = 1;
 
 /// The name of the savepoint that marks the transaction of a unit, where a savepoint does.
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(super) const MARKER: &str = "diesel_binds";
 
 /// The one row of `diesel_binds_meta`.
@@ -115,6 +114,11 @@ fn read_outcome(row: &OutcomeRow) -> Outcome {
     } else {
         Outcome::Abort
     }
+}
+
+/// Undoes a unit that is a savepoint in a transaction of somebody else.
+pub(super) fn undo_joined() -> String {
+    format!("ROLLBACK TO SAVEPOINT {MARKER}; RELEASE SAVEPOINT {MARKER}")
 }
 
 /// The name of a savepoint of the session.

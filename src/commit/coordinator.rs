@@ -109,6 +109,7 @@ pub(crate) async fn best_effort(
             binds: partial.committed,
             pending: Vec::new(),
             hook_failures: Vec::new(),
+            joined: false,
         }),
         Some((bind, source)) if partial.committed.is_empty() && partial.unknown.is_empty() => {
             Err(rolled_back(bind, Vec::new(), source))
@@ -261,6 +262,7 @@ impl Unit {
                     binds: self.profiles.iter().map(|profile| profile.key).collect(),
                     pending,
                     hook_failures: Vec::new(),
+                    joined: false,
                 })
             }
             Conclusion::RolledBack { because, pending } => {

@@ -2,14 +2,15 @@
 //!
 //! `protocol` decides, without I/O or clock: it takes what happened and says what to do next. `coordinator` carries
 //! that out on the participants, through the port [`Participant`]; `observed` tells the traces of it. `outcome` is what
-//! the caller gets, `fault` what can go wrong in a step, `hook` in a hook after it. `inject` makes it go wrong, in tests.
-//! `docs/commit.md` argues why this is atomic.
+//! the caller gets, `fault` what can go wrong in a step, `hook` in a hook after it. `joined` ends what is in the
+//! transactions of others. `inject` makes it go wrong, in tests. `docs/commit.md` argues why this is atomic.
 
 mod coordinator;
 mod fault;
 mod hook;
 #[cfg(feature = "testing")]
 mod inject;
+mod joined;
 mod observed;
 mod outcome;
 mod participant;
@@ -20,8 +21,8 @@ pub use self::fault::Fault;
 pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]
 pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
-pub(crate) use self::observed::{best_effort, commit, roll_back};
-pub use self::outcome::{CommitError, Committed, Partial};
+pub(crate) use self::observed::{best_effort, commit, release, roll_back};
+pub use self::outcome::{CommitError, Committed, Ending, Partial};
 pub(crate) use self::participant::{Aloneness, Participant, Profile};
 pub(crate) use self::participant::{Asked, Decision};
 pub use self::protocol::Outcome;

@@ -3,6 +3,7 @@
 use tracing::Instrument as _;
 
 use crate::commit::coordinator::{self, Orders};
+use crate::commit::joined;
 use crate::commit::outcome::{CommitError, Committed};
 use crate::commit::participant::Participant;
 use crate::gid::Gid;
@@ -16,6 +17,16 @@ pub(crate) async fn commit(
     let trace = orders.trace.take();
     let committing = coordinator::commit(orders, participants);
     observed(trace, committing).await
+}
+
+/// As [`joined::release`].
+pub(crate) async fn release(
+    mut orders: Orders,
+    participants: Vec<Box<dyn Participant>>,
+) -> Result<Committed, CommitError> {
+    let trace = orders.trace.take();
+    let releasing = joined::release(orders, participants);
+    observed(trace, releasing).await
 }
 
 /// As [`coordinator::best_effort`].
@@ -54,6 +65,7 @@ async fn observed(
 fn note(ending: Ending, ended: &Result<Committed, CommitError>) {
     let span = ending.span();
     match ended {
+        Ok(committed) if committed.is_joined() => ending.ended(Ends::Joined, None, None),
         Ok(committed) => ending.ended(Ends::Committed, committed.gid(), None),
         Err(error) => {
             let (ends, gid, word) = describe(error);

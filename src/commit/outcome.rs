@@ -5,7 +5,8 @@ use std::fmt;
 use crate::commit::{Fault, HookFailure};
 use crate::gid::{Gid, UnitId};
 
-/// A unit that is committed, on every bind that took part.
+/// A unit that is committed, on every bind that took part; or, in a session that has joined a transaction of somebody
+/// else, kept there ([`ending`](Self::ending)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "it names the binds that are still to be brought up"]
 pub struct Committed {
@@ -14,6 +15,7 @@ pub struct Committed {
     pub(crate) binds: Vec<&'static str>,
     pub(crate) pending: Vec<&'static str>,
     pub(crate) hook_failures: Vec<HookFailure>,
+    pub(crate) joined: bool,
 }
 
 impl Committed {
@@ -42,11 +44,37 @@ impl Committed {
         &self.pending
     }
 
+    /// Whether nothing is committed yet: the session has joined the transactions of others
+    /// ([`SessionOptions::join`](crate::SessionOptions::join)), which keep or lose what the unit did.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.joined
+    }
+
+    /// What became of the unit.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        match self.joined {
+            true => Ending::Joined,
+            false => Ending::Committed,
+        }
+    }
+
     /// The hooks that failed after the commit ([`after_commit`](crate::Session::after_commit)). The unit is committed.
     #[must_use]
     pub fn hook_failures(&self) -> &[HookFailure] {
         &self.hook_failures
     }
+}
+
+/// What became of a unit that was not rolled back. See [`Committed::ending`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ending {
+    /// It is committed, and the decision is durable.
+    Committed,
+    /// It is a part of transactions of others now, who keep or lose it.
+    Joined,
 }
 
 /// Why a unit is not known to be committed, and what became of its data.

@@ -63,6 +63,10 @@ pub(crate) trait Participant: Send {
     fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>>;
     /// Commits together with the decision.
     fn decide<'a>(&'a mut self, decision: &'a Decision) -> BoxFuture<'a, Result<(), Fault>>;
+    /// Makes sure that its savepoint could be released, where the unit is in a transaction of somebody else.
+    fn releasable(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Releases its savepoint: keeps the unit in a transaction of somebody else.
+    fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
     /// Rolls back what was not prepared. A connection that cannot is closed, which rolls back as well.
     fn roll_back(&mut self) -> BoxFuture<'_, ()>;
     /// Keeps a late decision out and reads the outcome, on another connection, until a time limit.

@@ -175,6 +175,7 @@ impl<C: Connection> Entry<C> {
             namespace: Arc::clone(&self.namespace),
             unit,
             read_only: self.options.read_only,
+            joined: false,
             settings: self.options.settings,
             two_phase: !self.alone
                 && !self.options.read_only

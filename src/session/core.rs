@@ -2,17 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::MutexGuard;
 
-use crate::backend::{Connection, Server, Settings, Terms, Unsupported};
+use crate::backend::Connection;
 use crate::bind::{Access, Bind};
 use crate::commit::{CommitError, Participant};
 use crate::error::{AbortReason, Error, PoolError, Waiting};
 use crate::gid::UnitId;
-use crate::registry::{Entry, Registry};
+use crate::registry::Registry;
 use crate::session::deadline::Deadline;
 use crate::session::declared::DeclaredBinds;
 use crate::session::hooks::{Hooks, UnitHooks};
@@ -24,9 +23,6 @@ use crate::trace::CurrentTrace;
 
 /// No bind that cannot prepare has written.
 const NOBODY: usize = usize::MAX;
-
-/// How much later than the deadline a server stops waiting for a lock.
-const DEADLINE_FIRST: Duration = Duration::from_millis(50);
 
 /// A unit that ends, what has it, and who wants to hear of it.
 type Ending = (UnitId, Vec<Box<dyn Participant>>, Hooks);
@@ -113,7 +109,7 @@ impl Core {
         if !self.options.declared.is_empty() {
             self.declared.begin(self, key).await?;
         }
-        let lease = self.begun(slot).await?;
+        let lease = self.begun(position, slot).await?;
         let mut statement = Statement::new(self, slot, lease);
         statement.ready(position, access).await?;
         Ok(statement)
@@ -121,13 +117,14 @@ impl Core {
 
     /// Begins on `B`, if nobody did.
     pub(super) async fn begin<B: Bind>(&self) -> Result<(), Error> {
-        let (_, slot) = self.slot::<B>()?;
-        self.begun(slot).await.map(drop)
+        let (position, slot) = self.slot::<B>()?;
+        self.begun(position, slot).await.map(drop)
     }
 
     /// The lease of a slot, for one user of it, in a transaction that is begun if nobody did.
     async fn begun<'s, C: Connection>(
         &self,
+        position: usize,
         slot: &'s Slot<C>,
     ) -> Result<MutexGuard<'s, Option<Lease<C>>>, Error> {
         let mut lease = self
@@ -136,7 +133,7 @@ impl Core {
             .await??;
         self.check_open()?;
         if lease.is_none() {
-            *lease = Some(self.enlist(slot).await.inspect_err(|error| {
+            *lease = Some(self.enlist(position, slot).await.inspect_err(|error| {
                 if error.diesel().is_some_and(C::is_conflict) {
                     slot.note_conflict(true);
                 }
@@ -146,7 +143,11 @@ impl Core {
     }
 
     /// Checks a connection out and begins the transaction of the unit on it.
-    async fn enlist<C: Connection>(&self, slot: &Slot<C>) -> Result<Lease<C>, Error> {
+    async fn enlist<C: Connection>(
+        &self,
+        position: usize,
+        slot: &Slot<C>,
+    ) -> Result<Lease<C>, Error> {
         let entry = &slot.entry;
         let bind = entry.key;
         if self.registry.is_closed() {
@@ -159,17 +160,26 @@ impl Core {
             Some(left) => entry.timeouts.checkout.min(left),
             None => entry.timeouts.checkout,
         };
-        let pooled = match entry.checkout(limit).await {
-            Ok(pooled) => pooled,
-            Err(PoolError::TimedOut(_)) if self.deadline.has_passed() => {
-                return Err(Error::DeadlineExceeded {
-                    bind,
-                    waiting_for: Waiting::Connection,
-                });
+        let checkout = async {
+            match self.is_joined() {
+                true => self.joined(position, bind, limit).await,
+                false => entry
+                    .checkout(limit)
+                    .await
+                    .map_err(|source| Error::Pool { bind, source }),
             }
-            Err(source) => return Err(Error::Pool { bind, source }),
         };
-        let server = entry.known_server();
+        let pooled = checkout.await.map_err(|error| match error {
+            Error::Pool {
+                source: PoolError::TimedOut(_),
+                ..
+            } if self.deadline.has_passed() => Error::DeadlineExceeded {
+                bind,
+                waiting_for: Waiting::Connection,
+            },
+            error => error,
+        })?;
+        let server = self.known_server(entry);
         let is_known = server.is_some();
         let mut lease = Lease::new(
             Arc::clone(entry),
@@ -210,45 +220,6 @@ impl Core {
         Ok(lease)
     }
 
-    /// What the unit, and else its bind, says of its transaction.
-    fn settings<C>(&self, entry: &Entry<C>) -> Settings {
-        self.options.settings.or(entry.options.settings)
-    }
-
-    /// Refuses what cannot hold on the bind.
-    fn check_settings<C: Connection>(&self, entry: &Entry<C>) -> Result<(), Error> {
-        let checked = self
-            .settings(entry)
-            .check(C::BACKEND, self.is_read_only(entry));
-        checked.map_err(|Unsupported { option, reason }| Error::Unsupported {
-            bind: entry.key,
-            option,
-            reason,
-        })
-    }
-
-    /// Whether nothing may be written on the bind.
-    fn is_read_only<C>(&self, entry: &Entry<C>) -> bool {
-        self.options.read_only || entry.options.read_only
-    }
-
-    /// The terms of the transaction of this unit on one bind.
-    fn terms<C: Connection>(&self, entry: &Entry<C>, server: Arc<Server>) -> Terms {
-        let mut terms = entry.terms(self.unit(), server);
-        terms.read_only |= self.options.read_only;
-        terms.two_phase &= !self.options.read_only;
-        terms.settings = self.settings(entry);
-        terms.savepoints = self.savepoints.load(Ordering::SeqCst);
-        if let Some(left) = self.deadline.left() {
-            // A little longer, so that it is the deadline that ends the wait, and is reported.
-            let left = left.saturating_add(DEADLINE_FIRST);
-            terms.lock_timeout = terms.lock_timeout.min(left);
-            terms.idle_timeout = terms.idle_timeout.max(left.saturating_mul(2));
-            terms.time_left = Some(left);
-        }
-        terms
-    }
-
     /// Lets a statement that is the first to write on its bind through, unless the unit could then not commit as one.
     pub(super) fn admit_writer(
         &self,
@@ -256,7 +227,7 @@ impl Core {
         second: &'static str,
         cannot_prepare: Option<String>,
     ) -> Result<(), Error> {
-        let Some(reason) = cannot_prepare else {
+        let Some(reason) = cannot_prepare.filter(|_| !self.is_joined()) else {
             return Ok(());
         };
         let first =

@@ -272,6 +272,8 @@ impl Hooks {
         result: Result<Committed, CommitError>,
     ) -> Result<Committed, CommitError> {
         match result {
+            // Whether it is committed, somebody else decides later.
+            Ok(joined) if joined.is_joined() => Ok(joined),
             Ok(committed) => Ok(self.committed(committed).await),
             Err(error) => {
                 if error.is_rolled_back() {

@@ -7,13 +7,13 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{self, Connection, SavepointStep, Server, Terms};
+use crate::backend::{Connection, Terms};
 use crate::bind::Access;
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error};
 use crate::pool::Pooled;
 use crate::registry::Entry;
-use crate::trace::{Place, Transaction, UnitContext};
+use crate::trace::{Transaction, UnitContext};
 
 /// How long a connection that nobody waits for may take to become clean.
 const CLEANING: Duration = Duration::from_secs(5);
@@ -38,8 +38,8 @@ pub(crate) struct Lease<C: Connection> {
     pub(super) maybe_prepared: bool,
     /// The server confirmed it.
     pub(super) prepared: bool,
-    unit: UnitContext,
-    transaction: Transaction,
+    pub(super) unit: UnitContext,
+    pub(super) transaction: Transaction,
     condition: Condition,
     pooled: Option<Box<dyn Pooled<C>>>,
     /// Nobody waits for it any more: it is being cleaned up.
@@ -130,85 +130,6 @@ impl<C: Connection> Lease<C> {
 
     pub(super) fn is_clean(&self) -> bool {
         self.condition == Condition::Clean
-    }
-
-    /// Asks the server about itself, unless somebody did in the meantime.
-    pub(super) async fn inspect(&mut self) -> Result<Arc<Server>, Error> {
-        let entry = Arc::clone(&self.entry);
-        let inspected = match self.start() {
-            Some((connection, _)) => entry.server(connection).await,
-            None => Err(diesel::result::Error::BrokenTransactionManager),
-        };
-        let server = inspected.map_err(|source| Error::Begin {
-            bind: entry.key,
-            source,
-        })?;
-        self.ended();
-        Ok(server)
-    }
-
-    /// Begins the transaction of the unit.
-    pub(super) async fn begin(&mut self) -> Result<(), Error> {
-        let entry = Arc::clone(&self.entry);
-        let bind = entry.key;
-        // What a hook sets must not be undone with a savepoint: those follow it.
-        let later = match entry.after_begin.is_empty() {
-            true => 0,
-            false => std::mem::take(&mut self.terms.savepoints),
-        };
-        let server = &self.terms.server;
-        let mut transaction = Transaction::begin(
-            &self.unit,
-            Place {
-                bind,
-                system: server.system,
-                database: &server.database,
-            },
-        );
-        let begun = match self.start() {
-            Some((connection, terms)) => {
-                backend::observe(connection, &mut transaction);
-                connection.begin(terms).await
-            }
-            None => Err(diesel::result::Error::BrokenTransactionManager),
-        };
-        self.transaction = transaction;
-        // A begin that failed may have begun: the connection is thrown away, as one with an unread reply is.
-        self.terms.begun = begun.map_err(|source| Error::Begin { bind, source })?;
-        self.completed();
-        for hook in &entry.after_begin {
-            // It can do whatever the application can on its raw connection.
-            self.unverified = true;
-            let Some((connection, _)) = self.start() else {
-                return Err(AbortReason::Incomplete.on(bind));
-            };
-            let result = hook(connection).await;
-            self.completed();
-            result.map_err(|source| Error::AfterBegin { bind, source })?;
-        }
-        if later > 0 {
-            let verified = self.verify().await;
-            verified.map_err(|fault| AbortReason::from(&fault).on(bind))?;
-        }
-        for depth in 1..=later {
-            self.savepoint(SavepointStep::Set, depth).await?;
-        }
-        Ok(())
-    }
-
-    /// Carries out a step of a savepoint.
-    pub(super) async fn savepoint(
-        &mut self,
-        step: SavepointStep,
-        depth: usize,
-    ) -> Result<(), Error> {
-        let bind = self.entry.key;
-        let Some((connection, _)) = self.start() else {
-            return Err(AbortReason::Incomplete.on(bind));
-        };
-        let result = connection.savepoint(step, depth).await;
-        self.completed();
-        result.map_err(|source| Error::Query { bind, source })
     }
 
     /// Whether the statement that just failed was given up for the sake of others.

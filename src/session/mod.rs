@@ -4,12 +4,14 @@
 //! right to use one; `target` and `run` bring queries to it. At the end, the leases leave their slots and become the
 //! `participant`s of the commit.
 
+mod begin;
 mod closure;
 mod connection;
 mod core;
 mod deadline;
 mod declared;
 mod hooks;
+mod join;
 mod lease;
 mod nested;
 mod options;
@@ -21,15 +23,18 @@ mod savepoint;
 mod slot;
 mod statement;
 mod target;
+mod terms;
 mod transaction;
 
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use crate::bind::Bind;
-use crate::commit::{self, CommitError, Committed, Fault, Orders};
+use crate::commit::{self, CommitError, Committed, Fault, Orders, Participant};
 use crate::error::{AbortReason, Error};
 use crate::gid::UnitId;
 use crate::registry::Binds;
@@ -39,6 +44,7 @@ pub(crate) use crate::session::deadline::Deadline;
 pub use self::closure::{Work, WorkOnce};
 pub use self::connection::BoundConnection;
 pub use self::hooks::HookOutput;
+pub use self::join::OuterConnection;
 pub use self::nested::Propagation;
 pub use self::options::SessionOptions;
 pub use self::retry::{Retried, Retry, Retrying};
@@ -172,7 +178,7 @@ impl Session {
         let (unit, participants) = self.core.take_one::<B>()?;
         let orders = self.orders(unit);
         let committed = self
-            .in_background(unit, commit::commit(orders, participants))
+            .in_background(unit, self.ending(orders, participants))
             .await;
         if let Err(error) = &committed {
             if !error.is_rolled_back() {
@@ -200,6 +206,9 @@ impl Session {
     /// As [`commit_all`](Self::commit_all).
     pub async fn commit_all_best_effort(&mut self) -> Result<Committed, CommitError> {
         self.core.check_may_end()?;
+        if self.core.is_joined() {
+            return self.finish().await;
+        }
         self.approve().await?;
         let (unit, participants, hooks) = self.core.take_all()?;
         let orders = self.orders(unit);
@@ -214,12 +223,24 @@ impl Session {
     async fn finish(&mut self) -> Result<Committed, CommitError> {
         self.approve().await?;
         let (unit, participants, hooks) = self.core.take_all()?;
-        let orders = self.orders(unit);
+        let ending = self.ending(self.orders(unit), participants);
         self.in_background(unit, async move {
-            let result = commit::commit(orders, participants).await;
+            let result = ending.await;
             hooks.ended(unit, result).await
         })
         .await
+    }
+
+    /// The commit; where the unit is in transactions of others, the release of its savepoints.
+    fn ending(
+        &self,
+        orders: Orders,
+        participants: Vec<Box<dyn Participant>>,
+    ) -> BoxFuture<'static, Result<Committed, CommitError>> {
+        match self.core.is_joined() {
+            true => commit::release(orders, participants).boxed(),
+            false => commit::commit(orders, participants).boxed(),
+        }
     }
 
     /// Makes sure that the unit can commit, and that nobody has a veto.

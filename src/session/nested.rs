@@ -72,6 +72,15 @@ impl Session {
     {
         let is_part = self.core.is_in_unit();
         match propagation {
+            // The only connection of the bind is taken.
+            Propagation::New if is_part && self.core.is_joined() => {
+                return Err(Error::Unsupported {
+                    bind: self.core.first_bind(),
+                    option: "Propagation::New",
+                    reason: "the session has joined a connection, on which its unit is open",
+                }
+                .into());
+            }
             Propagation::New => return self.alone().transaction_in(work).await,
             Propagation::Never if is_part => return Err(Error::InsideUnit.into()),
             Propagation::Join | Propagation::Never => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::backend::{Isolation, Settings};
 use crate::bind::Bind;
 use crate::session::declared::Declared;
+use crate::session::join::JoinedBind;
 
 /// Options of a session, and of each unit of work in it.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,7 @@ pub struct SessionOptions {
     pub(crate) best_effort: bool,
     pub(crate) settings: Settings,
     pub(super) declared: Vec<Declared>,
+    pub(super) joined: Vec<JoinedBind>,
     /// Whether statements note what may get through in another attempt.
     pub(super) notes_conflicts: bool,
     #[cfg(feature = "testing")]

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::backend::{Backend, Connection};
+use crate::backend::{Backend, Connection, SavepointStep};
 use crate::commit::{Aloneness, Asked, Decision, Fault, Outcome, Participant, Profile};
 use crate::gid::{Branch, DatabaseId, Gid};
 use crate::session::lease::Lease;
@@ -112,6 +112,37 @@ impl<C: Connection> Participant for Lease<C> {
                 Some(Outcome::Abort) => Err(Aloneness::Refused(lost.fault)),
                 None => Err(Aloneness::Lost(lost.fault)),
             }
+        }
+        .boxed()
+    }
+
+    fn releasable(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
+        async move {
+            self.verify_in_time().await?;
+            let limit = self.entry.timeouts.step;
+            let (connection, _) = self.start().ok_or(Fault::Incomplete)?;
+            // An aborted transaction takes no statement, and one that has ended no savepoint.
+            let asked = async {
+                connection.savepoint(SavepointStep::Set, 0).await?;
+                connection.savepoint(SavepointStep::Release, 0).await
+            };
+            let asked = timed(limit, asked.map(|asked| asked.map_err(Fault::Refused))).await;
+            self.replied(&asked);
+            asked
+        }
+        .boxed()
+    }
+
+    fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
+        async move {
+            let limit = self.entry.timeouts.step;
+            let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
+            let released = timed(limit, connection.release(terms)).await;
+            match &released {
+                Ok(()) => self.ended(),
+                Err(_) => self.replied(&released),
+            }
+            released
         }
         .boxed()
     }

@@ -193,14 +193,16 @@ impl Session {
             Ok(value) => match self.finish().await {
                 Ok(committed) => Ok((value, committed)),
                 Err(error) => {
-                    let gave_way = error.is_rolled_back()
+                    let gave_way = !self.core.is_joined()
+                        && error.is_rolled_back()
                         && (self.core.met_conflict() || self.is_conflict(&error));
                     Err((Error::from(error).into(), gave_way))
                 }
             },
             Err(error) => {
                 let abandoned = self.abandon().await;
-                Err((error, abandoned.is_ok() && self.core.met_conflict()))
+                let gave_way = !self.core.is_joined() && self.core.met_conflict();
+                Err((error, abandoned.is_ok() && gave_way))
             }
         }
     }

@@ -11,6 +11,8 @@ use crate::gid::{Gid, UnitId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ends {
     Committed,
+    /// Transactions of others decide.
+    Joined,
     RolledBack,
     /// Some binds committed and others did not.
     Partial,
@@ -22,6 +24,7 @@ impl Ends {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Committed => "committed",
+            Self::Joined => "joined",
             Self::RolledBack => "rolled back",
             Self::Partial => "partial",
             Self::InDoubt => "in doubt",

@@ -21,6 +21,7 @@ pub mod ended;
 pub mod faulty;
 #[cfg(feature = "testing")]
 pub mod hooks;
+pub mod joining;
 pub mod lost;
 pub mod nested;
 pub mod options;

@@ -4,6 +4,7 @@
 //! inserts does: recovery reads it under READ UNCOMMITTED.
 
 mod begin;
+mod join;
 mod prepared;
 mod retry;
 
@@ -134,6 +135,14 @@ impl Dialect for AsyncMysqlConnection {
         Ok(Begun::default())
     }
 
+    async fn join(&mut self, terms: &Terms) -> QueryResult<Begun> {
+        join::begin(self, terms).await
+    }
+
+    async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
+        join::release(self, terms).await
+    }
+
     async fn savepoint(&mut self, step: SavepointStep, depth: usize) -> QueryResult<()> {
         self.batch_execute(&sql::savepoint_step(step, depth)).await
     }
@@ -159,7 +168,7 @@ impl Dialect for AsyncMysqlConnection {
         }
         // Not before: a nested transaction that was dropped leaves its depth as well as its unread reply, and the
         // roll-back of the unit needs a connection that answers.
-        internals::verify_depth(internals::status(self))?;
+        internals::verify_depth(internals::status(self), &terms.begun)?;
         if standing.open == 0 {
             return Err(Fault::Ended(diesel::result::Error::NotInTransaction));
         }
@@ -291,6 +300,9 @@ impl Dialect for AsyncMysqlConnection {
     }
 
     async fn rollback(&mut self, terms: &Terms) -> QueryResult<()> {
+        if terms.joined {
+            return join::undo(self, terms).await;
+        }
         if is_branch(terms) {
             let xid = xid(terms);
             // A branch that the server already marked for rollback, or that is prepared, does not end any more.

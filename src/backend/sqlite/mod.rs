@@ -5,6 +5,7 @@
 //! be touched from outside (it blocks, or panics).
 
 mod attach;
+mod join;
 mod retry;
 mod worker;
 
@@ -115,11 +116,25 @@ where
             AnsiTransactionManager::begin_transaction_sql(connection, begin)?;
             connection.batch_execute(&after)?;
             Ok(Begun {
+                depth: 1,
                 written: written(connection)?,
                 busy_timeout: (limit != before).then_some(before),
             })
         })
         .await
+    }
+
+    async fn join(&mut self, terms: &Terms) -> QueryResult<Begun> {
+        let terms = terms.clone();
+        self.spawn_blocking(move |connection| join::begin(connection, &terms))
+            .await
+    }
+
+    async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
+        let read_only = terms.read_only;
+        self.spawn_blocking(move |connection| Ok(join::release(connection, read_only)))
+            .await
+            .map_err(Fault::Lost)?
     }
 
     async fn savepoint(&mut self, step: SavepointStep, depth: usize) -> QueryResult<()> {
@@ -128,14 +143,14 @@ where
             .await
     }
 
-    async fn verify(&mut self, _: &Terms) -> Result<(), Fault> {
-        self.spawn_blocking(|connection| {
-            if let Err(fault) = internals::verify_depth(internals::sqlite_status(connection)) {
+    async fn verify(&mut self, terms: &Terms) -> Result<(), Fault> {
+        let begun = terms.begun;
+        self.spawn_blocking(move |connection| {
+            let status = internals::sqlite_status(connection);
+            if let Err(fault) = internals::verify_depth(status, &begun) {
                 return Ok(Err(fault));
             }
-            // Within a transaction this fails, and changes nothing.
-            if connection.batch_execute("BEGIN").is_ok() {
-                connection.batch_execute("ROLLBACK")?;
+            if !is_in_transaction(connection)? {
                 return Ok(Err(Fault::Ended(diesel::result::Error::NotInTransaction)));
             }
             Ok(Ok(()))
@@ -207,6 +222,12 @@ where
     }
 
     async fn rollback(&mut self, terms: &Terms) -> QueryResult<()> {
+        if terms.joined {
+            let depth = terms.begun.depth;
+            return self
+                .spawn_blocking(move |connection| join::undo(connection, depth))
+                .await;
+        }
         let restore = Restore::of(terms);
         self.spawn_blocking(move |connection| roll_back(connection, restore))
             .await
@@ -352,6 +373,16 @@ fn roll_back(connection: &mut SqliteConnection, restore: Restore) -> QueryResult
     result?;
     internals::leave(internals::sqlite_status(connection));
     Ok(())
+}
+
+/// Whether a transaction is open, whoever began it.
+fn is_in_transaction(connection: &mut SqliteConnection) -> QueryResult<bool> {
+    // Within a transaction this fails, and changes nothing.
+    if connection.batch_execute("BEGIN").is_err() {
+        return Ok(true);
+    }
+    connection.batch_execute("ROLLBACK")?;
+    Ok(false)
 }
 
 /// Settings that a unit changed on the connection, which must not reach its next user.

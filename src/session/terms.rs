@@ -1,0 +1,57 @@
+//! What the transaction of a unit on one bind is told: by the bind, by the unit, and by its deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::backend::{Connection, Server, Settings, Terms, Unsupported};
+use crate::error::Error;
+use crate::registry::Entry;
+use crate::session::core::Core;
+
+/// How much later than the deadline a server stops waiting for a lock.
+const DEADLINE_FIRST: Duration = Duration::from_millis(50);
+
+impl Core {
+    /// What the unit, and else its bind, says of its transaction.
+    fn settings<C>(&self, entry: &Entry<C>) -> Settings {
+        self.options.settings.or(entry.options.settings)
+    }
+
+    /// Refuses what cannot hold on the bind.
+    pub(super) fn check_settings<C: Connection>(&self, entry: &Entry<C>) -> Result<(), Error> {
+        let settings = self.settings(entry);
+        let checked = match self.is_joined() {
+            true => settings.check_joined(),
+            false => settings.check(C::BACKEND, self.is_read_only(entry)),
+        };
+        checked.map_err(|Unsupported { option, reason }| Error::Unsupported {
+            bind: entry.key,
+            option,
+            reason,
+        })
+    }
+
+    /// Whether nothing may be written on the bind.
+    pub(super) fn is_read_only<C>(&self, entry: &Entry<C>) -> bool {
+        self.options.read_only || entry.options.read_only
+    }
+
+    /// The terms of the transaction of this unit on one bind.
+    pub(super) fn terms<C: Connection>(&self, entry: &Entry<C>, server: Arc<Server>) -> Terms {
+        let mut terms = entry.terms(self.unit(), server);
+        terms.read_only |= self.options.read_only;
+        terms.joined = self.is_joined();
+        terms.two_phase &= !self.options.read_only && !terms.joined;
+        terms.settings = self.settings(entry);
+        terms.savepoints = self.savepoints().load(Ordering::SeqCst);
+        if let Some(left) = self.deadline().left() {
+            // A little longer, so that it is the deadline that ends the wait, and is reported.
+            let left = left.saturating_add(DEADLINE_FIRST);
+            terms.lock_timeout = terms.lock_timeout.min(left);
+            terms.idle_timeout = terms.idle_timeout.max(left.saturating_mul(2));
+            terms.time_left = Some(left);
+        }
+        terms
+    }
+}
