@@ -370,6 +370,14 @@ impl Participant for Fake {
         .boxed()
     }
 
+    fn releasable(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
+        async { unreachable!("no unit here stands in a transaction of somebody else") }.boxed()
+    }
+
+    fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
+        async { unreachable!("no unit here stands in a transaction of somebody else") }.boxed()
+    }
+
     #[cfg(feature = "testing")]
     fn cut(&mut self) -> BoxFuture<'_, ()> {
         async { unreachable!("no plan is given") }.boxed()
