@@ -11,7 +11,7 @@ use crate::error::{AbortReason, Error};
 /// | status | means |
 /// |---|---|
 /// | 404 Not Found | a query found no row |
-/// | 409 Conflict | a database refused it for what other data or other units say: a constraint, a serialization failure |
+/// | 409 Conflict | a database refused it for what other data or other units say (a constraint, a serialization failure), or a hook vetoed it |
 /// | 503 Service Unavailable | no connection, no reply in time, or the deadline passed: it is rolled back, and may work later |
 /// | 504 Gateway Timeout | **nobody knows yet whether it was committed**: [`CommitError::is_in_doubt`]. It must not be repeated before somebody has asked |
 /// | 500 Internal Server Error | everything else |
@@ -31,6 +31,7 @@ pub fn status_of(error: &Error) -> StatusCode {
             ..
         } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Commit(error) => of_commit(error),
+        Error::Retried { source, .. } => status_of(source),
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -38,6 +39,7 @@ pub fn status_of(error: &Error) -> StatusCode {
 fn of_commit(error: &CommitError) -> StatusCode {
     match error {
         error if error.is_in_doubt() => StatusCode::GATEWAY_TIMEOUT,
+        CommitError::Vetoed { .. } => StatusCode::CONFLICT,
         CommitError::RolledBack { source, .. } => match source {
             Fault::Refused(source) => of_diesel(source),
             Fault::Lost(_) | Fault::TimedOut | Fault::Connect(_) | Fault::DeadlineExceeded => {

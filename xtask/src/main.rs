@@ -8,6 +8,7 @@ mod packages;
 mod servers;
 mod soak;
 mod test;
+mod web_load;
 mod workspace;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Task {
     Diesel,
     /// Move money between all databases while processes and servers are killed, and audit what is left
     Soak(soak::Soak),
+    /// Load the example service with wrk while clients hang up, and audit what is left
+    WebLoad(web_load::WebLoad),
     /// Fail at every point of a commit in every way, over every combination of databases
     Matrix(matrix::Matrix),
     /// Check the formatting, and run clippy on everything, warnings denied
@@ -83,6 +86,7 @@ fn run(task: Task) -> Result<()> {
             diesel::install()
         }
         Task::Soak(soak) => soak.run(),
+        Task::WebLoad(load) => load.run(),
         Task::Matrix(matrix) => matrix.run(),
         Task::Lint => checks::lint(),
         Task::Docs => checks::docs(),

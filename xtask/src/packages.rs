@@ -17,7 +17,7 @@ struct Requirement {
     is_installed: fn() -> bool,
 }
 
-const REQUIREMENTS: [Requirement; 7] = [
+const REQUIREMENTS: [Requirement; 8] = [
     Requirement {
         name: "PostgreSQL server (initdb, postgres, pg_isready)",
         package: "postgresql",
@@ -32,6 +32,11 @@ const REQUIREMENTS: [Requirement; 7] = [
         name: "PgBouncer",
         package: "pgbouncer",
         is_installed: || programs::pgbouncer().is_ok(),
+    },
+    Requirement {
+        name: "wrk (loads the example service)",
+        package: "wrk",
+        is_installed: || which::which("wrk").is_ok(),
     },
     Requirement {
         name: "C compiler (SQLite is compiled in)",
