@@ -9,9 +9,15 @@ use diesel::migration::{
     Migration, MigrationMetadata, MigrationName, MigrationSource, MigrationVersion, Result,
 };
 
-/// Holds a migration up until it is opened.
-#[derive(Clone, Debug, Default)]
-pub struct Gate(Arc<(Mutex<Place>, Condvar)>);
+/// Holds a migration up until it is opened, or dropped: a test that fails must not leave it standing there.
+#[derive(Debug, Default)]
+pub struct Gate(Arc<Door>);
+
+#[derive(Debug, Default)]
+struct Door {
+    place: Mutex<Place>,
+    changed: Condvar,
+}
 
 /// Where the migration is.
 #[derive(Debug, Default)]
@@ -23,23 +29,30 @@ struct Place {
 impl Gate {
     /// Lets the migration go on.
     pub fn open(&self) {
-        self.0.0.lock().unwrap().open = true;
-        self.0.1.notify_all();
+        self.0.place.lock().unwrap().open = true;
+        self.0.changed.notify_all();
     }
 
     /// Comes back when the migration stands at the gate.
     pub async fn reached(&self) {
-        while !self.0.0.lock().unwrap().entered {
+        while !self.0.place.lock().unwrap().entered {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
 
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.open();
+    }
+}
+
+impl Door {
     fn pass(&self) {
-        let (place, changed) = &*self.0;
-        let mut place = place.lock().unwrap();
+        let mut place = self.place.lock().unwrap();
         place.entered = true;
         while !place.open {
-            place = changed.wait(place).unwrap();
+            place = self.changed.wait(place).unwrap();
         }
     }
 }
@@ -51,7 +64,7 @@ pub struct Step {
     up: String,
     down: String,
     in_transaction: bool,
-    gate: Option<Gate>,
+    gate: Option<Arc<Door>>,
 }
 
 /// The migrations of a bind.
@@ -92,7 +105,7 @@ impl Steps {
     /// Holds the last migration up.
     pub fn behind(mut self, gate: &Gate) -> Self {
         let last = self.0.last_mut().expect("there is a migration");
-        last.gate = Some(gate.clone());
+        last.gate = Some(Arc::clone(&gate.0));
         self
     }
 }
