@@ -28,6 +28,7 @@ use futures_util::future::BoxFuture;
 
 use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+use crate::trace::Place;
 
 pub(crate) use self::observe::observe;
 pub use self::settings::Isolation;
@@ -99,6 +100,15 @@ impl Server {
             ..Self::default()
         }
     }
+
+    /// What observers are told of where a bind is.
+    pub(crate) fn place(&self, bind: &'static str) -> Place<'_> {
+        Place {
+            bind,
+            system: self.system,
+            database: &self.database,
+        }
+    }
 }
 
 /// What is fixed for one transaction of a unit on one bind.
@@ -118,6 +128,8 @@ pub struct Terms {
     pub settings: Settings,
     /// The transaction begins such that it can be prepared.
     pub two_phase: bool,
+    /// It begins with a comment that says what it is for.
+    pub tagged: bool,
     /// Whether the server counts what a reader writes.
     pub verify_reads: bool,
     /// Open savepoints of the session, to be made at the begin.

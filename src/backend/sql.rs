@@ -5,6 +5,7 @@
 use diesel::sql_types::{Integer, Text};
 use diesel::{QueryResult, QueryableByName};
 
+use crate::backend::Terms;
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{DatabaseId, Gid};
 
@@ -13,6 +14,20 @@ const TABLES_VERSION: i32 = 1;
 
 /// The name of the savepoint that marks the transaction of a unit, where a savepoint does.
 pub(super) const MARKER: &str = "diesel_binds";
+
+/// A comment that says what a transaction is for, with the keys of sqlcommenter, if it was asked for.
+pub(super) fn tag(terms: &Terms) -> String {
+    if !terms.tagged {
+        return String::new();
+    }
+    let Terms {
+        namespace,
+        bind,
+        unit,
+        ..
+    } = terms;
+    format!("/*application='{namespace}',bind='{bind}',unit='{unit}'*/ ")
+}
 
 /// The one row of `diesel_binds_meta`.
 #[derive(QueryableByName)]

@@ -62,6 +62,10 @@ where
         .boxed()
     }
 
+    fn size(&self) -> usize {
+        self.pool.state().connections as usize
+    }
+
     fn max_size(&self) -> usize {
         self.max_size
     }

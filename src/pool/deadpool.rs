@@ -59,6 +59,10 @@ where
         async move { self.manager().create().await.map_err(connect_error) }.boxed()
     }
 
+    fn size(&self) -> usize {
+        self.status().size
+    }
+
     fn max_size(&self) -> usize {
         self.status().max_size
     }

@@ -61,6 +61,9 @@ pub trait Pool<C>: Send + Sync {
     /// Opens a connection that the pool does not count: recovery works when the pool is exhausted.
     fn connect(&self) -> BoxFuture<'_, Result<C, BoxError>>;
 
+    /// How many connections it has now.
+    fn size(&self) -> usize;
+
     /// How many connections it holds at most.
     fn max_size(&self) -> usize;
 

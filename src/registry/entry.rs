@@ -16,6 +16,7 @@ use crate::error::{Error, PoolError};
 use crate::gid::{DatabaseId, UnitId};
 use crate::pool::{Pool, Pooled};
 use crate::recovery::Database;
+use crate::trace::PoolMetrics;
 
 /// What the application does at the begin of each transaction.
 pub(crate) type AfterBegin<C> =
@@ -25,6 +26,7 @@ pub(crate) type AfterBegin<C> =
 pub(crate) struct Entry<C> {
     pub(crate) key: &'static str,
     pub(crate) pool: Box<dyn Pool<C>>,
+    pub(crate) metrics: PoolMetrics,
     pub(crate) options: BindOptions,
     pub(crate) after_begin: Vec<AfterBegin<C>>,
     pub(crate) attached: Arc<[Attached]>,
@@ -56,6 +58,7 @@ impl<C: Connection> Entry<C> {
             .collect();
         Self {
             key,
+            metrics: PoolMetrics::new(key, pool.max_size()),
             pool,
             options,
             after_begin,
@@ -70,10 +73,17 @@ impl<C: Connection> Entry<C> {
 
     /// Takes a connection of the pool, within the limit of the pool or `limit`.
     pub(crate) async fn checkout(&self, limit: Duration) -> Result<Box<dyn Pooled<C>>, PoolError> {
-        match timeout(limit, self.pool.checkout()).await {
+        let waiting = self.metrics.wait();
+        let checkout = match timeout(limit, self.pool.checkout()).await {
             Ok(result) => result,
             Err(_) => Err(PoolError::TimedOut(limit)),
+        };
+        match &checkout {
+            Ok(_) => waiting.done(),
+            Err(PoolError::TimedOut(_)) => waiting.timed_out(),
+            Err(_) => {}
         }
+        checkout
     }
 
     /// What the server said of itself, if anybody asked before.
@@ -180,6 +190,7 @@ impl<C: Connection> Entry<C> {
             two_phase: !self.alone
                 && !self.options.read_only
                 && self.cannot_prepare(&server).is_none(),
+            tagged: false,
             verify_reads: !self.alone && !self.options.trust_reads,
             savepoints: 0,
             lock_timeout: self.timeouts.lock,

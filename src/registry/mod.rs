@@ -3,6 +3,7 @@
 mod builder;
 mod check;
 mod entry;
+mod in_use;
 mod outside;
 mod problem;
 mod recovery;
@@ -20,10 +21,12 @@ use tokio_util::task::TaskTracker;
 use crate::bind::Bind;
 use crate::error::Error;
 use crate::recovery::{Scope, Worker};
+use crate::trace::TraceOptions;
 
 pub use self::builder::BindsBuilder;
 pub use self::check::{BindReport, Finding, Report, Severity};
 pub(crate) use self::entry::{AnyEntry, Entry};
+pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
 
 /// The binds of an application, each with its pool: where sessions come from.
@@ -63,8 +66,7 @@ pub(crate) struct Registry {
     pub(crate) background: TaskTracker,
     worker: Worker,
     closed: AtomicBool,
-    /// Spans of statements have the values of their parameters.
-    pub(crate) trace_parameters: bool,
+    pub(crate) trace: TraceOptions,
     #[cfg(feature = "migrations")]
     migrations: Arc<crate::migrate::Sets>,
     /// What is to fail in the commits of all sessions.

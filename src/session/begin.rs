@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::backend::{self, Connection, SavepointStep, Server};
 use crate::error::{AbortReason, Error};
 use crate::session::lease::Lease;
-use crate::trace::{Place, Transaction};
+use crate::trace::Transaction;
 
 impl<C: Connection> Lease<C> {
     /// Asks the server about itself, unless somebody did in the meantime.
@@ -34,15 +34,7 @@ impl<C: Connection> Lease<C> {
             true => 0,
             false => std::mem::take(&mut self.terms.savepoints),
         };
-        let server = &self.terms.server;
-        let mut transaction = Transaction::begin(
-            &self.unit,
-            Place {
-                bind,
-                system: server.system,
-                database: &server.database,
-            },
-        );
+        let mut transaction = Transaction::begin(&self.unit, self.terms.server.place(bind));
         let begun = match self.start() {
             Some((connection, terms)) => {
                 backend::observe(connection, &mut transaction);

@@ -186,7 +186,7 @@ impl Core {
             self.trace.context(
                 self.unit(),
                 &self.registry.namespace,
-                self.registry.trace_parameters,
+                self.registry.trace.parameters,
             ),
             self.terms(entry, server.unwrap_or_default()),
             pooled,

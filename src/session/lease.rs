@@ -12,7 +12,7 @@ use crate::bind::Access;
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error};
 use crate::pool::Pooled;
-use crate::registry::Entry;
+use crate::registry::{Entry, InUse};
 use crate::trace::{Transaction, UnitContext};
 
 /// How long a connection that nobody waits for may take to become clean.
@@ -42,6 +42,8 @@ pub(crate) struct Lease<C: Connection> {
     pub(super) transaction: Transaction,
     condition: Condition,
     pooled: Option<Box<dyn Pooled<C>>>,
+    /// After the connection, so that it is dropped when that was given back.
+    in_use: Option<InUse<C>>,
     /// Nobody waits for it any more: it is being cleaned up.
     abandoned: bool,
     handle: Handle,
@@ -70,6 +72,8 @@ impl<C: Connection> Lease<C> {
         background: TaskTracker,
     ) -> Self {
         Self {
+            // A connection of somebody else is none of the pool.
+            in_use: (!terms.joined).then(|| InUse::begin(Arc::clone(&entry))),
             entry,
             terms,
             wrote: false,
@@ -279,6 +283,7 @@ impl<C: Connection> Drop for Lease<C> {
             transaction: std::mem::take(&mut self.transaction),
             condition: self.condition,
             pooled: Some(pooled),
+            in_use: self.in_use.take(),
             abandoned: true,
             handle: self.handle.clone(),
             background: self.background.clone(),

@@ -1,5 +1,6 @@
 //! One statement of a session, from waiting for its bind to reading its reply.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::QueryResult;
@@ -14,6 +15,7 @@ use crate::session::core::Core;
 use crate::session::deadline::Deadline;
 use crate::session::lease::Lease;
 use crate::session::slot::{Hold, Slot};
+use crate::trace::Stopwatch;
 
 /// The right to run statements on one bind, one after the other.
 ///
@@ -24,6 +26,7 @@ pub struct Statement<'s, C: Connection> {
     /// Dropped before the lock is: after it, this could take back the hold of whoever has the lock by then.
     hold: Option<Hold<'s>>,
     lease: MutexGuard<'s, Option<Lease<C>>>,
+    stopwatch: Stopwatch,
 }
 
 /// A [`Statement`], of one's own or borrowed.
@@ -70,6 +73,7 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
         if self.lease().is_incomplete() {
             return Err(self.unfit(&Fault::Incomplete));
         }
+        self.stopwatch = Stopwatch::start();
         let lease = lease(&mut self.lease);
         match lease.start() {
             Some((connection, _)) => Ok((connection, &self.slot.between_rows)),
@@ -85,6 +89,9 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
         match replied {
             Ok(result) => {
                 self.lease().completed();
+                let server = Arc::clone(&self.lease().terms.server);
+                let (metrics, error) = (&self.slot.entry.metrics, result.as_ref().err());
+                metrics.answered(self.stopwatch, server.place(bind), error);
                 self.lease().failed |= result.as_ref().is_err_and(may_be_lost);
                 self.lease().unverified |= C::ERRORS_END_TRANSACTIONS && result.is_err();
                 if self.core.options.notes_conflicts {
@@ -143,6 +150,7 @@ impl<'s, C: Connection> Statement<'s, C> {
             slot,
             hold: None,
             lease,
+            stopwatch: Stopwatch::start(),
         }
     }
 

@@ -44,6 +44,7 @@ impl Core {
         terms.joined = self.is_joined();
         terms.two_phase &= !self.options.read_only && !terms.joined;
         terms.settings = self.settings(entry);
+        terms.tagged = self.registry.trace.tags;
         terms.savepoints = self.savepoints().load(Ordering::SeqCst);
         if let Some(left) = self.deadline().left() {
             // A little longer, so that it is the deadline that ends the wait, and is reported.

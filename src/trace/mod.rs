@@ -1,14 +1,29 @@
 //! What observers hear of a unit: spans of it, of its transactions, of their statements and of the steps of its commit.
 //!
 //! Each has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`), so that a filter can
-//! choose. `statement` turns the events of Diesel's instrumentation into spans, `text` keeps parameters out of them.
+//! choose. With the feature `metrics`, also what is counted of them and of their pools. `statement` turns the events of Diesel's instrumentation into spans, `text` keeps parameters out of them.
 
 mod current;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+mod metrics;
 mod statement;
 mod text;
 mod unit;
 
 pub(crate) use self::current::CurrentTrace;
+pub(crate) use self::metrics::{PoolMetrics, Stopwatch, describe as describe_metrics};
 pub use self::statement::StatementSpans;
 pub(crate) use self::statement::Transaction;
 pub(crate) use self::unit::{Ending, Ends, Place, UnitContext, UnitTrace, commit_step};
+
+/// What observers are shown beside what they always are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TraceOptions {
+    /// The values of parameters.
+    pub(crate) parameters: bool,
+    /// On the servers: what a transaction is for.
+    pub(crate) tags: bool,
+}

@@ -213,7 +213,7 @@ fn listens() -> bool {
 }
 
 /// A word for an error, without anything that the server said.
-fn error_type(error: &diesel::result::Error) -> String {
+pub(super) fn error_type(error: &diesel::result::Error) -> String {
     let mut words = match error {
         diesel::result::Error::DatabaseError(kind, _) => format!("{kind:?}"),
         error => format!("{error:?}"),

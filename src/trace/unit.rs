@@ -6,6 +6,7 @@ use tracing::Span;
 use tracing::field::{Empty, display};
 
 use crate::gid::{Gid, UnitId};
+use crate::trace::metrics;
 
 /// How a unit ended, in the words of its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +170,7 @@ impl UnitTrace {
 
     fn end(&mut self, ends: Ends) {
         self.ended = Some(ends);
+        metrics::ended(ends);
         if self.ends_unit {
             self.context.span.record("outcome", ends.word());
         }

@@ -1,38 +1,33 @@
 //! The spans of a unit over PostgreSQL, MariaDB and SQLite.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use diesel::connection::InstrumentationEvent;
-use diesel_async::AsyncConnection as _;
-use diesel_binds::{BindOptions, Binds, CommitError, Error, Session, StatementSpans};
+use diesel_binds::{BindOptions, Binds, CommitError, Error, Session};
 use tracing::Instrument as _;
 
 use crate::listener::{Heard, heard_in, listen};
-use crate::suite::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side, Sqlite};
+use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use crate::suite::world::{Sides, World};
 use crate::support::database::Database;
 
-type All = (PostgresA, MariadbA, Sqlite);
+pub(crate) type All = (PostgresA, MariadbA, Sqlite);
 
 /// A value that a statement has as a parameter, and that no trace may have.
 const SECRET: &str = "the secret of a customer";
 
 /// Runs a part of a test in a span of its own, and returns what was heard in it.
-async fn hear(part: impl Future<Output = ()>) -> Vec<Heard> {
+pub(crate) async fn hear(part: impl Future<Output = ()>) -> Vec<Heard> {
     listen();
     let span = tracing::info_span!("request");
     part.instrument(span.clone()).await;
     heard_in(&span)
 }
 
-async fn builder(databases: &[Database]) -> diesel_binds::BindsBuilder {
+pub(crate) async fn builder(databases: &[Database]) -> diesel_binds::BindsBuilder {
     let urls: Vec<String> = databases.iter().map(|d| d.url().to_owned()).collect();
     let builder = Binds::builder().namespace("traces");
     All::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await
 }
 
-fn named<'h>(heard: &'h [Heard], name: &str) -> Vec<&'h Heard> {
+pub(crate) fn named<'h>(heard: &'h [Heard], name: &str) -> Vec<&'h Heard> {
     heard.iter().filter(|heard| heard.name == name).collect()
 }
 
@@ -54,7 +49,7 @@ fn the_unit(heard: &[Heard]) -> &Heard {
 }
 
 /// The statements of an application, on all binds.
-fn inserts(heard: &[Heard]) -> Vec<&Heard> {
+pub(crate) fn inserts(heard: &[Heard]) -> Vec<&Heard> {
     let statements = named(heard, "statement");
     statements
         .into_iter()
@@ -346,85 +341,5 @@ async fn a_statement_stands_in_the_span_that_its_caller_opened() {
     for select in selects {
         assert_eq!(select.within, ["load the notes", "request"]);
         assert!(!select.field("unit").is_empty());
-    }
-}
-
-/// One connection in the pool, which the application also uses by itself.
-async fn pool(
-    database: &Database,
-) -> diesel_async::pooled_connection::deadpool::Pool<diesel_async::AsyncPgConnection> {
-    let manager =
-        diesel_async::pooled_connection::AsyncDieselConnectionManager::new(database.url());
-    diesel_async::pooled_connection::deadpool::Pool::builder(manager)
-        .max_size(1)
-        .build()
-        .unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_next_user_of_a_connection_is_not_observed() {
-    use diesel_async::SimpleAsyncConnection as _;
-
-    let database = PostgresB::database().await;
-    let pool = pool(&database).await;
-    let binds = Binds::builder()
-        .bind::<PostgresB>(pool.clone())
-        .build()
-        .unwrap();
-    let heard = hear(async {
-        let mut session = binds.session();
-        PostgresB::write(&session, "observed").await.unwrap();
-        let _ = session.commit_all().await.unwrap();
-        let mut connection = pool.get().await.unwrap();
-        let deleting = connection.batch_execute("DELETE FROM notes");
-        deleting.await.unwrap();
-    })
-    .await;
-    let statements = named(&heard, "statement");
-    assert!(!statements.is_empty());
-    assert!(
-        statements
-            .iter()
-            .all(|s| s.field("db.operation.name") != "DELETE")
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_instrumentation_of_the_application_keeps_working() {
-    let database = PostgresB::database().await;
-    let pool = pool(&database).await;
-    let binds = Binds::builder()
-        .bind::<PostgresB>(pool.clone())
-        .build()
-        .unwrap();
-    for within_ours in [false, true] {
-        let count = Arc::new(AtomicUsize::new(0));
-        let counting = {
-            let count = Arc::clone(&count);
-            move |event: InstrumentationEvent<'_>| {
-                if let InstrumentationEvent::StartQuery { .. } = event {
-                    count.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-        };
-        {
-            let mut connection = pool.get().await.unwrap();
-            match within_ours {
-                false => connection.set_instrumentation(counting),
-                true => connection.set_instrumentation(StatementSpans::over(counting)),
-            }
-        }
-        let heard = hear(async {
-            let mut session = binds.session();
-            PostgresB::write(&session, &format!("{within_ours}"))
-                .await
-                .unwrap();
-            let _ = session.commit_all().await.unwrap();
-        })
-        .await;
-        // A begin, an insert, a commit.
-        assert!(count.load(Ordering::SeqCst) >= 3);
-        assert_eq!(inserts(&heard).len(), usize::from(within_ours));
-        assert_eq!(named(&heard, "transaction").len(), 1);
     }
 }

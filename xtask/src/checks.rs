@@ -31,6 +31,8 @@ const FEATURE_SETS: &[&str] = &[
     "tower",
     "sqlite-bundled,deadpool,axum",
     "testing",
+    "metrics",
+    "sqlite-bundled,bb8,metrics",
     "postgres,deadpool,testing",
     "sqlite-bundled,bb8,testing",
     "postgres,mysql,sqlite-bundled,deadpool,bb8,testing,axum",

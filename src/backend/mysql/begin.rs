@@ -27,7 +27,8 @@ pub(super) fn begin(terms: &Terms) -> String {
         String::new()
     };
     format!(
-        "{before}{}{isolation}{start}; SET @diesel_binds_warnings = NULL; SAVEPOINT {}{}{count}",
+        "{}{before}{}{isolation}{start}; SET @diesel_binds_warnings = NULL; SAVEPOINT {}{}{count}",
+        sql::tag(terms),
         limits(terms),
         sql::MARKER,
         sql::open_savepoints(terms.savepoints)

@@ -33,13 +33,21 @@ pub(super) fn begin(terms: &Terms) -> String {
             ));
         }
     }
+    if terms.tagged {
+        // The server cuts off what is longer than a name may be: the bind, not the unit.
+        asked.push_str(&format!(
+            ", pg_catalog.set_config('application_name', '{} {}', true)",
+            terms.unit, terms.bind
+        ));
+    }
     format!(
-        "BEGIN{modes}; \
+        "{}BEGIN{modes}; \
          SELECT pg_catalog.set_config('diesel_binds.unit', '{}', true), \
          pg_catalog.set_config('diesel_binds.role', pg_catalog.current_setting('role'), true){asked}; \
          SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('lock_timeout', '{}'), \
          ('idle_in_transaction_session_timeout', '{}')) AS unset (name, value) \
          WHERE pg_catalog.current_setting(name) = '0'{}",
+        sql::tag(terms),
         terms.unit,
         milliseconds(terms.lock_timeout),
         milliseconds(terms.idle_timeout),

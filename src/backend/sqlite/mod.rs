@@ -88,6 +88,7 @@ where
         } else {
             "BEGIN IMMEDIATE"
         };
+        let begin = format!("{}{begin}", sql::tag(terms));
         let after = format!(
             "SAVEPOINT {}{}",
             sql::MARKER,
@@ -113,7 +114,7 @@ where
             if read_only {
                 connection.batch_execute("PRAGMA query_only = ON")?;
             }
-            AnsiTransactionManager::begin_transaction_sql(connection, begin)?;
+            AnsiTransactionManager::begin_transaction_sql(connection, &begin)?;
             connection.batch_execute(&after)?;
             Ok(Begun {
                 depth: 1,

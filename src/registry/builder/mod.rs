@@ -34,6 +34,7 @@ use crate::pool::{IntoPool, Pool};
 use crate::recovery::{Database, Scope, Worker};
 use crate::registry::problem::{BuildError, BuildProblem};
 use crate::registry::{AnyEntry, Binds, Registry};
+use crate::trace::{TraceOptions, describe_metrics};
 
 use self::pending::{Attachment, Common, Pending, Place, Who};
 
@@ -46,7 +47,7 @@ pub struct BindsBuilder {
     namespace: Option<String>,
     timeouts: Timeouts,
     recovery: RecoveryOptions,
-    trace_parameters: bool,
+    trace: TraceOptions,
     binds: Vec<Pending>,
     problems: Vec<BuildProblem>,
     /// Hooks of the binds, each of its connection type.
@@ -65,7 +66,7 @@ impl BindsBuilder {
             namespace: None,
             timeouts: Timeouts::default(),
             recovery: RecoveryOptions::default(),
-            trace_parameters: false,
+            trace: TraceOptions::default(),
             binds: Vec::new(),
             problems: Vec::new(),
             after_begin: Vec::new(),
@@ -260,6 +261,7 @@ impl BindsBuilder {
                 problems: self.problems,
             });
         }
+        describe_metrics();
         let namespace: Arc<str> = self.namespace.unwrap_or_default().into();
         let mut attached: Vec<Attachment> = Vec::new();
         for bind in &mut self.binds {
@@ -346,7 +348,7 @@ impl BindsBuilder {
             scope: Arc::new(scope),
             background: TaskTracker::new(),
             worker: Worker::new(self.recovery, recoverable),
-            trace_parameters: self.trace_parameters,
+            trace: self.trace,
             closed: AtomicBool::new(false),
             #[cfg(feature = "migrations")]
             migrations,

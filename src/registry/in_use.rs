@@ -1,0 +1,29 @@
+//! A connection of a pool in the hands of a unit, for the metrics of the pool.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::registry::Entry;
+
+/// A connection that a unit has, until this is dropped.
+pub(crate) struct InUse<C> {
+    entry: Arc<Entry<C>>,
+    since: Instant,
+}
+
+impl<C> InUse<C> {
+    pub(crate) fn begin(entry: Arc<Entry<C>>) -> Self {
+        entry.metrics.taken(entry.pool.size());
+        Self {
+            entry,
+            since: Instant::now(),
+        }
+    }
+}
+
+impl<C> Drop for InUse<C> {
+    fn drop(&mut self) {
+        let Entry { metrics, pool, .. } = self.entry.as_ref();
+        metrics.given_back(self.since, pool.size());
+    }
+}

@@ -1,0 +1,44 @@
+//! In the place of `metrics`, where its feature is off: nothing is measured.
+
+use std::time::Instant;
+
+use crate::trace::{Ends, Place};
+
+pub(crate) fn describe() {}
+
+pub(super) fn ended(_: Ends) {}
+
+pub(crate) struct PoolMetrics;
+
+impl PoolMetrics {
+    pub(crate) fn new(_: &'static str, _: usize) -> Self {
+        Self
+    }
+
+    pub(crate) fn wait(&self) -> Waiting {
+        Waiting
+    }
+
+    pub(crate) fn taken(&self, _: usize) {}
+
+    pub(crate) fn given_back(&self, _: Instant, _: usize) {}
+
+    pub(crate) fn answered(&self, _: Stopwatch, _: Place<'_>, _: Option<&diesel::result::Error>) {}
+}
+
+pub(crate) struct Waiting;
+
+impl Waiting {
+    pub(crate) fn done(self) {}
+
+    pub(crate) fn timed_out(self) {}
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch;
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self
+    }
+}

@@ -1,0 +1,194 @@
+//! What is counted of units and their pools. A test binary of its own: the recorder is that of the whole program.
+
+mod suite;
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use diesel_binds::testing::{Effect, FaultPlan};
+use diesel_binds::{BindOptions, Binds, CommitError, Error, SessionOptions};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+
+use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
+
+/// All that was recorded, as an exporter would have it.
+struct Recorded {
+    snapshotter: Snapshotter,
+    values: BTreeMap<String, f64>,
+}
+
+impl Recorded {
+    fn listen() -> Self {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        recorder.install().unwrap();
+        Self {
+            snapshotter,
+            values: BTreeMap::new(),
+        }
+    }
+
+    /// Reads what was recorded since: of histograms how many values.
+    fn read(&mut self) {
+        for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
+            let (_, key) = key.into_parts();
+            let mut labels: Vec<_> = key
+                .labels()
+                .map(|label| format!("{}={}", label.key(), label.value()))
+                .collect();
+            labels.sort();
+            let name = format!("{} {}", key.name(), labels.join(" "));
+            // The recorder starts anew with each look, but for what is set and not counted.
+            let is_set = name.contains("state=idle") || name.contains(".max ");
+            let value = match value {
+                DebugValue::Counter(count) => f64::from(u32::try_from(count).unwrap()),
+                DebugValue::Gauge(value) => value.into_inner(),
+                DebugValue::Histogram(values) => {
+                    assert!(
+                        values.iter().all(|value| value.into_inner() < 60.0),
+                        "seconds"
+                    );
+                    f64::from(u32::try_from(values.len()).unwrap())
+                }
+            };
+            let so_far = self.values.entry(name).or_default();
+            *so_far = if is_set { value } else { *so_far + value };
+        }
+    }
+
+    /// The value of the one metric of this name that has all these labels.
+    fn value(&self, name: &str, labels: &[&str]) -> f64 {
+        let mut found = self.values.iter().filter(|(key, _)| {
+            key.split(' ').next() == Some(name)
+                && labels
+                    .iter()
+                    .all(|label| key.split(' ').any(|part| part == *label))
+        });
+        let value = found.next().map_or(0.0, |(_, value)| *value);
+        assert!(
+            found.next().is_none(),
+            "{name} {labels:?}: {:#?}",
+            self.values
+        );
+        value
+    }
+}
+
+const USED: &[&str] = &[
+    "db.client.connection.pool.name=pg-a",
+    "db.client.connection.state=used",
+];
+const IDLE: &[&str] = &[
+    "db.client.connection.pool.name=pg-a",
+    "db.client.connection.state=idle",
+];
+const POOL: &[&str] = &["db.client.connection.pool.name=pg-a"];
+
+/// One test, because there is one recorder.
+#[tokio::test(flavor = "multi_thread")]
+async fn units_statements_and_pools_are_counted() {
+    let databases = (
+        PostgresA::database().await,
+        MariadbA::database().await,
+        Sqlite::database().await,
+    );
+    let mut recorded = Recorded::listen();
+    let builder = Binds::builder()
+        .namespace("metrics")
+        .checkout_timeout(Duration::from_millis(300));
+    let (pool, options) = (PoolKind::Deadpool, BindOptions::new);
+    let builder = PostgresA::register(builder, databases.0.url(), pool, 1, options()).await;
+    let builder = MariadbA::register(builder, databases.1.url(), pool, 1, options()).await;
+    let builder = Sqlite::register(builder, databases.2.url(), PoolKind::Bb8, 1, options()).await;
+    let binds = builder.build().unwrap();
+    recorded.read();
+    assert_eq!(recorded.value("db.client.connection.max", POOL), 1.0);
+
+    // A unit that commits has its connection for as long as it lasts, and nobody else gets it.
+    let mut session = binds.session();
+    PostgresA::write(&session, "one").await.unwrap();
+    MariadbA::write(&session, "one").await.unwrap();
+    Sqlite::write(&session, "one").await.unwrap();
+    recorded.read();
+    assert_eq!(recorded.value("db.client.connection.count", USED), 1.0);
+    assert_eq!(recorded.value("db.client.connection.count", IDLE), 0.0);
+    let waits = tokio::spawn({
+        let binds = binds.clone();
+        async move { PostgresA::read(&binds.session()).await }
+    });
+    while recorded.value("db.client.connection.pending_requests", POOL) != 1.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        recorded.read();
+    }
+    let refused = waits.await.unwrap();
+    assert!(matches!(refused, Err(Error::Pool { .. })), "{refused:?}");
+    recorded.read();
+    assert_eq!(
+        recorded.value("db.client.connection.pending_requests", POOL),
+        0.0
+    );
+    assert_eq!(recorded.value("db.client.connection.timeouts", POOL), 1.0);
+    let _ = session.commit_all().await.unwrap();
+    recorded.read();
+    assert_eq!(recorded.value("db.client.connection.count", USED), 0.0);
+    assert_eq!(recorded.value("db.client.connection.count", IDLE), 1.0);
+    assert_eq!(recorded.value("db.client.connection.use_time", POOL), 1.0);
+    assert_eq!(recorded.value("db.client.connection.wait_time", POOL), 1.0);
+    let units = |recorded: &Recorded, outcome: &str| {
+        recorded.values[&format!("diesel_binds.units outcome={outcome}")]
+    };
+    assert_eq!(units(&recorded, "committed"), 1.0);
+
+    // The statements, by server, and by what went wrong.
+    let operations = |recorded: &Recorded, bind: &str, system: &str, error: &str| {
+        let labels = [bind, system];
+        let found = recorded.values.iter().filter(|(key, _)| {
+            key.starts_with("db.client.operation.duration")
+                && labels.iter().all(|label| key.contains(label))
+                && match error {
+                    "" => !key.contains("error.type"),
+                    error => key.contains(&format!("error.type={error}")),
+                }
+        });
+        found.map(|(_, count)| count).sum::<f64>()
+    };
+    for (bind, system) in [
+        ("bind=pg-a", "db.system.name=postgresql"),
+        ("bind=my-a", "db.system.name=mariadb"),
+        ("bind=lite", "db.system.name=sqlite"),
+    ] {
+        assert_eq!(operations(&recorded, bind, system, ""), 1.0, "{bind}");
+    }
+    let mut session = binds.session();
+    PostgresA::write(&session, "one").await.unwrap_err();
+    session.rollback_all().await.unwrap();
+    recorded.read();
+    let (bind, system) = ("bind=pg-a", "db.system.name=postgresql");
+    assert_eq!(operations(&recorded, bind, system, "UniqueViolation"), 1.0);
+    assert_eq!(operations(&recorded, bind, system, ""), 1.0);
+    assert_eq!(units(&recorded, "rolled back"), 1.0);
+
+    // Nobody knows what became of a lone commit whose reply is lost.
+    let lost = FaultPlan::new().at("commit:my-a:after", Effect::Disconnect);
+    let mut session = binds.session_with(SessionOptions::new().faults(&lost));
+    MariadbA::write(&session, "two").await.unwrap();
+    let unknown = session.commit_all().await;
+    assert!(
+        matches!(unknown, Err(CommitError::Unknown { .. })),
+        "{unknown:?}"
+    );
+    recorded.read();
+    assert_eq!(units(&recorded, "unknown"), 1.0);
+
+    // A session that is dropped is a roll-back, one without a query is nothing.
+    let session = binds.session();
+    PostgresA::write(&session, "three").await.unwrap();
+    drop(session);
+    drop(binds.session());
+    binds.close().await;
+    recorded.read();
+    assert_eq!(units(&recorded, "rolled back"), 2.0);
+    assert_eq!(units(&recorded, "committed"), 1.0);
+    assert_eq!(recorded.value("db.client.connection.count", USED), 0.0);
+}

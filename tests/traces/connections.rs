@@ -1,0 +1,92 @@
+//! What is put on connections for the spans of their statements, and what of the application stays there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use diesel::connection::InstrumentationEvent;
+use diesel_async::AsyncConnection as _;
+use diesel_binds::{Binds, StatementSpans};
+
+use crate::spans::{hear, inserts, named};
+use crate::suite::side::{PostgresB, Side};
+use crate::support::database::Database;
+
+/// One connection in the pool, which the application also uses by itself.
+pub(crate) async fn pool(
+    database: &Database,
+) -> diesel_async::pooled_connection::deadpool::Pool<diesel_async::AsyncPgConnection> {
+    let manager =
+        diesel_async::pooled_connection::AsyncDieselConnectionManager::new(database.url());
+    diesel_async::pooled_connection::deadpool::Pool::builder(manager)
+        .max_size(1)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_user_of_a_connection_is_not_observed() {
+    use diesel_async::SimpleAsyncConnection as _;
+
+    let database = PostgresB::database().await;
+    let pool = pool(&database).await;
+    let binds = Binds::builder()
+        .bind::<PostgresB>(pool.clone())
+        .build()
+        .unwrap();
+    let heard = hear(async {
+        let mut session = binds.session();
+        PostgresB::write(&session, "observed").await.unwrap();
+        let _ = session.commit_all().await.unwrap();
+        let mut connection = pool.get().await.unwrap();
+        let deleting = connection.batch_execute("DELETE FROM notes");
+        deleting.await.unwrap();
+    })
+    .await;
+    let statements = named(&heard, "statement");
+    assert!(!statements.is_empty());
+    assert!(
+        statements
+            .iter()
+            .all(|s| s.field("db.operation.name") != "DELETE")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instrumentation_of_the_application_keeps_working() {
+    let database = PostgresB::database().await;
+    let pool = pool(&database).await;
+    let binds = Binds::builder()
+        .bind::<PostgresB>(pool.clone())
+        .build()
+        .unwrap();
+    for within_ours in [false, true] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counting = {
+            let count = Arc::clone(&count);
+            move |event: InstrumentationEvent<'_>| {
+                if let InstrumentationEvent::StartQuery { .. } = event {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        };
+        {
+            let mut connection = pool.get().await.unwrap();
+            match within_ours {
+                false => connection.set_instrumentation(counting),
+                true => connection.set_instrumentation(StatementSpans::over(counting)),
+            }
+        }
+        let heard = hear(async {
+            let mut session = binds.session();
+            PostgresB::write(&session, &format!("{within_ours}"))
+                .await
+                .unwrap();
+            let _ = session.commit_all().await.unwrap();
+        })
+        .await;
+        // A begin, an insert, a commit.
+        assert!(count.load(Ordering::SeqCst) >= 3);
+        assert_eq!(inserts(&heard).len(), usize::from(within_ours));
+        assert_eq!(named(&heard, "transaction").len(), 1);
+    }
+}
