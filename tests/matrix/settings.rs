@@ -26,7 +26,7 @@ const TOPOLOGIES: &str = "DIESEL_BINDS_MATRIX_TOPOLOGIES";
 const ONLY: &str = "DIESEL_BINDS_MATRIX_ONLY";
 
 /// Cases of a run under `cargo test`.
-const SLICE_OF_CI: u64 = 102;
+const SLICE_OF_CI: u64 = 84;
 
 /// Which cases run.
 #[derive(Clone, Debug)]
