@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
@@ -40,6 +41,14 @@ pub struct UnitId(Uuid);
 impl UnitId {
     pub(crate) fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// Before all units that begin at a time or later. `None` where no clock can be.
+    pub(crate) fn before_all_since(time: SystemTime) -> Option<Self> {
+        let since = time.duration_since(UNIX_EPOCH).ok()?;
+        let milliseconds = u64::try_from(since.as_millis()).ok()?;
+        let earliest = uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]);
+        Some(Self(earliest.into_uuid()))
     }
 }
 
@@ -254,6 +263,20 @@ mod tests {
         let branch = longest();
         assert_eq!(branch.to_string().parse(), Ok(branch.clone()));
         assert_eq!(branch.gid.to_string().parse(), Ok(branch.gid));
+    }
+
+    #[test]
+    fn units_are_ordered_by_the_time_at_which_they_begin() {
+        let before = UnitId::before_all_since(SystemTime::now()).unwrap();
+        let units = [UnitId::generate(), UnitId::generate()];
+        assert!(before < units[0] && units[0] < units[1]);
+        assert!(before.to_string() < units[0].to_string(), "as text, too");
+        let later = SystemTime::now() + std::time::Duration::from_millis(2);
+        assert!(UnitId::before_all_since(later).unwrap() > units[1]);
+        assert_eq!(
+            UnitId::before_all_since(UNIX_EPOCH - std::time::Duration::from_secs(1)),
+            None
+        );
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The port to one database server, and an adapter for each: the only place that knows a dialect.
 //!
 //! [`Dialect`] is what a unit of work needs of a connection: begin with a marker, prepare, decide, finish, and the
-//! questions of recovery. `observe` makes spans of its statements. `sql` holds what all share; `postgres`, `mysql` and `sqlite` what differs; every call to an
-//! API that Diesel hides from its documentation is in `internals`.
+//! questions of recovery. `observe` makes spans of its statements. `sql` and `records` hold what all share; `postgres`,
+//! `mysql` and `sqlite` what differs; every call to an API that Diesel hides from its documentation is in `internals`.
 
 pub(crate) mod internals;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrate;
 mod observe;
+pub(crate) mod records;
 mod settings;
 mod sql;
 
@@ -31,6 +32,7 @@ use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::trace::Place;
 
 pub(crate) use self::observe::observe;
+pub(crate) use self::records::{Clock, RecordRow};
 pub use self::settings::Isolation;
 pub(crate) use self::settings::{Settings, Unsupported};
 
@@ -170,15 +172,34 @@ pub struct Attached {
     pub path: String,
 }
 
-/// A branch that a server lists as prepared, in the namespace of the application.
+/// A branch of a unit of this library that a server lists as prepared.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Its name, as the server lists it.
     pub name: String,
-    /// What it is, if that can be told.
+    /// The application that it belongs to.
+    pub namespace: String,
+    /// Its unit.
+    pub unit: UnitId,
+    /// The key of its bind.
+    pub bind: String,
+    /// What it is, if something says who holds its decision.
     pub branch: Option<Branch>,
     /// How long it has been prepared, if the server says so.
     pub age: Option<Duration>,
+    /// Whether it can be finished from here.
+    pub reach: Reach,
+}
+
+/// Whether a branch can be finished on the connection that found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It can.
+    Here,
+    /// Only in another database of the server (PostgreSQL).
+    OtherDatabase(String),
+    /// Only by another role (PostgreSQL).
+    OtherRole(String),
 }
 
 /// A step of a savepoint.
@@ -213,6 +234,9 @@ pub struct AloneFault {
 pub trait Dialect: AsyncConnection + Sized + 'static {
     /// The kind of server.
     const BACKEND: Backend;
+
+    /// Its clock.
+    const CLOCK: Clock;
 
     /// Whether an error may end the transaction such that later statements commit by themselves.
     const ERRORS_END_TRANSACTIONS: bool = false;
@@ -327,7 +351,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         outcome: Outcome,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// The branches of our namespace that are prepared and unfinished. On a fresh connection.
+    /// The branches of our namespace that the server lists as prepared, and those of others in our database. On a fresh
+    /// connection.
     fn branches(&mut self, namespace: &str)
     -> impl Future<Output = QueryResult<Vec<Found>>> + Send;
 
@@ -337,6 +362,29 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         schema: &str,
         gid: &Gid,
     ) -> impl Future<Output = Result<Option<Outcome>, Fault>> + Send;
+
+    /// The id of the database. On a fresh connection.
+    fn identity(&mut self, schema: &str) -> impl Future<Output = Result<DatabaseId, Fault>> + Send;
+
+    /// Loads records.
+    fn records(
+        &mut self,
+        query: String,
+    ) -> impl Future<Output = QueryResult<Vec<RecordRow>>> + Send;
+
+    /// Runs one statement, and returns how many rows it changed.
+    fn change(&mut self, statement: String) -> impl Future<Output = QueryResult<usize>> + Send;
+
+    /// Deletes the rows that branches of our namespace have inserted about themselves, where they are committed and
+    /// finished. Returns how many there were.
+    fn delete_branch_rows(
+        &mut self,
+        schema: &str,
+        namespace: &str,
+    ) -> impl Future<Output = QueryResult<usize>> + Send {
+        let _ = (schema, namespace);
+        async { Ok(0) }
+    }
 
     /// The fate of a transaction by its id: `None` where the server cannot tell (yet).
     fn fate(

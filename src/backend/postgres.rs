@@ -14,7 +14,8 @@ use diesel_async::{
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::backend::{
-    AloneFault, Backend, Begun, Dialect, Found, SavepointStep, Server, Terms, internals, sql,
+    AloneFault, Backend, Begun, Clock, Dialect, Found, Reach, RecordRow, SavepointStep, Server,
+    Terms, internals, sql,
 };
 use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid};
@@ -75,6 +76,33 @@ struct Prepared {
     gid: String,
     #[diesel(sql_type = BigInt)]
     age: i64,
+    #[diesel(sql_type = Text)]
+    database: String,
+    #[diesel(sql_type = Bool)]
+    is_here: bool,
+    #[diesel(sql_type = Text)]
+    owner: String,
+    #[diesel(sql_type = Bool)]
+    is_own: bool,
+}
+
+impl Prepared {
+    fn found(self) -> Option<Found> {
+        let branch: Branch = self.gid.parse().ok()?;
+        Some(Found {
+            name: self.gid,
+            namespace: branch.gid.namespace.clone(),
+            unit: branch.gid.unit,
+            bind: branch.bind.clone(),
+            branch: Some(branch),
+            age: u64::try_from(self.age).ok().map(Duration::from_millis),
+            reach: match (self.is_here, self.is_own) {
+                (false, _) => Reach::OtherDatabase(self.database),
+                (true, false) => Reach::OtherRole(self.owner),
+                (true, true) => Reach::Here,
+            },
+        })
+    }
 }
 
 #[derive(QueryableByName)]
@@ -87,6 +115,10 @@ struct Listed {
 
 impl Dialect for AsyncPgConnection {
     const BACKEND: Backend = Backend::Postgres;
+    const CLOCK: Clock = Clock {
+        now: "CAST(floor(extract(epoch FROM clock_timestamp())) AS bigint)",
+        at: "CAST(floor(extract(epoch FROM at)) AS bigint)",
+    };
 
     async fn inspect(&mut self) -> QueryResult<Server> {
         let row: ServerRow = sql_query(
@@ -279,9 +311,8 @@ impl Dialect for AsyncPgConnection {
 
     async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
         let insert = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '1s'; \
-             SET LOCAL synchronous_commit = on; INSERT {} ON CONFLICT DO NOTHING; COMMIT",
-            sql::fence_values(schema, gid)
+            "{DURABLY}; SET LOCAL statement_timeout = '20s'; INSERT {} ON CONFLICT DO NOTHING; COMMIT",
+            sql::fence_row(schema, gid)
         );
         let inserted = self.batch_execute(&insert).await;
         if inserted.is_err() {
@@ -314,25 +345,34 @@ impl Dialect for AsyncPgConnection {
     async fn branches(&mut self, namespace: &str) -> QueryResult<Vec<Found>> {
         // An underscore in a namespace is a wildcard of LIKE; `starts_with` has none.
         let rows: Vec<Prepared> = sql_query(format!(
-            "SELECT gid, (extract(epoch FROM clock_timestamp() - prepared) * 1000)::bigint AS age \
-             FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() \
-             AND pg_catalog.starts_with(gid, 'db1:{namespace}:')"
+            "SELECT gid, (extract(epoch FROM clock_timestamp() - prepared) * 1000)::bigint AS age, \
+             database::text AS database, database = pg_catalog.current_database() AS is_here, \
+             coalesce(owner::text, '') AS owner, coalesce(pg_catalog.pg_has_role(owner, 'MEMBER'), false) AS is_own \
+             FROM pg_catalog.pg_prepared_xacts WHERE pg_catalog.starts_with(gid, 'db1:{namespace}:') \
+             OR (pg_catalog.starts_with(gid, 'db1:') AND database = pg_catalog.current_database())"
         ))
         .load(self)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Found {
-                branch: row.gid.parse().ok(),
-                name: row.gid,
-                age: u64::try_from(row.age).ok().map(Duration::from_millis),
-            })
-            .collect())
+        Ok(rows.into_iter().filter_map(Prepared::found).collect())
     }
 
     async fn recorded(&mut self, schema: &str, gid: &Gid) -> Result<Option<Outcome>, Fault> {
         sql::verify_holder(sql_query(sql::meta(schema)).load(self).await, gid)?;
-        sql::recorded(sql_query(sql::outcome(schema, gid)).load(self).await)
+        sql::recorded(sql_query(sql::outcome(schema, gid)).get_result(self).await)
+    }
+
+    async fn identity(&mut self, schema: &str) -> Result<DatabaseId, Fault> {
+        sql::database_id(sql_query(sql::meta(schema)).load(self).await)
+    }
+
+    async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
+        sql_query(query).load(self).await
+    }
+
+    async fn change(&mut self, statement: String) -> QueryResult<usize> {
+        self.batch_execute(DURABLY).await?;
+        let changed = sql_query(statement).execute(self).await;
+        end(self, changed).await
     }
 
     async fn fate(&mut self, transaction: i64) -> QueryResult<Option<Outcome>> {

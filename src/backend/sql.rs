@@ -2,7 +2,7 @@
 //!
 //! Every value put into a text is a key, a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
 
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::{Bool, Integer, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 
 use crate::backend::Terms;
@@ -40,15 +40,18 @@ pub(super) struct Meta {
 
 #[derive(QueryableByName)]
 pub(super) struct OutcomeRow {
-    #[diesel(sql_type = Text)]
-    outcome: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    outcome: Option<String>,
+    #[diesel(sql_type = Bool)]
+    forgotten: bool,
 }
 
-/// The row of `diesel_binds_meta`. Fails where the table for decisions is missing, and locks nothing in it.
+/// The row of `diesel_binds_meta`. Fails where the tables of a holder are missing, and locks nothing in them.
 pub(super) fn meta(schema: &str) -> String {
     format!(
         "SELECT holder_id, version FROM {schema}diesel_binds_meta \
-         WHERE NOT EXISTS (SELECT unit FROM {schema}diesel_binds_decision WHERE 1 = 0)"
+         WHERE NOT EXISTS (SELECT namespace FROM {schema}diesel_binds_decision WHERE 1 = 0) \
+         AND NOT EXISTS (SELECT unit FROM {schema}diesel_binds_horizon WHERE 1 = 0)"
     )
 }
 
@@ -96,38 +99,52 @@ pub(super) fn insert_decision(schema: &str, decision: &Decision, condition: &str
         .collect::<Vec<_>>()
         .join(" ");
     format!(
-        "INSERT INTO {schema}diesel_binds_decision (unit, outcome, participants) VALUES (\
-         (SELECT '{}' FROM {schema}diesel_binds_meta WHERE holder_id = '{}' AND {condition}), 'commit', '{participants}')",
-        gid.unit, gid.holder_id
+        "INSERT INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) VALUES (\
+         (SELECT '{}' FROM {schema}diesel_binds_meta WHERE holder_id = '{}' AND {condition}), \
+         'commit', '{participants}', '{}')",
+        gid.unit, gid.holder_id, gid.namespace
     )
 }
 
-/// The values of the row that keeps a late decision out.
-pub(super) fn fence_values(schema: &str, gid: &Gid) -> String {
+/// The row that keeps a late decision out. In the database that was to decide, and unless a decision may have been
+/// there and deleted: both are looked at in the statement that inserts.
+pub(super) fn fence_row(schema: &str, gid: &Gid) -> String {
     format!(
-        "INTO {schema}diesel_binds_decision (unit, outcome, participants) VALUES ('{}', 'abort', '')",
-        gid.unit
+        "INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) \
+         SELECT '{}', 'abort', '', '{}' FROM {schema}diesel_binds_meta \
+         WHERE holder_id = '{}' AND NOT {}",
+        gid.unit,
+        gid.namespace,
+        gid.holder_id,
+        is_forgotten(schema, gid)
     )
 }
 
 /// How the unit ended, as the holder has it.
 pub(super) fn outcome(schema: &str, gid: &Gid) -> String {
     format!(
-        "SELECT outcome FROM {schema}diesel_binds_decision WHERE unit = '{}'",
-        gid.unit
+        "SELECT (SELECT outcome FROM {schema}diesel_binds_decision WHERE unit = '{}') AS outcome, {} AS forgotten",
+        gid.unit,
+        is_forgotten(schema, gid)
+    )
+}
+
+/// Whether a record of the unit may have been deleted.
+fn is_forgotten(schema: &str, gid: &Gid) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM {schema}diesel_binds_horizon h WHERE h.namespace = '{}' AND h.unit >= '{}')",
+        gid.namespace, gid.unit
     )
 }
 
 /// The outcome in the row, if there is one.
-pub(super) fn recorded(rows: QueryResult<Vec<OutcomeRow>>) -> Result<Option<Outcome>, Fault> {
-    Ok(rows.map_err(Fault::Lost)?.first().map(read_outcome))
-}
-
-fn read_outcome(row: &OutcomeRow) -> Outcome {
-    if row.outcome.trim() == "commit" {
-        Outcome::Commit
-    } else {
-        Outcome::Abort
+pub(super) fn recorded(rows: QueryResult<OutcomeRow>) -> Result<Option<Outcome>, Fault> {
+    let row = rows.map_err(Fault::Lost)?;
+    match row.outcome.as_deref().map(str::trim) {
+        Some("commit") => Ok(Some(Outcome::Commit)),
+        Some(_) => Ok(Some(Outcome::Abort)),
+        None if row.forgotten => Err(Fault::Forgotten),
+        None => Ok(None),
     }
 }
 

@@ -49,6 +49,10 @@ pub enum Fault {
     #[error("the database has another id than the unit noted: it was replaced")]
     Replaced,
 
+    /// What the database recorded of units as old as this one may have been deleted: how it ended cannot be told.
+    #[error("records of units as old as this one were deleted: nobody knows how it ended")]
+    Forgotten,
+
     /// A crash of the server may lose what it confirmed as committed.
     #[error(
         "the database may lose a confirmed commit in a crash ({setting}): it may not join a unit of several writers"

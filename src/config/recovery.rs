@@ -15,6 +15,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct RecoveryOptions {
     pub(crate) interval: Duration,
     pub(crate) jitter: Duration,
+    pub(crate) retention: Duration,
     pub(crate) elsewhere: bool,
 }
 
@@ -39,6 +40,16 @@ impl RecoveryOptions {
         self
     }
 
+    /// How long the record of a decision is kept at least, for those who ask how a unit ended. Defaults to 7 days.
+    ///
+    /// What [`Binds::outcome_of`](crate::Binds::outcome_of) can tell of a unit, it can tell for so long. A unit that stays
+    /// prepared and undecided for longer, because one of its databases was down, may have to be finished by hand. Records
+    /// that may still be needed are kept longer, and `Duration::MAX` keeps all.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// Starts no worker in this process: another one recovers, or something calls
     /// [`Binds::recover`](crate::Binds::recover).
     ///
@@ -54,6 +65,7 @@ impl Default for RecoveryOptions {
         Self {
             interval: Duration::from_secs(30),
             jitter: Duration::from_secs(5),
+            retention: Duration::from_secs(7 * 24 * 3600),
             elsewhere: false,
         }
     }

@@ -1,12 +1,14 @@
 //! The port to one database, as recovery sees it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::backend::Found;
+use crate::backend::records::Record;
 use crate::commit::{Fault, Outcome};
-use crate::gid::{Branch, Gid};
+use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 /// One database that may hold decisions, or branches of units.
 ///
@@ -14,8 +16,10 @@ use crate::gid::{Branch, Gid};
 pub(crate) trait Database: Send + Sync {
     /// The key of its bind.
     fn key(&self) -> &'static str;
-    /// The branches of our namespace that are prepared and unfinished.
+    /// The branches of ours that are prepared and unfinished, and those of others in the same database.
     fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>>;
+    /// The same, of a database that was asked who it is.
+    fn look(&self) -> BoxFuture<'_, Result<Look, Fault>>;
     /// How the unit ended, as far as this holder has recorded.
     fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
     /// Keeps a late decision out and reads the outcome.
@@ -26,12 +30,43 @@ pub(crate) trait Database: Send + Sync {
         branch: &'a Branch,
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<bool, Fault>>;
+    /// Records that units of ours committed: those that began before one unit and after another, in order, a page.
+    fn records(
+        &self,
+        before: UnitId,
+        after: Option<UnitId>,
+    ) -> BoxFuture<'_, Result<Records, Fault>>;
+    /// Deletes such records, where they lie behind a horizon that has stood for long enough. Returns how many did.
+    fn delete<'a>(
+        &'a self,
+        holder: DatabaseId,
+        units: &'a [UnitId],
+    ) -> BoxFuture<'a, Result<usize, Fault>>;
+    /// Moves the horizon on, unless it moved just now.
+    fn move_horizon(&self, holder: DatabaseId, to: UnitId) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Deletes what finished branches have left in their database. Returns how many rows that were.
+    fn delete_branch_rows(&self) -> BoxFuture<'_, Result<usize, Fault>>;
+}
+
+/// What a participant shows of itself.
+pub(crate) struct Look {
+    pub(crate) database: DatabaseId,
+    pub(crate) listed: Vec<Found>,
+}
+
+/// A page of records.
+pub(crate) struct Records {
+    /// Whose they are.
+    pub(crate) holder: DatabaseId,
+    pub(crate) page: Vec<Record>,
 }
 
 /// All that one process can recover: its databases, and the application whose units they are.
 pub(crate) struct Scope {
     pub(crate) databases: Vec<Arc<dyn Database>>,
     pub(crate) namespace: Arc<str>,
+    /// How long records are kept.
+    pub(crate) retention: Duration,
 }
 
 impl Scope {

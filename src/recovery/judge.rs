@@ -2,32 +2,62 @@
 
 use std::time::Duration;
 
-use crate::backend::Found;
+use crate::backend::{Found, Reach};
 use crate::gid::Branch;
 use crate::recovery::report::Left;
+
+/// From this age on, a branch that is in doubt is something to warn of.
+pub(super) const OLD: Duration = Duration::from_secs(60);
 
 /// What to do with a branch.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// Ask its holder, and finish it accordingly.
     Ask(Branch),
-    /// Leave it alone.
+    /// Leave it alone, and say so.
     Leave(Left),
+    /// It is somebody else's.
+    Ignore,
 }
 
-/// Judges a branch, given whether this process has a bind of a key, and how long a branch is left to the process that
-/// prepared it: only politeness, as the fence makes it safe at any age.
-pub(super) fn judge(found: &Found, grace: Duration, has_bind: impl Fn(&str) -> bool) -> Verdict {
-    let Some(branch) = &found.branch else {
-        return Verdict::Leave(Left::Unplaced);
-    };
-    if !has_bind(branch.gid.holder()) {
-        return Verdict::Leave(Left::UnknownHolder);
+/// Who found a branch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finder<'a> {
+    /// The application.
+    pub(super) namespace: &'a str,
+    /// The bind whose server lists it.
+    pub(super) bind: &'a str,
+}
+
+/// Judges a branch, given who found it, how long a branch is left to the process that prepared it (only politeness, as
+/// the fence makes it safe at any age), and whether this process has a bind of a key.
+pub(super) fn judge(
+    found: &Found,
+    finder: Finder<'_>,
+    grace: Duration,
+    has_bind: impl Fn(&str) -> bool,
+) -> Verdict {
+    let is_older = |age| found.age.is_none_or(|known| known >= age);
+    if found.namespace != finder.namespace {
+        // Its application finishes it. One that does not keeps locks in our database.
+        return match found.reach {
+            Reach::Here if is_older(OLD) => {
+                Verdict::Leave(Left::ForeignNamespace(found.namespace.clone()))
+            }
+            _ => Verdict::Ignore,
+        };
     }
-    if found.age.is_some_and(|age| age < grace) {
-        return Verdict::Leave(Left::Young);
+    // Another bind of ours may be in another database of the same server.
+    let is_of_finder = found.bind == finder.bind;
+    match (&found.branch, &found.reach) {
+        (None, _) | (_, Reach::OtherDatabase(_)) if !is_of_finder => Verdict::Ignore,
+        _ if !is_older(grace) => Verdict::Leave(Left::Young),
+        (_, Reach::OtherDatabase(name)) => Verdict::Leave(Left::OtherDatabase(name.clone())),
+        (_, Reach::OtherRole(name)) => Verdict::Leave(Left::OtherRole(name.clone())),
+        (None, Reach::Here) => Verdict::Leave(Left::Unplaced),
+        (Some(branch), _) if !has_bind(branch.gid.holder()) => Verdict::Leave(Left::UnknownHolder),
+        (Some(branch), Reach::Here) => Verdict::Ask(branch.clone()),
     }
-    Verdict::Ask(branch.clone())
 }
 
 #[cfg(test)]
@@ -36,38 +66,105 @@ mod tests {
 
     const GID: &str = "db1:shop:0190c2f1a5b27e3c9d4f8a6b1c2d3e4f:ledger:0190c2f1a5b27e3c9d4f8a6b1c2d3e50:accounts";
 
-    fn found(branch: Option<&str>, age: Option<u64>) -> Found {
+    const FINDER: Finder<'_> = Finder {
+        namespace: "shop",
+        bind: "accounts",
+    };
+
+    fn found(age: Option<u64>) -> Found {
+        let branch: Branch = GID.parse().unwrap();
         Found {
             name: GID.into(),
-            branch: branch.map(|text| text.parse().unwrap()),
+            namespace: "shop".into(),
+            unit: branch.gid.unit,
+            bind: "accounts".into(),
+            branch: Some(branch),
             age: age.map(Duration::from_secs),
+            reach: Reach::Here,
         }
+    }
+
+    fn verdict(found: &Found, finder: Finder<'_>) -> Verdict {
+        judge(found, finder, Duration::from_secs(3), |key| key == "ledger")
     }
 
     #[test]
     fn a_branch_is_only_touched_when_its_holder_can_be_asked() {
-        let knows_ledger = |key: &str| key == "ledger";
-        let verdict =
-            |found: Found, has: fn(&str) -> bool| judge(&found, Duration::from_secs(60), has);
+        for age in [Some(3), None] {
+            assert!(matches!(verdict(&found(age), FINDER), Verdict::Ask(_)));
+        }
         assert!(matches!(
-            verdict(found(Some(GID), Some(61)), knows_ledger),
-            Verdict::Ask(_)
-        ));
-        assert!(matches!(
-            verdict(found(Some(GID), None), knows_ledger),
-            Verdict::Ask(_)
-        ));
-        assert!(matches!(
-            verdict(found(Some(GID), Some(59)), knows_ledger),
+            verdict(&found(Some(2)), FINDER),
             Verdict::Leave(Left::Young)
         ));
+        let nobody = judge(&found(None), FINDER, Duration::ZERO, |_| false);
+        assert!(matches!(nobody, Verdict::Leave(Left::UnknownHolder)));
+        let unplaced = Found {
+            branch: None,
+            ..found(None)
+        };
         assert!(matches!(
-            verdict(found(Some(GID), Some(61)), |_| false),
-            Verdict::Leave(Left::UnknownHolder)
-        ));
-        assert!(matches!(
-            verdict(found(None, Some(61)), knows_ledger),
+            verdict(&unplaced, FINDER),
             Verdict::Leave(Left::Unplaced)
         ));
+    }
+
+    #[test]
+    fn what_cannot_be_finished_from_here_is_left_alone() {
+        let elsewhere = Found {
+            reach: Reach::OtherDatabase("old".into()),
+            ..found(None)
+        };
+        assert!(matches!(
+            verdict(&elsewhere, FINDER),
+            Verdict::Leave(Left::OtherDatabase(name)) if name == "old"
+        ));
+        let role = Found {
+            reach: Reach::OtherRole("boss".into()),
+            ..found(None)
+        };
+        assert!(matches!(
+            verdict(&role, FINDER),
+            Verdict::Leave(Left::OtherRole(name)) if name == "boss"
+        ));
+    }
+
+    #[test]
+    fn what_another_bind_of_the_server_finds_is_left_to_it() {
+        let other = Finder {
+            bind: "stock",
+            ..FINDER
+        };
+        let elsewhere = Found {
+            reach: Reach::OtherDatabase("accounts".into()),
+            ..found(None)
+        };
+        let unplaced = Found {
+            branch: None,
+            ..found(None)
+        };
+        for found in [elsewhere, unplaced] {
+            assert!(matches!(verdict(&found, other), Verdict::Ignore));
+        }
+        // In one database, either may finish it.
+        assert!(matches!(verdict(&found(None), other), Verdict::Ask(_)));
+    }
+
+    #[test]
+    fn what_is_of_another_application_is_never_touched_and_told_when_it_is_old() {
+        let other = Finder {
+            namespace: "blog",
+            ..FINDER
+        };
+        assert!(matches!(verdict(&found(Some(59)), other), Verdict::Ignore));
+        assert!(matches!(
+            verdict(&found(Some(60)), other),
+            Verdict::Leave(Left::ForeignNamespace(name)) if name == "shop"
+        ));
+        let elsewhere = Found {
+            reach: Reach::OtherDatabase("old".into()),
+            ..found(Some(60))
+        };
+        assert!(matches!(verdict(&elsewhere, other), Verdict::Ignore));
     }
 }

@@ -2,22 +2,23 @@
 //!
 //! `database` is the port to what it works on. `judge` decides, without I/O, what may be done with a branch that a
 //! server lists; `pass` looks at all databases and does it; `report` says what was done and what was left alone;
-//! `worker` does so again and again. `retention` decides, without I/O, when a decision may be forgotten.
+//! `worker` does so again and again. `retention` decides, without I/O, when the record of a decision may be deleted, and
+//! `forget` does that.
 
 mod database;
+mod forget;
 mod judge;
 mod pass;
 #[cfg(test)]
 mod proof;
 mod report;
-#[allow(dead_code)] // not called yet
-pub(crate) mod retention;
+mod retention;
 mod worker;
 
 use crate::commit::Fault;
 use crate::gid::Gid;
 
-pub(crate) use self::database::{Database, Scope};
+pub(crate) use self::database::{Database, Look, Records, Scope};
 pub(crate) use self::pass::{GRACE, Purpose, recover};
 pub use self::report::{InDoubtBranch, Left, Recovered, Recovery};
 pub(crate) use self::worker::Worker;

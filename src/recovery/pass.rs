@@ -10,14 +10,12 @@ use crate::backend::Found;
 use crate::commit::Fault;
 use crate::gid::Branch;
 use crate::recovery::database::{Database, Scope};
-use crate::recovery::judge::{Verdict, judge};
+use crate::recovery::forget::forget;
+use crate::recovery::judge::{Finder, OLD, Verdict, judge};
 use crate::recovery::report::{InDoubtBranch, Left, Recovered, Recovery};
 
 /// How long a unit is left to the process that is committing it.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
-
-/// From this age on, a branch that is in doubt is something to warn of.
-const OLD: Duration = Duration::from_secs(60);
 
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +36,11 @@ pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> Recovery {
     if !scope.namespace.is_empty() {
         pass.look().await;
     }
-    pass.recovery
+    let mut recovery = pass.recovery;
+    if purpose != Purpose::Look {
+        forget(scope, &mut recovery).await;
+    }
+    recovery
 }
 
 struct Pass<'a> {
@@ -70,13 +72,13 @@ impl Pass<'_> {
             Purpose::Look => Duration::ZERO,
             Purpose::Finish(grace) => grace,
         };
-        let left = match judge(&found, grace, |key| self.scope.by_key(key).is_some()) {
-            // MariaDB lists the branches of all databases of the server: the bind whose it is can place it.
-            Verdict::Leave(Left::Unplaced)
-                if !found.name.ends_with(&format!(":{}", database.key())) =>
-            {
-                return;
-            }
+        let finder = Finder {
+            namespace: &self.scope.namespace,
+            bind: database.key(),
+        };
+        let has_bind = |key: &str| self.scope.by_key(key).is_some();
+        let left = match judge(&found, finder, grace, has_bind) {
+            Verdict::Ignore => return,
             Verdict::Leave(left) => left,
             Verdict::Ask(_) if self.purpose == Purpose::Look => Left::Looked,
             Verdict::Ask(branch) => match self.finish(database, &branch).await {
@@ -96,6 +98,7 @@ impl Pass<'_> {
         let branch = InDoubtBranch {
             bind: database.key(),
             name: found.name,
+            unit: Some(found.unit),
             gid: found.branch.map(|branch| branch.gid),
             age: found.age,
             left,
@@ -122,7 +125,11 @@ impl Pass<'_> {
                 .await
                 .map_err(|fault| self.note(holder, fault)),
         };
-        let outcome = outcome.map_err(Left::Holder)?;
+        let outcome = outcome.map_err(|fault| match *fault {
+            Fault::Replaced => Left::ReplacedHolder,
+            Fault::Forgotten => Left::Forgotten,
+            _ => Left::Holder(fault),
+        })?;
         let finished = match self.down.get(database.key()) {
             Some(fault) => Err(Arc::clone(fault)),
             None => database

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::commit::{Fault, Outcome};
-use crate::gid::Gid;
+use crate::gid::{Gid, UnitId};
 
 /// What one pass of recovery did, and what it left alone.
 #[derive(Debug, Default)]
@@ -17,6 +17,10 @@ pub struct Recovery {
     pub in_doubt: Vec<InDoubtBranch>,
     /// Binds that it could not look at.
     pub unreachable: Vec<(&'static str, Fault)>,
+    /// How many old records it deleted, of decisions and branches that nobody needs any more.
+    pub forgotten: usize,
+    /// Binds whose old records it could not delete. Units are none the worse for that.
+    pub not_forgotten: Vec<(&'static str, Fault)>,
 }
 
 /// A branch that recovery finished.
@@ -40,6 +44,8 @@ pub struct InDoubtBranch {
     /// Its name, as the server lists it.
     pub name: String,
     /// The unit, if that can be told.
+    pub unit: Option<UnitId>,
+    /// The unit and its holder, if that can be told.
     pub gid: Option<Gid>,
     /// How long it has been prepared, if the server says so.
     pub age: Option<Duration>,
@@ -60,9 +66,25 @@ pub enum Left {
     /// It has no row that says who holds its decision: it belongs to another database of the server, or its row is gone.
     #[error("nothing here says who holds its decision")]
     Unplaced,
+    /// It belongs to another application, which has not finished it for a minute, and it keeps locks in our database.
+    #[error("it belongs to the application `{0}`")]
+    ForeignNamespace(String),
+    /// It is in another database of the server (PostgreSQL): the bind led there when it was prepared.
+    #[error("it is in the database `{0}` of the server, and the bind leads to another one")]
+    OtherDatabase(String),
+    /// It belongs to a role that ours is no member of (PostgreSQL).
+    #[error("it belongs to the role `{0}`, and ours is no member of that")]
+    OtherRole(String),
     /// Its holder is not a bind of this process.
     #[error("this process has no bind of its holder's key")]
     UnknownHolder,
+    /// The bind of its holder leads to another database than the one that decided.
+    #[error("its holder's key leads to another database than the one that decided")]
+    ReplacedHolder,
+    /// Its holder has recorded nothing of it, and may have deleted that: it was prepared for longer than records are
+    /// kept.
+    #[error("its holder may have deleted the record of how it ended")]
+    Forgotten,
     /// Its holder could not be asked.
     #[error("its holder could not be asked")]
     Holder(#[source] Arc<Fault>),
@@ -93,6 +115,9 @@ impl fmt::Display for Recovery {
         }
         for (bind, fault) in &self.unreachable {
             writeln!(f, "{bind}: not reached: {fault}{}", causes(fault))?;
+        }
+        for (bind, fault) in &self.not_forgotten {
+            writeln!(f, "{bind}: old records stay: {fault}{}", causes(fault))?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::gid::DatabaseId;
 
 /// What a look at one participant showed, after the record of the decision was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Seen {
+pub(super) enum Seen {
     /// It was not looked at: no answer, or this process has no bind of its key.
     Unreached,
     /// The database behind its key has another id than the record says.
@@ -24,7 +24,7 @@ pub(crate) enum Seen {
 /// and never comes back; one that was looked at before may have been prepared since.
 ///
 /// Records that a unit was rolled back are never deleted: they keep out a decision that is still on its way.
-pub(crate) fn may_forget(
+pub(super) fn may_forget(
     participants: &[(String, DatabaseId)],
     age: Duration,
     retention: Duration,

@@ -7,10 +7,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::backend::records::{self, Shelf};
 use crate::backend::{Connection, Found};
 use crate::commit::{Fault, Outcome};
-use crate::gid::{Branch, Gid};
-use crate::recovery::Database;
+use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+use crate::recovery::{Database, Look, Records};
 use crate::registry::entry::Entry;
 
 /// The pauses between attempts to reach a server.
@@ -36,8 +37,10 @@ impl<C: Connection> Entry<C> {
             let left = end.saturating_duration_since(Instant::now());
             let fault = match timeout(left, self.fence(gid)).await {
                 Ok(Ok(outcome)) => return Ok(outcome),
-                // It is not the database that was to decide: asking again does not help.
-                Ok(Err(fault @ (Fault::Replaced | Fault::Foreign { .. }))) => return Err(fault),
+                // It is not the database that was to decide, or does not know any more: asking again does not help.
+                Ok(Err(fault @ (Fault::Replaced | Fault::Foreign { .. } | Fault::Forgotten))) => {
+                    return Err(fault);
+                }
                 Ok(Err(fault)) => fault,
                 Err(_) => Fault::TimedOut,
             };
@@ -97,34 +100,32 @@ impl<C: Connection> Entry<C> {
         .unwrap_or(Err(Fault::TimedOut))
     }
 
-    /// How the unit ended, as far as this holder has recorded.
-    async fn recorded(&self, gid: &Gid) -> Result<Option<Outcome>, Fault> {
-        timeout(self.timeouts.step, async {
+    /// Asks on a connection that is ready for recovery, within the time of a step. The text is where our tables are.
+    async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&mut C, &str) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let asking = async {
             let mut connection = self.outside().await?;
             let server = self.server(&mut connection).await.map_err(Fault::Lost)?;
-            connection.recorded(&server.schema, gid).await
-        })
-        .await
-        .unwrap_or(Err(Fault::TimedOut))
+            question(&mut connection, &server.schema).await
+        };
+        let asked = timeout(self.timeouts.step, asking).await;
+        asked.unwrap_or(Err(Fault::TimedOut))
+    }
+
+    fn shelf<'a>(&'a self, schema: &'a str, holder: DatabaseId) -> Shelf<'a> {
+        Shelf {
+            schema,
+            namespace: &self.namespace,
+            holder,
+        }
     }
 
     async fn fence(&self, gid: &Gid) -> Result<Outcome, Fault> {
         let mut connection = self.outside().await?;
         let server = self.server(&mut connection).await.map_err(Fault::Lost)?;
         connection.fence(&server.schema, gid).await
-    }
-
-    /// The branches of our namespace that are prepared and unfinished.
-    async fn branches(&self) -> Result<Vec<Found>, Fault> {
-        timeout(self.timeouts.step, async {
-            let mut connection = self.outside().await?;
-            connection
-                .branches(&self.namespace)
-                .await
-                .map_err(Fault::Lost)
-        })
-        .await
-        .unwrap_or(Err(Fault::TimedOut))
     }
 }
 
@@ -134,11 +135,28 @@ impl<C: Connection> Database for Entry<C> {
     }
 
     fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>> {
-        self.branches().boxed()
+        self.ask(async |connection, _| {
+            let found = connection.branches(&self.namespace).await;
+            found.map_err(Fault::Lost)
+        })
+        .boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<Look, Fault>> {
+        self.ask(async |connection, schema| {
+            let database = connection.identity(schema).await?;
+            let listed = connection.branches(&self.namespace).await;
+            Ok(Look {
+                database,
+                listed: listed.map_err(Fault::Lost)?,
+            })
+        })
+        .boxed()
     }
 
     fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
-        self.recorded(gid).boxed()
+        self.ask(async |connection, schema| connection.recorded(schema, gid).await)
+            .boxed()
     }
 
     fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
@@ -151,5 +169,53 @@ impl<C: Connection> Database for Entry<C> {
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<bool, Fault>> {
         self.finish(branch, outcome).boxed()
+    }
+
+    fn records(
+        &self,
+        before: UnitId,
+        after: Option<UnitId>,
+    ) -> BoxFuture<'_, Result<Records, Fault>> {
+        self.ask(async move |connection, schema| {
+            let holder = connection.identity(schema).await?;
+            let shelf = self.shelf(schema, holder);
+            let page = records::page(connection, shelf, before, after).await;
+            Ok(Records {
+                holder,
+                page: page.map_err(Fault::Lost)?,
+            })
+        })
+        .boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        holder: DatabaseId,
+        units: &'a [UnitId],
+    ) -> BoxFuture<'a, Result<usize, Fault>> {
+        if units.is_empty() {
+            return async { Ok(0) }.boxed();
+        }
+        self.ask(async move |connection, schema| {
+            let deleted = records::delete(connection, self.shelf(schema, holder), units).await;
+            deleted.map_err(Fault::Refused)
+        })
+        .boxed()
+    }
+
+    fn move_horizon(&self, holder: DatabaseId, to: UnitId) -> BoxFuture<'_, Result<(), Fault>> {
+        self.ask(async move |connection, schema| {
+            let moved = records::move_horizon(connection, self.shelf(schema, holder), to).await;
+            moved.map_err(Fault::Refused)
+        })
+        .boxed()
+    }
+
+    fn delete_branch_rows(&self) -> BoxFuture<'_, Result<usize, Fault>> {
+        self.ask(async |connection, schema| {
+            let deleted = connection.delete_branch_rows(schema, &self.namespace).await;
+            deleted.map_err(Fault::Refused)
+        })
+        .boxed()
     }
 }

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{BindOptions, Binds, BindsBuilder, Gid, RecoveryOptions, SessionOptions};
+use diesel_binds::{
+    BindOptions, Binds, BindsBuilder, Gid, Outcome, RecoveryOptions, SessionOptions,
+};
 use tokio::time::{Instant, sleep};
 
-use crate::suite::prepared::prepared;
+use crate::suite::prepared::{finish, prepared};
 use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use crate::suite::world::Sides;
 use crate::support::admin::Admin;
@@ -127,6 +129,15 @@ impl Application {
         while self.is_prepared(gid).await {
             assert!(Instant::now() < end, "{gid} is not finished");
             sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Rolls the branches of the unit back, as an operator would. One that stays keeps its database from being dropped.
+    pub(crate) async fn roll_back(&self, gid: &Gid) {
+        for url in self.urls() {
+            for branch in prepared(&url, gid.unit()).await {
+                finish(&url, &branch, Outcome::Abort).await;
+            }
         }
     }
 

@@ -7,4 +7,5 @@ mod support;
 
 mod application;
 mod finish;
+mod forget;
 mod worker;

@@ -2,18 +2,26 @@
 CREATE TABLE IF NOT EXISTS diesel_binds_meta (
     one TINYINT PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     holder_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    version INTEGER NOT NULL,
-    horizon VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin
+    version INTEGER NOT NULL
 ) ENGINE = InnoDB;
 
 INSERT IGNORE INTO diesel_binds_meta (one, holder_id, version)
 VALUES (1, MD5(CONCAT(UUID(), RAND(), NOW(6))), 1);
 
+-- How units ended. Only their own application deletes what they committed.
 CREATE TABLE IF NOT EXISTS diesel_binds_decision (
     unit VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
     outcome VARCHAR(6) CHARACTER SET ascii COLLATE ascii_bin NOT NULL CHECK (outcome IN ('commit', 'abort')),
     participants TEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    namespace VARCHAR(31) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
     at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)
+) ENGINE = InnoDB;
+
+-- Of units up to this one, what is not recorded may have been deleted. `moved_at` is in seconds since 1970.
+CREATE TABLE IF NOT EXISTS diesel_binds_horizon (
+    namespace VARCHAR(31) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    unit VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    moved_at BIGINT NOT NULL
 ) ENGINE = InnoDB;
 
 -- A branch of a unit says who holds its decision: its name was fixed before that was known.
@@ -23,6 +31,7 @@ CREATE TABLE IF NOT EXISTS diesel_binds_branch (
     holder VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     holder_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     connection_id BIGINT UNSIGNED NOT NULL,
+    namespace VARCHAR(31) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
     at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
     PRIMARY KEY (unit, branch)
 ) ENGINE = InnoDB;

@@ -2,17 +2,25 @@
 CREATE TABLE IF NOT EXISTS public.diesel_binds_meta (
     one smallint PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     holder_id text NOT NULL,
-    version integer NOT NULL,
-    horizon text
+    version integer NOT NULL
 );
 
 INSERT INTO public.diesel_binds_meta (holder_id, version)
 SELECT replace(gen_random_uuid()::text, '-', ''), 1
 ON CONFLICT DO NOTHING;
 
+-- How units ended. Only their own application deletes what they committed.
 CREATE TABLE IF NOT EXISTS public.diesel_binds_decision (
     unit text COLLATE "C" PRIMARY KEY,
     outcome text NOT NULL CHECK (outcome IN ('commit', 'abort')),
     participants text NOT NULL,
+    namespace text NOT NULL DEFAULT '',
     at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+-- Of units up to this one, what is not recorded may have been deleted. `moved_at` is in seconds since 1970.
+CREATE TABLE IF NOT EXISTS public.diesel_binds_horizon (
+    namespace text PRIMARY KEY,
+    unit text COLLATE "C" NOT NULL,
+    moved_at bigint NOT NULL
 );

@@ -2,16 +2,24 @@
 CREATE TABLE IF NOT EXISTS main.diesel_binds_meta (
     one INTEGER PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     holder_id TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    horizon TEXT
+    version INTEGER NOT NULL
 );
 
 INSERT OR IGNORE INTO main.diesel_binds_meta (one, holder_id, version)
 VALUES (1, lower(hex(randomblob(16))), 1);
 
+-- How units ended. Only their own application deletes what they committed.
 CREATE TABLE IF NOT EXISTS main.diesel_binds_decision (
     unit TEXT NOT NULL PRIMARY KEY,
     outcome TEXT NOT NULL CHECK (outcome IN ('commit', 'abort')),
     participants TEXT NOT NULL,
+    namespace TEXT NOT NULL DEFAULT '',
     at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+
+-- Of units up to this one, what is not recorded may have been deleted. `moved_at` is in seconds since 1970.
+CREATE TABLE IF NOT EXISTS main.diesel_binds_horizon (
+    namespace TEXT NOT NULL PRIMARY KEY,
+    unit TEXT NOT NULL,
+    moved_at INTEGER NOT NULL
 );

@@ -18,7 +18,8 @@ use diesel_async::{
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::backend::{
-    AloneFault, Backend, Begun, Dialect, Found, SavepointStep, Server, Terms, internals, sql,
+    AloneFault, Backend, Begun, Clock, Dialect, Found, RecordRow, SavepointStep, Server, Terms,
+    internals, sql,
 };
 use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId, Xid};
@@ -87,6 +88,10 @@ impl QueryFragment<Mysql> for Wrote {
 
 impl Dialect for AsyncMysqlConnection {
     const BACKEND: Backend = Backend::Mysql;
+    const CLOCK: Clock = Clock {
+        now: "CAST(UNIX_TIMESTAMP() AS SIGNED)",
+        at: "CAST(FLOOR(UNIX_TIMESTAMP(at)) AS SIGNED)",
+    };
 
     async fn inspect(&mut self) -> QueryResult<Server> {
         let row: ServerRow = sql_query(
@@ -230,12 +235,13 @@ impl Dialect for AsyncMysqlConnection {
             unit,
             holder,
             holder_id,
-            ..
+            namespace,
         } = &branch.gid;
         let message = format!(
             "RELEASE SAVEPOINT {}{}; {NOTE_NON_TRANSACTIONAL}; \
-             INSERT INTO {}diesel_binds_branch (unit, branch, holder, holder_id, connection_id) \
-             VALUES (IF(@diesel_binds_warnings = 0, '{unit}', NULL), '{}', '{holder}', '{holder_id}', CONNECTION_ID()); \
+             INSERT INTO {}diesel_binds_branch (unit, branch, holder, holder_id, connection_id, namespace) \
+             VALUES (IF(@diesel_binds_warnings = 0, '{unit}', NULL), '{}', '{holder}', '{holder_id}', CONNECTION_ID(), \
+             '{namespace}'); \
              XA END {xid}; XA PREPARE {xid}",
             sql::MARKER,
             begin::put_back(terms),
@@ -348,7 +354,7 @@ impl Dialect for AsyncMysqlConnection {
 
     async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
         // `INSERT IGNORE` turns other errors into warnings as well; the row that is read next is what counts.
-        self.batch_execute(&format!("INSERT IGNORE {}", sql::fence_values(schema, gid)))
+        self.batch_execute(&format!("INSERT IGNORE {}", sql::fence_row(schema, gid)))
             .await
     }
 
@@ -366,7 +372,23 @@ impl Dialect for AsyncMysqlConnection {
 
     async fn recorded(&mut self, schema: &str, gid: &Gid) -> Result<Option<Outcome>, Fault> {
         sql::verify_holder(sql_query(sql::meta(schema)).load(self).await, gid)?;
-        sql::recorded(sql_query(sql::outcome(schema, gid)).load(self).await)
+        sql::recorded(sql_query(sql::outcome(schema, gid)).get_result(self).await)
+    }
+
+    async fn identity(&mut self, schema: &str) -> Result<DatabaseId, Fault> {
+        sql::database_id(sql_query(sql::meta(schema)).load(self).await)
+    }
+
+    async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
+        sql_query(query).load(self).await
+    }
+
+    async fn change(&mut self, statement: String) -> QueryResult<usize> {
+        sql_query(statement).execute(self).await
+    }
+
+    async fn delete_branch_rows(&mut self, schema: &str, namespace: &str) -> QueryResult<usize> {
+        prepared::delete_rows(self, schema, namespace).await
     }
 
     async fn install(&mut self) -> QueryResult<()> {

@@ -7,10 +7,11 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use tokio::time::sleep;
 
-use crate::backend::Found;
 use crate::backend::mysql::{Flag, verb};
+use crate::backend::records::PAGE;
+use crate::backend::{Found, Reach};
 use crate::commit::Outcome;
-use crate::gid::{Branch, Gid, UnitId, XA_FORMAT, Xid};
+use crate::gid::{Branch, Gid, MAX_KEY, UnitId, XA_FORMAT, Xid, is_name};
 
 /// For the next statement: the row of a branch that is prepared is not committed.
 const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
@@ -81,35 +82,94 @@ pub(super) async fn finish(
     }
 }
 
-/// The branches of the namespace, each placed by the row that it has inserted.
+/// The branches of the namespace, each placed by the row that it has inserted, and those of others that have a row
+/// here.
 pub(super) async fn branches(
     connection: &mut AsyncMysqlConnection,
     namespace: &str,
 ) -> QueryResult<Vec<Found>> {
-    let prefix = format!("{namespace}:");
-    let recovered: Vec<Recovered> = sql_query("XA RECOVER").load(connection).await?;
     let mut found = Vec::new();
-    for row in recovered {
-        let Some((gtrid, bind)) = row.names() else {
+    for (theirs, unit, bind) in names(connection).await? {
+        let placed = placed(connection, unit, &bind).await?;
+        // The server lists what is in its other databases as well.
+        if placed.is_none() && theirs != namespace {
             continue;
-        };
-        let Some(unit) = gtrid
-            .strip_prefix(&prefix)
-            .and_then(|unit| unit.parse().ok())
-        else {
-            continue;
-        };
-        let placed = placed(connection, unit, bind).await?;
+        }
         found.push(Found {
-            name: format!("{gtrid}:{bind}"),
+            name: format!("{theirs}:{unit}:{bind}"),
             age: placed
                 .as_ref()
                 .and_then(|row| u64::try_from(row.age).ok())
                 .map(Duration::from_millis),
-            branch: placed.and_then(|row| row.branch(namespace, unit, bind)),
+            branch: placed.and_then(|row| row.branch(&theirs, unit, &bind)),
+            namespace: theirs,
+            unit,
+            bind,
+            reach: Reach::Here,
         });
     }
+    // One that was finished since then has no row any more, and is nothing to report.
+    if found.iter().any(|found| found.branch.is_none()) {
+        let still = names(connection).await?;
+        let is_listed = |found: &Found| {
+            let mut still = still.iter();
+            still.any(|(_, unit, bind)| *unit == found.unit && *bind == found.bind)
+        };
+        found.retain(|found| found.branch.is_some() || is_listed(found));
+    }
     Ok(found)
+}
+
+/// The names of all branches of this library that the server lists: namespace, unit, bind.
+async fn names(
+    connection: &mut AsyncMysqlConnection,
+) -> QueryResult<Vec<(String, UnitId, String)>> {
+    let rows: Vec<Recovered> = sql_query("XA RECOVER").load(connection).await?;
+    let names = rows.iter().filter_map(|row| {
+        let (gtrid, bind) = row.names()?;
+        let (namespace, unit) = gtrid.split_once(':')?;
+        Some((namespace.to_owned(), unit.parse().ok()?, bind.to_owned()))
+    });
+    Ok(names.collect())
+}
+
+/// Deletes the rows of branches that committed: only those can be seen by others.
+pub(super) async fn delete_rows(
+    connection: &mut AsyncMysqlConnection,
+    schema: &str,
+    namespace: &str,
+) -> QueryResult<usize> {
+    let mut deleted = 0;
+    loop {
+        let rows: Vec<Row> = sql_query(format!(
+            "SELECT unit, branch FROM {schema}diesel_binds_branch WHERE namespace = '{namespace}' LIMIT {PAGE}"
+        ))
+        .load(connection)
+        .await?;
+        let listed = names(connection).await?;
+        let finished: Vec<String> = rows
+            .iter()
+            .filter_map(|row| Some((row.unit.parse().ok()?, row)))
+            .filter(|(parsed, row)| {
+                let mut listed = listed.iter();
+                !listed.any(|(_, unit, bind)| unit == parsed && *bind == row.branch)
+            })
+            .filter(|(_, row)| is_name(&row.branch, MAX_KEY))
+            .map(|(unit, row): (UnitId, _)| format!("('{unit}', '{}')", row.branch))
+            .collect();
+        if finished.is_empty() {
+            return Ok(deleted);
+        }
+        deleted += sql_query(format!(
+            "DELETE FROM {schema}diesel_binds_branch WHERE (unit, branch) IN ({})",
+            finished.join(", ")
+        ))
+        .execute(connection)
+        .await?;
+        if rows.len() < PAGE {
+            return Ok(deleted);
+        }
+    }
 }
 
 /// The connection that prepared a branch, as the branch says.
@@ -217,4 +277,13 @@ impl Placed {
 struct Connected {
     #[diesel(sql_type = Unsigned<BigInt>)]
     connection_id: u64,
+}
+
+/// The name of a row about a branch.
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    unit: String,
+    #[diesel(sql_type = Text)]
+    branch: String,
 }

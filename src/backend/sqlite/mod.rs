@@ -19,8 +19,8 @@ use futures_util::future::BoxFuture;
 pub use self::worker::Worker;
 use crate::backend::settings::milliseconds;
 use crate::backend::{
-    AloneFault, Attached, Backend, Begun, Dialect, Found, InsertRows, SavepointStep, Server, Terms,
-    internals, sql,
+    AloneFault, Attached, Backend, Begun, Clock, Dialect, Found, InsertRows, RecordRow,
+    SavepointStep, Server, Terms, internals, sql,
 };
 use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid};
@@ -73,6 +73,10 @@ where
     S: SpawnBlocking + Send + 'static,
 {
     const BACKEND: Backend = Backend::Sqlite;
+    const CLOCK: Clock = Clock {
+        now: "CAST(strftime('%s', 'now') AS INTEGER)",
+        at: "CAST(strftime('%s', at) AS INTEGER)",
+    };
     // `ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)`, a full disk: what is written afterwards would commit by itself.
     const ERRORS_END_TRANSACTIONS: bool = true;
 
@@ -259,7 +263,7 @@ where
     }
 
     async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
-        let insert = format!("INSERT OR IGNORE {}", sql::fence_values(schema, gid));
+        let insert = format!("INSERT OR IGNORE {}", sql::fence_row(schema, gid));
         self.spawn_blocking(move |connection| connection.batch_execute(&insert))
             .await
     }
@@ -281,11 +285,30 @@ where
         self.spawn_blocking(move |connection| {
             let meta = sql_query(sql::meta(&schema)).load(connection);
             Ok(sql::verify_holder(meta, &gid).and_then(|()| {
-                sql::recorded(sql_query(sql::outcome(&schema, &gid)).load(connection))
+                sql::recorded(sql_query(sql::outcome(&schema, &gid)).get_result(connection))
             }))
         })
         .await
         .map_err(Fault::Lost)?
+    }
+
+    async fn identity(&mut self, schema: &str) -> Result<DatabaseId, Fault> {
+        let meta = sql::meta(schema);
+        self.spawn_blocking(move |connection| {
+            Ok(sql::database_id(sql_query(meta).load(connection)))
+        })
+        .await
+        .map_err(Fault::Lost)?
+    }
+
+    async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
+        self.spawn_blocking(move |connection| sql_query(query).load(connection))
+            .await
+    }
+
+    async fn change(&mut self, statement: String) -> QueryResult<usize> {
+        self.spawn_blocking(move |connection| sql_query(statement).execute(connection))
+            .await
     }
 
     async fn install(&mut self) -> QueryResult<()> {

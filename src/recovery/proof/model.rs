@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::mutant::Mutation;
 use super::state::{Connection, Coordinator, Running, State, Store, Task, Work};
 use super::topology::{Kind, Topology};
-use crate::backend::Found;
+use crate::backend::{Found, Reach};
 use crate::commit::proof::Protocol;
 
 /// What happens next, and what is then.
@@ -36,8 +36,12 @@ impl Model {
             let branch = topology.branch(holder, on);
             Found {
                 name: branch.to_string(),
+                namespace: branch.gid.namespace.clone(),
+                unit: branch.gid.unit,
+                bind: branch.bind.clone(),
                 branch: Some(branch),
                 age: None,
+                reach: Reach::Here,
             }
         };
         let lists = |holder| databases.clone().map(|on| found(holder, on)).collect();

@@ -8,7 +8,7 @@ use super::mutant::Mutation;
 use super::state::{Ask, State, Task, Work};
 use super::topology::{Kind, OURS, Process};
 use crate::commit::Outcome;
-use crate::recovery::judge::{Verdict, judge};
+use crate::recovery::judge::{Finder, Verdict, judge};
 
 impl Model {
     pub(super) fn of_process(&self, number: usize, state: &State, events: &mut Vec<Event>) {
@@ -100,13 +100,11 @@ impl Model {
     /// Which databases the process asks about what it finds listed: the real judgement.
     fn whom_to_ask(&self, process: &Process, on: usize, state: &State) -> Vec<usize> {
         let store = &state.stores[on];
-        let ours = process.namespace == OURS || self.is(Mutation::ForeignNamespace);
-        let (Some(holder), true, Work::Prepared) =
-            (state.holder, store.reached() && ours, store.work)
+        let (Some(holder), true, Work::Prepared) = (state.holder, store.reached(), store.work)
         else {
             return Vec::new();
         };
-        if self.is(Mutation::AsksEveryBind) {
+        if self.is(Mutation::AsksEveryBind) && process.namespace == OURS {
             return process
                 .binds
                 .iter()
@@ -120,13 +118,21 @@ impl Model {
         } else {
             &self.listed[holder][on]
         };
+        let finder = Finder {
+            namespace: if self.is(Mutation::ForeignNamespace) {
+                OURS
+            } else {
+                process.namespace
+            },
+            bind: self.topology.databases[on].key,
+        };
         let has_bind = |key: &str| self.bind(process, key).is_some();
-        match judge(found, Duration::ZERO, has_bind) {
+        match judge(found, finder, Duration::ZERO, has_bind) {
             Verdict::Ask(branch) => self
                 .bind(process, branch.gid.holder())
                 .into_iter()
                 .collect(),
-            Verdict::Leave(_) => Vec::new(),
+            Verdict::Leave(_) | Verdict::Ignore => Vec::new(),
         }
     }
 

@@ -339,6 +339,7 @@ impl BindsBuilder {
         let scope = Scope {
             databases: databases.collect(),
             namespace: Arc::clone(&namespace),
+            retention: self.recovery.retention,
         };
         let recoverable = entries.iter().any(|entry| entry.needs_recovery());
         let registry = Registry {

@@ -1,0 +1,147 @@
+//! What a holder keeps of units that ended, and deleting it: the same statements on every server.
+//!
+//! Every value put into a text is a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
+
+use std::time::Duration;
+
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{QueryResult, QueryableByName};
+
+use crate::backend::Dialect;
+use crate::gid::{DatabaseId, UnitId};
+
+/// How long a horizon stands before what lies behind it is deleted, in seconds. A fence that looked at the horizon
+/// before it moved is through by then: its statement may take 20 seconds at most.
+const STANDS: u32 = 60;
+
+/// How many records are read at once.
+pub(crate) const PAGE: usize = 1000;
+
+/// The clock of a server, in its SQL: seconds since 1970, as a whole number.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Now.
+    pub now: &'static str,
+    /// What is in the column `at` of a record.
+    pub at: &'static str,
+}
+
+/// The record that a unit committed, as it is in the table.
+#[derive(Debug, QueryableByName)]
+pub struct RecordRow {
+    #[diesel(sql_type = Text)]
+    unit: String,
+    #[diesel(sql_type = Text)]
+    participants: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    age: Option<i64>,
+}
+
+/// The record that a unit committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) unit: UnitId,
+    /// Who prepared for it: the keys of their binds, and the ids of their databases.
+    pub(crate) participants: Vec<(String, DatabaseId)>,
+    /// For how long it has been there.
+    pub(crate) age: Duration,
+}
+
+/// Where a holder keeps what, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shelf<'a> {
+    pub(crate) schema: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) holder: DatabaseId,
+}
+
+/// The records of units of a namespace that committed: those that began before one unit and after another, in order, a
+/// page of them. What cannot be read is left out, and stays.
+pub(crate) async fn page<C: Dialect>(
+    connection: &mut C,
+    shelf: Shelf<'_>,
+    before: UnitId,
+    after: Option<UnitId>,
+) -> QueryResult<Vec<Record>> {
+    let Shelf {
+        schema, namespace, ..
+    } = shelf;
+    let Clock { now, at } = C::CLOCK;
+    let after = after.map_or_else(String::new, |unit| unit.to_string());
+    let rows = connection
+        .records(format!(
+            "SELECT unit, participants, {now} - {at} AS age FROM {schema}diesel_binds_decision \
+             WHERE outcome = 'commit' AND namespace = '{namespace}' AND unit < '{before}' AND unit > '{after}' \
+             ORDER BY unit LIMIT {PAGE}"
+        ))
+        .await?;
+    Ok(rows.into_iter().filter_map(RecordRow::read).collect())
+}
+
+/// Deletes the records of units that lie behind a horizon which has stood for long enough. Returns how many there were.
+pub(crate) async fn delete<C: Dialect>(
+    connection: &mut C,
+    shelf: Shelf<'_>,
+    units: &[UnitId],
+) -> QueryResult<usize> {
+    let Shelf {
+        schema,
+        namespace,
+        holder,
+    } = shelf;
+    let now = C::CLOCK.now;
+    let units: Vec<String> = units.iter().map(|unit| format!("'{unit}'")).collect();
+    connection
+        .change(format!(
+            "DELETE FROM {schema}diesel_binds_decision \
+             WHERE unit IN ({}) AND outcome = 'commit' AND namespace = '{namespace}' \
+             AND unit <= (SELECT h.unit FROM {schema}diesel_binds_horizon h \
+                          WHERE h.namespace = '{namespace}' AND h.moved_at <= {now} - {STANDS}) \
+             AND EXISTS (SELECT 1 FROM {schema}diesel_binds_meta m WHERE m.holder_id = '{holder}')",
+            units.join(", ")
+        ))
+        .await
+}
+
+/// Moves the horizon on to a unit, unless it moved just now: what lies behind it is being deleted.
+pub(crate) async fn move_horizon<C: Dialect>(
+    connection: &mut C,
+    shelf: Shelf<'_>,
+    unit: UnitId,
+) -> QueryResult<()> {
+    let Shelf {
+        schema,
+        namespace,
+        holder,
+    } = shelf;
+    let now = C::CLOCK.now;
+    connection
+        .change(format!(
+            "INSERT INTO {schema}diesel_binds_horizon (namespace, unit, moved_at) \
+             SELECT '{namespace}', '', 0 FROM {schema}diesel_binds_meta WHERE holder_id = '{holder}' \
+             AND NOT EXISTS (SELECT 1 FROM {schema}diesel_binds_horizon h WHERE h.namespace = '{namespace}')"
+        ))
+        .await?;
+    connection
+        .change(format!(
+            "UPDATE {schema}diesel_binds_horizon SET unit = '{unit}', moved_at = {now} \
+             WHERE namespace = '{namespace}' AND unit < '{unit}' AND moved_at <= {now} - {STANDS} \
+             AND EXISTS (SELECT 1 FROM {schema}diesel_binds_meta m WHERE m.holder_id = '{holder}')"
+        ))
+        .await?;
+    Ok(())
+}
+
+impl RecordRow {
+    fn read(self) -> Option<Record> {
+        let participants = self.participants.split_whitespace().map(|participant| {
+            let (bind, id) = participant.split_once('@')?;
+            Some((bind.to_owned(), id.parse().ok()?))
+        });
+        Some(Record {
+            unit: self.unit.trim().parse().ok()?,
+            participants: participants.collect::<Option<_>>()?,
+            age: Duration::from_secs(self.age.and_then(|age| age.try_into().ok()).unwrap_or(0)),
+        })
+    }
+}
