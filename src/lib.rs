@@ -58,7 +58,7 @@ pub use crate::migrate::{
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub use crate::pool::FromUrl;
 pub use crate::pool::IntoPool;
-pub use crate::recovery::{InDoubtBranch, Left, Recovered, Recovery, RecoveryError};
+pub use crate::recovery::{ForceError, InDoubtBranch, Left, Recovered, Recovery, RecoveryError};
 pub use crate::registry::{
     BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, Report, Severity,
 };

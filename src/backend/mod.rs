@@ -35,6 +35,7 @@ pub(crate) use self::observe::observe;
 pub(crate) use self::records::{Clock, RecordRow};
 pub use self::settings::Isolation;
 pub(crate) use self::settings::{Settings, Unsupported};
+pub(crate) use self::sql::is_of_our_tables;
 
 /// A connection that a bind may have: `AsyncPgConnection`, `AsyncMysqlConnection` or `AsyncSqliteConnection`, each
 /// with the feature of its backend.
@@ -374,6 +375,22 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Runs one statement, and returns how many rows it changed.
     fn change(&mut self, statement: String) -> impl Future<Output = QueryResult<usize>> + Send;
+
+    /// The outcome that an operator has forced on a unit with a branch here. On a fresh connection of the participant.
+    fn forced(
+        &mut self,
+        schema: &str,
+        unit: UnitId,
+    ) -> impl Future<Output = QueryResult<Option<Outcome>>> + Send;
+
+    /// Records that an operator forces an outcome on a unit with a branch here, unless one is recorded.
+    fn record_force(
+        &mut self,
+        schema: &str,
+        gid: &Gid,
+        outcome: Outcome,
+        reason: &str,
+    ) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Deletes the rows that branches of our namespace have inserted about themselves, where they are committed and
     /// finished. Returns how many there were.

@@ -18,7 +18,7 @@ use crate::backend::{
     Terms, internals, sql,
 };
 use crate::commit::{Asked, Decision, Fault, Outcome};
-use crate::gid::{Branch, DatabaseId, Gid};
+use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 /// Our tables are always named in full: under a `search_path` of the application an unqualified decision would go
 /// into another schema, and recovery would find none.
@@ -26,6 +26,10 @@ const SCHEMA: &str = "public.";
 
 /// What a marker that is gone says. It stands in the error whatever language the server speaks.
 const MARKER_LOST: &str = "diesel_binds: the transaction of the unit is gone";
+
+/// Begins a transaction of recovery, which waits shortly and is durable, whatever the connection says.
+const DURABLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '1s'; \
+                       SET LOCAL synchronous_commit = on";
 
 /// Ends a `SET LOCAL ROLE` of the application. What it deferred runs before, with the rights of that role.
 const LEAVE_ROLE: &str = "SET CONSTRAINTS ALL IMMEDIATE; \
@@ -375,6 +379,25 @@ impl Dialect for AsyncPgConnection {
         end(self, changed).await
     }
 
+    async fn forced(&mut self, schema: &str, unit: UnitId) -> QueryResult<Option<Outcome>> {
+        let rows: Vec<sql::ForcedRow> = sql_query(sql::forced(schema, unit)).load(self).await?;
+        Ok(rows.iter().map(sql::ForcedRow::outcome).next())
+    }
+
+    async fn record_force(
+        &mut self,
+        schema: &str,
+        gid: &Gid,
+        outcome: Outcome,
+        reason: &str,
+    ) -> QueryResult<()> {
+        let row = sql::force_row(schema, gid, outcome, "$1");
+        let insert = sql_query(format!("INSERT {row} ON CONFLICT DO NOTHING"));
+        self.batch_execute(DURABLY).await?;
+        let inserted = insert.bind::<Text, _>(reason).execute(self).await;
+        end(self, inserted).await.map(drop)
+    }
+
     async fn fate(&mut self, transaction: i64) -> QueryResult<Option<Outcome>> {
         let status: Option<String> = diesel::select(txid_status(transaction))
             .get_result(self)
@@ -419,6 +442,13 @@ fn fault(error: diesel::result::Error) -> Fault {
         return Fault::Ended(error);
     }
     Fault::Refused(error)
+}
+
+/// Ends a transaction of recovery.
+async fn end(connection: &mut AsyncPgConnection, done: QueryResult<usize>) -> QueryResult<usize> {
+    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    connection.batch_execute(end).await?;
+    done
 }
 
 /// `COMMIT PREPARED` must be alone in its message.

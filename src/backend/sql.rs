@@ -66,14 +66,12 @@ pub(super) fn verify_holder(rows: QueryResult<Vec<Meta>>, gid: &Gid) -> Result<(
 
 /// Whose database it is.
 pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fault> {
-    let rows = rows.map_err(|error| match &error {
-        // The names of our tables stand in the error whatever language the server speaks.
-        diesel::result::Error::DatabaseError(_, information)
-            if information.message().contains("diesel_binds_") =>
-        {
+    let rows = rows.map_err(|error| {
+        if is_of_our_tables(&error) {
             Fault::NotInstalled(error)
+        } else {
+            Fault::Refused(error)
         }
-        _ => Fault::Refused(error),
     })?;
     let [row] = rows.as_slice() else {
         return Err(Fault::NotInstalled(diesel::result::Error::NotFound));
@@ -85,6 +83,13 @@ pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fa
         });
     }
     row.holder_id.trim().parse().map_err(Fault::ForeignId)
+}
+
+/// Whether one of our tables is missing, or not ours to use. Their names stand in the error whatever language the server
+/// speaks.
+pub(crate) fn is_of_our_tables(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::DatabaseError(_, information)
+        if information.message().contains("diesel_binds_"))
 }
 
 /// Records that the unit commits.
@@ -140,12 +145,51 @@ fn is_forgotten(schema: &str, gid: &Gid) -> String {
 /// The outcome in the row, if there is one.
 pub(super) fn recorded(rows: QueryResult<OutcomeRow>) -> Result<Option<Outcome>, Fault> {
     let row = rows.map_err(Fault::Lost)?;
-    match row.outcome.as_deref().map(str::trim) {
-        Some("commit") => Ok(Some(Outcome::Commit)),
-        Some(_) => Ok(Some(Outcome::Abort)),
+    match row.outcome.as_deref().map(read) {
         None if row.forgotten => Err(Fault::Forgotten),
-        None => Ok(None),
+        outcome => Ok(outcome),
     }
+}
+
+fn read(outcome: &str) -> Outcome {
+    if outcome.trim() == "commit" {
+        Outcome::Commit
+    } else {
+        Outcome::Abort
+    }
+}
+
+/// The outcome that was forced on a unit.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[derive(QueryableByName)]
+pub(super) struct ForcedRow {
+    #[diesel(sql_type = Text)]
+    outcome: String,
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl ForcedRow {
+    pub(super) fn outcome(&self) -> Outcome {
+        read(&self.outcome)
+    }
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) fn forced(schema: &str, unit: crate::gid::UnitId) -> String {
+    format!("SELECT outcome FROM {schema}diesel_binds_forced WHERE unit = '{unit}'")
+}
+
+/// Records what an operator forces. The reason is the only parameter.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) fn force_row(schema: &str, gid: &Gid, outcome: Outcome, parameter: &str) -> String {
+    let outcome = match outcome {
+        Outcome::Commit => "commit",
+        Outcome::Abort => "abort",
+    };
+    format!(
+        "INTO {schema}diesel_binds_forced (unit, gid, outcome, reason) VALUES ('{}', '{gid}', '{outcome}', {parameter})",
+        gid.unit
+    )
 }
 
 /// Undoes a unit that is a savepoint in a transaction of somebody else.

@@ -49,6 +49,10 @@ pub enum Fault {
     #[error("the database has another id than the unit noted: it was replaced")]
     Replaced,
 
+    /// The server refused a statement of recovery, which changed nothing.
+    #[error("the server refused a statement")]
+    Statement(#[source] diesel::result::Error),
+
     /// What the database recorded of units as old as this one may have been deleted: how it ended cannot be told.
     #[error("records of units as old as this one were deleted: nobody knows how it ended")]
     Forgotten,
@@ -128,6 +132,8 @@ impl Fault {
             Self::Foreign { .. } => "Foreign",
             Self::ForeignId(_) => "ForeignId",
             Self::Replaced => "Replaced",
+            Self::Forgotten => "Forgotten",
+            Self::Statement(_) => "Statement",
             Self::NotDurable { .. } => "NotDurable",
             Self::NonTransactional(_) => "NonTransactional",
             Self::Incomplete => "Incomplete",

@@ -30,6 +30,15 @@ pub(crate) trait Database: Send + Sync {
         branch: &'a Branch,
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<bool, Fault>>;
+    /// The outcome that an operator has forced on the unit here, if one did.
+    fn forced<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
+    /// Records that an operator forces the unit, unless that was recorded before. Returns what is recorded then.
+    fn force<'a>(
+        &'a self,
+        gid: &'a Gid,
+        outcome: Outcome,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, Fault>>;
     /// Records that units of ours committed: those that began before one unit and after another, in order, a page.
     fn records(
         &self,

@@ -88,8 +88,8 @@ impl Forgetting<'_> {
             let looks = self.look(&page).await;
             let units = forgettable(&page, self.scope.retention, &looks);
             deleted += self.holder.delete(holder, &units).await?;
-            let movable = units.iter().filter(|unit| Some(**unit) < self.horizon);
-            last = movable.last().map(|unit| (holder, *unit)).or(last);
+            let movable = units.iter().rfind(|unit| Some(**unit) < self.horizon);
+            last = movable.map(|unit| (holder, *unit)).or(last);
             after = page.last().map(|record| record.unit);
             if page.len() < PAGE {
                 break;

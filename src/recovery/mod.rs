@@ -3,9 +3,10 @@
 //! `database` is the port to what it works on. `judge` decides, without I/O, what may be done with a branch that a
 //! server lists; `pass` looks at all databases and does it; `report` says what was done and what was left alone;
 //! `worker` does so again and again. `retention` decides, without I/O, when the record of a decision may be deleted, and
-//! `forget` does that.
+//! `forget` does that. `force` is what an operator does who decides in the place of a lost holder.
 
 mod database;
+mod force;
 mod forget;
 mod judge;
 mod pass;
@@ -19,6 +20,8 @@ use crate::commit::Fault;
 use crate::gid::Gid;
 
 pub(crate) use self::database::{Database, Look, Records, Scope};
+pub use self::force::ForceError;
+pub(crate) use self::force::force;
 pub(crate) use self::pass::{GRACE, Purpose, recover};
 pub use self::report::{InDoubtBranch, Left, Recovered, Recovery};
 pub(crate) use self::worker::Worker;

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::records::{self, Shelf};
-use crate::backend::{Connection, Found};
+use crate::backend::{Connection, Found, is_of_our_tables};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::recovery::{Database, Look, Records};
@@ -129,6 +129,15 @@ impl<C: Connection> Entry<C> {
     }
 }
 
+/// Why a statement about our tables was refused.
+fn refused(error: diesel::result::Error) -> Fault {
+    if is_of_our_tables(&error) {
+        Fault::NotInstalled(error)
+    } else {
+        Fault::Statement(error)
+    }
+}
+
 impl<C: Connection> Database for Entry<C> {
     fn key(&self) -> &'static str {
         self.key
@@ -171,6 +180,30 @@ impl<C: Connection> Database for Entry<C> {
         self.finish(branch, outcome).boxed()
     }
 
+    fn forced<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
+        self.ask(async |connection, schema| {
+            let forced = connection.forced(schema, gid.unit()).await;
+            forced.map_err(refused)
+        })
+        .boxed()
+    }
+
+    fn force<'a>(
+        &'a self,
+        gid: &'a Gid,
+        outcome: Outcome,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, Fault>> {
+        self.ask(async move |connection, schema| {
+            let recording = connection.record_force(schema, gid, outcome, reason);
+            recording.await.map_err(refused)?;
+            let forced = connection.forced(schema, gid.unit()).await;
+            let recorded = forced.map_err(refused)?;
+            recorded.ok_or(Fault::Statement(diesel::result::Error::NotFound))
+        })
+        .boxed()
+    }
+
     fn records(
         &self,
         before: UnitId,
@@ -198,7 +231,7 @@ impl<C: Connection> Database for Entry<C> {
         }
         self.ask(async move |connection, schema| {
             let deleted = records::delete(connection, self.shelf(schema, holder), units).await;
-            deleted.map_err(Fault::Refused)
+            deleted.map_err(refused)
         })
         .boxed()
     }
@@ -206,7 +239,7 @@ impl<C: Connection> Database for Entry<C> {
     fn move_horizon(&self, holder: DatabaseId, to: UnitId) -> BoxFuture<'_, Result<(), Fault>> {
         self.ask(async move |connection, schema| {
             let moved = records::move_horizon(connection, self.shelf(schema, holder), to).await;
-            moved.map_err(Fault::Refused)
+            moved.map_err(refused)
         })
         .boxed()
     }
@@ -214,7 +247,7 @@ impl<C: Connection> Database for Entry<C> {
     fn delete_branch_rows(&self) -> BoxFuture<'_, Result<usize, Fault>> {
         self.ask(async |connection, schema| {
             let deleted = connection.delete_branch_rows(schema, &self.namespace).await;
-            deleted.map_err(Fault::Refused)
+            deleted.map_err(refused)
         })
         .boxed()
     }

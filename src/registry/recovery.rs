@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::commit::{Fault, Outcome};
 use crate::gid::Gid;
-use crate::recovery::{self, GRACE, Purpose, Recovery, RecoveryError};
+use crate::recovery::{self, ForceError, GRACE, Purpose, Recovery, RecoveryError};
 use crate::registry::Binds;
 
 impl Binds {
@@ -43,6 +43,31 @@ impl Binds {
     /// Nothing is changed; the future may be dropped.
     pub async fn in_doubt(&self) -> Recovery {
         recovery::recover(&self.registry.scope, Purpose::Look).await
+    }
+
+    /// Finishes a unit whose holder is lost for good, as somebody says who takes the responsibility.
+    ///
+    /// The outcome and the reason are recorded in `diesel_binds_forced` of each database with a branch of the unit,
+    /// before any is finished; a later call can only say the same. Refused while the holder answers and is the database
+    /// that decides: [`recover`](Self::recover) then does what is right. If the holder comes back after all, and had
+    /// decided otherwise, the unit is torn: nobody can see that from here.
+    ///
+    /// The [`Recovery`] says which branches were finished, and which could not be: call it again for those.
+    ///
+    /// # Errors
+    ///
+    /// Each variant of [`ForceError`] says why nothing was finished.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped: what is recorded and finished stays so, and the next call does the rest.
+    pub async fn force(
+        &self,
+        gid: &Gid,
+        outcome: Outcome,
+        reason: &str,
+    ) -> Result<Recovery, ForceError> {
+        recovery::force(&self.registry.scope, gid, outcome, reason).await
     }
 
     /// How a unit ended, as its holder has recorded it. `None` if it has recorded nothing: the unit was rolled back, or

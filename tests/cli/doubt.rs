@@ -118,3 +118,38 @@ async fn a_server_that_is_down_is_something_left() {
     said.says("ledger: not reached");
     assert_eq!(notes(&shop).await, 1, "what could be finished is");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_is_forced_only_when_its_holder_is_lost_and_with_a_reason() {
+    let mut shop = Shop::open("cli-force").await;
+    let gid = leave(&shop, "cli-force", false).await;
+    let mut accounts = Admin::connect(shop.accounts.url()).await;
+    let tables = include_str!("../../migrations/postgres/2026-01-01-000000_diesel_binds/up.sql");
+    accounts.run(tables).await.unwrap();
+    let resolve = ["in-doubt", "resolve", gid.as_str()];
+    let force = [&resolve[..], &["--force", "commit"]].concat();
+    let with_reason = [&force[..], &["--reason", "the disk burnt"]].concat();
+    shop.project.run(&force).ends(2).says("--reason");
+    shop.project
+        .run(&[&resolve[..], &["--reason", "none"]].concat())
+        .ends(2)
+        .says("--force");
+    shop.project.run(&with_reason).ends(1).says("answers");
+    let ledger = shop.ledger.app_url();
+    shop.project.set("CACHE_DATABASE_URL", "/nowhere/at/all.db");
+    shop.project.set("LEDGER_DATABASE_URL", "oracle://nowhere");
+    shop.project
+        .run(&with_reason)
+        .ends(2)
+        .says("nothing is forced");
+    shop.project.set("LEDGER_DATABASE_URL", ledger);
+    shop.project.run(&["in-doubt", "resolve", &gid]).ends(1);
+    assert_eq!(notes(&shop).await, 0);
+    shop.project.run(&with_reason).ends(0).says("Commit");
+    assert_eq!(notes(&shop).await, 1);
+    let recorded = accounts
+        .values("SELECT reason AS value FROM diesel_binds_forced")
+        .await
+        .unwrap();
+    assert_eq!(recorded, ["the disk burnt"]);
+}

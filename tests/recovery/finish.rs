@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use diesel_binds::{Gid, Outcome, UnitId};
+use diesel_binds::Outcome;
 
 use crate::application::{Application, Left};
-use crate::suite::side::{PostgresA, Side};
 
 async fn recovers(left: Left, expected: Outcome) {
     let application = Application::new().await;
@@ -56,35 +55,5 @@ async fn two_that_recover_at_once_are_not_in_each_others_way() {
     for (gid, left) in units {
         assert!(!application.is_prepared(&gid).await);
         assert_eq!(application.is_kept(&gid).await, left == Left::Committed);
-    }
-}
-
-/// Leaves a branch behind as a process does that dies between two steps of a commit.
-async fn prepare_postgres(application: &Application, gid: &Gid) {
-    let prepare = format!(
-        "BEGIN; INSERT INTO notes (text) VALUES ('{}'); PREPARE TRANSACTION '{gid}:pg-a'",
-        gid.unit()
-    );
-    PostgresA::admin(application.postgres(), &prepare).await;
-}
-
-#[tokio::test]
-async fn a_unit_whose_holder_is_another_database_is_left_alone() {
-    let application = Application::new().await;
-    let binds = application.process().await;
-    let unit: UnitId = binds.session().unit();
-    let namespace = &application.namespace;
-    let id = application.id(application.file()).await;
-    let replaced = format!("db1:{namespace}:{unit}:lite:{}", "0".repeat(32));
-    let unknown = format!("db1:{namespace}:{unit}:elsewhere:{id}");
-    for foreign in [replaced, unknown] {
-        let foreign: Gid = foreign.parse().unwrap();
-        prepare_postgres(&application, &foreign).await;
-        let pass = binds.recover_older_than(Duration::ZERO).await;
-        assert!(pass.recovered.is_empty(), "{pass}");
-        assert_eq!(pass.in_doubt.len(), 1, "{pass}");
-        assert!(binds.settle(&foreign).await.is_err());
-        let roll_back = format!("ROLLBACK PREPARED '{foreign}:pg-a'");
-        PostgresA::admin(application.postgres(), &roll_back).await;
     }
 }

@@ -5,7 +5,9 @@ mod suite;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alarms;
 mod application;
 mod finish;
+mod force;
 mod forget;
 mod worker;

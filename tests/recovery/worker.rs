@@ -98,7 +98,10 @@ fn a_worker_starts_again_where_its_runtime_is_gone() {
     drop(first);
     runtime().block_on(async {
         until_tasks(0).await;
-        Sqlite::read(&process.session()).await.unwrap();
+        let mut session = process.session();
+        Sqlite::read(&session).await.unwrap();
+        session.rollback_all().await.unwrap();
+        drop(session);
         until_tasks(1).await;
         // The servers' connections end in this runtime.
         drop((process, application));

@@ -1,4 +1,5 @@
 -- Only when no unit is in doubt: a lost decision cannot be made up.
+DROP TABLE diesel_binds_forced;
 DROP TABLE diesel_binds_branch;
 DROP TABLE diesel_binds_horizon;
 DROP TABLE diesel_binds_decision;

@@ -35,3 +35,12 @@ CREATE TABLE IF NOT EXISTS diesel_binds_branch (
     at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
     PRIMARY KEY (unit, branch)
 ) ENGINE = InnoDB;
+
+-- What operators have forced on units whose holder is lost.
+CREATE TABLE IF NOT EXISTS diesel_binds_forced (
+    unit VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    gid VARCHAR(199) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    outcome VARCHAR(6) CHARACTER SET ascii COLLATE ascii_bin NOT NULL CHECK (outcome IN ('commit', 'abort')),
+    reason TEXT CHARACTER SET utf8mb4 NOT NULL,
+    at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)
+) ENGINE = InnoDB;

@@ -24,3 +24,12 @@ CREATE TABLE IF NOT EXISTS public.diesel_binds_horizon (
     unit text COLLATE "C" NOT NULL,
     moved_at bigint NOT NULL
 );
+
+-- What operators have forced on units whose holder is lost.
+CREATE TABLE IF NOT EXISTS public.diesel_binds_forced (
+    unit text COLLATE "C" PRIMARY KEY,
+    gid text NOT NULL,
+    outcome text NOT NULL CHECK (outcome IN ('commit', 'abort')),
+    reason text NOT NULL,
+    at timestamptz NOT NULL DEFAULT current_timestamp
+);

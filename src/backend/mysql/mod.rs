@@ -354,8 +354,12 @@ impl Dialect for AsyncMysqlConnection {
 
     async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
         // `INSERT IGNORE` turns other errors into warnings as well; the row that is read next is what counts.
-        self.batch_execute(&format!("INSERT IGNORE {}", sql::fence_row(schema, gid)))
-            .await
+        // Whoever deletes records counts on that it does not take long. MySQL has no such limit; it waits for locks only.
+        self.batch_execute(&format!(
+            "/*M! SET STATEMENT max_statement_time = 20 FOR */ INSERT IGNORE {}",
+            sql::fence_row(schema, gid)
+        ))
+        .await
     }
 
     async fn lists(&mut self, branch: &Branch) -> QueryResult<bool> {
@@ -385,6 +389,23 @@ impl Dialect for AsyncMysqlConnection {
 
     async fn change(&mut self, statement: String) -> QueryResult<usize> {
         sql_query(statement).execute(self).await
+    }
+
+    async fn forced(&mut self, schema: &str, unit: UnitId) -> QueryResult<Option<Outcome>> {
+        let rows: Vec<sql::ForcedRow> = sql_query(sql::forced(schema, unit)).load(self).await?;
+        Ok(rows.iter().map(sql::ForcedRow::outcome).next())
+    }
+
+    async fn record_force(
+        &mut self,
+        schema: &str,
+        gid: &Gid,
+        outcome: Outcome,
+        reason: &str,
+    ) -> QueryResult<()> {
+        let row = sql::force_row(schema, gid, outcome, "?");
+        let insert = sql_query(format!("INSERT IGNORE {row}"));
+        insert.bind::<Text, _>(reason).execute(self).await.map(drop)
     }
 
     async fn delete_branch_rows(&mut self, schema: &str, namespace: &str) -> QueryResult<usize> {

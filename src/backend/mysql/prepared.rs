@@ -89,8 +89,13 @@ pub(super) async fn branches(
     namespace: &str,
 ) -> QueryResult<Vec<Found>> {
     let mut found = Vec::new();
-    for (theirs, unit, bind) in names(connection).await? {
-        let placed = placed(connection, unit, &bind).await?;
+    let names_now = names(connection).await?;
+    let has_rows = !names_now.is_empty() && has_table(connection).await?;
+    for (theirs, unit, bind) in names_now {
+        let placed = match has_rows {
+            true => placed(connection, unit, &bind).await?,
+            false => None,
+        };
         // The server lists what is in its other databases as well.
         if placed.is_none() && theirs != namespace {
             continue;
@@ -118,6 +123,17 @@ pub(super) async fn branches(
         found.retain(|found| found.branch.is_some() || is_listed(found));
     }
     Ok(found)
+}
+
+/// Whether branches can have rows here at all.
+async fn has_table(connection: &mut AsyncMysqlConnection) -> QueryResult<bool> {
+    let row: Flag = sql_query(
+        "SELECT COUNT(*) > 0 AS flag FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'diesel_binds_branch'",
+    )
+    .get_result(connection)
+    .await?;
+    Ok(row.flag)
 }
 
 /// The names of all branches of this library that the server lists: namespace, unit, bind.

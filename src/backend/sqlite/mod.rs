@@ -23,7 +23,7 @@ use crate::backend::{
     SavepointStep, Server, Terms, internals, sql,
 };
 use crate::commit::{Asked, Decision, Fault, Outcome};
-use crate::gid::{Branch, DatabaseId, Gid};
+use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 /// A connection to SQLite: Diesel-async's wrapper, on a thread of its own.
 ///
@@ -299,6 +299,14 @@ where
         })
         .await
         .map_err(Fault::Lost)?
+    }
+
+    async fn forced(&mut self, _: &str, _: UnitId) -> QueryResult<Option<Outcome>> {
+        Ok(None)
+    }
+
+    async fn record_force(&mut self, _: &str, _: &Gid, _: Outcome, _: &str) -> QueryResult<()> {
+        unreachable!("SQLite lists no branch that anybody could force")
     }
 
     async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {

@@ -44,7 +44,12 @@ pub(crate) enum Command {
     #[command(subcommand)]
     InDoubt(DoubtCommand),
     /// Finish every unit that is left prepared, once
-    Recover,
+    Recover {
+        /// Also delete records of decisions that nobody needs any more, where they are older than this; without it, all
+        /// are kept
+        #[arg(long, value_name = "DAYS")]
+        retention: Option<u32>,
+    },
     /// Write the files of a project: diesel-binds.toml, and for each bind a folder of migrations with its diesel.toml
     Init {
         /// The name of the application, which is in the names of its prepared transactions; defaults to the package's
@@ -174,5 +179,21 @@ pub(crate) enum DoubtCommand {
     Resolve {
         /// The gid of the unit, or the name of one of its branches, as `in-doubt list` prints them
         gid: String,
+        /// Do not ask the holder, which is lost for good: finish the unit so, and record it on each database that has
+        /// a part of it. Refused while the holder answers
+        #[arg(long, value_enum, value_name = "OUTCOME", requires = "reason")]
+        force: Option<Forced>,
+        /// Why it is forced; recorded with it
+        #[arg(long, requires = "force")]
+        reason: Option<String>,
     },
+}
+
+/// How a unit is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Forced {
+    /// Keep what the unit did
+    Commit,
+    /// Undo what the unit did
+    Rollback,
 }

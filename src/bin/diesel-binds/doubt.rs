@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use diesel_binds::{Binds, BuildProblem, Gid, Recovery};
+use diesel_binds::{Binds, BuildProblem, Gid, Outcome, Recovery};
 use serde_json::{Value, json};
 
-use crate::arguments::Format;
+use crate::arguments::{Forced, Format};
 use crate::ending::{Ending, Refusal, chain};
 use crate::project::{Project, Reachable};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How often `resolve` looks again: a unit is left to the process that is committing it for three seconds.
 const LOOKS: u32 = 8;
@@ -20,8 +22,13 @@ pub(crate) async fn list(project: &Project, format: Format) -> Result<Ending, Re
     Ok(ending(&recovery, &problems))
 }
 
-pub(crate) async fn recover(project: &Project, format: Format) -> Result<Ending, Refusal> {
-    let (binds, problems) = binds(project)?;
+pub(crate) async fn recover(
+    project: &Project,
+    retention: Option<u32>,
+    format: Format,
+) -> Result<Ending, Refusal> {
+    let retention = retention.map_or(Duration::MAX, |days| DAY * days);
+    let (binds, problems) = usable(project.reachable_keeping(retention))?;
     let recovery = binds.recover().await;
     print(&recovery, &problems, format, "nothing is left");
     Ok(ending(&recovery, &problems))
@@ -32,15 +39,8 @@ pub(crate) async fn resolve(
     name: &str,
     format: Format,
 ) -> Result<Ending, Refusal> {
-    let gid = parse(name)?;
+    let gid = parse(project, name)?;
     let (binds, problems) = binds(project)?;
-    if gid.namespace() != project.manifest.namespace() {
-        return Err(Refusal::new(format!(
-            "{gid} is of the application `{}`, and this is `{}`",
-            gid.namespace(),
-            project.manifest.namespace()
-        )));
-    }
     let outcome = match binds.settle(&gid).await {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -82,15 +82,53 @@ pub(crate) async fn resolve(
     ))
 }
 
-/// The gid of a unit, or the name of its branch: that has the bind behind it.
-fn parse(name: &str) -> Result<Gid, Refusal> {
+pub(crate) async fn force(
+    project: &Project,
+    name: &str,
+    outcome: Forced,
+    reason: &str,
+    format: Format,
+) -> Result<Ending, Refusal> {
+    let gid = parse(project, name)?;
+    let (binds, problems) = binds(project)?;
+    // A bind that is not asked may have a part of the unit. That of the holder is lost.
+    let unseen = |problem: &&BuildProblem| problem.bind() != Some(gid.holder());
+    if let Some(problem) = problems.iter().find(unseen) {
+        return Err(Refusal::new(format!("nothing is forced: {problem}")));
+    }
+    let outcome = match outcome {
+        Forced::Commit => Outcome::Commit,
+        Forced::Rollback => Outcome::Abort,
+    };
+    match binds.force(&gid, outcome, reason).await {
+        Ok(recovery) => {
+            print(&recovery, &problems, format, "nothing is left");
+            Ok(Ending::well_if(recovery.is_complete()))
+        }
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            Ok(Ending::Findings)
+        }
+    }
+}
+
+/// The gid of a unit of the project, or the name of its branch: that has the bind behind it.
+fn parse(project: &Project, name: &str) -> Result<Gid, Refusal> {
     let of_branch = || name.rsplit_once(':').and_then(|(gid, _)| gid.parse().ok());
-    name.parse().ok().or_else(of_branch).ok_or_else(|| {
+    let gid: Gid = name.parse().ok().or_else(of_branch).ok_or_else(|| {
         Refusal::new(
             "this is not the gid of a unit, as `in-doubt list` prints it: \
              db1:<namespace>:<unit>:<holder>:<holder id>",
         )
-    })
+    })?;
+    let ours = project.manifest.namespace();
+    if gid.namespace() != ours {
+        return Err(Refusal::new(format!(
+            "{gid} is of the application `{}`, and this is `{ours}`",
+            gid.namespace(),
+        )));
+    }
+    Ok(gid)
 }
 
 fn has(recovery: &Recovery, gid: &Gid) -> bool {
@@ -102,7 +140,11 @@ fn has(recovery: &Recovery, gid: &Gid) -> bool {
 
 /// The binds that can be asked; none at all is an error of the configuration.
 fn binds(project: &Project) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
-    let Reachable { binds, problems } = project.reachable();
+    usable(project.reachable())
+}
+
+fn usable(reachable: Reachable) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
+    let Reachable { binds, problems } = reachable;
     let binds = binds.ok_or_else(|| {
         let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Refusal::new(told.join("; "))
@@ -150,6 +192,10 @@ fn report(recovery: &Recovery, problems: &[BuildProblem]) -> Value {
         .unreachable
         .iter()
         .map(|(bind, fault)| json!({ "bind": bind, "message": chain(fault) }));
+    let not_forgotten = recovery
+        .not_forgotten
+        .iter()
+        .map(|(bind, fault)| json!({ "bind": bind, "message": chain(fault) }));
     let problems = problems
         .iter()
         .map(|problem| json!({ "bind": problem.bind(), "message": problem.to_string() }));
@@ -157,6 +203,8 @@ fn report(recovery: &Recovery, problems: &[BuildProblem]) -> Value {
         "recovered": recovered.collect::<Vec<_>>(),
         "in_doubt": in_doubt.collect::<Vec<_>>(),
         "unreachable": unreachable.collect::<Vec<_>>(),
+        "forgotten": recovery.forgotten,
+        "not_forgotten": not_forgotten.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
     })
 }

@@ -54,10 +54,15 @@ fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
         match &arguments.command {
             Command::Doctor { strict } => doctor::doctor(&project, *strict, format).await,
             Command::InDoubt(DoubtCommand::List) => doubt::list(&project, format).await,
-            Command::InDoubt(DoubtCommand::Resolve { gid }) => {
-                doubt::resolve(&project, gid, format).await
+            Command::InDoubt(DoubtCommand::Resolve { gid, force, reason }) => {
+                match force.zip(reason.as_deref()) {
+                    Some((outcome, reason)) => {
+                        doubt::force(&project, gid, outcome, reason, format).await
+                    }
+                    None => doubt::resolve(&project, gid, format).await,
+                }
             }
-            Command::Recover => doubt::recover(&project, format).await,
+            Command::Recover { retention } => doubt::recover(&project, *retention, format).await,
             Command::Setup(asked) => migration::setup(&project, asked, format).await,
             Command::Migration(command) => migration::migration(&project, command, format).await,
             Command::PrintSchema(asked) => migration::print_schema(&project, asked, format).await,

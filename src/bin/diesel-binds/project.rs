@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::Path;
+use std::time::Duration;
 
 use diesel_binds::{Backend, Binds, BuildProblem, Manifest, ManifestBind, RecoveryOptions};
 
@@ -76,12 +77,23 @@ impl Project {
     }
 
     /// Registers every bind that can be. One whose URL is missing or wrong does not keep the others from being asked.
+    ///
+    /// All records of decisions are kept: how long they are needed is for the application to say.
     pub(crate) fn reachable(&self) -> Reachable {
         self.reachable_of(|_| true)
     }
 
     /// As [`reachable`](Self::reachable), of some binds.
     pub(crate) fn reachable_of(&self, wanted: impl Fn(&ManifestBind) -> bool) -> Reachable {
+        self.register(wanted, Duration::MAX)
+    }
+
+    /// As [`reachable`](Self::reachable), and keeps records for so long.
+    pub(crate) fn reachable_keeping(&self, retention: Duration) -> Reachable {
+        self.register(|_| true, retention)
+    }
+
+    fn register(&self, wanted: impl Fn(&ManifestBind) -> bool, retention: Duration) -> Reachable {
         let mut left: Vec<&str> = self
             .manifest
             .binds()
@@ -100,7 +112,7 @@ impl Project {
             // What a command does not ask for does not happen.
             let builder = Binds::builder()
                 .manifest(&self.manifest)
-                .recovery(RecoveryOptions::new().elsewhere());
+                .recovery(RecoveryOptions::new().elsewhere().retention(retention));
             let builder = left
                 .iter()
                 .fold(builder, |builder, key| builder.bind_named(key));
