@@ -3,7 +3,7 @@
 use crate::project::{Project, Said, Shop};
 
 /// Binds in SQLite files, each with one table of its name.
-fn files(binds: &[&str]) -> Project {
+pub(crate) fn files(binds: &[&str]) -> Project {
     let mut project = Project::empty().with_diesel();
     let written: Vec<_> = binds.iter().map(|bind| format!("{bind}=sqlite")).collect();
     let mut init = vec!["init"];

@@ -12,5 +12,6 @@ mod passwords;
 mod project;
 mod scaffold;
 mod status;
+mod swapped;
 mod tool;
 mod usage;

@@ -290,7 +290,7 @@ fn obstacle(survey: &Survey<'_>, look: &Look<'_>) -> Option<String> {
             let setup = format!("`diesel-binds setup --bind {}`", look.bind.key());
             Some(format!("there is no database file yet: {setup} makes it"))
         }
-        Applied::Versions(_) | Applied::NotAsked => None,
+        Applied::Recorded(_) | Applied::NotAsked => None,
     }
 }
 
@@ -302,10 +302,12 @@ async fn needs_are_met(project: &Project, bind: &ManifestBind) -> Result<(), Str
         };
         let address = project.address(other)?;
         let told = match applied(other.backend(), &address.url).await {
-            Applied::Versions(versions) if need.is_met_by(versions.iter().map(String::as_str)) => {
+            Applied::Recorded(recorded)
+                if need.is_met_by(recorded.versions.iter().map(String::as_str)) =>
+            {
                 continue;
             }
-            Applied::Versions(_) | Applied::NoFile => "is not applied there".to_owned(),
+            Applied::Recorded(_) | Applied::NoFile => "is not applied there".to_owned(),
             Applied::NotAsked => continue,
             Applied::Unknown(why) => {
                 format!("cannot be asked for: {}", address.redaction.apply(&why))
@@ -328,10 +330,11 @@ async fn last_is_own(survey: &Survey<'_>, bind: &ManifestBind) -> Result<(), Str
     let (Ok(address), Ok(folder)) = (&look.address, &look.folder) else {
         return Ok(());
     };
-    let Applied::Versions(versions) = applied(bind.backend(), &address.url).await else {
+    let Applied::Recorded(recorded) = applied(bind.backend(), &address.url).await else {
         return Ok(());
     };
-    let Some(last) = versions.last().filter(|last| !folder.contains_key(*last)) else {
+    let last = recorded.versions.last();
+    let Some(last) = last.filter(|last| !folder.contains_key(*last)) else {
         return Ok(());
     };
     let owner = survey.together(look).find(|other| {

@@ -85,7 +85,7 @@ fn row<'p>(
             notes.push("it asks for TLS, and was not asked: `migration list` tells".to_owned());
         }
         Applied::NoFile => notes.push("there is no database file yet".to_owned()),
-        Applied::Versions(_) | Applied::Unknown(_) => {}
+        Applied::Recorded(_) | Applied::Unknown(_) => {}
     }
     let mut schema = Schema::NotCompared;
     if let Some(state) = &state {

@@ -91,6 +91,7 @@ impl<'p> Survey<'p> {
         }
         troubles.extend(self.collisions(look));
         troubles.extend(self.of_others(look));
+        troubles.extend(self.noted_of_others(look));
         troubles
     }
 
@@ -98,7 +99,7 @@ impl<'p> Survey<'p> {
     pub(crate) fn state(&self, look: &Look<'_>) -> Option<State> {
         let folder = look.folder.as_ref().ok()?;
         let versions: &[String] = match &look.applied {
-            Applied::Versions(versions) => versions,
+            Applied::Recorded(recorded) => &recorded.versions,
             Applied::NoFile => &[],
             Applied::NotAsked | Applied::Unknown(_) => return None,
         };
@@ -192,6 +193,28 @@ impl<'p> Survey<'p> {
         found
     }
 
+    /// Versions that the program has noted for a bind that is not in this database. This tells also databases apart whose
+    /// migrations have the same versions.
+    fn noted_of_others(&self, look: &Look<'_>) -> Option<String> {
+        let Applied::Recorded(recorded) = &look.applied else {
+            return None;
+        };
+        let noted = recorded.versions.iter().find_map(|version| {
+            let bind = recorded.binds.get(version)?;
+            let here = self.together(look).any(|here| here.bind.key() == bind);
+            (!here).then_some((version, bind))
+        });
+        let (version, bind) = noted?;
+        let database = self.project.manifest.database_of(look.bind);
+        Some(format!(
+            "in the database that `{}` leads to, {version} was applied for `{bind}`, not for `{}`: it is another bind's; \
+             if `{bind}` is what `{}` was called before, its table `diesel_binds_migrations` is to say the new name",
+            database.variable().unwrap_or_default(),
+            look.bind.key(),
+            look.bind.key(),
+        ))
+    }
+
     /// Binds in one database that do not say so.
     async fn undeclared(&self) -> Vec<(String, String)> {
         let own: Vec<_> = self
@@ -213,7 +236,7 @@ impl<'p> Survey<'p> {
         let answers = |bind: &ManifestBind| {
             let look = self.look(bind.key());
             *bind.place() == ManifestPlace::Own
-                && look.is_some_and(|look| matches!(look.applied, Applied::Versions(_)))
+                && look.is_some_and(|look| matches!(look.applied, Applied::Recorded(_)))
         };
         if let Some(binds) = self.project.reachable_of(answers).binds {
             for report in binds.check().await.binds {
