@@ -120,7 +120,10 @@ impl Session {
     ///
     /// Where several binds wrote, all but one prepare, and the last commits its own work together with the decision:
     /// three round trips, whatever the number of binds. Where one wrote, it is a plain commit. Where none did, nothing
-    /// can go wrong.
+    /// can go wrong. In a session that has [joined](SessionOptions::join) the transactions of others, nothing is committed
+    /// yet, and the result [says so](Committed::is_joined).
+    ///
+    /// Hooks [before](Self::before_commit) the commit run first, those [after](Self::after_commit) it last.
     ///
     /// # Errors
     ///
@@ -131,7 +134,8 @@ impl Session {
     /// # Cancel safety
     ///
     /// The commit runs on a task of its own: once polled, dropping this future stops hearing of the outcome, not the
-    /// commit.
+    /// commit and the hooks after it. While a hook before the commit runs, nothing has begun; dropped there, the unit can
+    /// only be rolled back.
     ///
     /// # Panics
     ///
