@@ -38,7 +38,7 @@ mount!(retries: [a_deadlock_is_run_again] on [
     mariadb_alone: <MariadbA, Nobody>,
 ]);
 
-mount!(retries: [a_deadlock_is_run_again_in_any_language] on [
+mount!(retries: [units_are_run_again_in_any_language] on [
     mariadb: <MariadbA, PostgresA>,
     mariadb_alone: <MariadbA, Nobody>,
 ]);
