@@ -57,4 +57,7 @@ mount!(retries: [nothing_else_is_run_again] on [
     sqlite: <Sqlite, Nobody>,
 ]);
 
-mount!(retries: [nothing_in_doubt_is_run_again] on [mariadb: <MariadbA, Nobody>]);
+mount!(retries: [
+    nothing_in_doubt_is_run_again,
+    who_got_over_a_conflict_is_not_run_again,
+] on [mariadb: <MariadbA, Nobody>]);

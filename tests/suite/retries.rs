@@ -269,3 +269,26 @@ pub async fn nothing_in_doubt_is_run_again<S: Side, Other: Second>(pool: PoolKin
     holding.rollback_all().await.unwrap();
     assert_eq!(S::rows(&place.database).await, ["one", "two", "mine"]);
 }
+
+/// A statement that works takes the note back.
+pub async fn who_got_over_a_conflict_is_not_run_again<S: Side, Other: Second>(pool: PoolKind) {
+    let place = place::<S, Other>(pool, "").await;
+    let mut holding = place.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
+    let runs = AtomicU32::new(0);
+    let refused = place
+        .binds
+        .retrying(retry(5))
+        .transaction_with::<(), Error, _>(options, async |session| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            S::write(session, "theirs").await.unwrap_err();
+            S::write(session, "mine").await?;
+            Err(Error::InsideUnit)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((refused.attempts(), runs.into_inner()), (1, 1));
+    assert!(matches!(refused.into_error(), Error::InsideUnit));
+    holding.rollback_all().await.unwrap();
+}
