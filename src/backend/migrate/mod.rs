@@ -58,7 +58,13 @@ pub trait Migratable: Dialect {
 
 /// A number that is locked together with the database: so that a run notices one that it has locked already.
 #[derive(Clone, Copy, Debug)]
-pub struct LockId(pub(crate) u64);
+pub struct LockId(
+    #[cfg_attr(
+        not(any(feature = "mysql", feature = "postgres")),
+        allow(dead_code, reason = "SQLite locks a file")
+    )]
+    pub(crate) u64,
+);
 
 /// What came of a try to lock a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +77,7 @@ pub enum LockAttempt {
     Ours(usize),
 }
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 #[derive(QueryableByName)]
 struct Answer {
     #[diesel(sql_type = diesel::sql_types::Bool)]
