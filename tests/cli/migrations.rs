@@ -310,6 +310,8 @@ fn there_is_a_progress_bar_where_there_is_a_terminal() {
     project.run(&["init", "a=sqlite", "b=sqlite"]).ends(0);
     project.set("A_DATABASE_URL", "a.db");
     project.set("B_DATABASE_URL", "b.db");
+    // A terminal that can move its cursor, whatever runs the tests.
+    project.set("TERM", "xterm");
     project
         .run(&["setup", "--all"])
         .ends(0)

@@ -82,6 +82,8 @@ pub(crate) async fn drive<'p>(
             continue;
         }
         bar.set_message(bind.key().to_owned());
+        // However fast the one before was.
+        bar.force_draw();
         bar.suspend(|| match show {
             Show::Lines => println!("{}:", bind.key()),
             Show::Raw if several => println!("// {}", bind.key()),
