@@ -106,10 +106,18 @@ impl Core {
         if access == Access::Write && self.is_read_only(&slot.entry) {
             return Err(Error::ReadOnly { bind: key });
         }
-        if !self.options.declared.is_empty() {
-            self.declared.begin(self, key).await?;
-        }
-        let lease = self.begun(position, slot).await?;
+        let beginning = async {
+            if !self.options.declared.is_empty() {
+                self.declared.begin(self, key).await?;
+            }
+            self.begun(position, slot).await
+        };
+        let lease = beginning.await.inspect_err(|error: &Error| {
+            // A unit that waited in vain did not do all that it was to do, even if nothing of it has begun.
+            if matches!(error, Error::DeadlineExceeded { .. }) {
+                self.abort_only(key, AbortReason::DeadlineExceeded);
+            }
+        })?;
         let mut statement = Statement::new(self, slot, lease);
         statement.ready(position, access).await?;
         Ok(statement)
@@ -213,6 +221,7 @@ impl Core {
             .bound(bind, Waiting::Statement, lease.begin())
             .await;
         if begun.is_err() {
+            // The first reason stays, and this is the better one.
             self.abort_only(bind, AbortReason::DeadlineExceeded);
         }
         beginning.replied = begun.is_ok();
