@@ -122,7 +122,7 @@ pub enum Error {
     /// A second bind that cannot prepare is about to write: the unit could not commit as one. The query did not run.
     #[error(
         "`{first}` wrote and cannot prepare, and neither can `{second}` ({reason}): the two cannot commit as one, so the \
-         statement did not run"
+         statement did not run; files of SQLite can, where one is attached to the other (`BindsBuilder::attach`)"
     )]
     NotAtomic {
         /// The bind that wrote.
