@@ -143,7 +143,10 @@ async fn unnamed<S: Sides>(looks: &mut [Look], namespace: &str, unit: &Unit<'_>)
     for (index, (look, key)) in looks.iter_mut().zip(S::keys()).enumerate() {
         let prepared = look.prepared(namespace).await;
         // MariaDB does not flush that a branch was rolled back: killed right after it has said so, it lists it again.
-        let back = unit.forgetful == Some(index) && matches!(heard, Heard::RolledBack { .. });
+        // It may be that of an earlier unit, if this one only read there and so flushed nothing.
+        let only_read = unit.shape == Shape::Read && index == 0;
+        let rolled_back = only_read || matches!(heard, Heard::RolledBack { .. });
+        let back = unit.forgetful == Some(index) && rolled_back;
         if !prepared.is_empty() && !back && !pending.iter().any(|named| named == key) {
             return Some(format!(
                 "{prepared:?} on {key}, and its caller heard: {heard}"
