@@ -26,10 +26,12 @@ pub(crate) async fn direct(settings: &Settings) -> ExitCode {
     let slowest = results.iter().map(|(_, verdict)| verdict.recovery).max();
     println!("\n{}\n", table(&results));
     println!(
-        "matrix: {:.0} s, the slowest recovery took {} ms, {} faults did not happen",
+        "matrix: {:.0} s, the slowest recovery took {} ms, {} faults did not happen, {} cases showed branches of units \
+         before",
         start.elapsed().as_secs_f64(),
         slowest.unwrap_or_default().as_millis(),
         count(|verdict| verdict.missed),
+        count(|verdict| verdict.back > 0),
     );
     println!(
         "matrix: cases={} torn={} lies={} unrecovered={} seed={}",

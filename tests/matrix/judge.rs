@@ -1,10 +1,13 @@
-//! Looks at all databases after a case: is the unit whole, was the answer true, and does recovery finish it in time?
+//! Looks at all databases after a case: is the unit whole, was the answer true, does recovery finish it in time, and is
+//! every unit before it as it was?
 
 use std::time::{Duration, Instant};
 
+use diesel_binds::UnitId;
 use tokio::time::sleep;
 
 use crate::case::Shape;
+use crate::history::History;
 use crate::recoverer::Recoverer;
 use crate::suite::world::{Sides, World};
 use crate::support::look::Look;
@@ -24,6 +27,8 @@ pub(crate) struct Verdict {
     pub(crate) unrecovered: Option<String>,
     /// The fault did not happen: the case shows nothing.
     pub(crate) missed: bool,
+    /// Branches of units before, that a server listed again although they had been rolled back.
+    pub(crate) back: usize,
     pub(crate) recovery: Duration,
 }
 
@@ -48,6 +53,7 @@ impl Verdict {
 
 /// A unit that came to its end, one way or the other.
 pub(crate) struct Unit<'a> {
+    pub(crate) id: UnitId,
     pub(crate) shape: Shape,
     /// What it wrote.
     pub(crate) text: &'a str,
@@ -61,6 +67,7 @@ pub(crate) async fn judge<S: Sides>(
     world: &World,
     namespace: &str,
     recoverer: &Recoverer,
+    history: &mut History,
     unit: Unit<'_>,
 ) -> Verdict {
     let Unit {
@@ -71,7 +78,13 @@ pub(crate) async fn judge<S: Sides>(
     for database in &world.databases {
         looks.push(Look::at(database).await);
     }
-    let left = unnamed::<S>(&mut looks, namespace, &unit).await;
+    let left = match listed::<S>(&mut looks, namespace, history, &unit).await {
+        Ok(back) => {
+            verdict.back = back;
+            None
+        }
+        Err(lie) => Some(lie),
+    };
 
     let start = Instant::now();
     loop {
@@ -105,6 +118,11 @@ pub(crate) async fn judge<S: Sides>(
     if kept.iter().any(|one| *one != kept[0]) {
         verdict.torn = Some(format!("{kept:?}, and its caller heard: {heard}"));
     }
+    let changed = history.changed(&rows);
+    if !changed.is_empty() {
+        verdict.torn = Some(format!("units before: {}", changed.join("; ")));
+    }
+    history.note(unit.id, text, &rows);
     verdict.lie = match is_true(heard, kept[0], kept.len(), recoverer).await {
         Ok(()) => left,
         Err(lie) => Some(lie),
@@ -134,26 +152,47 @@ async fn is_true(
     }
 }
 
-/// What is prepared although the caller heard that nothing is.
-async fn unnamed<S: Sides>(looks: &mut [Look], namespace: &str, unit: &Unit<'_>) -> Option<String> {
+/// Looks at what is prepared before we recover: nothing may be that a caller heard to be finished. Returns how many
+/// branches of earlier units came back.
+///
+/// MariaDB does not flush that a branch was rolled back: killed right after it has said so, it lists it again. So the
+/// server that was killed may list one of a unit that is rolled back, be it this one or one before. What recovery does
+/// with that is seen in the rows.
+async fn listed<S: Sides>(
+    looks: &mut [Look],
+    namespace: &str,
+    history: &History,
+    unit: &Unit<'_>,
+) -> Result<usize, String> {
     let heard = unit.heard;
-    let (Heard::Committed { pending } | Heard::RolledBack { pending }) = heard else {
-        return None;
-    };
+    let mut back = 0;
     for (index, (look, key)) in looks.iter_mut().zip(S::keys()).enumerate() {
-        let prepared = look.prepared(namespace).await;
-        // MariaDB does not flush that a branch was rolled back: killed right after it has said so, it lists it again.
-        // It may be that of an earlier unit, if this one only read there and so flushed nothing.
-        let only_read = unit.shape == Shape::Read && index == 0;
-        let rolled_back = only_read || matches!(heard, Heard::RolledBack { .. });
-        let back = unit.forgetful == Some(index) && rolled_back;
-        if !prepared.is_empty() && !back && !pending.iter().any(|named| named == key) {
-            return Some(format!(
-                "{prepared:?} on {key}, and its caller heard: {heard}"
-            ));
+        let forgot = unit.forgetful == Some(index);
+        for branch in look.prepared(namespace).await {
+            let is_named = |pending: &[String]| pending.iter().any(|named| named == key);
+            let (may_be, whose) = if branch.unit == unit.id.to_string() {
+                let may_be = match heard {
+                    Heard::Committed { pending } => is_named(pending),
+                    Heard::RolledBack { pending } => forgot || is_named(pending),
+                    _ => true,
+                };
+                (may_be, "this unit")
+            } else {
+                back += 1;
+                match history.is_rolled_back(&branch.unit) {
+                    Some(true) => (forgot, "a unit before, which was rolled back"),
+                    Some(false) => (false, "a unit before, which was committed"),
+                    None => (false, "a unit that nobody knows"),
+                }
+            };
+            if !may_be {
+                return Err(format!(
+                    "{branch:?} on {key} is of {whose}, and its caller heard: {heard}"
+                ));
+            }
         }
     }
-    None
+    Ok(back)
 }
 
 /// What recovery has not finished yet, or nobody has ended yet.

@@ -6,8 +6,8 @@
 //! nowhere, what its caller heard is true, and another process has recovered within five seconds once the servers are
 //! back, so that nothing is prepared and no transaction open.
 //!
-//! `case` says what can go wrong, `list` finds all of it for a topology, `stage` makes it happen, `judge` looks, and
-//! `director` does so for all and prints the table. `cargo xtask matrix --all` runs everything; under `cargo test` it is a
+//! `case` says what can go wrong, `list` finds all of it for a topology, `stage` makes it happen, `judge` looks, also at
+//! the units before (`history`), and `director` does so for all and prints the table. `cargo xtask matrix --all` runs everything; under `cargo test` it is a
 //! random slice, whose seed is printed.
 
 #[path = "../suite/mod.rs"]
@@ -17,6 +17,7 @@ mod support;
 
 mod case;
 mod director;
+mod history;
 mod judge;
 mod list;
 mod network;

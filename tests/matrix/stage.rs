@@ -8,12 +8,14 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use diesel_binds::UnitId;
 use diesel_binds::testing::{Effect, FaultPlan};
 use fastrand::Rng;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::case::{Case, Fault, Shape, Trouble};
+use crate::history::History;
 use crate::judge::{self, Unit, Verdict};
 use crate::list::{self, Run};
 use crate::network::{Damage, How, Message};
@@ -35,11 +37,15 @@ const HASTY: Limits = Limits {
 /// No case hangs for ever.
 const LONGEST: Duration = Duration::from_secs(120);
 
+/// A unit, and what its caller heard.
+type Told = (UnitId, Heard);
+
 /// The databases, and the process that recovers them.
 pub(crate) struct Stage<S> {
     place: Place,
     world: World,
     recoverer: Recoverer,
+    history: History,
     cases: usize,
     sides: PhantomData<S>,
 }
@@ -57,6 +63,7 @@ impl<S: Sides> Stage<S> {
             recoverer: Recoverer::start(&place),
             world: World { binds, databases },
             place,
+            history: History::default(),
             cases: 0,
             sides: PhantomData,
         }
@@ -89,11 +96,13 @@ impl<S: Sides> Stage<S> {
         let plan = Trouble::plan(first.as_ref());
         let text = self.text();
         let binds = self.place.binds::<S>(&self.place.urls, PATIENT).await;
-        unit::run::<S>(&binds, &plan, shape, &text).await;
+        let (unit, _) = unit::run::<S>(&binds, &plan, shape, &text).await;
         binds.close().await;
         while self.recoverer.pass().await.is_some() {
             sleep(Duration::from_millis(10)).await;
         }
+        let rows = S::rows(&self.world).await;
+        self.history.note(unit, &text, &rows);
         Run::of(shape, first, &plan)
     }
 
@@ -101,14 +110,15 @@ impl<S: Sides> Stage<S> {
     pub(crate) async fn run(&mut self, case: &Case, seed: u64) -> Verdict {
         let mut random = random(case, seed);
         let text = self.text();
-        let Ok((heard, fired)) = timeout(LONGEST, self.attempt(case, &text, &mut random)).await
-        else {
+        let attempt = timeout(LONGEST, self.attempt(case, &text, &mut random));
+        let Ok(((id, heard), fired)) = attempt.await else {
             return Verdict {
                 unrecovered: Some("it hangs".into()),
                 ..Verdict::default()
             };
         };
         let unit = Unit {
+            id,
             shape: case.shape,
             text: &text,
             heard: &heard,
@@ -118,14 +128,15 @@ impl<S: Sides> Stage<S> {
             },
         };
         let (world, namespace) = (&self.world, &self.place.namespace);
+        let history = &mut self.history;
         Verdict {
             missed: !fired,
-            ..judge::judge::<S>(world, namespace, &self.recoverer, unit).await
+            ..judge::judge::<S>(world, namespace, &self.recoverer, history, unit).await
         }
     }
 
-    /// What the caller heard, and whether the fault happened. All servers are up again.
-    async fn attempt(&self, case: &Case, text: &str, random: &mut Rng) -> (Heard, bool) {
+    /// The unit, what its caller heard, and whether the fault happened. All servers are up again.
+    async fn attempt(&self, case: &Case, text: &str, random: &mut Rng) -> (Told, bool) {
         match &case.fault {
             Fault::Coordinator(point) => {
                 let attempt = Attempt {
@@ -204,7 +215,7 @@ impl<S: Sides> Stage<S> {
     }
 
     /// A process of its own commits, and is killed.
-    async fn dying(&self, attempt: Attempt) -> (Heard, bool) {
+    async fn dying(&self, attempt: Attempt) -> (Told, bool) {
         let mut process = self.place.coordinator(&attempt);
         let running = tokio::task::spawn_blocking(move || process.output());
         let output = running
@@ -213,15 +224,17 @@ impl<S: Sides> Stage<S> {
             .expect("this program can be started again");
         let killed = output.status.signal() == Some(9);
         let said = String::from_utf8_lossy(&output.stdout);
-        let heard = match said.trim().parse() {
+        let (unit, heard) = said.split_once('\n').expect("it begins");
+        let heard = match heard.trim().parse() {
             Ok(heard) => heard,
             Err(_) if killed => Heard::Nothing,
             Err(error) => Heard::Unexpected(format!("{} {error}", output.status)),
         };
-        (heard, killed)
+        let unit = unit.parse().expect("it says first which unit it is");
+        ((unit, heard), killed)
     }
 
-    async fn commit(&self, plan: &FaultPlan, case: &Case, text: &str) -> Heard {
+    async fn commit(&self, plan: &FaultPlan, case: &Case, text: &str) -> Told {
         let binds = self.place.binds::<S>(&self.place.urls, PATIENT).await;
         let heard = unit::run::<S>(&binds, plan, case.shape, text).await;
         binds.close().await;
@@ -236,7 +249,7 @@ impl<S: Sides> Stage<S> {
         plan: &FaultPlan,
         (server, message, damage): (usize, Message, Damage),
         late: Duration,
-    ) -> (Heard, bool) {
+    ) -> (Told, bool) {
         let mut urls = self.place.urls.clone();
         let proxy = Proxy::start(&urls[server]).await;
         let mysql = self.is_mysql(server);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{Binds, CommitError, SessionOptions};
+use diesel_binds::{Binds, CommitError, Session, SessionOptions, UnitId};
 
 use crate::case::{Shape, Trouble};
 use crate::settings::{Attempt, Limits, Place};
@@ -43,14 +43,22 @@ pub(crate) async fn run<S: Sides>(
     plan: &FaultPlan,
     shape: Shape,
     text: &str,
-) -> Heard {
-    let mut session = binds.session_with(SessionOptions::new().faults(plan));
+) -> (UnitId, Heard) {
+    let mut session = session(binds, plan);
+    (session.unit(), work::<S>(&mut session, shape, text).await)
+}
+
+fn session(binds: &Binds, plan: &FaultPlan) -> Session {
+    binds.session_with(SessionOptions::new().faults(plan))
+}
+
+async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &str) -> Heard {
     for index in 0..S::keys().len() {
         let step = match shape {
             Shape::Read if index == 0 => Step::Select,
             _ => Step::Insert,
         };
-        if let Err(error) = S::step(index, step, &mut session, "", text).await {
+        if let Err(error) = S::step(index, step, session, "", text).await {
             return Heard::Unexpected(format!("{error:?}"));
         }
     }
@@ -68,11 +76,13 @@ pub(crate) async fn run<S: Sides>(
     }
 }
 
-/// Runs a unit in this process, which is killed in it; says what was heard if not.
+/// Runs a unit in this process, which is killed in it; says first which one, and what was heard if it was not killed.
 pub(crate) async fn as_process<S: Sides>(place: &Place, attempt: &Attempt) {
     let binds = place.binds::<S>(&place.urls, PATIENT).await;
     let plan = Trouble::plan(attempt.first.as_ref()).at(&attempt.point, Effect::Kill);
-    let heard = run::<S>(&binds, &plan, attempt.shape, &attempt.text).await;
+    let mut session = session(&binds, &plan);
+    println!("{}", session.unit());
+    let heard = work::<S>(&mut session, attempt.shape, &attempt.text).await;
     println!("{heard}");
 }
 
