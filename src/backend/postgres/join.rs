@@ -3,7 +3,7 @@
 use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 
-use crate::backend::postgres::{fault, use_up_marker};
+use crate::backend::postgres::end::{fault, use_up_marker};
 use crate::backend::{Begun, Terms, internals, sql};
 use crate::commit::Fault;
 

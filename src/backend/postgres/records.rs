@@ -1,0 +1,75 @@
+//! Writing what a holder keeps of units, in transactions that wait shortly and are durable whatever the connection says.
+
+use diesel::sql_types::Text;
+use diesel::{QueryResult, sql_query};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+
+use crate::backend::sql;
+use crate::commit::Outcome;
+use crate::gid::Gid;
+
+/// Begins such a transaction.
+const DURABLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '1s'; \
+                       SET LOCAL synchronous_commit = on";
+
+/// Keeps a late decision out.
+pub(super) async fn keep_out(
+    connection: &mut AsyncPgConnection,
+    schema: &str,
+    gid: &Gid,
+) -> QueryResult<()> {
+    let insert = format!(
+        "{DURABLY}; SET LOCAL statement_timeout = '20s'; INSERT {} ON CONFLICT DO NOTHING; COMMIT",
+        sql::fence_row(schema, gid)
+    );
+    let inserted = connection.batch_execute(&insert).await;
+    if inserted.is_err() {
+        connection.batch_execute("ROLLBACK").await?;
+    }
+    inserted
+}
+
+/// Runs one statement.
+pub(super) async fn change(
+    connection: &mut AsyncPgConnection,
+    statement: String,
+) -> QueryResult<usize> {
+    connection.batch_execute(DURABLY).await?;
+    let changed = sql_query(statement).execute(connection).await;
+    end(connection, changed).await
+}
+
+/// Records what an operator forces.
+pub(super) async fn force(
+    connection: &mut AsyncPgConnection,
+    schema: &str,
+    gid: &Gid,
+    outcome: Outcome,
+    reason: &str,
+) -> QueryResult<()> {
+    let row = sql::force_row(schema, gid, outcome, "$1");
+    let insert = sql_query(format!("INSERT {row} ON CONFLICT DO NOTHING"));
+    connection.batch_execute(DURABLY).await?;
+    let inserted = insert.bind::<Text, _>(reason).execute(connection).await;
+    end(connection, inserted).await.map(drop)
+}
+
+/// Creates the tables.
+pub(super) async fn install(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+    // `IF NOT EXISTS` does not keep two sessions from creating the same table at once; the lock does.
+    let message = format!(
+        "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('diesel_binds')); {}; COMMIT",
+        include_str!("../../../migrations/postgres/2026-01-01-000000_diesel_binds/up.sql")
+    );
+    let result = connection.batch_execute(&message).await;
+    if result.is_err() {
+        connection.batch_execute("ROLLBACK").await?;
+    }
+    result
+}
+
+async fn end(connection: &mut AsyncPgConnection, done: QueryResult<usize>) -> QueryResult<usize> {
+    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    connection.batch_execute(end).await?;
+    done
+}
