@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::backend::mysql::{WRITES, counts_writes, is_branch, xid};
+use crate::backend::mysql::probe::{WRITES, counts_writes};
+use crate::backend::mysql::{is_branch, xid};
 use crate::backend::{Terms, sql};
 
 /// Begins, and leaves the marker.

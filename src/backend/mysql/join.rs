@@ -3,7 +3,7 @@
 use diesel::QueryResult;
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
-use crate::backend::mysql::mentions_marker;
+use crate::backend::mysql::end::mentions_marker;
 use crate::backend::{Begun, Terms, internals, sql};
 use crate::commit::Fault;
 
