@@ -3,7 +3,10 @@
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, SqliteConnection};
 
-use crate::backend::sqlite::{attach, is_in_transaction, mentions_marker, written};
+use crate::backend::sqlite::attach;
+use crate::backend::sqlite::end::mentions_marker;
+use crate::backend::sqlite::pragma::written;
+use crate::backend::sqlite::probe::is_in_transaction;
 use crate::backend::{Begun, Terms, internals, sql};
 use crate::commit::Fault;
 

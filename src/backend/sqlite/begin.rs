@@ -1,0 +1,66 @@
+//! How a transaction of a unit begins on SQLite, and how what it has set on the connection is put back.
+
+use diesel::connection::{AnsiTransactionManager, SimpleConnection as _};
+use diesel::{QueryResult, SqliteConnection};
+
+use crate::backend::settings::milliseconds;
+use crate::backend::sqlite::attach;
+use crate::backend::sqlite::pragma::{busy_timeout, written};
+use crate::backend::{Begun, Terms, sql};
+
+/// Begins, and leaves the marker.
+pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<Begun> {
+    // A deferred transaction cannot wait for a lock when it turns from reading to writing, whatever the timeout.
+    let begin = if terms.read_only {
+        "BEGIN DEFERRED"
+    } else {
+        "BEGIN IMMEDIATE"
+    };
+    let before = busy_timeout(connection)?;
+    let limit = limit(terms, before);
+    if limit != before {
+        connection.batch_execute(&format!("PRAGMA busy_timeout = {limit}"))?;
+    }
+    attach::attach(connection, &terms.attached)?;
+    if terms.read_only {
+        connection.batch_execute("PRAGMA query_only = ON")?;
+    }
+    AnsiTransactionManager::begin_transaction_sql(
+        connection,
+        &format!("{}{begin}", sql::tag(terms)),
+    )?;
+    connection.batch_execute(&format!(
+        "SAVEPOINT {}{}",
+        sql::MARKER,
+        sql::open_savepoints(terms.savepoints)
+    ))?;
+    Ok(Begun {
+        depth: 1,
+        written: written(connection)?,
+        busy_timeout: (limit != before).then_some(before),
+    })
+}
+
+/// How long the transaction waits for locks, in milliseconds, on a connection that waits for as long as `before` says.
+fn limit(terms: &Terms, before: i64) -> i64 {
+    let limit = match terms.settings.lock_timeout {
+        Some(limit) => i64::from(milliseconds(limit)),
+        None if before == 0 => i64::from(milliseconds(terms.lock_timeout)),
+        None => before,
+    };
+    match terms.time_left {
+        Some(left) => limit.min(i64::from(milliseconds(left))),
+        None => limit,
+    }
+}
+
+/// Puts back what [`begin`] has set, which must not reach the next user of the connection.
+pub(super) fn put_back(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<()> {
+    if terms.read_only {
+        connection.batch_execute("PRAGMA query_only = OFF")?;
+    }
+    if let Some(before) = terms.begun.busy_timeout {
+        connection.batch_execute(&format!("PRAGMA busy_timeout = {before}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Reading one value of a connection, and how long it waits for locks.
+
+use diesel::connection::SimpleConnection as _;
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query};
+
+#[derive(QueryableByName)]
+struct Pragma {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+#[derive(QueryableByName)]
+struct PragmaText {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+#[derive(QueryableByName)]
+struct BusyTimeout {
+    #[diesel(sql_type = BigInt)]
+    timeout: i64,
+}
+
+/// How long the connection waits for locks. The pragma itself waits for none; a `SELECT` from it would read the file.
+pub(super) fn busy_timeout(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    let BusyTimeout { timeout } = sql_query("PRAGMA busy_timeout").get_result(connection)?;
+    Ok(timeout)
+}
+
+/// Runs what reads the file outside of a transaction, on a connection that may not wait for locks.
+pub(super) fn patiently<T>(
+    connection: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    if busy_timeout(connection)? != 0 {
+        return work(connection);
+    }
+    connection.batch_execute("PRAGMA busy_timeout = 5000")?;
+    let result = work(connection);
+    connection.batch_execute("PRAGMA busy_timeout = 0")?;
+    result
+}
+
+/// Rows that the connection changed since it was opened.
+pub(super) fn written(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    number(connection, "SELECT total_changes() AS value")
+}
+
+pub(super) fn text(connection: &mut SqliteConnection, query: &str) -> QueryResult<String> {
+    let row: PragmaText = sql_query(query).get_result(connection)?;
+    Ok(row.value)
+}
+
+pub(super) fn number(connection: &mut SqliteConnection, query: &str) -> QueryResult<i64> {
+    let row: Pragma = sql_query(query).get_result(connection)?;
+    Ok(row.value)
+}
