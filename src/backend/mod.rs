@@ -3,14 +3,21 @@
 //! [`Dialect`] is what a unit of work needs of a connection: begin with a marker, prepare, decide, finish, and the
 //! questions of recovery. `observe` makes spans of its statements. `sql` and `records` hold what all share; `postgres`,
 //! `mysql` and `sqlite` what differs; every call to an API that Diesel hides from its documentation is in `internals`.
+//!
+//! The adapters have the same files. `inspect` asks what a server is. `begin`, `probe` and `end` follow the transaction
+//! of a unit, and `join` a unit that is a savepoint. `prepared` finds and finishes branches, `records` is about what a
+//! holder keeps, `retry` knows the errors that may not come again.
 
+mod found;
 pub(crate) mod internals;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrate;
 mod observe;
 pub(crate) mod records;
+mod server;
 mod settings;
 mod sql;
+mod terms;
 
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -20,8 +27,6 @@ mod postgres;
 pub(crate) mod sqlite;
 
 use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel_async::AsyncConnection;
@@ -29,13 +34,16 @@ use futures_util::future::BoxFuture;
 
 use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
-use crate::trace::Place;
 
+pub(crate) use self::found::{Found, Reach};
 pub(crate) use self::observe::observe;
 pub(crate) use self::records::{Clock, RecordRow};
+pub use self::server::Backend;
+pub(crate) use self::server::Server;
 pub use self::settings::Isolation;
 pub(crate) use self::settings::{Settings, Unsupported};
 pub(crate) use self::sql::is_of_our_tables;
+pub(crate) use self::terms::{AloneFault, Attached, Begun, SavepointStep, Terms};
 
 /// A connection that a bind may have: `AsyncPgConnection`, `AsyncMysqlConnection` or `AsyncSqliteConnection`, each
 /// with the feature of its backend.
@@ -44,184 +52,6 @@ pub(crate) use self::sql::is_of_our_tables;
 pub trait Connection: Dialect {}
 
 impl<C: Dialect> Connection for C {}
-
-/// A kind of database server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Backend {
-    /// PostgreSQL.
-    Postgres,
-    /// MySQL and MariaDB.
-    Mysql,
-    /// SQLite.
-    Sqlite,
-}
-
-impl std::fmt::Display for Backend {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Postgres => "PostgreSQL",
-            Self::Mysql => "MySQL/MariaDB",
-            Self::Sqlite => "SQLite",
-        })
-    }
-}
-
-/// What a server said of itself: asked once per bind and process.
-#[derive(Clone, Debug, Default)]
-pub struct Server {
-    /// What it is, in the words of OpenTelemetry's `db.system.name`.
-    pub system: &'static str,
-    /// The name of the database.
-    pub database: String,
-    /// Its version, as it says it.
-    pub version: String,
-    /// Where the tables of the protocol are, as a prefix that ends in a dot.
-    pub schema: String,
-    /// Why no transaction can be prepared here, if so.
-    pub cannot_prepare: Option<String>,
-    /// How many prepared transactions fit, where that is limited.
-    pub prepared_slots: Option<u32>,
-    /// The setting that makes a confirmed commit forgettable, if any.
-    pub not_durable: Option<String>,
-    /// What tells this database from others of its kind, without our tables.
-    pub identity: String,
-    /// What an operator may want to know.
-    pub remarks: Vec<String>,
-}
-
-impl Server {
-    /// A server that nobody asked.
-    pub(crate) fn unasked(backend: Backend) -> Self {
-        let system = match backend {
-            Backend::Postgres => "postgresql",
-            Backend::Mysql => "mysql",
-            Backend::Sqlite => "sqlite",
-        };
-        Self {
-            system,
-            ..Self::default()
-        }
-    }
-
-    /// What observers are told of where a bind is.
-    pub(crate) fn place(&self, bind: &'static str) -> Place<'_> {
-        Place {
-            bind,
-            system: self.system,
-            database: &self.database,
-        }
-    }
-}
-
-/// What is fixed for one transaction of a unit on one bind.
-#[derive(Clone, Debug)]
-pub struct Terms {
-    /// The key of the bind.
-    pub bind: &'static str,
-    /// The namespace of the application, empty where nothing is ever prepared.
-    pub namespace: Arc<str>,
-    /// The unit that the transaction belongs to.
-    pub unit: UnitId,
-    /// Nothing may be written.
-    pub read_only: bool,
-    /// It is a savepoint in a transaction of somebody else.
-    pub joined: bool,
-    /// What else it is told.
-    pub settings: Settings,
-    /// The transaction begins such that it can be prepared.
-    pub two_phase: bool,
-    /// It begins with a comment that says what it is for.
-    pub tagged: bool,
-    /// Whether the server counts what a reader writes.
-    pub verify_reads: bool,
-    /// Open savepoints of the session, to be made at the begin.
-    pub savepoints: usize,
-    /// How long a statement waits for a lock, where the connection has no limit of its own.
-    pub lock_timeout: Duration,
-    /// How long the transaction may be idle, where the connection has no limit of its own.
-    pub idle_timeout: Duration,
-    /// What is left until the deadline of the unit, which bounds also a limit of the connection's own.
-    pub time_left: Option<Duration>,
-    /// Whether a crash-forgetful database may join a unit of several writers.
-    pub allow_not_durable: bool,
-    /// What the server said of itself.
-    pub server: Arc<Server>,
-    /// Files that are attached to the connection (SQLite).
-    pub attached: Arc<[Attached]>,
-    /// What [`begin`](Dialect::begin) returned.
-    pub begun: Begun,
-}
-
-/// What a begin found, for the end to know.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Begun {
-    /// How deep Diesel is in the transaction of somebody else that was joined.
-    pub depth: u32,
-    /// How much the connection had written before, where it counts for its whole life (SQLite).
-    pub written: i64,
-    /// The limit for waiting for locks that the connection had, where it has another one until the end (SQLite).
-    pub busy_timeout: Option<i64>,
-}
-
-/// A SQLite file that is attached under the key of its bind.
-#[derive(Clone, Debug)]
-pub struct Attached {
-    /// The key of the bind, and the schema name of the file.
-    pub key: &'static str,
-    /// The file.
-    pub path: String,
-}
-
-/// A branch of a unit of this library that a server lists as prepared.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Its name, as the server lists it.
-    pub name: String,
-    /// The application that it belongs to.
-    pub namespace: String,
-    /// Its unit.
-    pub unit: UnitId,
-    /// The key of its bind.
-    pub bind: String,
-    /// What it is, if something says who holds its decision.
-    pub branch: Option<Branch>,
-    /// How long it has been prepared, if the server says so.
-    pub age: Option<Duration>,
-    /// Whether it can be finished from here.
-    pub reach: Reach,
-}
-
-/// Whether a branch can be finished on the connection that found it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// It can.
-    Here,
-    /// Only in another database of the server (PostgreSQL).
-    OtherDatabase(String),
-    /// Only by another role (PostgreSQL).
-    OtherRole(String),
-}
-
-/// A step of a savepoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SavepointStep {
-    /// Make it.
-    Set,
-    /// Forget it, and keep what was done since.
-    Release,
-    /// Undo what was done since, and forget it.
-    RollBack,
-}
-
-/// How the commit of a lone writer failed.
-#[derive(Debug)]
-pub struct AloneFault {
-    /// Why.
-    pub fault: Fault,
-    /// The id of the transaction, by which the server tells its fate later (PostgreSQL).
-    pub transaction: Option<i64>,
-}
 
 /// What a unit of work needs of a connection. Sealed: [`Connection`] is the name for users.
 ///
