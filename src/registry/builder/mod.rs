@@ -1,5 +1,8 @@
-//! Builds the registry, and finds every mistake in it before anything runs.
+//! What the registry is made of. Other files add to the builder: `binds`, `manifest` and `environment` what is
+//! registered, `hooks`, `migrations` and `trace` what goes with it; `mistakes` finds every mistake, and `build` makes it.
 
+mod binds;
+mod build;
 mod environment;
 mod hooks;
 #[cfg(feature = "manifest")]
@@ -12,36 +15,20 @@ mod trace;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
-
-use crate::backend::{Backend, Dialect as _};
-use crate::bind::Bind;
 #[cfg(feature = "manifest")]
 use crate::config::Manifest;
-#[cfg(any(feature = "deadpool", feature = "bb8", feature = "sqlite"))]
-use crate::config::check_url;
-use crate::config::{BindOptions, RecoveryOptions, Timeouts, UrlProblem};
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-use crate::config::{Pooling, Setup};
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-use crate::pool::FromUrl;
-use crate::pool::{IntoPool, Pool};
-use crate::recovery::{Database, Scope, Worker};
-use crate::registry::problem::{BuildError, BuildProblem};
-use crate::registry::{AnyEntry, Binds, Registry};
-use crate::trace::{TraceOptions, describe_metrics};
+use crate::config::{RecoveryOptions, Timeouts};
+use crate::registry::problem::BuildProblem;
+use crate::trace::TraceOptions;
 
-use self::pending::{Attachment, Common, Pending, Place, Who};
+use self::pending::{Pending, Who};
 
 /// As long as anything may take: clocks have an end.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Collects the binds of an application. See [`Binds::builder`].
+/// Collects the binds of an application. See [`Binds::builder`](crate::Binds::builder).
 #[must_use = "nothing is registered before `build()`"]
 pub struct BindsBuilder {
     namespace: Option<String>,
@@ -87,125 +74,6 @@ impl BindsBuilder {
         self
     }
 
-    /// Registers a bind with a pool of deadpool or bb8.
-    pub fn bind<B: Bind>(self, pool: impl IntoPool<B::Connection>) -> Self {
-        self.bind_with::<B>(pool, BindOptions::default())
-    }
-
-    /// Registers a bind with a pool, and says how it takes part.
-    pub fn bind_with<B: Bind>(
-        mut self,
-        pool: impl IntoPool<B::Connection>,
-        options: BindOptions,
-    ) -> Self {
-        self.add::<B>(pool.into_pool(), options);
-        self
-    }
-
-    /// Registers a bind with a URL; its pool is of deadpool where that feature is on, else of bb8 (which must be made
-    /// within a runtime).
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
-    pub fn bind_url<B: Bind>(self, url: impl AsRef<str>) -> Self
-    where
-        B::Connection: FromUrl,
-    {
-        self.bind_url_with::<B>(url, Pooling::default(), BindOptions::default())
-    }
-
-    /// Registers a bind with a URL, and says how its pool is and how it takes part.
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
-    pub fn bind_url_with<B: Bind>(
-        mut self,
-        url: impl AsRef<str>,
-        pooling: Pooling,
-        options: BindOptions,
-    ) -> Self
-    where
-        B::Connection: FromUrl,
-    {
-        self.add_url::<B::Connection>(Who::of::<B>(), url.as_ref(), None, &pooling, options);
-        self
-    }
-
-    /// Registers a bind with a URL and the function that opens a connection by it: with TLS, for instance.
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
-    pub fn bind_with_setup<B, F>(
-        mut self,
-        url: impl AsRef<str>,
-        setup: F,
-        pooling: Pooling,
-        options: BindOptions,
-    ) -> Self
-    where
-        B: Bind,
-        B::Connection: FromUrl,
-        F: for<'a> Fn(
-                &'a str,
-            ) -> futures_util::future::BoxFuture<
-                'a,
-                diesel::ConnectionResult<B::Connection>,
-            > + Send
-            + Sync
-            + 'static,
-    {
-        let setup: Arc<Setup<B::Connection>> = Arc::new(setup);
-        self.add_url(Who::of::<B>(), url.as_ref(), Some(setup), &pooling, options);
-        self
-    }
-
-    /// Registers a bind with the URL in the environment: `ACCOUNTS_DATABASE_URL` for the key `accounts`, or the variable
-    /// that the manifest names (`manifest`).
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
-    pub fn bind_env<B: Bind>(mut self) -> Self
-    where
-        B::Connection: FromUrl,
-    {
-        match self.url_in_environment(Who::of::<B>(), B::Connection::BACKEND) {
-            Ok(url) => self.bind_url::<B>(url),
-            Err(problem) => {
-                self.broken(Who::of::<B>(), B::Connection::BACKEND, problem);
-                self
-            }
-        }
-    }
-
-    /// Registers a bind whose tables are in the database of `With`: both share one connection in each session, and so
-    /// one transaction.
-    ///
-    /// Saves a connection and a prepare, and keeps a unit from waiting for its own locks.
-    pub fn same_as<B, With>(mut self) -> Self
-    where
-        B: Bind<Connection = With::Connection>,
-        With: Bind,
-    {
-        let place = Place::Shared {
-            with: Who::of::<With>(),
-            path: None,
-        };
-        self.push(Who::of::<B>(), B::Connection::BACKEND, place);
-        self
-    }
-
-    /// Registers a bind whose SQLite file is attached to the connection of `To`, under its key: both files commit as
-    /// one, by SQLite itself.
-    ///
-    /// Needs a rollback journal: in WAL a crash tears the two, so that is refused when a transaction begins. So are
-    /// two files that have a table of the same name, because a query would reach one of them by accident.
-    ///
-    /// The schema of the file is the key of the bind. SQLite finds a table in whichever file has it, but creates one
-    /// where it is told to: `CREATE TABLE ledger.entries (…)`; without the schema it lands in the file of `To`. Errors
-    /// and reports name the key of `To`, whose connection it is.
-    #[cfg(feature = "sqlite")]
-    pub fn attach<B, To>(mut self, path: impl Into<String>) -> Self
-    where
-        B: Bind<Connection = To::Connection>,
-        To: Bind,
-    {
-        let (who, to) = (Who::of::<B>(), Who::of::<To>());
-        self.add_attached(who, to, To::Connection::BACKEND, &path.into());
-        self
-    }
-
     /// How long a session waits for a connection at most, whatever its pool allows. Defaults to 30 seconds.
     pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.checkout = timeout.min(LONGEST);
@@ -239,190 +107,15 @@ impl BindsBuilder {
     }
 
     /// Says how units that a process left prepared are finished. Defaults to a worker in this process, which calls
-    /// [`Binds::recover`] again and again.
+    /// [`Binds::recover`](crate::Binds::recover) again and again.
     ///
     /// There is one as soon as a bind may prepare. It starts with [`build`](Self::build) within a tokio runtime, else
-    /// with the first query of a session, and ends with [`Binds::close`], or when all [`Binds`] and sessions are gone.
-    /// It takes no connection of the pools. Several processes may each have one.
+    /// with the first query of a session, and ends with [`Binds::close`](crate::Binds::close), or when all
+    /// [`Binds`](crate::Binds) and sessions are gone. It takes no connection of the pools. Several processes may each
+    /// have one.
     pub fn recovery(mut self, options: RecoveryOptions) -> Self {
         self.recovery = options;
         self
-    }
-
-    /// Makes the registry. Opens no connection, and needs no database to be up.
-    ///
-    /// # Errors
-    ///
-    /// Every mistake, all of them together.
-    pub fn build(mut self) -> Result<Binds, BuildError> {
-        self.find_problems();
-        if !self.problems.is_empty() {
-            return Err(BuildError {
-                problems: self.problems,
-            });
-        }
-        describe_metrics();
-        let namespace: Arc<str> = self.namespace.unwrap_or_default().into();
-        let mut attached: Vec<Attachment> = Vec::new();
-        for bind in &mut self.binds {
-            if let Place::Shared { with, path } = &mut bind.place
-                && let Some(path) = path.take()
-            {
-                attached.push(Attachment {
-                    to: *with,
-                    who: bind.who,
-                    path,
-                });
-            }
-        }
-        let owner: Vec<(Who, Who)> = self
-            .binds
-            .iter()
-            .map(|bind| (bind.who, bind.place.owner(bind.who)))
-            .collect();
-        let mut hooks: Vec<(Who, Box<dyn Any + Send>)> = self
-            .after_begin
-            .into_iter()
-            .filter_map(|(who, hook)| {
-                let (_, owner) = owner.iter().find(|(bind, _)| bind.is(who))?;
-                Some((*owner, hook))
-            })
-            .collect();
-        let own = |bind: &&Pending| matches!(bind.place, Place::Own { .. });
-        let alone = self.binds.iter().filter(own).count() == 1;
-        let mut entries: Vec<Arc<dyn AnyEntry>> = Vec::new();
-        let mut owners: Vec<(Who, usize)> = Vec::new();
-        let mut shared = Vec::new();
-        for bind in self.binds {
-            match bind.place {
-                Place::Own { mut options, make } => {
-                    options.attached = attached
-                        .iter()
-                        .filter(|file| file.to.is(bind.who))
-                        .map(|file| (file.who.key, file.path.clone()))
-                        .collect();
-                    owners.push((bind.who, entries.len()));
-                    let after_begin = hooks
-                        .extract_if(.., |(who, _)| who.is(bind.who))
-                        .map(|(_, hook)| hook)
-                        .collect();
-                    entries.push(make(Common {
-                        options,
-                        after_begin,
-                        namespace: Arc::clone(&namespace),
-                        alone,
-                        timeouts: self.timeouts.clone(),
-                    }));
-                }
-                Place::Shared { with, .. } => shared.push((bind.who, with)),
-                Place::Broken => {}
-            }
-        }
-        for (who, with) in shared {
-            if let Some((_, position)) = owners.iter().find(|(owner, _)| owner.is(with)) {
-                owners.push((who, *position));
-            }
-        }
-        #[cfg(all(feature = "migrations", feature = "manifest"))]
-        if let Some(manifest) = &self.manifest {
-            self.migrations.add_needs(manifest);
-        }
-        #[cfg(feature = "migrations")]
-        let migrations = self.migrations.build(&owners, &entries, &attached)?;
-        let index = owners
-            .into_iter()
-            .filter_map(|(who, position)| Some((who.id?, position)))
-            .collect();
-        let databases = entries
-            .iter()
-            .map(|entry| Arc::clone(entry) as Arc<dyn Database>);
-        let scope = Scope {
-            databases: databases.collect(),
-            namespace: Arc::clone(&namespace),
-            retention: self.recovery.retention,
-        };
-        let recoverable = entries.iter().any(|entry| entry.needs_recovery());
-        let registry = Registry {
-            index,
-            entries,
-            namespace,
-            scope: Arc::new(scope),
-            background: TaskTracker::new(),
-            worker: Worker::new(self.recovery, recoverable),
-            trace: self.trace,
-            closed: AtomicBool::new(false),
-            #[cfg(feature = "migrations")]
-            migrations,
-            #[cfg(feature = "testing")]
-            faults: std::sync::Mutex::default(),
-        };
-        if let Ok(runtime) = Handle::try_current() {
-            registry.start_worker(&runtime);
-        }
-        Ok(Binds {
-            registry: Arc::new(registry),
-        })
-    }
-
-    fn add<B: Bind>(&mut self, pool: Box<dyn Pool<B::Connection>>, options: BindOptions) {
-        let backend = B::Connection::BACKEND;
-        self.push(Who::of::<B>(), backend, Place::own(B::KEY, pool, options));
-    }
-
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
-    fn add_url<C: FromUrl>(
-        &mut self,
-        who: Who,
-        url: &str,
-        setup: Option<Arc<Setup<C>>>,
-        pooling: &Pooling,
-        options: BindOptions,
-    ) {
-        let bind = who.key;
-        let problem = match check_url(C::BACKEND, url) {
-            Err(UrlProblem::TlsUnsupported) if setup.is_some() => None,
-            result => result.err(),
-        };
-        match problem {
-            None => {
-                let place = Place::own(bind, C::pool(url, setup, pooling), options);
-                self.push(who, C::BACKEND, place);
-            }
-            Some(problem) => self.broken(who, C::BACKEND, BuildProblem::Url { bind, problem }),
-        }
-    }
-
-    #[cfg(feature = "sqlite")]
-    fn add_attached(&mut self, who: Who, to: Who, backend: Backend, path: &str) {
-        let bind = who.key;
-        if backend != Backend::Sqlite {
-            let problem = UrlProblem::WrongBackend {
-                scheme: "(file)".into(),
-                backend,
-            };
-            self.broken(who, backend, BuildProblem::Url { bind, problem });
-        } else if let Err(problem) = check_url(Backend::Sqlite, path) {
-            self.broken(who, backend, BuildProblem::Url { bind, problem });
-        } else if matches!(bind, "main" | "temp") {
-            self.broken(who, backend, BuildProblem::ReservedKey { key: bind });
-        } else {
-            let path = Some(path.strip_prefix("sqlite://").unwrap_or(path).to_owned());
-            self.push(who, backend, Place::Shared { with: to, path });
-        }
-    }
-
-    #[cfg(any(feature = "deadpool", feature = "bb8", feature = "sqlite"))]
-    fn broken(&mut self, who: Who, backend: Backend, problem: BuildProblem) {
-        self.problems.push(problem);
-        self.push(who, backend, Place::Broken);
-    }
-
-    fn push(&mut self, who: Who, backend: Backend, place: Place) {
-        self.binds.push(Pending {
-            who,
-            backend,
-            place,
-        });
     }
 }
 

@@ -1,0 +1,132 @@
+//! The registry, made of what the builder was given.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::recovery::{Database, Scope, Worker};
+use crate::registry::builder::BindsBuilder;
+use crate::registry::builder::pending::{Attachment, Common, Pending, Place, Who};
+use crate::registry::problem::BuildError;
+use crate::registry::{AnyEntry, Binds, Registry};
+use crate::trace::describe_metrics;
+
+impl BindsBuilder {
+    /// Makes the registry. Opens no connection, and needs no database to be up.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake, all of them together.
+    pub fn build(mut self) -> Result<Binds, BuildError> {
+        self.find_problems();
+        if !self.problems.is_empty() {
+            return Err(BuildError {
+                problems: self.problems,
+            });
+        }
+        describe_metrics();
+        let namespace: Arc<str> = self.namespace.unwrap_or_default().into();
+        let mut attached: Vec<Attachment> = Vec::new();
+        for bind in &mut self.binds {
+            if let Place::Shared { with, path } = &mut bind.place
+                && let Some(path) = path.take()
+            {
+                attached.push(Attachment {
+                    to: *with,
+                    who: bind.who,
+                    path,
+                });
+            }
+        }
+        let owner: Vec<(Who, Who)> = self
+            .binds
+            .iter()
+            .map(|bind| (bind.who, bind.place.owner(bind.who)))
+            .collect();
+        let mut hooks: Vec<(Who, Box<dyn Any + Send>)> = self
+            .after_begin
+            .into_iter()
+            .filter_map(|(who, hook)| {
+                let (_, owner) = owner.iter().find(|(bind, _)| bind.is(who))?;
+                Some((*owner, hook))
+            })
+            .collect();
+        let own = |bind: &&Pending| matches!(bind.place, Place::Own { .. });
+        let alone = self.binds.iter().filter(own).count() == 1;
+        let mut entries: Vec<Arc<dyn AnyEntry>> = Vec::new();
+        let mut owners: Vec<(Who, usize)> = Vec::new();
+        let mut shared = Vec::new();
+        for bind in self.binds {
+            match bind.place {
+                Place::Own { mut options, make } => {
+                    options.attached = attached
+                        .iter()
+                        .filter(|file| file.to.is(bind.who))
+                        .map(|file| (file.who.key, file.path.clone()))
+                        .collect();
+                    owners.push((bind.who, entries.len()));
+                    let after_begin = hooks
+                        .extract_if(.., |(who, _)| who.is(bind.who))
+                        .map(|(_, hook)| hook)
+                        .collect();
+                    entries.push(make(Common {
+                        options,
+                        after_begin,
+                        namespace: Arc::clone(&namespace),
+                        alone,
+                        timeouts: self.timeouts.clone(),
+                    }));
+                }
+                Place::Shared { with, .. } => shared.push((bind.who, with)),
+                Place::Broken => {}
+            }
+        }
+        for (who, with) in shared {
+            if let Some((_, position)) = owners.iter().find(|(owner, _)| owner.is(with)) {
+                owners.push((who, *position));
+            }
+        }
+        #[cfg(all(feature = "migrations", feature = "manifest"))]
+        if let Some(manifest) = &self.manifest {
+            self.migrations.add_needs(manifest);
+        }
+        #[cfg(feature = "migrations")]
+        let migrations = self.migrations.build(&owners, &entries, &attached)?;
+        let index = owners
+            .into_iter()
+            .filter_map(|(who, position)| Some((who.id?, position)))
+            .collect();
+        let databases = entries
+            .iter()
+            .map(|entry| Arc::clone(entry) as Arc<dyn Database>);
+        let scope = Scope {
+            databases: databases.collect(),
+            namespace: Arc::clone(&namespace),
+            retention: self.recovery.retention,
+        };
+        let recoverable = entries.iter().any(|entry| entry.needs_recovery());
+        let registry = Registry {
+            index,
+            entries,
+            namespace,
+            scope: Arc::new(scope),
+            background: TaskTracker::new(),
+            worker: Worker::new(self.recovery, recoverable),
+            trace: self.trace,
+            closed: AtomicBool::new(false),
+            #[cfg(feature = "migrations")]
+            migrations,
+            #[cfg(feature = "testing")]
+            faults: std::sync::Mutex::default(),
+        };
+        if let Ok(runtime) = Handle::try_current() {
+            registry.start_worker(&runtime);
+        }
+        Ok(Binds {
+            registry: Arc::new(registry),
+        })
+    }
+}
