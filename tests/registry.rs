@@ -5,6 +5,8 @@ mod support;
 
 #[path = "registry/attach.rs"]
 mod attach;
+#[path = "registry/attach_refused.rs"]
+mod attach_refused;
 #[path = "registry/binds.rs"]
 mod binds;
 #[path = "registry/build.rs"]

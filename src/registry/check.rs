@@ -39,7 +39,8 @@ pub enum Finding {
     /// No connection could be opened, or it did not answer.
     #[error("it cannot be reached")]
     Unreachable(#[source] Fault),
-    /// No transaction can begin: the files of a group are in WAL, or two have a table of the same name.
+    /// No transaction can begin: the files of a group would not commit as one (WAL, `synchronous = OFF`), or two have a
+    /// table of the same name.
     #[error("no transaction can begin")]
     Unusable(#[source] Fault),
     /// Its transactions can be prepared.

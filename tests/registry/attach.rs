@@ -6,26 +6,26 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use diesel_binds::{
     AsyncSqliteConnection, BindOptions, Binds, CommitError, Committed, Error, Fault, Finding,
-    Pooling, RunQueryDsl, Session, Severity,
+    Pooling, RunQueryDsl, Session,
 };
 use futures_util::FutureExt as _;
 
-use crate::binds::{Archive, Cache, Orders, hit, page, told};
+use crate::binds::{Archive, Cache, Orders, hit, page};
 use crate::suite::side::{PostgresA, Side, Sqlite};
 use crate::support::database::Database;
 
-const HIT: &str = "CREATE TABLE hit (id INTEGER PRIMARY KEY, text TEXT NOT NULL)";
-const PAGE: &str = "CREATE TABLE page (id INTEGER PRIMARY KEY, text TEXT NOT NULL)";
+pub(crate) const HIT: &str = "CREATE TABLE hit (id INTEGER PRIMARY KEY, text TEXT NOT NULL)";
+pub(crate) const PAGE: &str = "CREATE TABLE page (id INTEGER PRIMARY KEY, text TEXT NOT NULL)";
 const PURCHASE: &str = "CREATE TABLE purchase (id INTEGER PRIMARY KEY, text TEXT NOT NULL)";
 
 /// Two files, the second attached to the first.
-struct Group {
-    cache: Database,
-    archive: Database,
-    binds: Binds,
+pub(crate) struct Group {
+    pub(crate) cache: Database,
+    pub(crate) archive: Database,
+    pub(crate) binds: Binds,
 }
 
-async fn files(first: &str, second: &str) -> (Database, Database) {
+pub(crate) async fn files(first: &str, second: &str) -> (Database, Database) {
     let (cache, archive) = (Database::sqlite(), Database::sqlite());
     let install = Binds::builder()
         .bind_url::<Cache>(cache.url())
@@ -37,7 +37,7 @@ async fn files(first: &str, second: &str) -> (Database, Database) {
     (cache, archive)
 }
 
-async fn group(first: &str, second: &str) -> Group {
+pub(crate) async fn group(first: &str, second: &str) -> Group {
     let (cache, archive) = files(first, second).await;
     let binds = Binds::builder()
         .bind_url::<Cache>(cache.url())
@@ -51,7 +51,7 @@ async fn group(first: &str, second: &str) -> Group {
     }
 }
 
-async fn write(session: &Session, id: i32) -> Result<(), Error> {
+pub(crate) async fn write(session: &Session, id: i32) -> Result<(), Error> {
     diesel::insert_into(hit::table)
         .values((hit::id.eq(id), hit::text.eq("h")))
         .execute(session)
@@ -64,8 +64,15 @@ async fn write(session: &Session, id: i32) -> Result<(), Error> {
 }
 
 impl Group {
+    pub(crate) fn file(&self, first: bool) -> &Database {
+        match first {
+            true => &self.cache,
+            false => &self.archive,
+        }
+    }
+
     /// What stands in each file, read without the other.
-    async fn ids(&self) -> (Vec<i32>, Vec<i32>) {
+    pub(crate) async fn ids(&self) -> (Vec<i32>, Vec<i32>) {
         let cache = Binds::builder().bind_url::<Cache>(self.cache.url()).build();
         let archive = Binds::builder()
             .bind_url::<Archive>(self.archive.url())
@@ -147,7 +154,10 @@ async fn a_failed_commit_of_a_group_keeps_nothing_in_any_file() {
     assert_eq!(group.ids().await, (vec![2], vec![2]));
 }
 
-async fn with_pragma(path: &str, pragma: String) -> ConnectionResult<AsyncSqliteConnection> {
+pub(crate) async fn with_pragma(
+    path: &str,
+    pragma: String,
+) -> ConnectionResult<AsyncSqliteConnection> {
     let mut connection = AsyncSqliteConnection::establish(path).await?;
     let set = connection.batch_execute(&pragma).await;
     set.map_err(ConnectionError::CouldntSetupConfiguration)?;
@@ -172,77 +182,6 @@ async fn savepoints_cover_all_files_of_a_group() {
         .unwrap();
     let _ = session.commit_all().await.unwrap();
     assert_eq!(group.ids().await, (vec![1, 3], vec![1, 3]));
-}
-
-async fn first_write(group: &Group) -> Error {
-    let session = group.binds.session();
-    let written = write(&session, 1).await;
-    let rows = write(&group.binds.session(), 2).await;
-    assert!(rows.is_err(), "refused again, on whatever connection");
-    written.unwrap_err()
-}
-
-/// In WAL a crash between the two files tears the unit.
-#[tokio::test]
-async fn files_in_wal_are_refused() {
-    for wal_first in [true, false] {
-        let group = group(HIT, PAGE).await;
-        let file = if wal_first {
-            &group.cache
-        } else {
-            &group.archive
-        };
-        Sqlite::admin(file, "PRAGMA journal_mode = WAL").await;
-        let error = first_write(&group).await;
-        assert!(matches!(error, Error::Begin { bind: "cache", .. }));
-        assert!(told(&error).contains("wal"), "{}", told(&error));
-
-        let report = group.binds.check().await;
-        assert_eq!(report.severity(), Severity::Error);
-        assert!(matches!(
-            report.bind("cache").unwrap().findings.as_slice(),
-            [Finding::Unusable(Fault::Refused(_))]
-        ));
-        assert!(
-            report
-                .to_string()
-                .contains("error: no transaction can begin: ")
-        );
-    }
-}
-
-#[tokio::test]
-async fn equal_table_names_are_refused() {
-    for second in [
-        "CREATE TABLE hit (id INTEGER)",
-        "CREATE TABLE HIT (id INTEGER)",
-        "CREATE VIEW hit AS SELECT 1 AS id",
-    ] {
-        let group = group(HIT, &format!("{PAGE}; {second}")).await;
-        let error = first_write(&group).await;
-        assert!(matches!(error, Error::Begin { bind: "cache", .. }));
-        assert!(told(&error).contains("a table `hit`"), "{}", told(&error));
-    }
-}
-
-/// The tables of the protocol and of Diesel's migrations are in many files.
-#[tokio::test]
-async fn tables_that_every_file_may_have_are_no_obstacle() {
-    let migrations = "CREATE TABLE __diesel_schema_migrations (version TEXT)";
-    let group = group(
-        &format!("{HIT}; {migrations}"),
-        &format!("{PAGE}; {migrations}"),
-    )
-    .await;
-    let install = Binds::builder()
-        .bind_url::<Archive>(group.archive.url())
-        .build()
-        .unwrap();
-    install.install().await.unwrap();
-    let mut session = group.binds.session();
-    write(&session, 1).await.unwrap();
-    let _ = session.commit_all().await.unwrap();
-    assert_eq!(group.binds.check().await.severity(), Severity::Info);
 }
 
 #[tokio::test]
@@ -331,7 +270,7 @@ mod with_postgres {
         let orders = PostgresA::database().await;
         PostgresA::admin(&orders, PURCHASE).await;
         let pragma = format!(
-            "ATTACH '{}' AS archive; PRAGMA archive.synchronous = OFF",
+            "ATTACH '{}' AS archive; PRAGMA archive.synchronous = NORMAL",
             archive.url()
         );
         let binds = Binds::builder()

@@ -1,17 +1,12 @@
-//! Several files on one connection: SQLite commits them as one, where they keep a rollback journal.
+//! Several files on one connection: SQLite commits them as one, where each keeps a rollback journal.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::result::{DatabaseErrorKind, Error};
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::Text;
 use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query};
 
 use crate::backend::Attached;
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
+use crate::backend::sqlite::pragma::{number, text};
 
 #[derive(QueryableByName)]
 struct Name {
@@ -19,54 +14,67 @@ struct Name {
     name: String,
 }
 
-#[derive(QueryableByName)]
-struct JournalMode {
-    #[diesel(sql_type = Text)]
-    journal_mode: String,
-}
-
-/// Attaches what is missing, and makes sure that the group commits as one and that each name means one table.
-///
-/// In WAL each file of a group commits by itself, and a crash tears the unit: seen in 3 of 7 kill points.
-/// Unqualified names are looked up in all attached files, so that a name that two files have is routed by accident.
+/// Attaches what is missing. Before the transaction, so that it locks all files at its begin.
 pub(super) fn attach(connection: &mut SqliteConnection, attached: &[Attached]) -> QueryResult<()> {
-    if attached.is_empty() {
-        return Ok(());
-    }
     for Attached { key, path } in attached {
-        let present: Count = sql_query(format!(
-            "SELECT count(*) AS count FROM pragma_database_list WHERE name = '{key}'"
-        ))
-        .get_result(connection)?;
-        if present.count == 0 {
+        let present = number(
+            connection,
+            &format!("SELECT count(*) AS value FROM pragma_database_list WHERE name = '{key}'"),
+        )?;
+        if present == 0 {
             connection.batch_execute(&format!(
                 "ATTACH DATABASE '{}' AS \"{key}\"",
                 path.replace('\'', "''")
             ))?;
         }
     }
-    refuse_wal(connection, attached)?;
-    refuse_equal_names(connection, attached)
+    Ok(())
 }
 
-fn refuse_wal(connection: &mut SqliteConnection, attached: &[Attached]) -> QueryResult<()> {
+/// Makes sure that the group commits as one and that each name means one table. Of a unit that writes, within its
+/// transaction: before that, others can still change it.
+pub(super) fn verify(connection: &mut SqliteConnection, attached: &[Attached]) -> QueryResult<()> {
+    if attached.is_empty() {
+        return Ok(());
+    }
+    // First, because it reads every file: until then a connection says of a journal mode what it saw in its last unit,
+    // and the first unit after another process had turned to WAL was let through.
+    refuse_equal_names(connection, attached)?;
+    refuse_torn_commits(connection, attached)
+}
+
+/// Only a journal that names all files makes their commit one. In WAL, and without `synchronous`, each commits by
+/// itself, and the death of the process in between tears the unit: seen in 3 of 7 kill points.
+fn refuse_torn_commits(
+    connection: &mut SqliteConnection,
+    attached: &[Attached],
+) -> QueryResult<()> {
     for schema in schemas(attached) {
-        let mode: JournalMode =
-            sql_query(format!("PRAGMA \"{schema}\".journal_mode")).get_result(connection)?;
-        if !matches!(
-            mode.journal_mode.as_str(),
-            "delete" | "truncate" | "persist"
-        ) {
+        let journal = text(
+            connection,
+            &format!("SELECT journal_mode AS value FROM pragma_journal_mode('{schema}')"),
+        )?;
+        if !matches!(journal.as_str(), "delete" | "truncate" | "persist") {
             return Err(refusal(format!(
-                "the file `{schema}` of a group of attached SQLite files has the journal mode `{}`: only a rollback \
-                 journal (delete, truncate, persist) commits several files as one",
-                mode.journal_mode
+                "the file `{schema}` of a group of attached SQLite files has the journal mode `{journal}`: only a \
+                 rollback journal (delete, truncate, persist) commits several files as one"
+            )));
+        }
+        let synchronous = number(
+            connection,
+            &format!("SELECT synchronous AS value FROM pragma_synchronous('{schema}')"),
+        )?;
+        if synchronous == 0 {
+            return Err(refusal(format!(
+                "the file `{schema}` of a group of attached SQLite files has `synchronous = OFF`: SQLite then commits \
+                 it apart from the others"
             )));
         }
     }
     Ok(())
 }
 
+/// Unqualified names are looked up in all attached files, so that a name that two files have is routed by accident.
 fn refuse_equal_names(connection: &mut SqliteConnection, attached: &[Attached]) -> QueryResult<()> {
     let all = schemas(attached)
         .map(|schema| {

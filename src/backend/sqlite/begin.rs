@@ -23,12 +23,17 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     }
     attach::attach(connection, &terms.attached)?;
     if terms.read_only {
+        // Nothing can be torn. Within the transaction this would lock files that the unit may never read.
+        attach::verify(connection, &terms.attached)?;
         connection.batch_execute("PRAGMA query_only = ON")?;
     }
     AnsiTransactionManager::begin_transaction_sql(
         connection,
         &format!("{}{begin}", sql::tag(terms)),
     )?;
+    if !terms.read_only {
+        attach::verify(connection, &terms.attached)?;
+    }
     connection.batch_execute(&format!(
         "SAVEPOINT {}{}",
         sql::MARKER,

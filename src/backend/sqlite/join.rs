@@ -18,6 +18,7 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
         return Err(diesel::result::Error::NotInTransaction);
     }
     attach::attach(connection, &terms.attached)?;
+    attach::verify(connection, &terms.attached)?;
     connection.batch_execute(&format!(
         "SAVEPOINT {}{}",
         sql::MARKER,
