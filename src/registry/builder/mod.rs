@@ -1,7 +1,7 @@
-//! What the registry is made of. Other files add to the builder: `binds`, `manifest` and `environment` what is
-//! registered, `hooks`, `migrations` and `trace` what goes with it; `mistakes` finds every mistake, and `build` makes it.
+//! What the registry is made of. `manifest` and `environment` are other ways to register a bind, `hooks`, `migrations`
+//! and `trace` go with it, and `add` notes each; `mistakes` finds every mistake, and `build` makes the registry.
 
-mod binds;
+mod add;
 mod build;
 mod environment;
 mod hooks;
@@ -15,15 +15,24 @@ mod trace;
 
 use std::any::Any;
 use std::fmt;
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::Dialect as _;
+use crate::bind::Bind;
 #[cfg(feature = "manifest")]
 use crate::config::Manifest;
-use crate::config::{RecoveryOptions, Timeouts};
+use crate::config::{BindOptions, RecoveryOptions, Timeouts};
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+use crate::config::{Pooling, Setup};
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+use crate::pool::FromUrl;
+use crate::pool::IntoPool;
 use crate::registry::problem::BuildProblem;
 use crate::trace::TraceOptions;
 
-use self::pending::{Pending, Who};
+use self::pending::{Pending, Place, Who};
 
 /// As long as anything may take: clocks have an end.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -71,6 +80,126 @@ impl BindsBuilder {
     /// Needed as soon as several binds may commit as one.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Registers a bind with a pool of deadpool or bb8.
+    pub fn bind<B: Bind>(self, pool: impl IntoPool<B::Connection>) -> Self {
+        self.bind_with::<B>(pool, BindOptions::default())
+    }
+
+    /// Registers a bind with a pool, and says how it takes part.
+    pub fn bind_with<B: Bind>(
+        mut self,
+        pool: impl IntoPool<B::Connection>,
+        options: BindOptions,
+    ) -> Self {
+        self.add::<B>(pool.into_pool(), options);
+        self
+    }
+
+    /// Registers a bind with a URL; its pool is of deadpool where that feature is on, else of bb8 (which must be made
+    /// within a runtime).
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub fn bind_url<B: Bind>(self, url: impl AsRef<str>) -> Self
+    where
+        B::Connection: FromUrl,
+    {
+        self.bind_url_with::<B>(url, Pooling::default(), BindOptions::default())
+    }
+
+    /// Registers a bind with a URL, and says how its pool is and how it takes part.
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub fn bind_url_with<B: Bind>(
+        mut self,
+        url: impl AsRef<str>,
+        pooling: Pooling,
+        options: BindOptions,
+    ) -> Self
+    where
+        B::Connection: FromUrl,
+    {
+        self.add_url::<B::Connection>(Who::of::<B>(), url.as_ref(), None, &pooling, options);
+        self
+    }
+
+    /// Registers a bind with a URL and the function that opens a connection by it: with TLS, for instance.
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub fn bind_with_setup<B, F>(
+        mut self,
+        url: impl AsRef<str>,
+        setup: F,
+        pooling: Pooling,
+        options: BindOptions,
+    ) -> Self
+    where
+        B: Bind,
+        B::Connection: FromUrl,
+        F: for<'a> Fn(
+                &'a str,
+            ) -> futures_util::future::BoxFuture<
+                'a,
+                diesel::ConnectionResult<B::Connection>,
+            > + Send
+            + Sync
+            + 'static,
+    {
+        let setup: Arc<Setup<B::Connection>> = Arc::new(setup);
+        self.add_url(Who::of::<B>(), url.as_ref(), Some(setup), &pooling, options);
+        self
+    }
+
+    /// Registers a bind with the URL in the environment: `ACCOUNTS_DATABASE_URL` for the key `accounts`, or the variable
+    /// that the manifest names (`manifest`).
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub fn bind_env<B: Bind>(mut self) -> Self
+    where
+        B::Connection: FromUrl,
+    {
+        match self.url_in_environment(Who::of::<B>(), B::Connection::BACKEND) {
+            Ok(url) => self.bind_url::<B>(url),
+            Err(problem) => {
+                self.broken(Who::of::<B>(), B::Connection::BACKEND, problem);
+                self
+            }
+        }
+    }
+
+    /// Registers a bind whose tables are in the database of `With`: both share one connection in each session, and so
+    /// one transaction.
+    ///
+    /// Saves a connection and a prepare, and keeps a unit from waiting for its own locks.
+    pub fn same_as<B, With>(mut self) -> Self
+    where
+        B: Bind<Connection = With::Connection>,
+        With: Bind,
+    {
+        let place = Place::Shared {
+            with: Who::of::<With>(),
+            path: None,
+        };
+        self.push(Who::of::<B>(), B::Connection::BACKEND, place);
+        self
+    }
+
+    /// Registers a bind whose SQLite file is attached to the connection of `To`, under its key: both files commit as
+    /// one, by SQLite itself.
+    ///
+    /// Needs a rollback journal, and `synchronous` not `OFF`: otherwise a crash tears the two, so that is refused when a
+    /// transaction begins. So are two files that have a table of the same name, because a query would reach one of them
+    /// by accident.
+    ///
+    /// The schema of the file is the key of the bind. SQLite finds a table in whichever file has it, but creates one
+    /// where it is told to: `CREATE TABLE ledger.entries (…)`; without the schema it lands in the file of `To`. Errors
+    /// and reports name the key of `To`, whose connection it is.
+    #[cfg(feature = "sqlite")]
+    pub fn attach<B, To>(mut self, path: impl Into<String>) -> Self
+    where
+        B: Bind<Connection = To::Connection>,
+        To: Bind,
+    {
+        let (who, to) = (Who::of::<B>(), Who::of::<To>());
+        self.add_attached(who, to, To::Connection::BACKEND, &path.into());
         self
     }
 
