@@ -5,34 +5,9 @@ mod pooler;
 mod suite;
 mod support;
 
+use crate::suite::mount::mount;
 use crate::suite::options::Nobody;
-use crate::suite::side::{MariadbA, PoolKind, PostgresA, PostgresB, Sqlite};
-
-/// Mounts each behaviour of a module on each type, or list of types, with each pool.
-macro_rules! mount {
-    ($module:ident: [$($behaviour:ident),+ $(,)?] on $sides:tt) => {
-        $(mount!(@sides $module $behaviour $sides);)+
-    };
-    (@sides $module:ident $behaviour:ident [$($name:ident: <$($side:ty),+>),+ $(,)?]) => {
-        mod $behaviour {
-            use super::*;
-
-            $(mod $name {
-                use super::*;
-
-                #[tokio::test(flavor = "multi_thread")]
-                async fn deadpool() {
-                    suite::$module::$behaviour::<$($side),+>(PoolKind::Deadpool).await;
-                }
-
-                #[tokio::test]
-                async fn bb8() {
-                    suite::$module::$behaviour::<$($side),+>(PoolKind::Bb8).await;
-                }
-            })+
-        }
-    };
-}
+use crate::suite::side::{MariadbA, PostgresA, PostgresB, Sqlite};
 
 mount!(hooks: [
     hooks_hear_how_their_unit_ended,

@@ -9,40 +9,16 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_binds::{
-    BindOptions, Binds, CommitError, Error, OptionalExt as _, RunQueryDsl, Session, SessionOptions,
-    current,
+    BindOptions, Binds, CommitError, Error, OptionalExt as _, RunQueryDsl, SessionOptions, current,
 };
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::suite::scoped::{POOL, Two, both_have, note, world};
 use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side as _, mariadb_a, postgres_a};
 use crate::suite::world::{Sides as _, World};
-
-/// Two databases that prepare, with pools of four connections.
-type Two = (PostgresA, MariadbA);
-
-/// What a pool of four connections has to give, if none is lost.
-const POOL: usize = 4;
-
-async fn world() -> World {
-    World::of::<Two>(PoolKind::Deadpool).await
-}
-
-/// What application code deep inside of a request does.
-async fn note(text: &str) -> Result<(), Error> {
-    let scope = current()?;
-    diesel::insert_into(postgres_a::notes::table)
-        .values(postgres_a::notes::text.eq(text))
-        .execute(&scope)
-        .await?;
-    diesel::insert_into(mariadb_a::notes::table)
-        .values(mariadb_a::notes::text.eq(text))
-        .execute(&scope)
-        .await?;
-    Ok(())
-}
 
 async fn notes() -> Result<Vec<String>, Error> {
     postgres_a::notes::table
@@ -50,14 +26,6 @@ async fn notes() -> Result<Vec<String>, Error> {
         .order(postgres_a::notes::id)
         .load(&current()?)
         .await
-}
-
-/// Nothing of what was not committed is left, and every connection is there again.
-async fn both_have(world: &World, expected: &[&str]) {
-    let sessions: Vec<Session> = (0..POOL).map(|_| world.binds.session()).collect();
-    for rows in join_all(sessions.iter().map(Two::read)).await {
-        assert_eq!(rows.unwrap(), [expected, expected]);
-    }
 }
 
 #[tokio::test]

@@ -3,35 +3,8 @@
 mod suite;
 mod support;
 
-use crate::suite::side::{
-    MariadbA, MariadbB, PoolKind, PostgresA, PostgresB, PostgresPlain, Sqlite,
-};
-
-/// Mounts each behaviour of a module on each combination of databases, with each pool.
-macro_rules! mount {
-    ($module:ident: [$($behaviour:ident),+ $(,)?] on $sides:tt) => {
-        $(mount!(@sides $module $behaviour $sides);)+
-    };
-    (@sides $module:ident $behaviour:ident [$($name:ident: $sides:ty),+ $(,)?]) => {
-        mod $behaviour {
-            use super::*;
-
-            $(mod $name {
-                use super::*;
-
-                #[tokio::test(flavor = "multi_thread")]
-                async fn deadpool() {
-                    suite::$module::$behaviour::<$sides>(PoolKind::Deadpool).await;
-                }
-
-                #[tokio::test]
-                async fn bb8() {
-                    suite::$module::$behaviour::<$sides>(PoolKind::Bb8).await;
-                }
-            })+
-        }
-    };
-}
+use crate::suite::mount::mount;
+use crate::suite::side::{MariadbA, MariadbB, PostgresA, PostgresB, PostgresPlain, Sqlite};
 
 mount!(atomic: [
     commit_all_keeps_the_unit_on_every_bind,
@@ -40,31 +13,31 @@ mount!(atomic: [
     a_swallowed_error_never_commits_half_of_a_unit,
     a_closure_commits_on_ok_and_rolls_back_on_err,
 ] on [
-    postgres: (PostgresA,),
-    mariadb: (MariadbA,),
-    sqlite: (Sqlite,),
-    postgres_and_postgres: (PostgresA, PostgresB),
-    postgres_and_plain: (PostgresA, PostgresPlain),
-    postgres_and_mariadb: (PostgresA, MariadbA),
-    postgres_and_sqlite: (PostgresA, Sqlite),
-    mariadb_and_sqlite: (MariadbA, Sqlite),
-    mariadb_and_mariadb: (MariadbA, MariadbB),
-    all_four: (PostgresA, PostgresB, MariadbA, Sqlite),
+    postgres: <(PostgresA,)>,
+    mariadb: <(MariadbA,)>,
+    sqlite: <(Sqlite,)>,
+    postgres_and_postgres: <(PostgresA, PostgresB)>,
+    postgres_and_plain: <(PostgresA, PostgresPlain)>,
+    postgres_and_mariadb: <(PostgresA, MariadbA)>,
+    postgres_and_sqlite: <(PostgresA, Sqlite)>,
+    mariadb_and_sqlite: <(MariadbA, Sqlite)>,
+    mariadb_and_mariadb: <(MariadbA, MariadbB)>,
+    all_four: <(PostgresA, PostgresB, MariadbA, Sqlite)>,
 ]);
 
 mount!(ended: [
     nothing_commits_by_itself_after_a_raw_commit,
     nothing_commits_by_itself_after_a_commit_in_text,
 ] on [
-    postgres: PostgresA,
-    mariadb: MariadbA,
-    sqlite: Sqlite,
+    postgres: <PostgresA>,
+    mariadb: <MariadbA>,
+    sqlite: <Sqlite>,
 ]);
 
 mount!(ended: [nothing_commits_by_itself_after_an_error_that_rolled_back] on [
-    sqlite: Sqlite,
+    sqlite: <Sqlite>,
 ]);
 
 mount!(ended: [nothing_commits_by_itself_after_a_deadlock] on [
-    mariadb: MariadbA,
+    mariadb: <MariadbA>,
 ]);

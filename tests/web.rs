@@ -20,32 +20,9 @@ use futures_util::future::join_all;
 use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::suite::side::{MariadbA, PoolKind, PostgresA, mariadb_a, postgres_a};
+use crate::suite::scoped::{POOL, Two, both_have, note, world};
+use crate::suite::side::{MariadbA, PoolKind, PostgresA, postgres_a};
 use crate::suite::world::{Sides as _, World};
-
-/// Two databases that prepare, with pools of four connections. MariaDB holds the decision.
-type Two = (PostgresA, MariadbA);
-
-/// What a pool of four connections has to give, if none is lost.
-const POOL: usize = 4;
-
-async fn world() -> World {
-    World::of::<Two>(PoolKind::Deadpool).await
-}
-
-/// What application code deep inside of a request does.
-async fn note(text: &str) -> Result<(), Error> {
-    let scope = current()?;
-    diesel::insert_into(postgres_a::notes::table)
-        .values(postgres_a::notes::text.eq(text))
-        .execute(&scope)
-        .await?;
-    diesel::insert_into(mariadb_a::notes::table)
-        .values(mariadb_a::notes::text.eq(text))
-        .execute(&scope)
-        .await?;
-    Ok(())
-}
 
 /// One request to a handler under the layer.
 async fn request<F>(layer: &BindsLayer, handler: F) -> Response<Body>
@@ -72,14 +49,6 @@ async fn read(response: Response<Body>) -> (StatusCode, String) {
     let status = response.status();
     let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())
-}
-
-/// Both have these rows and no others, and every connection is there again.
-async fn both_have(world: &World, expected: &[&str]) {
-    let sessions: Vec<Session> = (0..POOL).map(|_| world.binds.session()).collect();
-    for rows in join_all(sessions.iter().map(Two::read)).await {
-        assert_eq!(rows.unwrap(), [expected, expected]);
-    }
 }
 
 /// Long enough for what is to be cut short.

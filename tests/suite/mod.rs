@@ -8,6 +8,7 @@
     dead_code,
     unreachable_pub,
     unused_imports,
+    unused_macros,
     reason = "each test binary compiles this module, and uses its own part of it"
 )]
 
@@ -23,6 +24,7 @@ pub mod faulty;
 pub mod hooks;
 pub mod joining;
 pub mod lost;
+pub mod mount;
 pub mod nested;
 pub mod options;
 pub mod polls;
@@ -31,6 +33,7 @@ pub mod read_only;
 #[cfg(feature = "testing")]
 pub mod retries;
 pub mod savepoints;
+pub mod scoped;
 pub mod side;
 pub mod step;
 pub mod world;
