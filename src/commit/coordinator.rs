@@ -102,20 +102,7 @@ pub(crate) async fn best_effort(
             }
         }
     }
-    match partial.fault.take() {
-        None => Ok(Committed {
-            unit: orders.unit,
-            gid: None,
-            binds: partial.committed,
-            pending: Vec::new(),
-            hook_failures: Vec::new(),
-            joined: false,
-        }),
-        Some((bind, source)) if partial.committed.is_empty() && partial.unknown.is_empty() => {
-            Err(rolled_back(bind, Vec::new(), source))
-        }
-        fault => Err(CommitError::Partial(Box::new(Partial { fault, ..partial }))),
-    }
+    partial.conclude(orders.unit, false)
 }
 
 fn member(profile: &Profile) -> Member {
@@ -268,7 +255,7 @@ impl Unit {
             Conclusion::RolledBack { because, pending } => {
                 let pending = keys(pending);
                 let bind = self.profiles[because].key;
-                Err(rolled_back(bind, pending, self.fault(because)))
+                Err(CommitError::rolled_back(bind, pending, self.fault(because)))
             }
             Conclusion::NotAtomic { first, second } => Err(CommitError::NotAtomic {
                 first: self.profiles[first].key,
@@ -297,26 +284,6 @@ impl Unit {
 
     fn fault(&mut self, index: usize) -> Fault {
         self.faults[index].take().unwrap_or(Fault::TimedOut)
-    }
-}
-
-/// All that is ours was rolled back. What the application ended itself is not ours to tell.
-pub(crate) fn rolled_back(
-    bind: &'static str,
-    pending: Vec<&'static str>,
-    source: Fault,
-) -> CommitError {
-    match source {
-        Fault::Ended(_) => CommitError::TransactionEnded {
-            bind,
-            pending,
-            source,
-        },
-        source => CommitError::RolledBack {
-            bind,
-            pending,
-            source,
-        },
     }
 }
 

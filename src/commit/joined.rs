@@ -1,6 +1,6 @@
 //! The end of a unit that is in the transactions of others: its savepoints are released, and nothing is committed.
 
-use crate::commit::coordinator::{Orders, rolled_back};
+use crate::commit::coordinator::Orders;
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::Participant;
 
@@ -35,18 +35,5 @@ pub(crate) async fn release(
             }
         }
     }
-    match partial.fault.take() {
-        None => Ok(Committed {
-            unit: orders.unit,
-            gid: None,
-            binds: partial.committed,
-            pending: Vec::new(),
-            hook_failures: Vec::new(),
-            joined: true,
-        }),
-        Some((bind, source)) if partial.committed.is_empty() => {
-            Err(rolled_back(bind, Vec::new(), source))
-        }
-        fault => Err(CommitError::Partial(Box::new(Partial { fault, ..partial }))),
-    }
+    partial.conclude(orders.unit, true)
 }

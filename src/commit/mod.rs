@@ -16,7 +16,7 @@ mod outcome;
 mod participant;
 mod protocol;
 
-pub(crate) use self::coordinator::{Orders, rolled_back};
+pub(crate) use self::coordinator::Orders;
 pub use self::fault::Fault;
 pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]

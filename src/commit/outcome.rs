@@ -211,6 +211,26 @@ pub struct Partial {
     pub fault: Option<(&'static str, Fault)>,
 }
 
+impl Partial {
+    /// What a unit has come to whose binds ended one after the other.
+    pub(crate) fn conclude(mut self, unit: UnitId, joined: bool) -> Result<Committed, CommitError> {
+        match self.fault.take() {
+            None => Ok(Committed {
+                unit,
+                gid: None,
+                binds: self.committed,
+                pending: Vec::new(),
+                hook_failures: Vec::new(),
+                joined,
+            }),
+            Some((bind, source)) if self.committed.is_empty() && self.unknown.is_empty() => {
+                Err(CommitError::rolled_back(bind, Vec::new(), source))
+            }
+            fault => Err(CommitError::Partial(Box::new(Self { fault, ..self }))),
+        }
+    }
+}
+
 impl fmt::Display for Partial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -228,6 +248,26 @@ impl fmt::Display for Partial {
 }
 
 impl CommitError {
+    /// All that is ours was rolled back. What the application ended itself is not ours to tell.
+    pub(crate) fn rolled_back(
+        bind: &'static str,
+        pending: Vec<&'static str>,
+        source: Fault,
+    ) -> Self {
+        match source {
+            Fault::Ended(_) => Self::TransactionEnded {
+                bind,
+                pending,
+                source,
+            },
+            source => Self::RolledBack {
+                bind,
+                pending,
+                source,
+            },
+        }
+    }
+
     /// Whether the unit may be committed, or may become so.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {

@@ -308,7 +308,7 @@ impl Session {
             }
             None => return Ok(None),
         };
-        let refused = commit::rolled_back(bind, Vec::new(), source);
+        let refused = CommitError::rolled_back(bind, Vec::new(), source);
         if !refused.is_rolled_back() {
             self.core.hooks.take().discard(self.core.unit());
         }
