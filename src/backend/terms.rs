@@ -46,6 +46,19 @@ pub struct Terms {
     pub begun: Begun,
 }
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl Terms {
+    /// Refuses a server that may forget what it confirmed, as it said of itself, unless it may join all the same.
+    pub(super) fn refuse_not_durable(&self) -> Result<(), Fault> {
+        match &self.server.not_durable {
+            Some(setting) if !self.allow_not_durable => Err(Fault::NotDurable {
+                setting: setting.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What a begin found, for the end to know.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Begun {

@@ -115,13 +115,7 @@ pub(super) async fn identify(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
 ) -> Result<DatabaseId, Fault> {
-    if let Some(setting) = &terms.server.not_durable
-        && !terms.allow_not_durable
-    {
-        return Err(Fault::NotDurable {
-            setting: setting.clone(),
-        });
-    }
+    terms.refuse_not_durable()?;
     let schema = &terms.server.schema;
     let query = format!(
         "{} AND NOT EXISTS (SELECT 1 FROM {schema}diesel_binds_branch WHERE 1 = 0)",

@@ -66,13 +66,7 @@ pub(super) async fn identify(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
 ) -> Result<DatabaseId, Fault> {
-    if let Some(setting) = &terms.server.not_durable
-        && !terms.allow_not_durable
-    {
-        return Err(Fault::NotDurable {
-            setting: setting.clone(),
-        });
-    }
+    terms.refuse_not_durable()?;
     // A role of the unit may not be allowed to read our tables.
     connection
         .batch_execute(LEAVE_ROLE)
