@@ -81,7 +81,11 @@ impl Session {
                 }
                 .into());
             }
-            Propagation::New => return self.alone().transaction_in(work).await,
+            Propagation::New => {
+                let mut alone = self.alone();
+                let result = work(&mut alone).await;
+                return alone.end(result).await;
+            }
             Propagation::Never if is_part => return Err(Error::InsideUnit.into()),
             Propagation::Join | Propagation::Never => {}
         }
@@ -108,18 +112,6 @@ impl Session {
             registry: Arc::clone(&self.core.registry),
         };
         Session::new(&binds, options, true)
-    }
-
-    async fn transaction_in<R, E, F>(mut self, work: F) -> Result<R, E>
-    where
-        for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
-            + Work<&'s mut Session, Result<R, E>, Future: Send>
-            + Send,
-        E: From<Error> + Send,
-        R: Send,
-    {
-        let result = work(&mut self).await;
-        self.end(result).await
     }
 
     async fn end<R, E: From<Error>>(&mut self, result: Result<R, E>) -> Result<R, E> {

@@ -1,5 +1,6 @@
 //! Savepoints over all binds of a session, also over those that join while they are open.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
@@ -73,19 +74,19 @@ impl Session {
 
 /// A savepoint that is open on all binds. Dropping it makes the unit abort-only.
 struct OpenSavepoint {
-    core: std::sync::Arc<Core>,
+    core: Arc<Core>,
     depth: usize,
     ended: bool,
 }
 
 impl OpenSavepoint {
-    async fn set(core: &std::sync::Arc<Core>) -> Result<Self, Error> {
+    async fn set(core: &Arc<Core>) -> Result<Self, Error> {
         if let Some((bind, reason)) = core.abort_reason() {
             return Err(Error::AbortOnly { bind, reason });
         }
         let depth = core.savepoints().fetch_add(1, Ordering::SeqCst) + 1;
         let open = Self {
-            core: std::sync::Arc::clone(core),
+            core: Arc::clone(core),
             depth,
             ended: false,
         };
