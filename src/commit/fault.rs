@@ -88,17 +88,6 @@ pub enum Fault {
     #[error("a hook before the commit did not come to its end")]
     Hook,
 
-    /// Neither this bind nor `other` can prepare, and both wrote.
-    #[error(
-        "`{other}` wrote as well, and neither can prepare ({reason}): they cannot commit as one"
-    )]
-    CannotPrepare {
-        /// The other bind.
-        other: &'static str,
-        /// Why this one cannot prepare.
-        reason: String,
-    },
-
     /// The bind is not one of this process.
     #[error("this process has no bind of that key")]
     UnknownBind,
@@ -138,7 +127,6 @@ impl Fault {
             Self::NonTransactional(_) => "NonTransactional",
             Self::Incomplete => "Incomplete",
             Self::NestedTransaction => "NestedTransaction",
-            Self::CannotPrepare { .. } => "CannotPrepare",
             Self::UnknownBind => "UnknownBind",
             Self::Connect(_) => "Connect",
             Self::DeadlineExceeded => "DeadlineExceeded",

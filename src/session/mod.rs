@@ -139,7 +139,7 @@ impl Session {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, if a query ran in the unit.
+    /// Outside of a tokio runtime.
     pub async fn commit_all(&mut self) -> Result<Committed, CommitError> {
         self.core.check_may_end()?;
         self.finish().await
@@ -156,6 +156,10 @@ impl Session {
     /// # Cancel safety
     ///
     /// Once polled, the roll-back goes on in the background when the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, if there is anything to roll back.
     pub async fn rollback_all(&mut self) -> Result<(), CommitError> {
         self.core.check_may_end()?;
         self.abandon().await
@@ -172,6 +176,10 @@ impl Session {
     /// As [`commit_all`](Self::commit_all); [`Error::UnknownBind`] if the bind is not registered.
     ///
     /// # Cancel safety
+    ///
+    /// As [`commit_all`](Self::commit_all).
+    ///
+    /// # Panics
     ///
     /// As [`commit_all`](Self::commit_all).
     pub async fn commit<B: Bind>(&mut self, _: B) -> Result<Committed, Error> {
@@ -206,6 +214,10 @@ impl Session {
     /// failed, and nothing is kept.
     ///
     /// # Cancel safety
+    ///
+    /// As [`commit_all`](Self::commit_all).
+    ///
+    /// # Panics
     ///
     /// As [`commit_all`](Self::commit_all).
     pub async fn commit_all_best_effort(&mut self) -> Result<Committed, CommitError> {
