@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use diesel_binds_derive::ErrorDebug;
+
 use crate::commit::CommitError;
 
 /// An error of any library below.
@@ -11,7 +13,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 ///
 /// Every variant that is about a bind names it. Unless it says otherwise, the unit of work is still open after it, and nothing is
 /// committed.
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A query failed, or found no row.
@@ -184,7 +186,7 @@ pub enum Error {
 }
 
 /// Why a pool gave no connection.
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
     /// All connections are in use, and none came back in time.

@@ -55,9 +55,7 @@ pub use crate::migrate::{
     BindMigrations, ListedMigration, Migrated, MigrationError, MigrationId, MigrationMistake,
     MigrationProblem, MigrationReport, MigrationState, MigrationStatus, MigrationStep, Migrations,
 };
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-pub use crate::pool::FromUrl;
-pub use crate::pool::IntoPool;
+pub use crate::pool::{FromUrl, IntoPool};
 pub use crate::recovery::{ForceError, InDoubtBranch, Left, Recovered, Recovery, RecoveryError};
 pub use crate::registry::{
     BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, Report, Severity,

@@ -2,6 +2,7 @@
 
 mod bind;
 mod bound;
+mod error_debug;
 mod errors;
 mod krate;
 mod naming;
@@ -128,6 +129,15 @@ pub fn bind_tables(input: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn bind_schema(input: TokenStream) -> TokenStream {
     expanded(schema::expand(input.into(), &schema::package_folder()))
+}
+
+/// For the errors of diesel-binds itself.
+#[doc(hidden)]
+#[proc_macro_derive(ErrorDebug)]
+pub fn derive_error_debug(input: TokenStream) -> TokenStream {
+    expanded(error_debug::expand(&parse_macro_input!(
+        input as DeriveInput
+    )))
 }
 
 fn expanded(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {

@@ -60,7 +60,7 @@ impl<C: Dialect> Connection for C {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connection that a bind can have",
     label = "not a connection of a bind",
-    note = "use `AsyncPgConnection`, `AsyncMysqlConnection` or `diesel_binds::AsyncSqliteConnection`, and turn on the feature of its backend"
+    note = "use `AsyncPgConnection`, `AsyncMysqlConnection` or `diesel_binds::AsyncSqliteConnection`, and turn on its backend in the features of diesel-binds: `postgres`, `mysql`, `sqlite` or `sqlite-bundled`"
 )]
 pub trait Dialect: AsyncConnection + Sized + 'static {
     /// The kind of server.

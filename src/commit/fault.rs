@@ -1,11 +1,13 @@
 //! What can go wrong in one step of a commit on one participant.
 
+use diesel_binds_derive::ErrorDebug;
+
 use crate::gid::InvalidGid;
 
 /// Why a step of the commit did not work on one bind.
 ///
 /// The source of a [`CommitError`](crate::CommitError): that one says what happened to the data.
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// The server refused the step and keeps nothing of the transaction.

@@ -5,8 +5,10 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+use diesel_binds_derive::ErrorDebug;
+
 /// A hook that failed after the unit had ended: see [`Committed::hook_failures`](crate::Committed::hook_failures).
-#[derive(Clone, Debug)]
+#[derive(Clone, ErrorDebug)]
 pub struct HookFailure {
     registered_at: &'static Location<'static>,
     source: Arc<dyn std::error::Error + Send + Sync + 'static>,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use diesel_binds_derive::ErrorDebug;
+
 use crate::commit::{Fault, HookFailure};
 use crate::gid::{Gid, UnitId};
 
@@ -81,7 +83,7 @@ pub enum Ending {
 ///
 /// Only [`InDoubt`](Self::InDoubt), [`Unknown`](Self::Unknown) and [`Interrupted`](Self::Interrupted) leave that open:
 /// never repeat a unit after one of them before you know ([`is_in_doubt`](Self::is_in_doubt)).
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
     /// Nothing happened on any bind.
@@ -241,7 +243,8 @@ impl fmt::Display for Partial {
             self.unknown.join(", ")
         )?;
         if let Some((bind, fault)) = &self.fault {
-            write!(f, "; `{bind}`: {fault}")?;
+            // With its causes: nothing else says them.
+            write!(f, "; `{bind}`: {fault:?}")?;
         }
         Ok(())
     }

@@ -9,13 +9,11 @@ mod url;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use diesel::ConnectionResult;
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 use diesel_async::AsyncConnection;
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use futures_util::future::BoxFuture;
 
 use crate::backend::Settings;
@@ -29,7 +27,6 @@ pub use self::url::UrlProblem;
 pub(crate) use self::url::check_url;
 
 /// Opens a connection by a URL.
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub(crate) type Setup<C> =
     dyn for<'a> Fn(&'a str) -> BoxFuture<'a, ConnectionResult<C>> + Send + Sync;
 

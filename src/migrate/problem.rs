@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use diesel_binds_derive::ErrorDebug;
+
 use crate::commit::Fault;
 use crate::error::BoxError;
 use crate::migrate::known::MigrationId;
@@ -33,7 +35,7 @@ pub struct Migrated {
 }
 
 /// Why migrations did not run, and how far they came.
-#[derive(Debug)]
+#[derive(ErrorDebug)]
 pub struct MigrationError {
     problem: Box<MigrationProblem>,
     done: Vec<MigrationStep>,
@@ -41,7 +43,7 @@ pub struct MigrationError {
 }
 
 /// Why migrations did not run.
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationProblem {
     /// The builder was given no migrations for the bind.

@@ -9,9 +9,20 @@ use crate::config::{Pooling, Setup};
 use crate::pool::Pool;
 
 /// A connection type whose pool can be made of a URL. Sealed, and implemented for all that a bind can have.
-#[diagnostic::on_unimplemented(
-    message = "no pool of `{Self}` can be made of a URL",
-    note = "for SQLite, use `diesel_binds::AsyncSqliteConnection`; or pass a pool of your own with `.bind`"
+#[cfg_attr(
+    any(feature = "deadpool", feature = "bb8"),
+    diagnostic::on_unimplemented(
+        message = "no pool of `{Self}` can be made of a URL",
+        note = "for SQLite, use `diesel_binds::AsyncSqliteConnection`; or pass a pool of your own with `.bind`"
+    )
+)]
+#[cfg_attr(
+    not(any(feature = "deadpool", feature = "bb8")),
+    diagnostic::on_unimplemented(
+        message = "diesel-binds was built without a pool",
+        label = "needs a pool",
+        note = "turn on one of its features `deadpool` and `bb8` in Cargo.toml"
+    )
 )]
 pub trait FromUrl: Connection {
     #[doc(hidden)]
@@ -30,7 +41,7 @@ macro_rules! from_url {
     }};
 }
 
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for diesel_async::AsyncPgConnection {
     fn pool(url: &str, setup: Option<Arc<Setup<Self>>>, pooling: &Pooling) -> Box<dyn Pool<Self>> {
         let setup = setup.unwrap_or_else(|| {
@@ -40,7 +51,7 @@ impl FromUrl for diesel_async::AsyncPgConnection {
     }
 }
 
-#[cfg(feature = "mysql")]
+#[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for diesel_async::AsyncMysqlConnection {
     fn pool(url: &str, setup: Option<Arc<Setup<Self>>>, pooling: &Pooling) -> Box<dyn Pool<Self>> {
         let setup = setup.unwrap_or_else(|| {
@@ -50,7 +61,7 @@ impl FromUrl for diesel_async::AsyncMysqlConnection {
     }
 }
 
-#[cfg(feature = "sqlite")]
+#[cfg(all(feature = "sqlite", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for crate::backend::sqlite::AsyncSqliteConnection {
     fn pool(url: &str, setup: Option<Arc<Setup<Self>>>, pooling: &Pooling) -> Box<dyn Pool<Self>> {
         let setup =

@@ -4,7 +4,6 @@
 mod bb8;
 #[cfg(feature = "deadpool")]
 mod deadpool;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 mod from_url;
 
 use futures_util::future::BoxFuture;
@@ -15,7 +14,6 @@ use crate::error::{BoxError, PoolError};
 use self::bb8::from_url as bb8_from_url;
 #[cfg(feature = "deadpool")]
 use self::deadpool::from_url as deadpool_from_url;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub use self::from_url::FromUrl;
 
 /// A pool of connections `C`: one of deadpool or of bb8, each with its feature.

@@ -1,5 +1,7 @@
 //! Force: an operator decides in the place of a holder that is lost for good.
 
+use diesel_binds_derive::ErrorDebug;
+
 use crate::backend::Reach;
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, Gid};
@@ -7,7 +9,7 @@ use crate::recovery::database::{Database, Scope};
 use crate::recovery::report::{InDoubtBranch, Left, Recovered, Recovery};
 
 /// Why a unit was not forced. Unless it says otherwise, nothing was changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForceError {
     /// There is no reason to record.

@@ -16,6 +16,8 @@ mod report;
 mod retention;
 mod worker;
 
+use diesel_binds_derive::ErrorDebug;
+
 use crate::commit::Fault;
 use crate::gid::Gid;
 
@@ -27,7 +29,7 @@ pub use self::report::{InDoubtBranch, Left, Recovered, Recovery};
 pub(crate) use self::worker::Worker;
 
 /// A holder could not be asked for the outcome of a unit.
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[error("`{holder}` could not be asked for the outcome of {gid}; nothing was changed")]
 pub struct RecoveryError {
     /// The key of the holder.

@@ -87,7 +87,7 @@ impl Binds {
     /// # Errors
     ///
     /// Every mistake, all of them together.
-    #[cfg(all(feature = "manifest", any(feature = "deadpool", feature = "bb8")))]
+    #[cfg(feature = "manifest")]
     pub fn from_manifest(manifest: &crate::config::Manifest) -> Result<Self, BuildError> {
         Self::builder().manifest(manifest).bind_all_named().build()
     }

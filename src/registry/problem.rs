@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use diesel_binds_derive::ErrorDebug;
+
 use crate::backend::Backend;
 use crate::config::UrlProblem;
 use crate::gid::{MAX_KEY, MAX_NAMESPACE};
 
 /// Everything that is wrong with a registry.
-#[derive(Debug)]
+#[derive(ErrorDebug)]
 pub struct BuildError {
     pub(super) problems: Vec<BuildProblem>,
 }
@@ -130,6 +132,15 @@ pub enum BuildProblem {
         /// The backend.
         backend: Backend,
     },
+    /// This program was built without a pool.
+    #[error(
+        "`{bind}` has no pool, because this program was built without one: turn on the feature `deadpool` or `bb8` of \
+         diesel-binds"
+    )]
+    NoPool {
+        /// The bind.
+        bind: &'static str,
+    },
     /// Something is wrong with the migrations of a bind.
     #[cfg(feature = "migrations")]
     #[error("the migrations of `{bind}` are of no use: {mistake}")]
@@ -163,6 +174,7 @@ impl BuildProblem {
             | Self::OtherBackend { bind, .. }
             | Self::OtherPlace { bind, .. }
             | Self::NoBackend { bind, .. }
+            | Self::NoPool { bind }
             | Self::Unsupported { bind, .. }
             | Self::UnknownHook { bind }
             | Self::CannotAvoid { bind } => Some(bind),

@@ -224,7 +224,6 @@ impl Session {
 /// The error of a unit that may have been run several times.
 ///
 /// Becomes an [`Error`] by `?`, where `E` is one.
-#[derive(Debug)]
 pub struct Retried<E> {
     attempts: NonZeroU32,
     error: E,
@@ -256,6 +255,20 @@ impl<E> fmt::Display for Retried<E> {
             1 => f.write_str("the unit failed, and is not to be run again"),
             attempts => write!(f, "the unit failed {attempts} times"),
         }
+    }
+}
+
+/// As of the errors of this library: `{:?}` says it with its cause, `{:#?}` shows its fields.
+impl<E: fmt::Debug> fmt::Debug for Retried<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f
+                .debug_struct("Retried")
+                .field("attempts", &self.attempts)
+                .field("error", &self.error)
+                .finish();
+        }
+        write!(f, "{self}: {:?}", self.error)
     }
 }
 

@@ -3,6 +3,7 @@
 use axum_core::body::Body;
 use axum_core::extract::{FromRef, FromRequestParts};
 use axum_core::response::{IntoResponse, Response};
+use diesel_binds_derive::ErrorDebug;
 use http::request::Parts;
 
 use crate::commit::CommitError;
@@ -44,7 +45,7 @@ where
 }
 
 /// A handler takes a `Session` of its own under a layer that commits another one. A mistake in the program.
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[error(
     "the `BindsLayer` of this route commits its own session on success, and not the `Session` that the handler takes: take \
      `diesel_binds::Scope` instead"

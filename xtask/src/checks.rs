@@ -1,10 +1,13 @@
 //! The checks that need no server: formatting, lints, documentation, the feature matrix.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::{cargo, run, run_quietly};
+use crate::workspace;
 
 /// Every set of features that has to build by itself.
 const FEATURE_SETS: &[&str] = &[
@@ -76,7 +79,8 @@ pub(crate) fn features() -> Result<()> {
             "--deny=warnings",
         ]))?;
     }
-    faults_are_left_out()
+    faults_are_left_out()?;
+    a_missing_pool_is_named()
 }
 
 /// Makes sure that what an application ships cannot fail on purpose: the library without `testing` has no point of a
@@ -112,6 +116,44 @@ fn faults_are_left_out() -> Result<()> {
     ] {
         if has(words) {
             bail!("{library} has `{words}` in it, without the feature `testing`");
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that who forgot the feature of a pool is told of it, and not that there is no `bind_url`.
+fn a_missing_pool_is_named() -> Result<()> {
+    let mut check = cargo(&[
+        "check",
+        "--package=diesel-binds",
+        "--lib",
+        "--no-default-features",
+        "--features=sqlite-bundled",
+        "--message-format=json",
+    ]);
+    let program = "tests/without_pool/bind_url.rs";
+    eprintln!("$ rustc {program}, to look for the features of pools in what it says");
+    let messages = run_quietly(&mut check)?;
+    let library = messages
+        .split('"')
+        .find(|part| part.contains("libdiesel_binds-") && part.ends_with(".rmeta"))
+        .context("cargo does not say where the library is")?;
+    let folder = Path::new(library).parent().context("it is in a folder")?;
+    let compiled = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .args([program, "--edition=2024", "--emit=metadata", "--out-dir"])
+        .arg(folder)
+        .args(["--extern", &format!("diesel_binds={library}"), "-L"])
+        .arg(format!("dependency={}", folder.display()))
+        .current_dir(workspace::root())
+        .output()
+        .context("cannot run rustc")?;
+    let said = String::from_utf8_lossy(&compiled.stderr);
+    for words in [
+        "diesel-binds was built without a pool",
+        "turn on one of its features `deadpool` and `bb8`",
+    ] {
+        if !said.contains(words) {
+            bail!("{program} is not told `{words}`, but:\n{said}");
         }
     }
     Ok(())

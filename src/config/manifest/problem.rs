@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use diesel_binds_derive::ErrorDebug;
+
 /// A manifest cannot be used.
-#[derive(Debug)]
+#[derive(ErrorDebug)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// The file is not there.

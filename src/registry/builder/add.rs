@@ -1,21 +1,16 @@
 //! Noting a bind, or what is wrong with it.
 
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use std::sync::Arc;
 
 use crate::backend::{Backend, Dialect as _};
 use crate::bind::Bind;
 use crate::config::BindOptions;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use crate::config::{Pooling, Setup};
-#[cfg(any(feature = "deadpool", feature = "bb8", feature = "sqlite"))]
 use crate::config::{UrlProblem, check_url};
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use crate::pool::FromUrl;
 use crate::pool::Pool;
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{Pending, Place, Who};
-#[cfg(any(feature = "deadpool", feature = "bb8", feature = "sqlite"))]
 use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
@@ -28,7 +23,6 @@ impl BindsBuilder {
         self.push(Who::of::<B>(), backend, Place::own(B::KEY, pool, options));
     }
 
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     pub(super) fn add_url<C: FromUrl>(
         &mut self,
         who: Who,
@@ -70,7 +64,6 @@ impl BindsBuilder {
         }
     }
 
-    #[cfg(any(feature = "deadpool", feature = "bb8", feature = "sqlite"))]
     pub(super) fn broken(&mut self, who: Who, backend: Backend, problem: BuildProblem) {
         self.problems.push(problem);
         self.push(who, backend, Place::Broken);

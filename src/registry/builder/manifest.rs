@@ -1,17 +1,11 @@
 //! Binds by the manifest of the project: with their types, or by their keys alone.
 
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use std::collections::BTreeSet;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use std::sync::{Mutex, PoisonError};
 
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use crate::backend::Backend;
-use crate::config::Manifest;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-use crate::config::{BindOptions, ManifestBind, ManifestPlace, Pooling};
+use crate::config::{BindOptions, Manifest, ManifestBind, ManifestPlace, Pooling};
 use crate::registry::builder::BindsBuilder;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use crate::registry::builder::pending::{Place, Who};
 use crate::registry::problem::BuildProblem;
 
@@ -34,7 +28,6 @@ impl BindsBuilder {
     /// [`recover`](crate::Binds::recover), [`install`](crate::Binds::install). For a process that only does that.
     ///
     /// Keeps the key in memory until the process ends, once for each key.
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     pub fn bind_named(mut self, key: &str) -> Self {
         match self
             .manifest
@@ -53,7 +46,6 @@ impl BindsBuilder {
     }
 
     /// Registers every bind of the manifest without its type, as [`bind_named`](Self::bind_named) does with one.
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     pub fn bind_all_named(mut self) -> Self {
         let binds = self
             .manifest
@@ -65,7 +57,6 @@ impl BindsBuilder {
         self
     }
 
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     fn add_named(&mut self, bind: &ManifestBind) {
         let who = named(bind.key());
         let backend = bind.backend();
@@ -94,7 +85,6 @@ impl BindsBuilder {
         }
     }
 
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     fn url_of(&self, bind: &ManifestBind, who: Who) -> Result<String, BuildProblem> {
         let variable = bind.variable().unwrap_or_default();
         std::env::var(variable).map_err(|_| BuildProblem::NoUrl {
@@ -103,27 +93,28 @@ impl BindsBuilder {
         })
     }
 
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     fn add_named_url(&mut self, who: Who, backend: Backend, url: &str) {
         let (pooling, options) = (Pooling::default(), BindOptions::default());
         match backend {
-            #[cfg(feature = "postgres")]
+            #[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
             Backend::Postgres => {
                 self.add_url::<diesel_async::AsyncPgConnection>(who, url, None, &pooling, options)
             }
-            #[cfg(feature = "mysql")]
+            #[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
             Backend::Mysql => self
                 .add_url::<diesel_async::AsyncMysqlConnection>(who, url, None, &pooling, options),
-            #[cfg(feature = "sqlite")]
+            #[cfg(all(feature = "sqlite", any(feature = "deadpool", feature = "bb8")))]
             Backend::Sqlite => self.add_url::<crate::backend::sqlite::AsyncSqliteConnection>(
                 who, url, None, &pooling, options,
             ),
             #[allow(unreachable_patterns, reason = "only where every backend is turned on")]
             _ => {
                 let _ = (url, pooling, options);
-                let problem = BuildProblem::NoBackend {
-                    bind: who.key,
-                    backend,
+                let bind = who.key;
+                let problem = if cfg!(any(feature = "deadpool", feature = "bb8")) {
+                    BuildProblem::NoBackend { bind, backend }
+                } else {
+                    BuildProblem::NoPool { bind }
                 };
                 self.broken(who, backend, problem);
             }
@@ -132,7 +123,6 @@ impl BindsBuilder {
 }
 
 /// A bind without a type. Keys live as long as the process, each once.
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 fn named(key: &str) -> Who {
     static KEYS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);

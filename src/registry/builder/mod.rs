@@ -15,7 +15,6 @@ mod trace;
 
 use std::any::Any;
 use std::fmt;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,12 +22,8 @@ use crate::backend::Dialect as _;
 use crate::bind::Bind;
 #[cfg(feature = "manifest")]
 use crate::config::Manifest;
-use crate::config::{BindOptions, RecoveryOptions, Timeouts};
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-use crate::config::{Pooling, Setup};
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-use crate::pool::FromUrl;
-use crate::pool::IntoPool;
+use crate::config::{BindOptions, Pooling, RecoveryOptions, Setup, Timeouts};
+use crate::pool::{FromUrl, IntoPool};
 use crate::registry::problem::BuildProblem;
 use crate::trace::TraceOptions;
 
@@ -100,7 +95,6 @@ impl BindsBuilder {
 
     /// Registers a bind with a URL; its pool is of deadpool where that feature is on, else of bb8 (which must be made
     /// within a runtime).
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     pub fn bind_url<B: Bind>(self, url: impl AsRef<str>) -> Self
     where
         B::Connection: FromUrl,
@@ -109,7 +103,6 @@ impl BindsBuilder {
     }
 
     /// Registers a bind with a URL, and says how its pool is and how it takes part.
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     pub fn bind_url_with<B: Bind>(
         mut self,
         url: impl AsRef<str>,
@@ -124,7 +117,6 @@ impl BindsBuilder {
     }
 
     /// Registers a bind with a URL and the function that opens a connection by it: with TLS, for instance.
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     pub fn bind_with_setup<B, F>(
         mut self,
         url: impl AsRef<str>,
@@ -151,7 +143,6 @@ impl BindsBuilder {
 
     /// Registers a bind with the URL in the environment: `ACCOUNTS_DATABASE_URL` for the key `accounts`, or the variable
     /// that the manifest names (`manifest`).
-    #[cfg(any(feature = "deadpool", feature = "bb8"))]
     pub fn bind_env<B: Bind>(mut self) -> Self
     where
         B::Connection: FromUrl,
