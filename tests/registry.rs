@@ -23,5 +23,7 @@ mod install;
 mod manifest;
 #[path = "registry/passwords.rs"]
 mod passwords;
+#[path = "registry/printed.rs"]
+mod printed;
 #[path = "registry/same_as.rs"]
 mod same_as;

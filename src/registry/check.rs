@@ -43,6 +43,18 @@ pub enum Finding {
     /// table of the same name.
     #[error("no transaction can begin")]
     Unusable(#[source] Fault),
+    /// Another bind has its tables in this database ([`same_as`](crate::BindsBuilder::same_as)).
+    #[error("`{bind}` is in the same database, and shares its connection (`same_as`)")]
+    Shared {
+        /// The key of the other bind.
+        bind: &'static str,
+    },
+    /// The SQLite file of another bind is attached to its connection ([`attach`](crate::BindsBuilder::attach)).
+    #[error("the file of `{bind}` is attached to its connection (`attach`): both commit as one")]
+    Attached {
+        /// The key of the other bind.
+        bind: &'static str,
+    },
     /// Its transactions can be prepared.
     #[error("its transactions can be prepared")]
     CanPrepare,
@@ -109,7 +121,7 @@ impl Finding {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::CanPrepare => Severity::Info,
+            Self::CanPrepare | Self::Shared { .. } | Self::Attached { .. } => Severity::Info,
             Self::CannotPrepare { not_with, .. } if not_with.is_empty() => Severity::Info,
             Self::Unreachable(_) | Self::Unusable(_) => Severity::Error,
             _ => Severity::Warning,
@@ -195,12 +207,13 @@ pub(super) async fn check(registry: &Registry) -> Report {
         .entries
         .iter()
         .zip(examined)
-        .map(|(entry, examined)| {
+        .enumerate()
+        .map(|(position, (entry, examined))| {
             let mut report = BindReport {
                 bind: entry.key(),
                 backend: entry.backend(),
                 version: None,
-                findings: Vec::new(),
+                findings: neighbours(registry, position),
             };
             match examined {
                 Err(fault) => report.findings.push(Finding::Unreachable(fault)),
@@ -225,6 +238,18 @@ pub(super) async fn check(registry: &Registry) -> Report {
         })
         .collect();
     Report { binds }
+}
+
+/// The binds that share the connection of an entry.
+fn neighbours(registry: &Registry, entry: usize) -> Vec<Finding> {
+    let neighbours = registry.neighbours.iter();
+    neighbours
+        .filter(|neighbour| neighbour.entry == entry)
+        .map(|neighbour| match (neighbour.key, neighbour.attached) {
+            (bind, true) => Finding::Attached { bind },
+            (bind, false) => Finding::Shared { bind },
+        })
+        .collect()
 }
 
 fn findings(

@@ -59,6 +59,8 @@ pub(crate) struct Registry {
     /// The entry of each bind; several binds may share one.
     index: HashMap<TypeId, usize>,
     pub(crate) entries: Vec<Arc<dyn AnyEntry>>,
+    /// Binds that share the connection of an entry.
+    neighbours: Vec<Neighbour>,
     pub(crate) namespace: Arc<str>,
     /// What recovery works on: the same entries.
     pub(crate) scope: Arc<Scope>,
@@ -72,6 +74,15 @@ pub(crate) struct Registry {
     /// What is to fail in the commits of all sessions.
     #[cfg(feature = "testing")]
     faults: std::sync::Mutex<Option<crate::commit::FaultPlan>>,
+}
+
+/// A bind without a connection of its own.
+struct Neighbour {
+    key: &'static str,
+    /// Which entry it is with.
+    entry: usize,
+    /// It is a file of its own, and not in the database of the entry.
+    attached: bool,
 }
 
 impl Binds {

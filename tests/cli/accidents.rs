@@ -1,6 +1,7 @@
 //! Accidents of plain Diesel with several databases: each as it happens there, and that it does not happen here.
 
 use crate::project::{Project, Said, Shop};
+use crate::support::admin::Admin;
 
 /// Binds in SQLite files, each with one table of its name.
 pub(crate) fn files(binds: &[&str]) -> Project {
@@ -366,4 +367,58 @@ async fn a_bind_that_cannot_be_reached_hides_no_other() {
         .ends(1)
         .says("diesel-binds setup --bind cache");
     assert!(!shop.project.path("missing.db").exists());
+}
+
+/// `diesel` logs a query that fails, in colours also into a pipe, and then says it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_fails_is_told_once_and_without_colours() {
+    let mut shop = Shop::laid_out().await;
+    for (bind, sql) in [
+        ("accounts", "CREATE TABEL told_once (id INT);"),
+        ("ledger", "CREATE TABEL told_once (id INT);"),
+        ("cache", "CREATE TABEL told_once (id INT);"),
+    ] {
+        shop.project
+            .migration(bind, "2026-11-22-000000_broken", sql, "");
+        let said = shop.project.run(&["setup", "--bind", bind]).ends(1);
+        let all = format!("{}{}", said.out, said.err);
+        assert!(!all.contains('\x1b'), "{all:?}");
+        assert!(all.matches("TABEL").count() <= 1, "{all}");
+        said.says("TABEL").says("2026-11-22-000000_broken");
+    }
+    // Who asks for the log gets it.
+    shop.project.set("DIESEL_LOG", "error");
+    let said = shop.project.run(&["migration", "run", "--bind", "cache"]);
+    said.ends(1)
+        .says("Failed to execute query")
+        .says_nothing_of("\x1b");
+}
+
+/// Diesel has their migration recorded, and does not make the tables again.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_the_protocol_that_were_dropped_by_hand_are_made_again() {
+    let shop = Shop::laid_out().await;
+    shop.project
+        .run(&["setup", "--all"])
+        .ends(0)
+        .says_nothing_of("again");
+    shop.project.run(&["doctor", "--strict"]).ends(0);
+    let mut ledger = Admin::connect(shop.ledger.url()).await;
+    ledger.run("DROP TABLE diesel_binds_meta").await.unwrap();
+    shop.project
+        .run(&["doctor", "--strict"])
+        .ends(1)
+        .says("ledger: `diesel-binds setup --bind ledger` makes the tables that are missing");
+    let said = shop.project.run(&["migration", "status"]).ends(1);
+    said.says("`diesel-binds setup --bind ledger` makes them again")
+        .says_nothing_of("--bind accounts");
+    // Others are left alone.
+    let said = shop.project.run(&["setup", "--bind", "accounts"]).ends(0);
+    said.says_nothing_of("again");
+    shop.project.run(&["doctor", "--strict"]).ends(1);
+    let said = shop.project.run(&["setup", "--all"]).ends(0);
+    said.says("ledger: its tables of the commit protocol were gone")
+        .says_nothing_of("accounts: its tables");
+    shop.project.run(&["doctor", "--strict"]).ends(0);
+    shop.project.run(&["migration", "status"]).ends(0);
 }

@@ -80,3 +80,29 @@ async fn the_environment_file_is_read_from_every_folder_of_the_project() {
         .says("a (SQLite");
     assert!(project.path("a.db").exists() && !project.path("src/deep/a.db").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binds_without_a_connection_of_their_own_are_named() {
+    let mut project = Project::new(
+        "namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n\
+         [bind.b]\nbackend = \"sqlite\"\nattach_to = \"a\"\n\
+         [bind.c]\nbackend = \"sqlite\"\nsame_as = \"a\"\n",
+    );
+    project.set("A_DATABASE_URL", "a.db");
+    project.set("B_DATABASE_URL", "b.db");
+    project
+        .run(&["doctor"])
+        .ends(0)
+        .says("ok: the file of `b` is attached to its connection")
+        .says("ok: `c` is in the same database");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_said_how_missing_tables_are_made() {
+    let shop = Shop::open("cli-doctor-bare").await;
+    let said = shop.project.run(&["doctor"]).ends(0);
+    said.says("ledger: `diesel-binds add ledger` writes the migration of the tables");
+    shop.project.run(&["add", "ledger"]).ends(0);
+    let said = shop.project.run(&["doctor"]).ends(0);
+    said.says("ledger: `diesel-binds setup --bind ledger` makes the tables that are missing");
+}

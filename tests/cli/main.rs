@@ -10,6 +10,7 @@ mod existing;
 mod migrations;
 mod passwords;
 mod project;
+mod readme;
 mod scaffold;
 mod status;
 mod swapped;

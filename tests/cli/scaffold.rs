@@ -148,3 +148,18 @@ fn a_namespace_is_asked_for_where_there_is_no_package() {
         .run(&["init", "--namespace", "shop", "a=sqlite"])
         .ends(0);
 }
+
+#[test]
+fn a_backend_that_there_is_not_is_told_those_that_there_are() {
+    let project = Project::empty();
+    for command in [
+        &["init", "b=maria"][..],
+        &["init", "a=postgres", "b=oracle"],
+    ] {
+        project
+            .run(command)
+            .ends(2)
+            .says("is no backend, but postgres, mysql, sqlite are (MariaDB is `mysql`)");
+    }
+    assert!(!project.path("diesel-binds.toml").exists());
+}

@@ -199,7 +199,7 @@ async fn a_group_is_checked_with_all_its_files() {
     assert!(
         matches!(
             report.bind("cache").unwrap().findings.as_slice(),
-            [Finding::CannotPrepare { .. }]
+            [Finding::Attached { .. }, Finding::CannotPrepare { .. }]
         ),
         "{report}"
     );
@@ -289,7 +289,7 @@ mod with_postgres {
         assert!(
             matches!(
                 report.bind("cache").unwrap().findings.as_slice(),
-                [Finding::CannotPrepare { .. }, Finding::NotDurable { setting, allowed: false }]
+                [Finding::Attached { .. }, Finding::CannotPrepare { .. }, Finding::NotDurable { setting, allowed: false }]
                     if setting.contains("archive.synchronous")
             ),
             "{report}"

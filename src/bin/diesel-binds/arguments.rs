@@ -124,7 +124,17 @@ fn new_bind(text: &str) -> Result<(String, Written), String> {
     let (key, backend) = text
         .split_once('=')
         .ok_or("it is written `accounts=postgres`")?;
-    Ok((key.to_owned(), Written::from_str(backend, false)?))
+    let backend = Written::from_str(backend, false).map_err(|_| {
+        let known: Vec<_> = Written::value_variants()
+            .iter()
+            .map(|written| written.text())
+            .collect();
+        format!(
+            "`{backend}` is no backend, but {} are (MariaDB is `mysql`)",
+            known.join(", ")
+        )
+    })?;
+    Ok((key.to_owned(), backend))
 }
 
 /// A command of the Diesel CLI, for some binds.

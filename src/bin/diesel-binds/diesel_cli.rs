@@ -1,5 +1,6 @@
 //! The Diesel CLI that the user installed: which it is, and running it for one bind.
 
+use std::env;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -15,6 +16,9 @@ use crate::project::Address;
 
 /// The first version whose `diesel.toml` and messages are the ones that are relied on here.
 const OLDEST: (u64, u64) = (2, 3);
+
+/// The variable that says what of its log is shown.
+const LOG: &str = "DIESEL_LOG";
 
 /// An installed `diesel`, which is new enough and has the backends of the project.
 #[derive(Debug)]
@@ -96,9 +100,15 @@ impl Diesel {
             // They would take precedence over the config file.
             .env_remove("MIGRATION_DIRECTORY")
             .env_remove("DIESEL_CONFIG_FILE")
+            // It colours its log even where that goes to a pipe.
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // Of a query that fails it logs what it then says.
+        if env::var_os(LOG).is_none() {
+            command.env(LOG, "off");
+        }
         match address {
             Some(address) => command.env("DATABASE_URL", &address.url),
             // Empty, and not absent: `diesel` would take one out of `.env`.

@@ -1,10 +1,11 @@
 //! `doctor`: the preflight of every bind.
 
-use diesel_binds::{BindReport, Finding, Severity};
+use diesel_binds::{BindReport, Fault, Finding, Severity};
 use serde_json::json;
 
 use crate::arguments::Format;
 use crate::ending::{Ending, Refusal, chain};
+use crate::migration;
 use crate::project::{Project, Reachable};
 
 pub(crate) async fn doctor(
@@ -24,6 +25,15 @@ pub(crate) async fn doctor(
             }
             if let Some(report) = &report {
                 print!("{report}");
+                for report in &report.binds {
+                    for advice in report
+                        .findings
+                        .iter()
+                        .filter_map(|f| advice(project, report, f))
+                    {
+                        println!("{}: {advice}", report.bind);
+                    }
+                }
             }
         }
         Format::Json => {
@@ -35,7 +45,7 @@ pub(crate) async fn doctor(
                         "bind": problem.bind(),
                         "message": problem.to_string(),
                     })).collect::<Vec<_>>(),
-                    "binds": reports.map(bind).collect::<Vec<_>>(),
+                    "binds": reports.map(|report| bind(project, report)).collect::<Vec<_>>(),
                 })
             );
         }
@@ -49,20 +59,40 @@ pub(crate) async fn doctor(
     Ok(Ending::well_if(problems.is_empty() && fine))
 }
 
-fn bind(report: &BindReport) -> serde_json::Value {
+fn bind(project: &Project, report: &BindReport) -> serde_json::Value {
     json!({
         "bind": report.bind,
         "backend": report.backend.to_string(),
         "version": report.version,
-        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "findings": report.findings.iter().map(|found| finding(project, report, found)).collect::<Vec<_>>(),
     })
 }
 
-fn finding(finding: &Finding) -> serde_json::Value {
+fn finding(project: &Project, report: &BindReport, finding: &Finding) -> serde_json::Value {
     let severity = match finding.severity() {
         Severity::Info => "ok",
         Severity::Warning => "warning",
         Severity::Error => "error",
     };
-    json!({ "severity": severity, "message": chain(finding) })
+    json!({
+        "severity": severity,
+        "message": chain(finding),
+        "advice": advice(project, report, finding),
+    })
+}
+
+/// Which commands help.
+fn advice(project: &Project, report: &BindReport, finding: &Finding) -> Option<String> {
+    let Finding::Tables(Fault::NotInstalled(_)) = finding else {
+        return None;
+    };
+    let key = report.bind;
+    let setup = format!("`diesel-binds setup --bind {key}` makes the tables that are missing");
+    let folder = migration::read(project.manifest.bind(key)?.migrations());
+    match folder.is_ok_and(|folder| migration::protocol(&folder).is_some()) {
+        true => Some(setup),
+        false => Some(format!(
+            "`diesel-binds add {key}` writes the migration of the tables, and then {setup}"
+        )),
+    }
 }

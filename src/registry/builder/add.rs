@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, Dialect as _};
 use crate::bind::Bind;
-use crate::config::BindOptions;
-use crate::config::{Pooling, Setup};
-use crate::config::{UrlProblem, check_url};
-use crate::pool::FromUrl;
-use crate::pool::Pool;
+use crate::config::{BindOptions, Pooling, Setup, UrlProblem, check_url};
+use crate::pool::{FromUrl, Pool};
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{Pending, Place, Who};
 use crate::registry::problem::BuildProblem;

@@ -11,7 +11,7 @@ use crate::recovery::{Database, Scope, Worker};
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{Attachment, Common, Pending, Place, Who};
 use crate::registry::problem::BuildError;
-use crate::registry::{AnyEntry, Binds, Registry};
+use crate::registry::{AnyEntry, Binds, Neighbour, Registry};
 use crate::trace::describe_metrics;
 
 impl BindsBuilder {
@@ -84,9 +84,15 @@ impl BindsBuilder {
                 Place::Broken => {}
             }
         }
+        let mut neighbours = Vec::new();
         for (who, with) in shared {
-            if let Some((_, position)) = owners.iter().find(|(owner, _)| owner.is(with)) {
-                owners.push((who, *position));
+            if let Some(&(_, entry)) = owners.iter().find(|(owner, _)| owner.is(with)) {
+                owners.push((who, entry));
+                neighbours.push(Neighbour {
+                    key: who.key,
+                    entry,
+                    attached: attached.iter().any(|file| file.who.is(who)),
+                });
             }
         }
         #[cfg(all(feature = "migrations", feature = "manifest"))]
@@ -111,6 +117,7 @@ impl BindsBuilder {
         let registry = Registry {
             index,
             entries,
+            neighbours,
             namespace,
             scope: Arc::new(scope),
             background: TaskTracker::new(),

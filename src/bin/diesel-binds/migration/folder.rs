@@ -29,6 +29,13 @@ pub(crate) fn read(folder: &Path) -> Result<Migrations, String> {
     Ok(migrations)
 }
 
+/// The version of the migration with the tables of the commit protocol, if it is there.
+pub(crate) fn protocol(migrations: &Migrations) -> Option<&String> {
+    let mut migrations = migrations.iter();
+    let (version, _) = migrations.find(|(_, name)| name.ends_with("_diesel_binds"))?;
+    Some(version)
+}
+
 /// The version of a migration, as Diesel records it.
 pub(crate) fn version(name: &str) -> String {
     name.split('_').next().unwrap_or(name).replace('-', "")

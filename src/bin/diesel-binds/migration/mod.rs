@@ -8,6 +8,7 @@ mod drive;
 mod folder;
 mod generate;
 mod layout;
+mod mend;
 mod status;
 mod survey;
 
@@ -20,6 +21,8 @@ use crate::migration::applied::{Applied, applied};
 use crate::migration::drive::{AfterFailure, Job, Show, drive, summary};
 use crate::migration::survey::{Look, Survey};
 use crate::project::Project;
+
+pub(crate) use self::folder::{protocol, read};
 
 pub(crate) async fn migration(
     project: &Project,
@@ -108,6 +111,9 @@ async fn change(
             "nothing was done, because:\n  {}",
             obstacles.join("\n  ")
         )));
+    }
+    if change == Change::Create {
+        mend::mend(project, &survey, &binds).await?;
     }
     let jobs = jobs(&survey, &binds, |_| None, commands, &asked.passed);
     let ready = async |bind: &ManifestBind| match change {

@@ -85,6 +85,11 @@ fn row<'p>(
             notes.push("it asks for TLS, and was not asked: `migration list` tells".to_owned());
         }
         Applied::NoFile => notes.push("there is no database file yet".to_owned()),
+        Applied::Recorded(_) if survey.has_lost_its_tables(look) => notes.push(format!(
+            "its tables of the commit protocol are gone, although their migration is applied: \
+             `diesel-binds setup --bind {}` makes them again",
+            look.bind.key()
+        )),
         Applied::Recorded(_) | Applied::Unknown(_) => {}
     }
     let mut schema = Schema::NotCompared;

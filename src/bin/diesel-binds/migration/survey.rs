@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use diesel_binds::{BuildProblem, Finding, ManifestBind, ManifestPlace, UrlProblem};
+use diesel_binds::{BuildProblem, Fault, Finding, ManifestBind, ManifestPlace, UrlProblem};
 use futures_util::future::join_all;
 
 use crate::migration::applied::{Applied, applied};
@@ -15,6 +15,8 @@ pub(crate) struct Survey<'p> {
     pub(crate) looks: Vec<Look<'p>>,
     /// Binds in one database that do not say so.
     same: Vec<(String, String)>,
+    /// Binds that want for the tables of the commit protocol.
+    bare: Vec<&'static str>,
 }
 
 /// One bind.
@@ -66,8 +68,10 @@ impl<'p> Survey<'p> {
             project,
             looks: join_all(looks).await,
             same: Vec::new(),
+            bare: Vec::new(),
         };
-        survey.same = survey.undeclared().await;
+        survey.same = survey.undeclared();
+        survey.ask().await;
         survey
     }
 
@@ -215,8 +219,18 @@ impl<'p> Survey<'p> {
         ))
     }
 
-    /// Binds in one database that do not say so.
-    async fn undeclared(&self) -> Vec<(String, String)> {
+    /// Whether a bind has lost the tables of the commit protocol: Diesel has their migration recorded as applied, and does
+    /// not apply it again.
+    pub(crate) fn has_lost_its_tables(&self, look: &Look<'_>) -> bool {
+        let (Applied::Recorded(recorded), Ok(folder)) = (&look.applied, &look.folder) else {
+            return false;
+        };
+        self.bare.contains(&look.bind.key())
+            && folder::protocol(folder).is_some_and(|version| recorded.versions.contains(version))
+    }
+
+    /// Binds of one URL that do not say so.
+    fn undeclared(&self) -> Vec<(String, String)> {
         let own: Vec<_> = self
             .looks
             .iter()
@@ -232,7 +246,12 @@ impl<'p> Survey<'p> {
                 }
             }
         }
-        // Two URLs may lead to one database.
+        same
+    }
+
+    /// Asks the databases that answer what the manifest and the URLs do not tell: two URLs may lead to one database, and
+    /// tables may have been dropped.
+    async fn ask(&mut self) {
         let answers = |bind: &ManifestBind| {
             let look = self.look(bind.key());
             *bind.place() == ManifestPlace::Own
@@ -241,17 +260,20 @@ impl<'p> Survey<'p> {
         if let Some(binds) = self.project.reachable_of(answers).binds {
             for report in binds.check().await.binds {
                 for finding in &report.findings {
-                    if let Finding::SameDatabase { with } = finding {
-                        let pair = ((*with).to_owned(), report.bind.to_owned());
-                        if !same.contains(&pair) {
-                            same.push(pair);
+                    match finding {
+                        Finding::SameDatabase { with } => {
+                            let pair = ((*with).to_owned(), report.bind.to_owned());
+                            if !self.same.contains(&pair) {
+                                self.same.push(pair);
+                            }
                         }
+                        Finding::Tables(Fault::NotInstalled(_)) => self.bare.push(report.bind),
+                        _ => {}
                     }
                 }
             }
             binds.close().await;
         }
-        same
     }
 }
 
