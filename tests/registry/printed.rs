@@ -48,11 +48,9 @@ async fn a_server_that_is_not_there_is_printed_with_its_cause_and_without_its_pa
         .load::<i32>(&session)
         .await;
     let text = printed(result.unwrap_err());
-    let start = "the pool of `accounts` gave no connection: no connection could be opened: ";
-    assert!(text.starts_with(start), "{text}");
-    assert!(
-        text.contains("refused") && !text.contains("unseen"),
-        "{text}"
+    assert_eq!(
+        text,
+        "the pool of `accounts` gave no connection: no connection could be opened: error connecting to server"
     );
 }
 
