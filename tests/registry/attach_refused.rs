@@ -30,7 +30,10 @@ async fn files_in_wal_are_refused() {
         assert_eq!(report.severity(), Severity::Error);
         assert!(matches!(
             report.bind("cache").unwrap().findings.as_slice(),
-            [Finding::Attached { bind: "archive" }, Finding::Unusable(Fault::Refused(_))]
+            [
+                Finding::Attached { bind: "archive" },
+                Finding::Unusable(Fault::Refused(_))
+            ]
         ));
         assert!(
             report
