@@ -7,11 +7,11 @@ mod support;
 
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, CommitError, Fault as Cause};
+use diesel_binds::{BindOptions, Binds, CommitError, Fault as Cause, RecoveryOptions};
 
 use crate::suite::faulty::{Attempt, Faulty, Limits, Told};
 use crate::suite::lost::Moment;
-use crate::suite::side::{MariadbA, PostgresA, PostgresB, Side as _, Sqlite};
+use crate::suite::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side as _, Sqlite};
 use crate::suite::world::Sides;
 use crate::support::admin::Admin;
 use crate::support::kill::{alone, kill, restart};
@@ -273,4 +273,48 @@ async fn used_up_slots_roll_the_unit_back() {
             .unwrap();
     }
     faulty.works_again("slots").await;
+}
+
+/// The record of a decision outlives a pass that meets a participant which takes no writes, as replicas of MariaDB do.
+#[tokio::test]
+async fn a_record_stays_while_a_participant_takes_no_writes() {
+    let _alone = alone().await;
+    let faulty = Faulty::<WithFile>::start(PATIENT, &BindOptions::new()).await;
+    let urls: Vec<String> = faulty
+        .world
+        .databases
+        .iter()
+        .map(|d| d.url().into())
+        .collect();
+    let builder = Binds::builder()
+        .namespace("replica")
+        .recovery(RecoveryOptions::new().elsewhere().retention(Duration::ZERO));
+    let options = BindOptions::new();
+    let builder = WithFile::register(builder, &urls, PoolKind::Deadpool, &options).await;
+    let binds = builder.build().unwrap();
+    let mut session = binds.session();
+    WithFile::write(&session, "kept").await.unwrap();
+    let committed = session.commit_all().await.unwrap();
+    let records = "SELECT unit AS value FROM diesel_binds_decision";
+    let mut file = Admin::connect(&urls[1]).await;
+    let horizon = format!(
+        "INSERT INTO diesel_binds_horizon (namespace, unit, moved_at) VALUES ('replica', '{}', 0)",
+        "f".repeat(32)
+    );
+    file.run(&horizon).await.unwrap();
+
+    let mut mariadb = Admin::connect(Server::MariadbA.url().as_str()).await;
+    mariadb.run("SET GLOBAL read_only = 1").await.unwrap();
+    let pass = binds.recover().await;
+    mariadb.run("SET GLOBAL read_only = 0").await.unwrap();
+    assert!(
+        matches!(&pass.unreachable[..], [("my-a", Cause::Replica { .. })]),
+        "{pass}"
+    );
+    let unit = committed.unit().to_string();
+    assert_eq!(file.values(records).await.unwrap(), [unit]);
+
+    let pass = binds.recover().await;
+    assert!(pass.is_complete(), "{pass}");
+    assert_eq!(file.values(records).await.unwrap(), [] as [&str; 0]);
 }

@@ -32,4 +32,6 @@ pub enum Reach {
     OtherDatabase(String),
     /// Only by another role (PostgreSQL).
     OtherRole(String),
+    /// Only after a restart of the server, which has lost its name (MariaDB).
+    Lost,
 }

@@ -172,6 +172,12 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     fn keep_out(&mut self, schema: &str, gid: &Gid)
     -> impl Future<Output = QueryResult<()>> + Send;
 
+    /// What says that the server is a replica, if it is one: what it lists is not what its primary has. On a fresh
+    /// connection of a participant, before its lists are believed.
+    fn replica(&mut self) -> impl Future<Output = QueryResult<Option<&'static str>>> + Send {
+        async { Ok(None) }
+    }
+
     /// Whether the branch is prepared and unfinished. On a fresh connection of the participant.
     fn lists(&mut self, branch: &Branch) -> impl Future<Output = QueryResult<bool>> + Send;
 

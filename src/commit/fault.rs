@@ -51,6 +51,13 @@ pub enum Fault {
     #[error("the database has another id than the unit noted: it was replaced")]
     Replaced,
 
+    /// The server is a replica, or takes no writes: whether a branch is prepared can only be asked of its primary.
+    #[error("the server is a replica ({sign}): correct the URL, or wait until it is promoted")]
+    Replica {
+        /// What says so.
+        sign: &'static str,
+    },
+
     /// The server refused a statement of recovery, which changed nothing.
     #[error("the server refused a statement")]
     Statement(#[source] diesel::result::Error),
@@ -123,6 +130,7 @@ impl Fault {
             Self::Foreign { .. } => "Foreign",
             Self::ForeignId(_) => "ForeignId",
             Self::Replaced => "Replaced",
+            Self::Replica { .. } => "Replica",
             Self::Forgotten => "Forgotten",
             Self::Statement(_) => "Statement",
             Self::NotDurable { .. } => "NotDurable",

@@ -177,6 +177,7 @@ async fn look<'a>(
                 Reach::OtherDatabase(_) if branch.bind != bind => continue,
                 Reach::OtherDatabase(name) => Left::OtherDatabase(name),
                 Reach::OtherRole(name) => Left::OtherRole(name),
+                Reach::Lost => Left::NameLost,
             };
             return Err(ForceError::OutOfReach { bind, source });
         }

@@ -54,6 +54,7 @@ pub(super) fn judge(
         _ if !is_older(grace) => Verdict::Leave(Left::Young),
         (_, Reach::OtherDatabase(name)) => Verdict::Leave(Left::OtherDatabase(name.clone())),
         (_, Reach::OtherRole(name)) => Verdict::Leave(Left::OtherRole(name.clone())),
+        (_, Reach::Lost) => Verdict::Leave(Left::NameLost),
         (None, Reach::Here) => Verdict::Leave(Left::Unplaced),
         (Some(branch), _) if !has_bind(branch.gid.holder()) => Verdict::Leave(Left::UnknownHolder),
         (Some(branch), Reach::Here) => Verdict::Ask(branch.clone()),

@@ -75,6 +75,10 @@ pub enum Left {
     /// It belongs to a role that ours is no member of (PostgreSQL).
     #[error("it belongs to the role `{0}`, and ours is no member of that")]
     OtherRole(String),
+    /// The server does not list it any more, and keeps it prepared (MariaDB): somebody finished it while the connection
+    /// that prepared it was going away. After a restart, the server lists it again.
+    #[error("the server has lost its name: restart the server, which then lets it be finished")]
+    NameLost,
     /// Its holder is not a bind of this process.
     #[error("this process has no bind of its holder's key")]
     UnknownHolder,

@@ -80,6 +80,7 @@ impl<C: Connection> Entry<C> {
     pub(crate) async fn finish(&self, branch: &Branch, outcome: Outcome) -> Result<bool, Fault> {
         timeout(self.timeouts.step, async {
             let mut connection = self.outside().await?;
+            refuse_replica(&mut connection).await?;
             let mut refused = None;
             for _ in 0..ATTEMPTS {
                 if !connection.lists(branch).await.map_err(Fault::Lost)? {
@@ -129,6 +130,15 @@ impl<C: Connection> Entry<C> {
     }
 }
 
+/// A standby of PostgreSQL lists no branch at all, one of MariaDB lists them late. Taken for the list of the primary, it
+/// would make finished of what is in doubt, and its record would be deleted.
+async fn refuse_replica<C: Connection>(connection: &mut C) -> Result<(), Fault> {
+    match connection.replica().await.map_err(Fault::Lost)? {
+        Some(sign) => Err(Fault::Replica { sign }),
+        None => Ok(()),
+    }
+}
+
 /// Why a statement about our tables was refused.
 fn refused(error: diesel::result::Error) -> Fault {
     if is_of_our_tables(&error) {
@@ -145,6 +155,7 @@ impl<C: Connection> Database for Entry<C> {
 
     fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>> {
         self.ask(async |connection, _| {
+            refuse_replica(connection).await?;
             let found = connection.branches(&self.namespace).await;
             found.map_err(Fault::Lost)
         })
@@ -153,6 +164,7 @@ impl<C: Connection> Database for Entry<C> {
 
     fn look(&self) -> BoxFuture<'_, Result<Look, Fault>> {
         self.ask(async |connection, schema| {
+            refuse_replica(connection).await?;
             let database = connection.identity(schema).await?;
             let listed = connection.branches(&self.namespace).await;
             Ok(Look {

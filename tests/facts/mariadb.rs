@@ -54,6 +54,8 @@ async fn prepare(admin: &mut Admin, xid: &str) {
 /// Waits until the server has seen that a connection is gone, and finishes its branch.
 async fn finish(database: &Database, verb: &str, xid: &str) {
     let mut admin = Admin::connect(database.url()).await;
+    // Finished while its connection is just going away, the branch would be lost.
+    sleep(Duration::from_millis(100)).await;
     for _ in 0..500 {
         if admin.run(&format!("XA {verb} '{xid}'")).await.is_ok() {
             return;

@@ -19,7 +19,7 @@ fn kept_for(retention: Duration) -> RecoveryOptions {
 }
 
 /// Everything that is finished is old enough.
-fn at_once() -> RecoveryOptions {
+pub(crate) fn at_once() -> RecoveryOptions {
     kept_for(Duration::ZERO)
 }
 
@@ -46,7 +46,7 @@ async fn a_minute_later(url: &str) {
 }
 
 /// A horizon behind which everything lies, and which has stood for long.
-async fn everything_lies_behind(application: &Application) {
+pub(crate) async fn everything_lies_behind(application: &Application) {
     let horizon = format!(
         "INSERT INTO diesel_binds_horizon (namespace, unit, moved_at) VALUES ('{}', '{}', 0)",
         application.namespace,
@@ -66,7 +66,7 @@ async fn commit(application: &Application) -> Gid {
     committed.gid().unwrap().clone()
 }
 
-async fn is_recorded(application: &Application, gid: &Gid) -> bool {
+pub(crate) async fn is_recorded(application: &Application, gid: &Gid) -> bool {
     let unit = gid.unit().to_string();
     records(application.file().url()).await.contains(&unit)
 }

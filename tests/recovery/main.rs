@@ -10,4 +10,6 @@ mod application;
 mod finish;
 mod force;
 mod forget;
+mod lost_name;
+mod replica;
 mod worker;

@@ -68,6 +68,10 @@ pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
         Admin::Mysql(_) => format!("XA {verb} {name}"),
         _ => format!("{verb} PREPARED '{name}'"),
     };
+    if let Admin::Mysql(_) = admin {
+        // Finished while its connection is just going away, the branch would be lost.
+        sleep(Duration::from_millis(100)).await;
+    }
     for _ in 0..500 {
         let Err(error) = admin.run(&statement).await else {
             return;

@@ -2,7 +2,7 @@
 //!
 //! [`servers`] tells where the servers are, [`database`] makes a fresh database for each test, [`admin`] is a connection
 //! past everything, [`look`] tells what is open or prepared in a database, [`proxy`] stands between a test and its
-//! server, [`pooler`] is a pgbouncer in front of one, [`kill`] crashes a server and brings it back,
+//! server, [`pooler`] is a pgbouncer in front of one, [`standby`] a replica of one, [`kill`] crashes a server and brings it back,
 //! [`harness`] is for test programs that are not made of `#[test]` functions.
 
 #![allow(
@@ -20,3 +20,4 @@ pub mod look;
 pub mod pooler;
 pub mod proxy;
 pub mod servers;
+pub mod standby;

@@ -5,7 +5,7 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::backend::Server;
-use crate::backend::mysql::is_mariadb;
+use crate::backend::mysql::{Flag, is_mariadb};
 
 #[derive(QueryableByName)]
 struct ServerRow {
@@ -66,4 +66,17 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
         identity: row.identity,
         remarks,
     })
+}
+
+/// Whether it says that it is a replica, as every role may ask. Whether it follows another server only privileged ones
+/// may, and a server that does may be written to all the same.
+pub(super) async fn replica(
+    connection: &mut AsyncMysqlConnection,
+) -> QueryResult<Option<&'static str>> {
+    // A number, or a word in later versions.
+    let row: Flag =
+        sql_query("SELECT CAST(@@GLOBAL.read_only AS CHAR) NOT IN ('0', 'OFF') AS flag")
+            .get_result(connection)
+            .await?;
+    Ok(row.flag.then_some("`read_only` is on"))
 }

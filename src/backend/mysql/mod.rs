@@ -5,6 +5,7 @@
 
 mod begin;
 mod end;
+mod finish;
 mod inspect;
 mod join;
 mod prepared;
@@ -133,12 +134,16 @@ impl Dialect for AsyncMysqlConnection {
         records::keep_out(self, schema, gid).await
     }
 
+    async fn replica(&mut self) -> QueryResult<Option<&'static str>> {
+        inspect::replica(self).await
+    }
+
     async fn lists(&mut self, branch: &Branch) -> QueryResult<bool> {
         prepared::lists(self, branch).await
     }
 
     async fn finish_listed(&mut self, branch: &Branch, outcome: Outcome) -> QueryResult<()> {
-        prepared::finish(self, branch, outcome).await
+        finish::finish(self, branch, outcome).await
     }
 
     async fn branches(&mut self, namespace: &str) -> QueryResult<Vec<Found>> {

@@ -1,85 +1,38 @@
-//! Branches that are prepared: finding them, placing them, and finishing those of other connections.
+//! Branches that are prepared: finding and placing them.
 
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Binary, Text, Unsigned};
+use diesel::sql_types::{BigInt, Binary, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
-use tokio::time::sleep;
 
-use crate::backend::mysql::{Flag, verb};
+use crate::backend::mysql::Flag;
+use crate::backend::mysql::finish::{self, Row};
 use crate::backend::records::PAGE;
 use crate::backend::{Found, Reach};
-use crate::commit::Outcome;
-use crate::gid::{Branch, Gid, MAX_KEY, UnitId, XA_FORMAT, Xid, is_name};
+use crate::gid::{Branch, Gid, MAX_KEY, UnitId, XA_FORMAT, is_name};
 
 /// For the next statement: the row of a branch that is prepared is not committed.
-const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+pub(super) const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
 
-/// How often a branch is tried whose connection does not go away.
-const ATTEMPTS: usize = 5;
-
-/// How often we look whether a connection is gone, every 10 ms: one that may live, and one that was killed.
-const FEW_LOOKS: usize = 10;
-const LOOKS: usize = 100;
-
-/// Whether the server lists the branch.
+/// Whether the branch is prepared and unfinished: the server lists it, or has lost its name.
 pub(super) async fn lists(
     connection: &mut AsyncMysqlConnection,
     branch: &Branch,
 ) -> QueryResult<bool> {
-    let gtrid = format!("{}:{}", branch.gid.namespace, branch.gid.unit);
-    let rows: Vec<Recovered> = sql_query("XA RECOVER").load(connection).await?;
-    Ok(rows
-        .iter()
-        .any(|row| row.names() == Some((&gtrid, &branch.bind))))
+    Ok(is_listed(connection, branch.gid.unit, &branch.bind).await?
+        || finish::is_lost(connection, branch.gid.unit, &branch.bind).await?)
 }
 
-/// A branch of MariaDB can only be finished by its own connection while that lives, so that one is killed.
-///
-/// It must be gone before the branch is touched: finished while its connection is just going away, a branch was
-/// seen to vanish from `XA RECOVER` and to keep its locks until the server restarted (10 of 400 on 10.11.19).
-pub(super) async fn finish(
+/// Whether the server lists the branch.
+pub(super) async fn is_listed(
     connection: &mut AsyncMysqlConnection,
-    branch: &Branch,
-    outcome: Outcome,
-) -> QueryResult<()> {
-    let xid = Xid {
-        namespace: branch.gid.namespace.clone(),
-        unit: branch.gid.unit,
-        bind: branch.bind.clone(),
-    };
-    let finish = format!("XA {} {xid}", verb(outcome));
-    let owner = owner(connection, branch).await?;
-    let mut refused = None;
-    let mut looks = FEW_LOOKS;
-    for _ in 0..ATTEMPTS {
-        if !lists(connection, branch).await? {
-            return Ok(());
-        }
-        if let Some(owner) = owner {
-            let_go(connection, owner, looks).await?;
-        }
-        let Err(error) = connection.batch_execute(&finish).await else {
-            return Ok(());
-        };
-        // Unknown, although it is listed: its connection lives. Nothing else is a reason to kill one; after a
-        // restart of the server the number may be somebody else's.
-        if !error.to_string().contains("XAER_NOTA") {
-            return Err(error);
-        }
-        if let Some(owner) = owner
-            && let Err(error) = connection.batch_execute(&format!("KILL {owner}")).await
-        {
-            tracing::trace!(%error, "the connection of a branch is gone already");
-        }
-        refused = Some(error);
-        looks = LOOKS;
-    }
-    match refused {
-        Some(error) if lists(connection, branch).await? => Err(error),
-        _ => Ok(()),
-    }
+    unit: UnitId,
+    bind: &str,
+) -> QueryResult<bool> {
+    let names = names(connection).await?;
+    let mut names = names.iter();
+    Ok(names.any(|(_, named, of)| *named == unit && of == bind))
 }
 
 /// The branches of the namespace, each placed by the row that it has inserted, and those of others that have a row
@@ -90,8 +43,16 @@ pub(super) async fn branches(
 ) -> QueryResult<Vec<Found>> {
     let mut found = Vec::new();
     let names_now = names(connection).await?;
-    let has_rows = !names_now.is_empty() && has_table(connection).await?;
-    for (theirs, unit, bind) in names_now {
+    let has_rows = has_table(connection).await?;
+    let lost = match has_rows {
+        true => finish::lost(connection, namespace, &names_now).await?,
+        false => Vec::new(),
+    };
+    let lost = lost
+        .into_iter()
+        .map(|(unit, bind)| ((namespace.to_owned(), unit, bind), Reach::Lost));
+    let listed = names_now.into_iter().map(|name| (name, Reach::Here));
+    for ((theirs, unit, bind), reach) in listed.chain(lost) {
         let placed = match has_rows {
             true => placed(connection, unit, &bind).await?,
             false => None,
@@ -110,7 +71,7 @@ pub(super) async fn branches(
             namespace: theirs,
             unit,
             bind,
-            reach: Reach::Here,
+            reach,
         });
     }
     // One that was finished since then has no row any more, and is nothing to report.
@@ -188,38 +149,6 @@ pub(super) async fn delete_rows(
     }
 }
 
-/// The connection that prepared a branch, as the branch says.
-async fn owner(connection: &mut AsyncMysqlConnection, branch: &Branch) -> QueryResult<Option<u64>> {
-    connection.batch_execute(READ_UNCOMMITTED).await?;
-    let rows: Vec<Connected> = sql_query(format!(
-        "SELECT connection_id FROM diesel_binds_branch WHERE unit = '{}' AND branch = '{}'",
-        branch.gid.unit, branch.bind
-    ))
-    .load(connection)
-    .await?;
-    Ok(rows.into_iter().next().map(|row| row.connection_id))
-}
-
-/// Waits a moment for a connection to be gone.
-async fn let_go(
-    connection: &mut AsyncMysqlConnection,
-    owner: u64,
-    looks: usize,
-) -> QueryResult<()> {
-    for _ in 0..looks {
-        let row: Flag = sql_query(format!(
-            "SELECT COUNT(*) > 0 AS flag FROM information_schema.PROCESSLIST WHERE ID = {owner}"
-        ))
-        .get_result(connection)
-        .await?;
-        if !row.flag {
-            break;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
-}
-
 /// The row of a branch that may still be prepared.
 async fn placed(
     connection: &mut AsyncMysqlConnection,
@@ -287,19 +216,4 @@ impl Placed {
         };
         Some(gid.branch(bind))
     }
-}
-
-#[derive(QueryableByName)]
-struct Connected {
-    #[diesel(sql_type = Unsigned<BigInt>)]
-    connection_id: u64,
-}
-
-/// The name of a row about a branch.
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = Text)]
-    unit: String,
-    #[diesel(sql_type = Text)]
-    branch: String,
 }

@@ -61,3 +61,19 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
         remarks,
     })
 }
+
+#[derive(QueryableByName)]
+struct Follows {
+    #[diesel(sql_type = Bool)]
+    follows: bool,
+}
+
+/// Whether it is a standby, which lists no branch at all.
+pub(super) async fn replica(
+    connection: &mut AsyncPgConnection,
+) -> QueryResult<Option<&'static str>> {
+    let row: Follows = sql_query("SELECT pg_catalog.pg_is_in_recovery() AS follows")
+        .get_result(connection)
+        .await?;
+    Ok(row.follows.then_some("`pg_is_in_recovery()`"))
+}

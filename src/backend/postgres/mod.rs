@@ -119,6 +119,10 @@ impl Dialect for AsyncPgConnection {
         records::keep_out(self, schema, gid).await
     }
 
+    async fn replica(&mut self) -> QueryResult<Option<&'static str>> {
+        inspect::replica(self).await
+    }
+
     async fn lists(&mut self, branch: &Branch) -> QueryResult<bool> {
         prepared::lists(self, branch).await
     }
