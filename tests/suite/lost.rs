@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, CommitError, Outcome};
+use diesel_binds::{BindOptions, CommitError, Fault as Cause, Outcome};
 
 use crate::suite::faulty::{Faulty, Limits, Told};
 use crate::suite::prepared::decision;
@@ -162,9 +162,12 @@ pub async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() {
 }
 
 /// A server hangs, with the connection open, while others can be opened.
+///
+/// How far another connection gets within the time of one step is open on a busy machine: on MariaDB it waits for the
+/// hanging one, kills it, and waits until it is gone. A branch that is not finished by then must be named, and the judge
+/// sees to that. So may a bind that does not hang take too long.
 pub async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
     let limits = Limits {
-        // Only what hangs takes so long, also on a busy machine.
         step: Duration::from_secs(1),
         resolve: Duration::from_secs(5),
     };
@@ -187,7 +190,13 @@ pub async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
                 let attempt = faulty.attempt(&text).await;
                 let fired = !proxy.disarm();
                 let told = faulty.judge(&attempt).await;
+                let key = S::keys()[index];
+                let is_slow = matches!(
+                    &attempt.result,
+                    Err(CommitError::RolledBack { bind, source: Cause::TimedOut, .. }) if *bind != key
+                );
                 let committed = match moment {
+                    _ if is_slow => false,
                     _ if !fired => true,
                     Moment::Prepare => false,
                     Moment::Decide => forwarded,
@@ -196,19 +205,16 @@ pub async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
                 };
                 match told {
                     Told::Committed { pending } => assert!(
-                        committed && pending.is_empty(),
+                        committed && (pending.is_empty() || pending == [key]),
                         "{text}: pending {pending:?}"
                     ),
                     Told::RolledBack { pending } => {
+                        assert!(!committed, "{text}: {:?}", attempt.result);
                         // A prepare that hangs on its way may still arrive.
-                        let uncertain = moment == Moment::Prepare && !forwarded;
-                        let named = if uncertain {
-                            vec![S::keys()[index]]
-                        } else {
-                            vec![]
-                        };
+                        let is_named = pending == [key];
+                        let may_arrive = fired && moment == Moment::Prepare && !forwarded;
                         assert!(
-                            !committed && pending == named,
+                            is_named || is_slow || (pending.is_empty() && !may_arrive),
                             "{text}: pending {pending:?}"
                         );
                     }
