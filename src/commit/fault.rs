@@ -52,7 +52,9 @@ pub enum Fault {
     Replaced,
 
     /// The server is a replica, or takes no writes: whether a branch is prepared can only be asked of its primary.
-    #[error("the server is a replica or takes no writes ({sign}): correct the URL, or wait until it does")]
+    #[error(
+        "the server is a replica or takes no writes ({sign}): correct the URL, or wait until it does"
+    )]
     Replica {
         /// What says so.
         sign: &'static str,
