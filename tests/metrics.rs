@@ -1,5 +1,8 @@
 //! What is counted of units and their pools. A test binary of its own: the recorder is that of the whole program.
 
+#[allow(dead_code, reason = "the tests of recovery use the rest")]
+#[path = "recovery/application.rs"]
+mod application;
 mod suite;
 mod support;
 
@@ -7,10 +10,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{BindOptions, Binds, CommitError, Error, SessionOptions};
+use diesel_binds::{
+    BindOptions, Binds, CommitError, Error, RecoveryOptions, SessionOptions,
+};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
+use crate::application::{Application, Left, Three};
 use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
+use crate::suite::world::Sides;
 
 /// All that was recorded, as an exporter would have it.
 struct Recorded {
@@ -40,7 +47,9 @@ impl Recorded {
             labels.sort();
             let name = format!("{} {}", key.name(), labels.join(" "));
             // The recorder starts anew with each look, but for what is set and not counted.
-            let is_set = name.contains("state=idle") || name.contains(".max ");
+            let is_set = ["state=idle", ".max ", ".in_doubt "]
+                .iter()
+                .any(|part| name.contains(part));
             let value = match value {
                 DebugValue::Counter(count) => f64::from(u32::try_from(count).unwrap()),
                 DebugValue::Gauge(value) => value.into_inner(),
@@ -83,6 +92,7 @@ const IDLE: &[&str] = &[
     "db.client.connection.pool.name=pg-a",
     "db.client.connection.state=idle",
 ];
+const IN_DOUBT: &str = "diesel_binds.in_doubt";
 const POOL: &[&str] = &["db.client.connection.pool.name=pg-a"];
 
 /// One test, because there is one recorder.
@@ -191,4 +201,71 @@ async fn units_statements_and_pools_are_counted() {
     assert_eq!(units(&recorded, "rolled back"), 2.0);
     assert_eq!(units(&recorded, "committed"), 1.0);
     assert_eq!(recorded.value("db.client.connection.count", USED), 0.0);
+    recovery_is_counted(&mut recorded).await;
+}
+
+/// What passes leave in doubt on each bind, what they finish, and how they end.
+async fn recovery_is_counted(recorded: &mut Recorded) {
+    let application = Application::new().await;
+    let kept = application.leave(Left::Committed).await;
+    let process = application.process().await;
+    let numbers = |recorded: &mut Recorded| {
+        recorded.read();
+        let passes = ["complete", "in doubt", "failed"].map(|outcome| {
+            let key = format!("diesel_binds.recovery.passes outcome={outcome}");
+            recorded.values.get(&key).copied().unwrap_or_default()
+        });
+        let in_doubt = ["bind=pg-a", "bind=my-a"].map(|bind| recorded.value(IN_DOUBT, &[bind]));
+        let recovered = ["committed", "rolled back"].map(|outcome| {
+            let key = |bind| format!("diesel_binds.recovered bind={bind} outcome={outcome}");
+            let count = |bind| recorded.values.get(&key(bind)).copied();
+            assert_eq!(count("pg-a"), count("my-a"));
+            count("pg-a").unwrap_or_default()
+        });
+        (passes, in_doubt, recovered)
+    };
+    // Who only looks counts nothing. Nor is a unit in doubt that its process may be about to finish.
+    let _ = process.in_doubt().await;
+    assert_eq!(numbers(recorded), ([0.0; 3], [0.0; 2], [0.0; 2]));
+    let young = process.recover_older_than(Duration::from_secs(3600)).await;
+    assert_eq!(young.in_doubt.len(), 2, "{young}");
+    assert_eq!(numbers(recorded), ([1.0, 0.0, 0.0], [0.0; 2], [0.0; 2]));
+
+    // The holder's key leads to another file.
+    let other = Sqlite::database().await;
+    let lost = |url: [String; 3]| {
+        let builder = Binds::builder()
+            .namespace(&application.namespace)
+            .recovery(RecoveryOptions::new().elsewhere());
+        async move {
+            let (pool, options) = (PoolKind::Deadpool, BindOptions::new());
+            let builder = Three::register(builder, &url, pool, &options).await;
+            builder.build().unwrap()
+        }
+    };
+    let urls: [String; 3] = application.urls().try_into().unwrap();
+    let replaced = lost([urls[0].clone(), urls[1].clone(), other.url().to_owned()]).await;
+    let _ = replaced.recover_older_than(Duration::ZERO).await;
+    assert_eq!(
+        numbers(recorded),
+        ([1.0, 1.0, 0.0], [1.0, 1.0], [0.0, 0.0])
+    );
+    // Of a bind that cannot be looked at, nobody knows more than before.
+    let nowhere = "postgres://postgres@127.0.0.1:1/gone".to_owned();
+    let down = lost([nowhere, urls[1].clone(), other.url().to_owned()]).await;
+    let _ = down.recover_older_than(Duration::from_secs(3600)).await;
+    assert_eq!(
+        numbers(recorded),
+        ([1.0, 1.0, 1.0], [1.0, 0.0], [0.0, 0.0])
+    );
+
+    let undone = application.leave(Left::Undecided).await;
+    let pass = process.recover_older_than(Duration::ZERO).await;
+    assert!(pass.is_complete(), "{pass}");
+    assert_eq!(
+        numbers(recorded),
+        ([2.0, 1.0, 1.0], [0.0, 0.0], [1.0, 1.0])
+    );
+    assert!(application.is_kept(&kept).await);
+    assert!(!application.is_kept(&undone).await);
 }

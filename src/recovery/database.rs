@@ -9,6 +9,7 @@ use crate::backend::Found;
 use crate::backend::records::Record;
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+use crate::trace::Place;
 
 /// One database that may hold decisions, or branches of units.
 ///
@@ -16,6 +17,8 @@ use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 pub(crate) trait Database: Send + Sync {
     /// The key of its bind.
     fn key(&self) -> &'static str;
+    /// What observers are told of where it is, once its server was asked.
+    fn place(&self) -> Option<Place<'_>>;
     /// The branches of ours that are prepared and unfinished, and those of others in the same database.
     fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>>;
     /// The same, of a database that was asked who it is.

@@ -1,12 +1,16 @@
 //! Force: an operator decides in the place of a holder that is lost for good.
 
 use diesel_binds_derive::ErrorDebug;
+use tracing::Instrument as _;
 
 use crate::backend::Reach;
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, Gid};
 use crate::recovery::database::{Database, Scope};
+use crate::recovery::observed::tell_done;
 use crate::recovery::report::{InDoubtBranch, Left, Recovered, Recovery};
+use crate::trace;
+use crate::trace::recovery::BranchTrace;
 
 /// Why a unit was not forced. Unless it says otherwise, nothing was changed.
 #[derive(ErrorDebug, thiserror::Error)]
@@ -84,6 +88,21 @@ pub(crate) async fn force(
     outcome: Outcome,
     reason: &str,
 ) -> Result<Recovery, ForceError> {
+    let span = trace::recovery::force(gid, outcome.into(), reason);
+    let forced = carry_out(scope, gid, outcome, reason);
+    let forced = forced.instrument(span.clone()).await;
+    if let Err(error) = &forced {
+        trace::recovery::note_error(&span, error);
+    }
+    forced
+}
+
+async fn carry_out(
+    scope: &Scope,
+    gid: &Gid,
+    outcome: Outcome,
+    reason: &str,
+) -> Result<Recovery, ForceError> {
     if reason.trim().is_empty() {
         return Err(ForceError::NoReason);
     }
@@ -109,20 +128,30 @@ pub(crate) async fn force(
     let mut recovery = Recovery::default();
     for (database, branch) in branches {
         let bind = database.key();
-        match database.finish(&branch, outcome).await {
-            Ok(_) => recovery.recovered.push(Recovered {
-                bind,
-                gid: gid.clone(),
-                outcome,
-            }),
-            Err(fault) => recovery.in_doubt.push(InDoubtBranch {
-                bind,
-                name: branch.to_string(),
-                unit: Some(gid.unit()),
-                gid: Some(gid.clone()),
-                age: None,
-                left: Left::Unfinished(outcome, fault.into()),
-            }),
+        let trace = BranchTrace::begin(bind, gid);
+        let finishing = database.finish(&branch, outcome);
+        match finishing.instrument(trace.span()).await {
+            Ok(was_there) => {
+                let recovered = Recovered {
+                    bind,
+                    gid: gid.clone(),
+                    outcome,
+                };
+                trace.span().in_scope(|| tell_done(&trace, &recovered, was_there));
+                recovery.recovered.push(recovered);
+            }
+            Err(fault) => {
+                let left = Left::Unfinished(outcome, fault.into());
+                trace.left(&left);
+                recovery.in_doubt.push(InDoubtBranch {
+                    bind,
+                    name: branch.to_string(),
+                    unit: Some(gid.unit()),
+                    gid: Some(gid.clone()),
+                    age: None,
+                    left,
+                });
+            }
         }
     }
     Ok(recovery)

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use tracing::Instrument as _;
 
 use crate::backend::records::{PAGE, Record};
 use crate::commit::Fault;
@@ -16,6 +17,7 @@ use crate::gid::{DatabaseId, UnitId};
 use crate::recovery::database::{Database, Look, Records, Scope};
 use crate::recovery::report::Recovery;
 use crate::recovery::retention::{Seen, may_forget};
+use crate::trace;
 
 /// Deletes what may be, after a pass over all databases.
 pub(super) async fn forget(scope: &Scope, recovery: &mut Recovery) {
@@ -45,15 +47,18 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut Recovery) {
             before,
             horizon,
         };
-        let forgotten = forgetting.run().await;
-        let rows = holder.delete_branch_rows().await;
-        for result in [forgotten, rows] {
+        let span = trace::recovery::forgetting(holder.key());
+        let running = async { [forgetting.run().await, holder.delete_branch_rows().await] };
+        let so_far = recovery.forgotten;
+        for result in running.instrument(span.clone()).await {
             match result {
                 Ok(count) => recovery.forgotten += count,
                 // Where the tables are missing, nothing is recorded.
                 Err(Fault::NotInstalled(_)) => {}
                 Err(fault) => {
+                    trace::recovery::note_error(&span, &fault);
                     tracing::warn!(
+                        parent: &span,
                         bind = holder.key(),
                         error = &fault as &dyn std::error::Error,
                         "old records could not be deleted"
@@ -62,6 +67,8 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut Recovery) {
                 }
             }
         }
+        trace::recovery::note_place(&span, holder.place());
+        span.record("forgotten", recovery.forgotten - so_far);
     }
 }
 

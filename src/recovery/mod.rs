@@ -1,7 +1,7 @@
 //! Recovery: finishing the units that another process, or an earlier one, left prepared.
 //!
 //! `database` is the port to what it works on. `judge` decides, without I/O, what may be done with a branch that a
-//! server lists; `pass` looks at all databases and does it; `report` says what was done and what was left alone;
+//! server lists; `pass` looks at all databases and does it, which `observed` tells observers; `report` says what was done and what was left alone;
 //! `worker` does so again and again. `retention` decides, without I/O, when the record of a decision may be deleted, and
 //! `forget` does that. `force` is what an operator does who decides in the place of a lost holder.
 
@@ -9,6 +9,7 @@ mod database;
 mod force;
 mod forget;
 mod judge;
+mod observed;
 mod pass;
 #[cfg(test)]
 mod proof;
@@ -24,7 +25,8 @@ use crate::gid::Gid;
 pub(crate) use self::database::{Database, Look, Records, Scope};
 pub use self::force::ForceError;
 pub(crate) use self::force::force;
-pub(crate) use self::pass::{GRACE, Purpose, recover};
+pub(crate) use self::observed::recover;
+pub(crate) use self::pass::{GRACE, Purpose};
 pub use self::report::{InDoubtBranch, Left, Recovered, Recovery};
 pub(crate) use self::worker::Worker;
 

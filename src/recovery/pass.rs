@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use tracing::Instrument as _;
 
 use crate::backend::Found;
 use crate::commit::Fault;
 use crate::gid::Branch;
 use crate::recovery::database::{Database, Scope};
 use crate::recovery::forget::forget;
-use crate::recovery::judge::{Finder, OLD, Verdict, judge};
+use crate::recovery::judge::{Finder, Verdict, judge};
+use crate::recovery::observed;
 use crate::recovery::report::{InDoubtBranch, Left, Recovered, Recovery};
+use crate::trace;
+use crate::trace::recovery::BranchTrace;
 
 /// How long a unit is left to the process that is committing it.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
@@ -23,9 +28,22 @@ pub(crate) enum Purpose {
     Look,
     /// Finish what has been prepared for so long.
     Finish(Duration),
+    /// The same, for the worker.
+    Work,
 }
 
-pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> Recovery {
+impl Purpose {
+    /// How long a branch is left to the process that prepared it.
+    fn grace(self) -> Duration {
+        match self {
+            Self::Look => Duration::ZERO,
+            Self::Finish(grace) => grace,
+            Self::Work => GRACE,
+        }
+    }
+}
+
+pub(super) async fn recover(scope: &Scope, purpose: Purpose) -> Recovery {
     let mut pass = Pass {
         scope,
         purpose,
@@ -54,46 +72,51 @@ struct Pass<'a> {
 impl Pass<'_> {
     async fn look(&mut self) {
         let databases = &self.scope.databases;
-        let listed = join_all(databases.iter().map(|database| database.branches())).await;
-        for (database, listed) in databases.iter().zip(listed) {
+        let looks = databases.iter().map(|database| {
+            let span = trace::recovery::database(database.key());
+            let listing = database.branches().instrument(span.clone());
+            listing.map(|listed| (span, listed))
+        });
+        for (database, (span, listed)) in databases.iter().zip(join_all(looks).await) {
+            observed::note_look(&span, database.as_ref(), &listed, self.purpose);
             match listed {
                 Err(fault) => self.recovery.unreachable.push((database.key(), fault)),
                 Ok(found) => {
-                    for found in found {
-                        self.handle(database.as_ref(), found).await;
-                    }
+                    let handling = async {
+                        for found in found {
+                            self.handle(database.as_ref(), found).await;
+                        }
+                    };
+                    handling.instrument(span).await;
                 }
             }
         }
     }
 
     async fn handle(&mut self, database: &dyn Database, found: Found) {
-        let grace = match self.purpose {
-            Purpose::Look => Duration::ZERO,
-            Purpose::Finish(grace) => grace,
-        };
         let finder = Finder {
             namespace: &self.scope.namespace,
             bind: database.key(),
         };
         let has_bind = |key: &str| self.scope.by_key(key).is_some();
-        let left = match judge(&found, finder, grace, has_bind) {
+        let left = match judge(&found, finder, self.purpose.grace(), has_bind) {
             Verdict::Ignore => return,
             Verdict::Leave(left) => left,
             Verdict::Ask(_) if self.purpose == Purpose::Look => Left::Looked,
-            Verdict::Ask(branch) => match self.finish(database, &branch).await {
-                Ok(recovered) => {
-                    tracing::info!(
-                        bind = database.key(),
-                        gid = %branch.gid,
-                        outcome = ?recovered.outcome,
-                        "finished a unit that was in doubt"
-                    );
-                    self.recovery.recovered.push(recovered);
-                    return;
+            Verdict::Ask(branch) => {
+                let trace = BranchTrace::begin(database.key(), &branch.gid);
+                let finishing = self.finish(database, &branch, &trace);
+                match finishing.instrument(trace.span()).await {
+                    Ok(recovered) => {
+                        self.recovery.recovered.push(recovered);
+                        return;
+                    }
+                    Err(left) => {
+                        trace.left(&left);
+                        left
+                    }
                 }
-                Err(left) => left,
-            },
+            }
         };
         let branch = InDoubtBranch {
             bind: database.key(),
@@ -103,9 +126,8 @@ impl Pass<'_> {
             age: found.age,
             left,
         };
-        // Of unknown age is one that nothing places: it does not go away by itself.
-        if self.purpose != Purpose::Look && branch.age.is_none_or(|age| age >= OLD) {
-            warn(&branch);
+        if self.purpose != Purpose::Look {
+            observed::tell_left(&branch);
         }
         self.recovery.in_doubt.push(branch);
     }
@@ -114,6 +136,7 @@ impl Pass<'_> {
         &mut self,
         database: &dyn Database,
         branch: &Branch,
+        trace: &BranchTrace,
     ) -> Result<Recovered, Left> {
         let Some(holder) = self.scope.by_key(branch.gid.holder()) else {
             return Err(Left::UnknownHolder);
@@ -130,6 +153,7 @@ impl Pass<'_> {
             Fault::Forgotten => Left::Forgotten,
             _ => Left::Holder(fault),
         })?;
+        trace.outcome(outcome.into());
         let finished = match self.down.get(database.key()) {
             Some(fault) => Err(Arc::clone(fault)),
             None => database
@@ -137,12 +161,14 @@ impl Pass<'_> {
                 .await
                 .map_err(|fault| self.note(database, fault)),
         };
-        finished.map_err(|fault| Left::Unfinished(outcome, fault))?;
-        Ok(Recovered {
+        let was_there = finished.map_err(|fault| Left::Unfinished(outcome, fault))?;
+        let recovered = Recovered {
             bind: database.key(),
             gid: branch.gid.clone(),
             outcome,
-        })
+        };
+        observed::tell_done(trace, &recovered, was_there);
+        Ok(recovered)
     }
 
     /// Remembers a database that does not answer.
@@ -153,15 +179,4 @@ impl Pass<'_> {
         }
         fault
     }
-}
-
-fn warn(branch: &InDoubtBranch) {
-    tracing::warn!(
-        bind = branch.bind,
-        gid = branch.gid.as_ref().map(tracing::field::display),
-        branch = branch.name,
-        age = branch.age.map(|age| age.as_secs()),
-        error = &branch.left as &dyn std::error::Error,
-        "a unit is in doubt and keeps its locks"
-    );
 }

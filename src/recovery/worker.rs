@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::RecoveryOptions;
 use crate::recovery::database::Scope;
-use crate::recovery::pass::{self, GRACE, Purpose};
+use crate::recovery::observed::recover;
+use crate::recovery::pass::Purpose;
 
 /// The rest after a pass that left something, the first time.
 const SOON: Duration = Duration::from_secs(1);
@@ -47,7 +48,12 @@ impl Worker {
         {
             return;
         }
-        let running = Running(Arc::clone(&self.running));
+        let application = &*scope.namespace;
+        tracing::debug!(application, "the worker of recovery starts");
+        let running = Running {
+            flag: Arc::clone(&self.running),
+            application: Arc::clone(&scope.namespace),
+        };
         let (scope, options, stop) = (
             Arc::downgrade(scope),
             self.options.clone(),
@@ -81,7 +87,7 @@ async fn work(scope: Weak<Scope>, options: RecoveryOptions) {
         let Some(scope) = scope.upgrade() else {
             return;
         };
-        let recovery = pass::recover(&scope, Purpose::Finish(GRACE)).await;
+        let recovery = recover(&scope, Purpose::Work).await;
         drop(scope);
         let rest = if recovery.is_complete() {
             soon = SOON;
@@ -91,7 +97,9 @@ async fn work(scope: Weak<Scope>, options: RecoveryOptions) {
             soon = soon.saturating_mul(2);
             rest
         };
-        sleep(rest + part_of(options.jitter.min(rest))).await;
+        let rest = rest + part_of(options.jitter.min(rest));
+        tracing::debug!(?rest, "the worker of recovery rests");
+        sleep(rest).await;
     }
 }
 
@@ -102,10 +110,15 @@ fn part_of(time: Duration) -> Duration {
 }
 
 /// Notes that the worker runs no more, also when its runtime drops it.
-struct Running(Arc<AtomicBool>);
+struct Running {
+    flag: Arc<AtomicBool>,
+    application: Arc<str>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.flag.store(false, Ordering::Relaxed);
+        let application = &*self.application;
+        tracing::debug!(application, "the worker of recovery ends");
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, PoolError};
 use crate::gid::{DatabaseId, UnitId};
 use crate::pool::{Pool, Pooled};
 use crate::recovery::Database;
-use crate::trace::PoolMetrics;
+use crate::trace::{Place, PoolMetrics};
 
 /// What the application does at the begin of each transaction.
 pub(crate) type AfterBegin<C> =
@@ -89,6 +89,11 @@ impl<C: Connection> Entry<C> {
     /// What the server said of itself, if anybody asked before.
     pub(crate) fn known_server(&self) -> Option<Arc<Server>> {
         self.server.get().cloned()
+    }
+
+    /// Where the server says that the bind is, if anybody asked before.
+    pub(crate) fn known_place(&self) -> Option<Place<'_>> {
+        self.server.get().map(|server| server.place(self.key))
     }
 
     /// What the server said of itself, asked on `connection` if nobody asked before.

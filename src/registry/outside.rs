@@ -13,6 +13,7 @@ use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::recovery::{Database, Look, Records};
 use crate::registry::entry::Entry;
+use crate::trace::Place;
 
 /// The pauses between attempts to reach a server.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -151,6 +152,10 @@ fn refused(error: diesel::result::Error) -> Fault {
 impl<C: Connection> Database for Entry<C> {
     fn key(&self) -> &'static str {
         self.key
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        self.known_place()
     }
 
     fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>> {

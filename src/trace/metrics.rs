@@ -1,4 +1,4 @@
-//! Metrics of units and of pools, for the recorder that the facade `metrics` has.
+//! Metrics of units, of pools and of recovery, for the recorder that the facade `metrics` has.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,16 +9,31 @@ use metrics::{
     gauge, histogram,
 };
 
+use crate::trace::recovery::PassEnds;
 use crate::trace::{Ends, Place};
 
 const POOL: &str = "db.client.connection.pool.name";
 const OPERATION: &str = "db.client.operation.duration";
 const UNITS: &str = "diesel_binds.units";
+const IN_DOUBT: &str = "diesel_binds.in_doubt";
+const RECOVERED: &str = "diesel_binds.recovered";
+const PASSES: &str = "diesel_binds.recovery.passes";
 
 /// Says what the metrics are.
 pub(crate) fn describe() {
     describe_histogram!(OPERATION, Unit::Seconds, "How long a statement took");
     describe_counter!(UNITS, Unit::Count, "Units of work that ended, by outcome");
+    describe_gauge!(
+        IN_DOUBT,
+        Unit::Count,
+        "Units that the last pass of recovery left in doubt, by bind"
+    );
+    describe_counter!(
+        RECOVERED,
+        Unit::Count,
+        "Units that recovery finished on a bind, by outcome"
+    );
+    describe_counter!(PASSES, Unit::Count, "Passes of recovery, by outcome");
     describe_gauge!(
         "db.client.connection.count",
         Unit::Count,
@@ -54,6 +69,21 @@ pub(crate) fn describe() {
 /// Counts a unit that ended.
 pub(super) fn ended(ends: Ends) {
     counter!(UNITS, "outcome" => ends.word()).increment(1);
+}
+
+/// Counts a unit that recovery finished on a bind.
+pub(super) fn recovered(bind: &'static str, ends: Ends) {
+    counter!(RECOVERED, "bind" => bind, "outcome" => ends.word()).increment(1);
+}
+
+/// Notes how many units a pass left in doubt on a bind.
+pub(crate) fn in_doubt(bind: &'static str, count: usize) {
+    gauge!(IN_DOUBT, "bind" => bind).set(number(count));
+}
+
+/// Counts a pass of recovery.
+pub(crate) fn passed(ends: PassEnds) {
+    counter!(PASSES, "outcome" => ends.word()).increment(1);
 }
 
 /// What is measured of one bind and its pool. The handles are made once, so that measuring allocates nothing.

@@ -1,7 +1,9 @@
-//! What observers hear of a unit: spans of it, of its transactions, of their statements and of the steps of its commit.
+//! What observers hear of a unit: spans of it, of its transactions, of their statements and of the steps of its commit;
+//! and of its recovery.
 //!
-//! Each has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`), so that a filter can
-//! choose. With the feature `metrics`, also what is counted of them and of their pools. `statement` turns the events of Diesel's instrumentation into spans, `text` keeps parameters out of them.
+//! Each has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`, `::recovery`), so that a
+//! filter can choose. With the feature `metrics`, also what is counted of them and of their pools. `statement` turns the
+//! events of Diesel's instrumentation into spans, `text` keeps parameters out of them.
 
 mod current;
 #[cfg(feature = "metrics")]
@@ -9,12 +11,15 @@ mod metrics;
 #[cfg(not(feature = "metrics"))]
 #[path = "no_metrics.rs"]
 mod metrics;
+pub(crate) mod recovery;
 mod statement;
 mod text;
 mod unit;
 
 pub(crate) use self::current::CurrentTrace;
-pub(crate) use self::metrics::{PoolMetrics, Stopwatch, describe as describe_metrics};
+pub(crate) use self::metrics::{
+    PoolMetrics, Stopwatch, describe as describe_metrics, in_doubt, passed,
+};
 pub use self::statement::StatementSpans;
 pub(crate) use self::statement::Transaction;
 pub(crate) use self::unit::{Ending, Ends, Place, UnitContext, UnitTrace, commit_step};

@@ -214,10 +214,15 @@ fn listens() -> bool {
 
 /// A word for an error, without anything that the server said.
 pub(super) fn error_type(error: &diesel::result::Error) -> String {
-    let mut words = match error {
-        diesel::result::Error::DatabaseError(kind, _) => format!("{kind:?}"),
-        error => format!("{error:?}"),
-    };
+    match error {
+        diesel::result::Error::DatabaseError(kind, _) => variant(kind),
+        error => variant(error),
+    }
+}
+
+/// The name of the variant of an error, without anything that is in it.
+pub(super) fn variant(error: &dyn fmt::Debug) -> String {
+    let mut words = format!("{error:?}");
     let end = words.find(|c: char| !c.is_ascii_alphanumeric());
     words.truncate(end.unwrap_or(words.len()));
     words

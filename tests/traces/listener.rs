@@ -54,6 +54,16 @@ pub(crate) fn heard_in(test: &tracing::Span) -> Vec<Heard> {
         .collect()
 }
 
+/// What was heard with this field, wherever it was.
+pub(crate) fn heard_with(field: &str, value: &str) -> Vec<Heard> {
+    let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    heard
+        .iter()
+        .filter(|heard| heard.field(field) == value)
+        .cloned()
+        .collect()
+}
+
 struct Listener;
 
 /// Which of what was heard a span is: ids are used again.

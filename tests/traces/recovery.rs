@@ -1,0 +1,301 @@
+//! What observers hear of recovery: passes, databases, branches, the worker, and what an operator forces.
+
+use std::time::Duration;
+
+use diesel_binds::{BindOptions, Binds, Gid, Outcome, RecoveryOptions};
+use futures_util::FutureExt as _;
+use tokio::time::sleep;
+
+use crate::application::{Application, Left, Three};
+use crate::listener::{Heard, heard_with};
+use crate::spans::{hear, named};
+use crate::suite::side::PoolKind;
+use crate::suite::world::Sides;
+use crate::support::admin::Admin;
+
+/// The branches of a unit, by the keys of their binds.
+fn branches<'h>(heard: &'h [Heard], gid: &Gid) -> Vec<&'h Heard> {
+    let gid = gid.to_string();
+    let mut found = named(heard, "branch");
+    found.retain(|heard| heard.field("gid") == gid);
+    found.sort_by_key(|heard| heard.field("bind").to_owned());
+    found
+}
+
+fn the_pass(heard: &[Heard]) -> &Heard {
+    match named(heard, "recovery").as_slice() {
+        [pass] => pass,
+        others => panic!("one pass, but {others:#?}"),
+    }
+}
+
+fn told<'h>(heard: &'h [Heard], message: &str) -> Vec<&'h Heard> {
+    let mut events = named(heard, "event");
+    events.retain(|event| event.field("message") == message);
+    events
+}
+
+/// A process with other URLs for some binds, which does not ask for long.
+async fn with_urls(application: &Application, changes: &[(usize, &str)]) -> Binds {
+    let mut urls = application.urls();
+    for (index, url) in changes {
+        (*url).clone_into(&mut urls[*index]);
+    }
+    let builder = Binds::builder()
+        .namespace(&application.namespace)
+        .resolve_timeout(Duration::from_millis(200))
+        .recovery(RecoveryOptions::new().elsewhere());
+    let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
+    builder.build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_is_a_tree_of_spans_down_to_each_branch() {
+    let application = Application::new().await;
+    let units = [
+        (application.leave(Left::Committed).await, "committed"),
+        (application.leave(Left::Undecided).await, "rolled back"),
+    ];
+    let process = application.process().await;
+    let heard = hear(async {
+        let pass = process.recover_older_than(Duration::ZERO).await;
+        assert!(pass.is_complete(), "{pass}");
+    })
+    .await;
+
+    let pass = the_pass(&heard);
+    assert_eq!(pass.target, "diesel_binds::recovery");
+    assert_eq!(pass.within, ["request"]);
+    for (field, expected) in [
+        ("application", &*application.namespace),
+        ("purpose", "finish"),
+        ("outcome", "complete"),
+        ("recovered", "4"),
+        ("in_doubt", "0"),
+        ("unreachable", "0"),
+        ("otel.status_code", ""),
+    ] {
+        assert_eq!(pass.field(field), expected, "{field}");
+    }
+    let systems = ["postgresql", "mariadb", "sqlite"];
+    for name in ["database", "forget"] {
+        let spans = named(&heard, name);
+        assert_eq!(spans.len(), 3, "{spans:#?}");
+        for ((span, bind), system) in spans.iter().zip(Three::keys()).zip(systems) {
+            assert_eq!(span.within, ["recovery", "request"]);
+            assert_eq!(span.field("bind"), bind);
+            assert_eq!(span.field("db.system.name"), system);
+            assert!(!span.field("db.namespace").is_empty());
+            assert_eq!(span.field("error.type"), "");
+        }
+    }
+    for (gid, outcome) in &units {
+        let branches = branches(&heard, gid);
+        assert_eq!(branches.len(), 2, "{branches:#?}");
+        for (branch, bind) in branches.iter().zip(["my-a", "pg-a"]) {
+            assert_eq!(branch.within, ["database", "recovery", "request"]);
+            assert_eq!(branch.field("bind"), bind);
+            assert_eq!(branch.field("unit"), gid.unit().to_string());
+            assert_eq!(branch.field("holder"), "lite");
+            assert_eq!(branch.field("outcome"), *outcome);
+            assert_eq!(branch.field("done"), "finished");
+            assert_eq!(branch.field("error.type"), "");
+        }
+        let finished = told(&heard, "finished a unit that was in doubt");
+        let finished = finished.iter().filter(|event| {
+            event.field("gid") == gid.to_string()
+                && event.field("outcome") == *outcome
+                && event.within == ["branch", "database", "recovery", "request"]
+        });
+        assert_eq!(finished.count(), 2, "{heard:#?}");
+    }
+    assert!(heard.iter().all(|heard| heard.is_closed), "{heard:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_and_a_pass_that_is_dropped_are_told_as_such() {
+    let application = Application::new().await;
+    let process = application.process().await;
+    let heard = hear(async {
+        assert!(process.recover().now_or_never().is_none());
+    })
+    .await;
+    assert_eq!(the_pass(&heard).field("outcome"), "stopped");
+    let heard = hear(async {
+        let _ = process.in_doubt().await;
+    })
+    .await;
+    let look = the_pass(&heard);
+    assert_eq!(look.field("purpose"), "look");
+    assert_eq!(look.field("outcome"), "complete");
+    assert!(named(&heard, "forget").is_empty());
+}
+
+/// Somebody else has finished a branch between the look at its server and the answer of its holder.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_finished_meanwhile_is_not_told_as_done_here() {
+    let application = Application::new().await;
+    let gid = application.leave(Left::Undecided).await;
+    let process = application.process().await;
+    let heard = hear(async {
+        let mut holder = Admin::connect(application.file().url()).await;
+        holder.run("BEGIN IMMEDIATE").await.unwrap();
+        let others = async {
+            while heard_with("gid", &gid.to_string())
+                .iter()
+                .all(|heard| heard.name != "branch")
+            {
+                sleep(Duration::from_millis(1)).await;
+            }
+            application.roll_back(&gid).await;
+            holder.run("ROLLBACK").await.unwrap();
+        };
+        let (pass, ()) = tokio::join!(process.recover_older_than(Duration::ZERO), others);
+        assert!(pass.is_complete(), "{pass}");
+    })
+    .await;
+    let branches = branches(&heard, &gid);
+    assert_eq!(branches.len(), 2, "{heard:#?}");
+    for branch in branches {
+        assert_eq!(branch.field("outcome"), "rolled back");
+        assert_eq!(branch.field("done"), "gone");
+    }
+    assert!(told(&heard, "finished a unit that was in doubt").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_looked_at_or_finished_is_told_without_a_url_or_a_password() {
+    let application = Application::new().await;
+    let gid = application.leave(Left::Committed).await;
+    let wrong = application.urls()[1].replacen("root@", "app:hunter2@", 1);
+    assert!(wrong.contains("hunter2"));
+    let down = "postgres://postgres:hunter2@127.0.0.1:1/gone";
+    let process = with_urls(&application, &[(0, down), (1, &wrong)]).await;
+    let heard = hear(async {
+        let pass = process.recover().await;
+        assert_eq!(pass.unreachable.len(), 2, "{pass}");
+    })
+    .await;
+    let pass = the_pass(&heard);
+    assert_eq!(pass.field("outcome"), "failed");
+    assert_eq!(pass.field("unreachable"), "2");
+    assert_eq!(pass.field("otel.status_code"), "ERROR");
+    let message = "a bind could not be looked at: what is in doubt there stays so";
+    let unseen = told(&heard, message);
+    assert_eq!(unseen.len(), 2, "{heard:#?}");
+    for (event, bind) in unseen.iter().zip(["pg-a", "my-a"]) {
+        assert_eq!(event.field("bind"), bind);
+        assert_eq!(event.within, ["database", "recovery", "request"]);
+        assert!(!event.field("error").is_empty());
+    }
+    for span in named(&heard, "database") {
+        let (error, status) = match span.field("bind") {
+            "lite" => ("", ""),
+            _ => ("Connect", "ERROR"),
+        };
+        assert_eq!(span.field("error.type"), error);
+        assert_eq!(span.field("otel.status_code"), status);
+    }
+    // Who only looks is told by what is returned.
+    let look = hear(async {
+        let _ = process.in_doubt().await;
+    })
+    .await;
+    assert!(told(&look, message).is_empty());
+    for heard in [&heard, &look] {
+        let text = format!("{heard:?}");
+        assert!(!text.contains("hunter2"), "{heard:#?}");
+        assert!(!text.contains("://"), "no URL at all: {heard:#?}");
+    }
+    application.process().await.recover_older_than(Duration::ZERO).await;
+    assert!(!application.is_prepared(&gid).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
+    let application = Application::new().await;
+    let gid = application.leave(Left::Undecided).await;
+    let process = application.process().await;
+    // As if it was just now.
+    let heard = hear(async {
+        let pass = process.recover_older_than(Duration::from_secs(3600)).await;
+        assert_eq!(pass.in_doubt.len(), 2, "{pass}");
+    })
+    .await;
+    assert_eq!(the_pass(&heard).field("outcome"), "complete");
+    assert!(branches(&heard, &gid).is_empty());
+    assert_eq!(told(&heard, "a unit is in doubt").len(), 2);
+
+    let lost = with_urls(&application, &[(2, "/nowhere/at/all.db")]).await;
+    let heard = hear(async {
+        let pass = lost.recover_older_than(Duration::ZERO).await;
+        assert_eq!(pass.in_doubt.len(), 2, "{pass}");
+    })
+    .await;
+    assert_eq!(the_pass(&heard).field("outcome"), "failed");
+    assert_eq!(the_pass(&heard).field("in_doubt"), "2");
+    for branch in branches(&heard, &gid) {
+        assert_eq!(branch.field("outcome"), "");
+        assert_eq!(branch.field("done"), "left");
+        assert_eq!(branch.field("error.type"), "Holder");
+        assert_eq!(branch.field("otel.status_code"), "ERROR");
+    }
+    for event in told(&heard, "a unit is in doubt") {
+        assert_eq!(event.field("gid"), gid.to_string());
+        let why = event.field("error");
+        assert!(why.starts_with("its holder could not be asked"), "{why}");
+    }
+
+    let heard = hear(async {
+        let refused = process.force(&gid, Outcome::Abort, "a test").await;
+        assert!(refused.is_err());
+        let forced = lost.force(&gid, Outcome::Abort, "a test").await.unwrap();
+        assert_eq!(forced.recovered.len(), 2, "{forced}");
+    })
+    .await;
+    let [refused, forced] = named(&heard, "force")[..] else {
+        panic!("two, but {heard:#?}");
+    };
+    assert_eq!(refused.field("error.type"), "HolderAnswers");
+    assert_eq!(forced.field("error.type"), "");
+    assert_eq!(forced.field("gid"), gid.to_string());
+    assert_eq!(forced.field("outcome"), "rolled back");
+    assert_eq!(forced.field("reason"), "a test");
+    let branches = branches(&heard, &gid);
+    assert_eq!(branches.len(), 2);
+    for branch in branches {
+        assert_eq!(branch.within, ["force", "request"]);
+        assert_eq!(branch.field("done"), "finished");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worker_is_heard_from_its_start_to_its_end() {
+    crate::listener::listen();
+    let application = Application::new().await;
+    let gid = application.leave(Left::Committed).await;
+    let eager = RecoveryOptions::new()
+        .interval(Duration::from_millis(50))
+        .jitter(Duration::from_millis(10));
+    let process = application.process_with(eager).await;
+    application.wait_until_finished(&gid).await;
+    process.close().await;
+    let of_it = heard_with("application", &application.namespace);
+    for event in ["starts", "ends"] {
+        let message = format!("the worker of recovery {event}");
+        assert_eq!(told(&of_it, &message).len(), 1, "{of_it:#?}");
+    }
+    let passes = named(&of_it, "recovery");
+    assert!(!passes.is_empty());
+    for pass in passes {
+        assert_eq!(pass.field("purpose"), "worker");
+        assert_eq!(pass.within, [""; 0]);
+        assert!(pass.is_closed);
+    }
+    let branches = heard_with("gid", &gid.to_string());
+    let branches = named(&branches, "branch");
+    assert!(!branches.is_empty());
+    for branch in branches {
+        assert_eq!(branch.within, ["database", "recovery"]);
+    }
+}
