@@ -273,7 +273,7 @@ async fn server_and_file(
 
 #[tokio::main]
 async fn main() {
-    let mut table = Table::default();
+    let mut table = Table::new("by hand", "session");
     let databases = (
         PostgresA::database().await,
         PostgresB::database().await,

@@ -9,13 +9,15 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use diesel::QueryDsl as _;
 use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::{
-    BindOptions, Binds, CommitError, Error, RecoveryOptions, SessionOptions,
+    BindOptions, Binds, CommitError, Error, RecoveryOptions, RunQueryDsl as _, SessionOptions,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 use crate::application::{Application, Left, Three};
+use crate::suite::side::postgres_a::notes;
 use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use crate::suite::world::Sides;
 
@@ -106,6 +108,7 @@ async fn units_statements_and_pools_are_counted() {
     let mut recorded = Recorded::listen();
     let builder = Binds::builder()
         .namespace("metrics")
+        .recovery(RecoveryOptions::new().elsewhere())
         .checkout_timeout(Duration::from_millis(300));
     let (pool, options) = (PoolKind::Deadpool, BindOptions::new);
     let builder = PostgresA::register(builder, databases.0.url(), pool, 1, options()).await;
@@ -179,6 +182,22 @@ async fn units_statements_and_pools_are_counted() {
     assert_eq!(operations(&recorded, bind, system, ""), 1.0);
     assert_eq!(units(&recorded, "rolled back"), 1.0);
 
+    // That there is no row is an answer. What is idle is read after both, because reading starts anew.
+    for _ in 0..2 {
+        let mut session = binds.session();
+        let nothing = notes::table.find(7_000).first::<(i32, String)>(&session);
+        assert!(nothing.await.is_err());
+        session.rollback_all().await.unwrap();
+    }
+    let mut session = binds.session();
+    PostgresA::read(&session).await.unwrap();
+    recorded.read();
+    assert_eq!(operations(&recorded, bind, system, "NotFound"), 0.0);
+    assert_eq!(operations(&recorded, bind, system, ""), 4.0);
+    assert_eq!(recorded.value("db.client.connection.count", USED), 1.0);
+    assert_eq!(recorded.value("db.client.connection.count", IDLE), 0.0);
+    session.rollback_all().await.unwrap();
+
     // Nobody knows what became of a lone commit whose reply is lost.
     let lost = FaultPlan::new().at("commit:my-a:after", Effect::Disconnect);
     let mut session = binds.session_with(SessionOptions::new().faults(&lost));
@@ -198,7 +217,7 @@ async fn units_statements_and_pools_are_counted() {
     drop(binds.session());
     binds.close().await;
     recorded.read();
-    assert_eq!(units(&recorded, "rolled back"), 2.0);
+    assert_eq!(units(&recorded, "rolled back"), 5.0);
     assert_eq!(units(&recorded, "committed"), 1.0);
     assert_eq!(recorded.value("db.client.connection.count", USED), 0.0);
     recovery_is_counted(&mut recorded).await;
@@ -246,26 +265,16 @@ async fn recovery_is_counted(recorded: &mut Recorded) {
     let urls: [String; 3] = application.urls().try_into().unwrap();
     let replaced = lost([urls[0].clone(), urls[1].clone(), other.url().to_owned()]).await;
     let _ = replaced.recover_older_than(Duration::ZERO).await;
-    assert_eq!(
-        numbers(recorded),
-        ([1.0, 1.0, 0.0], [1.0, 1.0], [0.0, 0.0])
-    );
-    // Of a bind that cannot be looked at, nobody knows more than before.
+    // Of a bind that cannot be looked at, nobody knows more than before. What is read is reset, so not in between.
     let nowhere = "postgres://postgres@127.0.0.1:1/gone".to_owned();
     let down = lost([nowhere, urls[1].clone(), other.url().to_owned()]).await;
     let _ = down.recover_older_than(Duration::from_secs(3600)).await;
-    assert_eq!(
-        numbers(recorded),
-        ([1.0, 1.0, 1.0], [1.0, 0.0], [0.0, 0.0])
-    );
+    assert_eq!(numbers(recorded), ([1.0, 1.0, 1.0], [1.0, 0.0], [0.0, 0.0]));
 
     let undone = application.leave(Left::Undecided).await;
     let pass = process.recover_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
-    assert_eq!(
-        numbers(recorded),
-        ([2.0, 1.0, 1.0], [0.0, 0.0], [1.0, 1.0])
-    );
+    assert_eq!(numbers(recorded), ([2.0, 1.0, 1.0], [0.0, 0.0], [1.0, 1.0]));
     assert!(application.is_kept(&kept).await);
     assert!(!application.is_kept(&undone).await);
 }

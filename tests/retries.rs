@@ -34,5 +34,7 @@ mount!(retries: [nothing_else_is_run_again] on [
 
 mount!(retries: [
     nothing_in_doubt_is_run_again,
+    nothing_is_run_again_after_the_deadline,
+    who_could_not_be_rolled_back_is_not_run_again,
     who_got_over_a_conflict_is_not_run_again,
 ] on [mariadb: <MariadbA, Nobody>]);

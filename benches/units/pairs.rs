@@ -39,7 +39,7 @@ pub async fn compare(
         };
         samples.push(pair);
     }
-    Pairs { batch, samples }
+    Pairs::of(batch, samples)
 }
 
 async fn timed(batch: u32, work: &mut impl AsyncFnMut()) -> Duration {
@@ -51,6 +51,11 @@ async fn timed(batch: u32, work: &mut impl AsyncFnMut()) -> Duration {
 }
 
 impl Pairs {
+    /// Pairs that were measured elsewhere, each `batch` runs.
+    pub fn of(batch: u32, samples: Vec<(Duration, Duration)>) -> Self {
+        Self { batch, samples }
+    }
+
     /// The median time of each way, for one run.
     fn medians(&self) -> (Duration, Duration) {
         let of = |side: fn(&(Duration, Duration)) -> Duration| {
@@ -102,12 +107,21 @@ impl Random {
 }
 
 /// What came of all comparisons.
-#[derive(Default)]
 pub struct Table {
+    /// The two ways.
+    ways: [&'static str; 2],
     rows: Vec<(String, Pairs)>,
 }
 
 impl Table {
+    /// A table of two ways.
+    pub fn new(first: &'static str, second: &'static str) -> Self {
+        Self {
+            ways: [first, second],
+            rows: Vec::new(),
+        }
+    }
+
     /// Adds a comparison.
     pub fn add(&mut self, name: &str, pairs: Pairs) {
         self.rows.push((name.to_owned(), pairs));
@@ -115,9 +129,15 @@ impl Table {
 
     /// Prints all of them.
     pub fn print(&self) {
+        let [first, second] = self.ways;
         println!(
             "{:<50} {:>10} {:>10} {:>7}   {:<15} {:>6}",
-            "session / by hand", "by hand", "session", "ratio", "95 % interval", "pairs"
+            format!("{second} / {first}"),
+            first,
+            second,
+            "ratio",
+            "95 % interval",
+            "pairs"
         );
         for (name, pairs) in &self.rows {
             if pairs.samples.is_empty() {
@@ -127,7 +147,7 @@ impl Table {
             let (by_hand, session) = pairs.medians();
             let (ratio, low, high) = pairs.ratio();
             println!(
-                "{name:<50} {:>7.0} µs {:>7.0} µs {ratio:>7.3}   {low:.3} – {high:.3}   {:>6}",
+                "{name:<50} {:>7.1} µs {:>7.1} µs {ratio:>7.3}   {low:.3} – {high:.3}   {:>6}",
                 by_hand.as_secs_f64() * 1e6,
                 session.as_secs_f64() * 1e6,
                 pairs.samples.len()

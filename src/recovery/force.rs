@@ -137,7 +137,9 @@ async fn carry_out(
                     gid: gid.clone(),
                     outcome,
                 };
-                trace.span().in_scope(|| tell_done(&trace, &recovered, was_there));
+                trace
+                    .span()
+                    .in_scope(|| tell_done(&trace, &recovered, was_there));
                 recovery.recovered.push(recovered);
             }
             Err(fault) => {

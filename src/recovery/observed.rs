@@ -19,9 +19,7 @@ pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> Recovery {
         Purpose::Work => "worker",
     };
     let trace = PassTrace::begin(&scope.namespace, word);
-    let recovery = pass::recover(scope, purpose)
-        .instrument(trace.span())
-        .await;
+    let recovery = pass::recover(scope, purpose).instrument(trace.span()).await;
     let ends = ends(&recovery);
     trace.ended(
         ends,
@@ -63,7 +61,8 @@ fn measure(scope: &Scope, recovery: &Recovery) {
         let bind = database.key();
         if !recovery.unreachable.iter().any(|(key, _)| *key == bind) {
             let in_doubt = recovery.in_doubt.iter();
-            let in_doubt = in_doubt.filter(|branch| branch.bind == bind && is_in_doubt(&branch.left));
+            let in_doubt =
+                in_doubt.filter(|branch| branch.bind == bind && is_in_doubt(&branch.left));
             trace::in_doubt(bind, in_doubt.count());
         }
     }

@@ -270,6 +270,48 @@ pub async fn nothing_in_doubt_is_run_again<S: Side, Other: Second>(pool: PoolKin
     assert_eq!(S::rows(&place.database).await, ["one", "two", "mine"]);
 }
 
+/// The next attempt would come too late.
+pub async fn nothing_is_run_again_after_the_deadline<S: Side, Other: Second>(pool: PoolKind) {
+    let place = place::<S, Other>(pool, "").await;
+    let mut holding = place.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let options = SessionOptions::new()
+        .lock_timeout(Duration::from_secs(1))
+        .deadline(Duration::from_secs(20));
+    let long = Duration::from_secs(30);
+    let late = place
+        .binds
+        .retrying(retry(5).delay(long, long))
+        .transaction_with::<_, Error, _>(options, async |session| S::write(session, "theirs").await)
+        .await
+        .unwrap_err();
+    assert_eq!(late.attempts(), 1);
+    assert!(matches!(late.into_error(), Error::Query { .. }));
+    holding.rollback_all().await.unwrap();
+}
+
+/// What is still in its hands may still be at work.
+pub async fn who_could_not_be_rolled_back_is_not_run_again<S: Side, Other: Second>(pool: PoolKind) {
+    let place = place::<S, Other>(pool, "").await;
+    let mut holding = place.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
+    let runs = AtomicU32::new(0);
+    let refused = place
+        .binds
+        .retrying(retry(5))
+        .transaction_with::<(), Error, _>(options, async |session| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            S::write(session, "theirs").await.unwrap_err();
+            std::mem::forget(session.connection::<S::Bind>().await?);
+            Err(Error::InsideUnit)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((refused.attempts(), runs.into_inner()), (1, 1));
+    holding.rollback_all().await.unwrap();
+}
+
 /// A statement that works takes the note back.
 pub async fn who_got_over_a_conflict_is_not_run_again<S: Side, Other: Second>(pool: PoolKind) {
     let place = place::<S, Other>(pool, "").await;

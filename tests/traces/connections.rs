@@ -1,12 +1,15 @@
 //! What is put on connections for the spans of their statements, and what of the application stays there.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diesel::connection::InstrumentationEvent;
 use diesel_async::AsyncConnection as _;
 use diesel_binds::{Binds, StatementSpans};
+use futures_util::FutureExt as _;
 
+use crate::listener::heard_in;
 use crate::spans::{hear, inserts, named};
 use crate::suite::side::{PostgresB, Side};
 use crate::support::database::Database;
@@ -89,4 +92,56 @@ async fn an_instrumentation_of_the_application_keeps_working() {
         assert_eq!(inserts(&heard).len(), usize::from(within_ours));
         assert_eq!(named(&heard, "transaction").len(), 1);
     }
+}
+
+/// Who drops a statement on the raw connection never reads its reply, and nobody else tells of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_were_never_heard_of_again_are_forgotten() {
+    use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
+
+    let database = PostgresB::database().await;
+    let pool = pool(&database).await;
+    let binds = Binds::builder()
+        .bind::<PostgresB>(pool.clone())
+        .build()
+        .unwrap();
+    let open = || {
+        let heard = heard_in(&tracing::Span::current());
+        let statements = named(&heard, "statement");
+        statements.iter().filter(|heard| !heard.is_closed).count()
+    };
+    let heard = hear(async {
+        let mut session = binds.session();
+        PostgresB::write(&session, "twice").await.unwrap();
+        {
+            let mut connection = session.connection::<PostgresB>().await.unwrap();
+            let raw = connection.raw().unwrap();
+            for _ in 0..100 {
+                let abandoned = pin!(diesel::sql_query("SELECT 1").execute(&mut *raw));
+                // Some may be answered by then.
+                drop(abandoned.now_or_never());
+            }
+            raw.batch_execute("SAVEPOINT before").await.unwrap();
+            let twice = diesel::sql_query("INSERT INTO notes (text) VALUES ('twice')");
+            twice.execute(raw).await.unwrap_err();
+            raw.batch_execute("ROLLBACK TO before").await.unwrap();
+        }
+        assert!((1..=16).contains(&open()), "{} are open", open());
+        let _ = session.commit_all().await.unwrap();
+        assert!(open() > 0, "the connection was closed");
+        let mut connection = pool.get().await.unwrap();
+        connection.batch_execute("SELECT 2").await.unwrap();
+        assert_eq!(open(), 0);
+    })
+    .await;
+    // What failed is told of its own statement.
+    let failed: Vec<_> = named(&heard, "statement")
+        .into_iter()
+        .filter(|heard| !heard.field("error.type").is_empty())
+        .collect();
+    let [failed] = failed[..] else {
+        panic!("one, but {failed:#?}");
+    };
+    assert_eq!(failed.field("error.type"), "UniqueViolation");
+    assert_eq!(failed.field("db.operation.name"), "INSERT");
 }

@@ -1,12 +1,14 @@
 //! The spans of a unit over PostgreSQL, MariaDB and SQLite.
 
 use diesel_binds::{BindOptions, Binds, CommitError, Error, Session};
+use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
-use crate::listener::{Heard, heard_in, listen};
+use crate::listener::{Heard, heard_in, heard_with, listen};
 use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use crate::suite::world::{Sides, World};
 use crate::support::database::Database;
+use crate::support::proxy::Proxy;
 
 pub(crate) type All = (PostgresA, MariadbA, Sqlite);
 
@@ -308,6 +310,37 @@ async fn a_session_that_is_dropped_ends_its_spans() {
     .await;
     assert_eq!(the_unit(&heard).field("outcome"), "rolled back");
     assert!(heard.iter().all(|heard| heard.is_closed), "{heard:#?}");
+}
+
+/// Its server does not answer, and the runtime that the commit runs on goes away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_its_runtime_drops_is_unknown() {
+    listen();
+    let database = PostgresA::database().await;
+    let proxy = Proxy::start(database.url()).await;
+    let url = proxy.url(database.url());
+    let unit = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let builder = Binds::builder();
+            let (pool, options) = (PoolKind::Deadpool, BindOptions::new());
+            let builder = PostgresA::register(builder, &url, pool, 1, options).await;
+            let mut session = builder.build().unwrap().session();
+            let unit = session.unit().to_string();
+            PostgresA::write(&session, "unknown").await.unwrap();
+            proxy.stall();
+            assert!(session.commit_all().now_or_never().is_none());
+            while named(&heard_with("unit", &unit), "commit").is_empty() {
+                tokio::task::yield_now().await;
+            }
+            unit
+        })
+    });
+    let heard = heard_with("unit", &unit.await.unwrap());
+    assert_eq!(the_unit(&heard).field("outcome"), "unknown");
 }
 
 #[tokio::test(flavor = "multi_thread")]

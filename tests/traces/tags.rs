@@ -3,7 +3,7 @@
 use diesel::dsl::sql;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl as _;
-use diesel_binds::Binds;
+use diesel_binds::{Binds, BuildProblem};
 
 use crate::connections::pool;
 use crate::spans::{All, builder, hear, named};
@@ -67,5 +67,18 @@ async fn postgres_names_the_unit_until_its_transaction_ends() {
         let name = diesel::select(sql::<Text>("current_setting('application_name')"));
         let name: String = name.get_result(&mut connection).await.unwrap();
         assert_eq!(name, "");
+    }
+}
+
+/// It is put there as it is.
+#[test]
+fn nothing_that_would_end_the_comment_can_be_in_it() {
+    for namespace in ["shop*/", "shop' */ DROP TABLE notes; /*", "sh op", "Shop"] {
+        let builder = Binds::builder().namespace(namespace).tag_transactions();
+        let refused = builder.build().unwrap_err();
+        let problems = refused.problems();
+        let is_named =
+            |problem: &BuildProblem| matches!(problem, BuildProblem::InvalidNamespace { .. });
+        assert!(problems.iter().any(is_named), "{namespace}: {refused}");
     }
 }

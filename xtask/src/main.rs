@@ -8,6 +8,7 @@ mod packages;
 mod servers;
 mod soak;
 mod test;
+mod trace_cost;
 mod web_load;
 mod workspace;
 
@@ -37,6 +38,8 @@ enum Task {
     Soak(soak::Soak),
     /// Load the example service with wrk while clients hang up, and audit what is left
     WebLoad(web_load::WebLoad),
+    /// Measure what spans and events cost when nobody listens, against a build without any
+    TraceCost,
     /// Fail at every point of a commit in every way, over every combination of databases
     Matrix(matrix::Matrix),
     /// Check the formatting, and run clippy on everything, warnings denied
@@ -87,6 +90,7 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Soak(soak) => soak.run(),
         Task::WebLoad(load) => load.run(),
+        Task::TraceCost => trace_cost::run_comparison(),
         Task::Matrix(matrix) => matrix.run(),
         Task::Lint => checks::lint(),
         Task::Docs => checks::docs(),

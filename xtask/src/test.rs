@@ -42,7 +42,10 @@ fn threads() -> Result<usize> {
     Ok(std::thread::available_parallelism()?.get() * 3)
 }
 
-fn with_servers(work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>) -> Result<()> {
+/// Does some work with the servers up.
+pub(crate) fn with_servers(
+    work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>,
+) -> Result<()> {
     packages::install_missing()?;
     // Ctrl-C reaches cargo and the tests too, and ends them; this process lives on to stop the servers.
     ctrlc::set_handler(|| {})?;
