@@ -222,7 +222,8 @@ pub(super) fn error_type(error: &diesel::result::Error) -> String {
 
 /// The name of the variant of an error, without anything that is in it.
 pub(super) fn variant(error: &dyn fmt::Debug) -> String {
-    let mut words = format!("{error:?}");
+    // Our errors say in `{:?}` what they say, and only in this form how they are made.
+    let mut words = format!("{error:#?}");
     let end = words.find(|c: char| !c.is_ascii_alphanumeric());
     words.truncate(end.unwrap_or(words.len()));
     words
