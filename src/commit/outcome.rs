@@ -169,9 +169,12 @@ pub enum CommitError {
         source: Fault,
     },
 
-    /// The task that commits was stopped: the runtime is shutting down, or it panicked. Recovery finishes the unit.
+    /// The task that commits was stopped: the runtime is shutting down, or it panicked. What several binds wrote,
+    /// recovery finishes, one way or the other. What one wrote may be committed or not: nobody recorded that. Look at the
+    /// data before you repeat the unit.
     #[error(
-        "the commit of unit {unit} was interrupted; recovery will finish it one way or the other"
+        "the commit of unit {unit} was interrupted: nobody knows how it ended; recovery finishes what several binds wrote, \
+         all of it one way; look at the data before you repeat the unit"
     )]
     Interrupted {
         /// The unit.

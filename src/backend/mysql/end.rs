@@ -67,7 +67,10 @@ pub(super) async fn commit(
         Err(_) if marker_gone && probe::answer(connection, terms).await.is_ok() => {
             Fault::Ended(error)
         }
-        Err(_) if probe::answer(connection, terms).await.is_ok() => Fault::Refused(error),
+        Err(_) if mentions_rollback(&error) && probe::answer(connection, terms).await.is_ok() => {
+            Fault::Refused(error)
+        }
+        // It is gone, and nobody said how it ended.
         Err(_) => Fault::Lost(error),
     };
     Err(AloneFault {
@@ -158,6 +161,13 @@ fn commit_statement(terms: &Terms) -> String {
 pub(super) fn mentions_marker(error: &diesel::result::Error) -> bool {
     matches!(error, diesel::result::Error::DatabaseError(_, information)
         if information.message().contains(sql::MARKER) && !information.message().contains("diesel_binds_"))
+}
+
+/// Whether the server says that it has rolled the branch back: `XA_RBROLLBACK`, `XA_RBDEADLOCK`, `XA_RBTIMEOUT`, words
+/// that begin the message in every language.
+fn mentions_rollback(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::DatabaseError(_, information)
+        if information.message().contains("XA_RB"))
 }
 
 /// Says why the last message of a transaction failed, as far as the connection can still tell.
