@@ -86,6 +86,29 @@ pub enum Error {
         bind: &'static str,
     },
 
+    /// The bind is not declared in this sandbox (`testing::Sandbox`). The query did not run.
+    #[error(
+        "the test did not declare that it uses `{bind}`: add `.bind(..)` of it to the sandbox, before `start()`"
+    )]
+    NotInSandbox {
+        /// The bind.
+        bind: &'static str,
+    },
+
+    /// The transaction around a sandbox has ended on `bind`, and with it everything that was done there: by a `COMMIT` or
+    /// `ROLLBACK` of the application, or by the server (a deadlock on MariaDB, a lost connection). Nothing was kept. The
+    /// query did not run, and none will: start another sandbox.
+    #[error(
+        "the sandbox has lost its transaction on `{bind}`, by a COMMIT or ROLLBACK of the application or by the server; \
+         nothing of it was kept, and the query did not run"
+    )]
+    SandboxLost {
+        /// The bind.
+        bind: &'static str,
+        /// What the database said.
+        source: diesel::result::Error,
+    },
+
     /// The unit is read-only. The query did not run.
     #[error("the unit is read-only: the statement on `{bind}` may write or lock")]
     ReadOnly {
@@ -197,6 +220,20 @@ pub enum PoolError {
     #[error("the pool is closed")]
     Closed,
 
+    /// A bind of a sandbox has one connection, and another unit had it for that long.
+    #[error(
+        "a bind of a sandbox has one connection, and another unit had it for {0:?}: end or drop that session first"
+    )]
+    OneConnection(Duration),
+
+    /// A sandbox has closed its only connection: after a statement that was dropped half-way, a `COMMIT` or `ROLLBACK` of
+    /// the application, or a deadlock on MariaDB. With it went everything that was done there.
+    #[error(
+        "the sandbox had to close its connection, after a statement that was dropped half-way, a COMMIT or ROLLBACK of \
+         the application, or an error of the server; nothing of it was kept: start another sandbox"
+    )]
+    SandboxLost,
+
     /// A connection could not be opened or reused.
     #[error("no connection could be opened")]
     Connect(#[source] BoxError),
@@ -269,6 +306,8 @@ impl Error {
             | Self::BindBusy { bind }
             | Self::UnknownBind { bind }
             | Self::NotJoined { bind }
+            | Self::NotInSandbox { bind }
+            | Self::SandboxLost { bind, .. }
             | Self::ReadOnly { bind }
             | Self::Unsupported { bind, .. }
             | Self::NotAtomic { second: bind, .. }
@@ -297,6 +336,7 @@ impl Error {
         match self {
             Self::Query { source, .. }
             | Self::Begin { source, .. }
+            | Self::SandboxLost { source, .. }
             | Self::AfterBegin { source, .. } => Some(source),
             Self::Retried { source, .. } => source.diesel(),
             _ => None,

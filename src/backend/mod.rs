@@ -14,6 +14,8 @@ pub(crate) mod internals;
 pub(crate) mod migrate;
 mod observe;
 pub(crate) mod records;
+#[cfg(feature = "testing")]
+mod sandbox;
 mod server;
 mod settings;
 mod sql;
@@ -27,6 +29,8 @@ mod postgres;
 pub(crate) mod sqlite;
 
 use std::future::Future;
+#[cfg(feature = "testing")]
+use std::sync::Arc;
 
 use diesel::QueryResult;
 use diesel_async::AsyncConnection;
@@ -36,8 +40,12 @@ use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 pub(crate) use self::found::{Found, Reach};
+#[cfg(feature = "testing")]
+pub(crate) use self::observe::log;
 pub(crate) use self::observe::observe;
 pub(crate) use self::records::{Clock, RecordRow};
+#[cfg(feature = "testing")]
+pub(crate) use self::sandbox::{Enclosed, NotEnclosed, PrivateCopy, Reopen};
 pub use self::server::Backend;
 pub(crate) use self::server::Server;
 pub use self::settings::Isolation;
@@ -52,6 +60,10 @@ pub(crate) use self::terms::{AloneFault, Attached, Begun, SavepointStep, Terms};
 pub trait Connection: Dialect {}
 
 impl<C: Dialect> Connection for C {}
+
+/// Opens a connection by a URL.
+pub(crate) type Open<C> =
+    dyn for<'a> Fn(&'a str) -> BoxFuture<'a, diesel::ConnectionResult<C>> + Send + Sync;
 
 /// What a unit of work needs of a connection. Sealed: [`Connection`] is the name for users.
 ///
@@ -80,6 +92,19 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Begins a unit as a savepoint in a transaction that Diesel has begun, and leaves the marker in it.
     fn join(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<Begun>> + Send;
+
+    /// Makes sure that the savepoint of a unit that has joined could be released. In a sandbox, also that nothing is in
+    /// the way of a commit.
+    fn releasable(&mut self, _: &Terms) -> impl Future<Output = Result<(), Fault>> + Send {
+        // An aborted transaction takes no statement, and one that has ended no savepoint.
+        async {
+            let asked = async {
+                self.savepoint(SavepointStep::Set, 0).await?;
+                self.savepoint(SavepointStep::Release, 0).await
+            };
+            asked.await.map_err(Fault::Refused)
+        }
+    }
 
     /// Uses up the marker and releases the savepoint of a unit that has joined; goes back to it if it only read.
     fn release(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
@@ -247,6 +272,18 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         let _ = transaction;
         async { Ok(None) }
     }
+
+    /// Makes a connection of which nothing is ever kept: in a transaction that cannot commit, or on a copy.
+    #[cfg(feature = "testing")]
+    fn enclose(
+        self,
+        terms: &Terms,
+        open: Option<Arc<Open<Self>>>,
+    ) -> impl Future<Output = Result<Enclosed<Self>, NotEnclosed>> + Send;
+
+    /// Ends that. Fails if anything may have been kept all the same.
+    #[cfg(feature = "testing")]
+    fn leave(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Creates the tables of the protocol where they are missing. Outside of a transaction.
     fn install(&mut self) -> impl Future<Output = QueryResult<()>> + Send;

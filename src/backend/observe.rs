@@ -3,6 +3,8 @@
 use diesel_async::AsyncConnection;
 
 use crate::backend::internals;
+#[cfg(feature = "testing")]
+use crate::trace::QueryLog;
 use crate::trace::{StatementSpans, Transaction};
 
 /// Makes spans of the statements of a connection until `transaction` is dropped, if anybody listens.
@@ -19,5 +21,24 @@ pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut 
     // Diesel gives no instrumentation out of its connection, so one of the application cannot be moved into ours.
     if let Some(spans) = connection.instrumentation().downcast_ref() {
         transaction.serve(spans);
+    }
+}
+
+/// Notes the statements of a connection. Returns whether it can: an instrumentation of the application stays, unless it is
+/// within ours.
+#[cfg(feature = "testing")]
+pub(crate) fn log<C: AsyncConnection>(connection: &mut C, log: &std::sync::Arc<QueryLog>) -> bool {
+    if internals::is_nobody(connection.instrumentation()) {
+        connection.set_instrumentation(StatementSpans::default());
+    }
+    match connection
+        .instrumentation()
+        .downcast_mut::<StatementSpans>()
+    {
+        Some(spans) => {
+            spans.log(log);
+            true
+        }
+        None => false,
     }
 }

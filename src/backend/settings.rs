@@ -64,6 +64,17 @@ impl Settings {
 
     /// Finds what cannot hold in a transaction that somebody else has begun.
     pub(crate) fn check_joined(self) -> Result<(), Unsupported> {
+        self.refuse_any("the session has joined a transaction that was begun without it")
+    }
+
+    /// The same in a sandbox, for what a unit says for itself.
+    pub(crate) fn check_sandboxed(self) -> Result<(), Unsupported> {
+        self.refuse_any(
+            "a unit of a sandbox is a savepoint, which cannot have it; `ignoring_settings()` of the sandbox lets it pass",
+        )
+    }
+
+    fn refuse_any(self, reason: &'static str) -> Result<(), Unsupported> {
         let told = [
             ("isolation", self.isolation.is_some()),
             ("deferrable", self.deferrable),
@@ -72,10 +83,7 @@ impl Settings {
         ];
         match told.into_iter().find(|(_, told)| *told) {
             None => Ok(()),
-            Some((option, _)) => Err(Unsupported {
-                option,
-                reason: "the session has joined a transaction that was begun without it",
-            }),
+            Some((option, _)) => Err(Unsupported { option, reason }),
         }
     }
 

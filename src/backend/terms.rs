@@ -20,6 +20,8 @@ pub struct Terms {
     pub read_only: bool,
     /// It is a savepoint in a transaction of somebody else.
     pub joined: bool,
+    /// That transaction never commits: what its commit would check is checked where the savepoint is released.
+    pub sandboxed: bool,
     /// What else it is told.
     pub settings: Settings,
     /// The transaction begins such that it can be prepared.

@@ -24,6 +24,8 @@ pub(crate) struct Orders {
     pub(crate) namespace: Arc<str>,
     /// The span of the unit, unless it ran no query.
     pub(crate) trace: Option<trace::UnitTrace>,
+    /// Where nothing is committed: what the commit would refuse is refused all the same.
+    pub(crate) rehearses: bool,
     /// What is to fail.
     #[cfg(feature = "testing")]
     pub(crate) faults: Option<crate::commit::FaultPlan>,

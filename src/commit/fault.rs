@@ -103,6 +103,13 @@ pub enum Fault {
     #[error("this process has no bind of that key")]
     UnknownBind,
 
+    /// It is a sandbox (`testing::Sandbox`), which leaves the real database alone: it has no commit that could fail as
+    /// planned, no migrations, and nothing to recover.
+    #[error(
+        "this is a sandbox, which leaves the real database alone: call it on the application's own `Binds`"
+    )]
+    Sandbox,
+
     /// The pool or the server gave no connection to ask for the outcome.
     #[error("no connection could be opened")]
     Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -144,6 +151,7 @@ impl Fault {
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::Joined => "Joined",
             Self::Hook => "Hook",
+            Self::Sandbox => "Sandbox",
         }
     }
 }

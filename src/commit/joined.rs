@@ -1,8 +1,9 @@
 //! The end of a unit that is in the transactions of others: its savepoints are released, and nothing is committed.
 
+use crate::commit::Fault;
 use crate::commit::coordinator::Orders;
 use crate::commit::outcome::{CommitError, Committed, Partial};
-use crate::commit::participant::Participant;
+use crate::commit::participant::{Participant, Profile};
 
 /// Releases the savepoint of each participant, or goes back to all of them.
 ///
@@ -13,10 +14,27 @@ pub(crate) async fn release(
     mut participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let mut partial = Partial::default();
+    if orders.rehearses
+        && let Err(refusal) = rehearse(&orders, &mut participants).await
+    {
+        match refusal {
+            Refusal::Fault(key, fault) => partial.fault = Some((key, fault)),
+            Refusal::NotAtomic(error) => {
+                for participant in &mut participants {
+                    participant.roll_back().await;
+                }
+                return Err(error);
+            }
+        }
+    }
+    // What really commits may be refused even now: then nothing was released yet.
+    participants.sort_by_key(|participant| participant.profile().joined);
     for participant in &mut participants {
+        if partial.fault.is_some() {
+            break;
+        }
         if let Err(fault) = participant.releasable().await {
             partial.fault = Some((participant.profile().key, fault));
-            break;
         }
     }
     for participant in &mut participants {
@@ -36,4 +54,64 @@ pub(crate) async fn release(
         }
     }
     partial.conclude(orders.unit, true)
+}
+
+/// What a commit would refuse.
+enum Refusal {
+    Fault(&'static str, Fault),
+    NotAtomic(CommitError),
+}
+
+/// Refuses what the commit of several writers would refuse before it prepares any: who wrote unseen is asked for, two of
+/// them cannot do without preparing, and each must be the durable database of somebody.
+async fn rehearse(
+    orders: &Orders,
+    participants: &mut [Box<dyn Participant>],
+) -> Result<(), Refusal> {
+    #[cfg(feature = "testing")]
+    if orders.faults.is_some()
+        && let Some(participant) = participants.first()
+    {
+        let key = participant.profile().key;
+        return Err(Refusal::Fault(key, Fault::Sandbox));
+    }
+    #[cfg(not(feature = "testing"))]
+    let _ = orders;
+    let several = participants.len() > 1;
+    let mut writers: Vec<(&mut Box<dyn Participant>, Profile)> = Vec::new();
+    for participant in participants {
+        let profile = participant.profile();
+        let wrote = if several && profile.askable && !profile.writer {
+            let asked = participant.ask().await;
+            asked
+                .map_err(|fault| Refusal::Fault(profile.key, fault))?
+                .wrote
+        } else {
+            profile.writer
+        };
+        if wrote {
+            writers.push((participant, profile));
+        }
+    }
+    if let [(_, only)] = writers.as_slice()
+        && !only.records
+    {
+        return Ok(());
+    }
+    let unable = writers.iter().filter_map(|(_, profile)| {
+        let reason = profile.cannot_prepare.clone()?;
+        Some((profile.key, reason))
+    });
+    if let [(first, _), (second, reason), ..] = unable.collect::<Vec<_>>().as_slice() {
+        return Err(Refusal::NotAtomic(CommitError::NotAtomic {
+            first,
+            second,
+            reason: reason.clone(),
+        }));
+    }
+    for (participant, profile) in writers {
+        let identified = participant.identify().await;
+        identified.map_err(|fault| Refusal::Fault(profile.key, fault))?;
+    }
+    Ok(())
 }

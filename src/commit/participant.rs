@@ -35,6 +35,8 @@ pub(crate) struct Profile {
     pub(crate) cannot_prepare: Option<String>,
     pub(crate) holder_rank: i8,
     pub(crate) records: bool,
+    /// It is a savepoint in a transaction of somebody else.
+    pub(crate) joined: bool,
 }
 
 /// How a lone commit failed.
@@ -44,6 +46,14 @@ pub(crate) enum Aloneness {
     Refused(Fault),
     /// Nobody knows.
     Lost(Fault),
+}
+
+impl Aloneness {
+    pub(crate) fn into_fault(self) -> Fault {
+        match self {
+            Self::Refused(fault) | Self::Lost(fault) => fault,
+        }
+    }
 }
 
 /// One bind in the commit of a unit.

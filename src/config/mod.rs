@@ -9,12 +9,10 @@ mod url;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::ConnectionResult;
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 use diesel_async::AsyncConnection;
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-use futures_util::future::BoxFuture;
 
 use crate::backend::Settings;
 
@@ -27,8 +25,7 @@ pub use self::url::UrlProblem;
 pub(crate) use self::url::check_url;
 
 /// Opens a connection by a URL.
-pub(crate) type Setup<C> =
-    dyn for<'a> Fn(&'a str) -> BoxFuture<'a, ConnectionResult<C>> + Send + Sync;
+pub(crate) type Setup<C> = crate::backend::Open<C>;
 
 /// The environment variable with the URL of a bind, unless a manifest names another.
 pub(crate) fn default_variable(key: &str) -> String {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::migrate::known::{MigrationId, MigrationMistake};
 use crate::migrate::set::AnySet;
+#[cfg(feature = "testing")]
+use crate::migrate::set::Refusing;
 
 /// The migrations of all binds, in the order in which they run.
 pub(crate) struct Sets {
@@ -53,6 +55,21 @@ impl Sets {
         match in_order(sets, &needs) {
             Ok(sets) => Ok(Self { sets, needs }),
             Err(binds) => Err(vec![(binds[0], MigrationMistake::Cycle { binds })]),
+        }
+    }
+
+    /// The same, whose databases nobody reaches.
+    #[cfg(feature = "testing")]
+    pub(crate) fn refusing(&self, refusal: fn() -> crate::commit::Fault) -> Self {
+        let refuse = |set: &Arc<dyn AnySet>| {
+            Arc::new(Refusing {
+                set: Arc::clone(set),
+                refusal,
+            }) as Arc<dyn AnySet>
+        };
+        Self {
+            sets: self.sets.iter().map(refuse).collect(),
+            needs: self.needs.clone(),
         }
     }
 

@@ -67,3 +67,34 @@ impl<C: Migratable> AnySet for Set<C> {
         .boxed()
     }
 }
+
+/// The migrations of a bind whose database nobody reaches.
+#[cfg(feature = "testing")]
+pub(crate) struct Refusing {
+    pub(crate) set: Arc<dyn AnySet>,
+    pub(crate) refusal: fn() -> Fault,
+}
+
+#[cfg(feature = "testing")]
+impl AnySet for Refusing {
+    fn key(&self) -> &'static str {
+        self.set.key()
+    }
+
+    fn backend(&self) -> Backend {
+        self.set.backend()
+    }
+
+    fn place(&self) -> usize {
+        self.set.place()
+    }
+
+    fn known(&self) -> &[Known] {
+        self.set.known()
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Database>, Fault>> {
+        let refusal = (self.refusal)();
+        async { Err(refusal) }.boxed()
+    }
+}

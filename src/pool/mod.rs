@@ -5,6 +5,8 @@ mod bb8;
 #[cfg(feature = "deadpool")]
 mod deadpool;
 mod from_url;
+#[cfg(feature = "testing")]
+mod one;
 
 use futures_util::future::BoxFuture;
 
@@ -15,6 +17,8 @@ use self::bb8::from_url as bb8_from_url;
 #[cfg(feature = "deadpool")]
 use self::deadpool::from_url as deadpool_from_url;
 pub use self::from_url::FromUrl;
+#[cfg(feature = "testing")]
+pub(crate) use self::one::One;
 
 /// A pool of connections `C`: one of deadpool or of bb8, each with its feature.
 #[diagnostic::on_unimplemented(

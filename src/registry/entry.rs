@@ -11,11 +11,13 @@ use tokio::time::timeout;
 
 use crate::backend::{Attached, Backend, Connection, Server};
 use crate::commit::Fault;
-use crate::config::{BindOptions, Timeouts};
+use crate::config::{BindOptions, Setup, Timeouts};
 use crate::error::{Error, PoolError};
 use crate::gid::{DatabaseId, UnitId};
 use crate::pool::{Pool, Pooled};
 use crate::recovery::Database;
+#[cfg(feature = "testing")]
+use crate::registry::sandbox::{Enclosure, NotStarted};
 use crate::trace::{Place, PoolMetrics};
 
 /// What the application does at the begin of each transaction.
@@ -28,14 +30,19 @@ pub(crate) struct Entry<C> {
     pub(crate) pool: Box<dyn Pool<C>>,
     pub(crate) metrics: PoolMetrics,
     pub(crate) options: BindOptions,
-    pub(crate) after_begin: Vec<AfterBegin<C>>,
+    /// How its connections are opened, where the application said so and not its pool.
+    pub(super) setup: Option<Arc<Setup<C>>>,
+    pub(crate) after_begin: Arc<[AfterBegin<C>]>,
     pub(crate) attached: Arc<[Attached]>,
     pub(crate) namespace: Arc<str>,
     /// No other bind can take part in its units, so that nothing is ever prepared.
-    alone: bool,
+    pub(super) alone: bool,
     pub(crate) timeouts: Timeouts,
-    server: OnceCell<Arc<Server>>,
-    database: Mutex<Option<DatabaseId>>,
+    pub(super) server: OnceCell<Arc<Server>>,
+    pub(super) database: Mutex<Option<DatabaseId>>,
+    /// What keeps all of its units from being kept, in a sandbox.
+    #[cfg(feature = "testing")]
+    pub(super) enclosure: Option<Enclosure<C>>,
 }
 
 impl<C: Connection> Entry<C> {
@@ -43,6 +50,7 @@ impl<C: Connection> Entry<C> {
         key: &'static str,
         pool: Box<dyn Pool<C>>,
         options: BindOptions,
+        setup: Option<Arc<Setup<C>>>,
         after_begin: Vec<AfterBegin<C>>,
         namespace: Arc<str>,
         alone: bool,
@@ -61,14 +69,35 @@ impl<C: Connection> Entry<C> {
             metrics: PoolMetrics::new(key, pool.max_size()),
             pool,
             options,
-            after_begin,
+            setup,
+            after_begin: after_begin.into(),
             attached,
             namespace,
             alone,
             timeouts,
             server: OnceCell::new(),
             database: Mutex::new(None),
+            #[cfg(feature = "testing")]
+            enclosure: None,
         }
+    }
+
+    /// Its units are savepoints in a transaction that never commits.
+    pub(crate) fn joins(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.enclosure.as_ref().is_some_and(Enclosure::joins);
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
+    /// Says whether what runs from now on is the application's, to whoever counts that.
+    pub(crate) fn listen(&self, listens: bool) {
+        #[cfg(feature = "testing")]
+        if let Some(enclosure) = &self.enclosure {
+            enclosure.listen(listens);
+        }
+        #[cfg(not(feature = "testing"))]
+        let _ = listens;
     }
 
     /// Takes a connection of the pool, within the limit of the pool or `limit`.
@@ -76,11 +105,13 @@ impl<C: Connection> Entry<C> {
         let waiting = self.metrics.wait();
         let checkout = match timeout(limit, self.pool.checkout()).await {
             Ok(result) => result,
+            #[cfg(feature = "testing")]
+            Err(_) if self.enclosure.is_some() => Err(PoolError::OneConnection(limit)),
             Err(_) => Err(PoolError::TimedOut(limit)),
         };
         match &checkout {
             Ok(_) => waiting.done(),
-            Err(PoolError::TimedOut(_)) => waiting.timed_out(),
+            Err(PoolError::TimedOut(_) | PoolError::OneConnection(_)) => waiting.timed_out(),
             Err(_) => {}
         }
         checkout
@@ -190,7 +221,8 @@ impl<C: Connection> Entry<C> {
             namespace: Arc::clone(&self.namespace),
             unit,
             read_only: self.options.read_only,
-            joined: false,
+            joined: self.joins(),
+            sandboxed: self.joins(),
             settings: self.options.settings,
             two_phase: !self.alone
                 && !self.options.read_only
@@ -234,6 +266,12 @@ pub(crate) trait AnyEntry: Database {
     fn install(&self) -> BoxFuture<'_, Result<(), Error>>;
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
     fn close(&self);
+    /// The same bind, on a connection of which nothing is ever kept.
+    #[cfg(feature = "testing")]
+    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>>;
+    /// What keeps all of its units from being kept.
+    #[cfg(feature = "testing")]
+    fn enclosure(&self) -> Option<&dyn crate::registry::sandbox::AnyEnclosure>;
 }
 
 impl<C: Connection> AnyEntry for Entry<C> {
@@ -271,5 +309,14 @@ impl<C: Connection> AnyEntry for Entry<C> {
 
     fn close(&self) {
         self.pool.close();
+    }
+    #[cfg(feature = "testing")]
+    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>> {
+        async move { Ok(Arc::new(self.enclose().await?) as Arc<dyn AnyEntry>) }.boxed()
+    }
+
+    #[cfg(feature = "testing")]
+    fn enclosure(&self) -> Option<&dyn crate::registry::sandbox::AnyEnclosure> {
+        self.enclosure.as_ref().map(|enclosure| enclosure as _)
     }
 }

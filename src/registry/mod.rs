@@ -7,6 +7,8 @@ mod in_use;
 mod outside;
 mod problem;
 mod recovery;
+#[cfg(feature = "testing")]
+mod sandbox;
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -28,6 +30,8 @@ pub use self::check::{BindReport, Finding, Report, Severity};
 pub(crate) use self::entry::{AnyEntry, Entry};
 pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
+#[cfg(feature = "testing")]
+pub(crate) use self::sandbox::{AnyEnclosure, Left, NotStarted, Rules};
 
 /// The binds of an application, each with its pool: where sessions come from.
 ///
@@ -74,6 +78,9 @@ pub(crate) struct Registry {
     /// What is to fail in the commits of all sessions.
     #[cfg(feature = "testing")]
     faults: std::sync::Mutex<Option<crate::commit::FaultPlan>>,
+    /// What it was told, if it is a sandbox.
+    #[cfg(feature = "testing")]
+    sandbox: Option<Arc<Rules>>,
 }
 
 /// A bind without a connection of its own.
@@ -218,7 +225,35 @@ impl Registry {
         self.index
             .get(&TypeId::of::<B>())
             .copied()
-            .ok_or(Error::UnknownBind { bind: B::KEY })
+            .ok_or(match self.is_sandbox() {
+                true => Error::NotInSandbox { bind: B::KEY },
+                false => Error::UnknownBind { bind: B::KEY },
+            })
+    }
+
+    /// Nothing of it is ever kept.
+    pub(crate) fn is_sandbox(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.sandbox.is_some();
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
+    /// Settings of a unit that a savepoint cannot have pass unheeded.
+    pub(crate) fn ignores_settings(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self
+            .sandbox
+            .as_ref()
+            .is_some_and(|rules| rules.ignores_settings);
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
+    /// What it was told, if it is a sandbox.
+    #[cfg(feature = "testing")]
+    pub(crate) fn sandbox(&self) -> Option<&Arc<Rules>> {
+        self.sandbox.as_ref()
     }
 
     /// The entry of `B`.
@@ -227,6 +262,14 @@ impl Registry {
             .into_any()
             .downcast()
             .expect("the builder registers a bind with a pool of its own connection type")
+    }
+
+    /// Takes no new work, and waits for what runs in the background.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn settle(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.background.close();
+        self.background.wait().await;
     }
 
     #[cfg(feature = "testing")]

@@ -46,14 +46,17 @@ impl<C: Connection> Lease<C> {
             None => Err(diesel::result::Error::BrokenTransactionManager),
         };
         self.transaction = transaction;
-        if self.terms.joined && begun.is_err() {
+        if self.terms.joined && !self.terms.sandboxed && begun.is_err() {
             // A connection that is not there to be joined is none of ours, and stays as it is.
             self.ended();
         }
         // A begin that failed may have begun: the connection is thrown away, as one with an unread reply is.
-        self.terms.begun = begun.map_err(|source| Error::Begin { bind, source })?;
+        self.terms.begun = begun.map_err(|source| match self.terms.sandboxed {
+            true => Error::SandboxLost { bind, source },
+            false => Error::Begin { bind, source },
+        })?;
         self.completed();
-        for hook in &entry.after_begin {
+        for hook in entry.after_begin.iter() {
             // It can do whatever the application can on its raw connection.
             self.unverified = true;
             let Some((connection, _)) = self.start() else {

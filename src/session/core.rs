@@ -169,7 +169,7 @@ impl Core {
             None => entry.timeouts.checkout,
         };
         let checkout = async {
-            match self.is_joined() {
+            match self.joins_others() {
                 true => self.joined(position, bind, limit).await,
                 false => entry
                     .checkout(limit)
@@ -179,7 +179,7 @@ impl Core {
         };
         let pooled = checkout.await.map_err(|error| match error {
             Error::Pool {
-                source: PoolError::TimedOut(_),
+                source: PoolError::TimedOut(_) | PoolError::OneConnection(_),
                 ..
             } if self.deadline.has_passed() => Error::DeadlineExceeded {
                 bind,
@@ -236,7 +236,7 @@ impl Core {
         second: &'static str,
         cannot_prepare: Option<String>,
     ) -> Result<(), Error> {
-        let Some(reason) = cannot_prepare.filter(|_| !self.is_joined()) else {
+        let Some(reason) = cannot_prepare.filter(|_| !self.joins_others()) else {
             return Ok(());
         };
         let first =

@@ -13,6 +13,7 @@ use crate::error::{AbortReason, BoxError};
 use crate::gid::UnitId;
 use crate::session::Session;
 use crate::session::closure::WorkOnce;
+use crate::session::core::Core;
 use crate::session::nested::Nested;
 
 impl Session {
@@ -221,6 +222,26 @@ pub(super) struct Mark {
     after_rollback: usize,
 }
 
+/// Who keeps a unit that is not committed.
+pub(super) enum Kept {
+    /// Others, in their transactions: whether it is committed, they decide later.
+    ByOthers,
+    /// A sandbox, for its later sessions.
+    #[cfg(feature = "testing")]
+    InSandbox(std::sync::Arc<crate::registry::Rules>),
+}
+
+impl Core {
+    /// Who keeps a unit that is not committed.
+    pub(super) fn kept(&self) -> Kept {
+        #[cfg(feature = "testing")]
+        if let Some(rules) = self.registry.sandbox() {
+            return Kept::InSandbox(std::sync::Arc::clone(rules));
+        }
+        Kept::ByOthers
+    }
+}
+
 /// The hooks of the unit that a session is in.
 #[derive(Default)]
 pub(super) struct UnitHooks(Mutex<Hooks>);
@@ -270,10 +291,22 @@ impl Hooks {
         self,
         unit: UnitId,
         result: Result<Committed, CommitError>,
+        kept: Kept,
     ) -> Result<Committed, CommitError> {
         match result {
-            // Whether it is committed, somebody else decides later.
-            Ok(joined) if joined.is_joined() => Ok(joined),
+            Ok(joined) if joined.is_joined() => match kept {
+                Kept::ByOthers => Ok(joined),
+                #[cfg(feature = "testing")]
+                Kept::InSandbox(rules) if rules.captures => {
+                    for hook in self.after_commit {
+                        let committed = joined.clone();
+                        rules.capture(Box::new(move || run(hook, committed).boxed()));
+                    }
+                    Ok(joined)
+                }
+                #[cfg(feature = "testing")]
+                Kept::InSandbox(_) => Ok(self.committed(joined).await),
+            },
             Ok(committed) => Ok(self.committed(committed).await),
             Err(error) => {
                 if error.is_rolled_back() {

@@ -114,14 +114,19 @@ impl fmt::Debug for JoinedBind {
 }
 
 impl Core {
-    /// Whether the units of the session are in transactions of somebody else.
+    /// Whether nothing is committed at the end of a unit: it is in transactions of somebody else, or in a sandbox.
     pub(super) fn is_joined(&self) -> bool {
+        self.joins_others() || self.registry.is_sandbox()
+    }
+
+    /// Whether the units of the session are in transactions of somebody else.
+    pub(super) fn joins_others(&self) -> bool {
         !self.options.joined.is_empty()
     }
 
     /// What is known of the server before anybody asks. That of a joined connection may be another one than the pool's.
     pub(super) fn known_server<C: Connection>(&self, entry: &Entry<C>) -> Option<Arc<Server>> {
-        if !self.is_joined() {
+        if !self.joins_others() {
             return entry.known_server();
         }
         match C::BACKEND {

@@ -101,6 +101,7 @@ impl<C: Connection> Lease<C> {
             return None;
         }
         self.condition = Condition::Incomplete;
+        self.entry.listen(false);
         let pooled = self.pooled.as_mut()?;
         Some((pooled.connection(), &self.terms))
     }
@@ -108,6 +109,7 @@ impl<C: Connection> Lease<C> {
     /// The connection, for the application to do with as it likes.
     pub(super) fn lend(&mut self) -> &mut C {
         self.unverified = true;
+        self.entry.listen(true);
         self.pooled
             .as_mut()
             .expect("a lease keeps its connection until it is closed, and then it is no longer in a slot")

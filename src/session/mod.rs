@@ -222,15 +222,20 @@ impl Session {
     /// As [`commit_all`](Self::commit_all).
     pub async fn commit_all_best_effort(&mut self) -> Result<Committed, CommitError> {
         self.core.check_may_end()?;
-        if self.core.is_joined() {
-            return self.finish().await;
-        }
         self.approve().await?;
         let (unit, participants, hooks) = self.core.take_all()?;
-        let orders = self.orders(unit);
+        let orders = Orders {
+            rehearses: false,
+            ..self.orders(unit)
+        };
+        let ending = match self.core.is_joined() {
+            true => commit::release(orders, participants).boxed(),
+            false => commit::best_effort(orders, participants).boxed(),
+        };
+        let kept = self.core.kept();
         self.in_background(unit, async move {
-            let result = commit::best_effort(orders, participants).await;
-            hooks.ended(unit, result).await
+            let result = ending.await;
+            hooks.ended(unit, result, kept).await
         })
         .await
     }
@@ -240,9 +245,10 @@ impl Session {
         self.approve().await?;
         let (unit, participants, hooks) = self.core.take_all()?;
         let ending = self.ending(self.orders(unit), participants);
+        let kept = self.core.kept();
         self.in_background(unit, async move {
             let result = ending.await;
-            hooks.ended(unit, result).await
+            hooks.ended(unit, result, kept).await
         })
         .await
     }
@@ -333,6 +339,7 @@ impl Session {
             unit,
             namespace: Arc::clone(&self.core.registry.namespace),
             trace: self.core.trace.end(unit),
+            rehearses: self.core.registry.is_sandbox(),
             #[cfg(feature = "testing")]
             faults: self
                 .core

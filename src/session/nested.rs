@@ -77,7 +77,7 @@ impl Session {
                 return Err(Error::Unsupported {
                     bind: self.core.first_bind(),
                     option: "Propagation::New",
-                    reason: "the session has joined a connection, on which its unit is open",
+                    reason: "the unit is open on the only connection that its session has joined, or that its sandbox has",
                 }
                 .into());
             }

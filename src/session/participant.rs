@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::backend::{Backend, Connection, SavepointStep};
+use crate::backend::{Backend, Connection};
 use crate::commit::{Aloneness, Asked, Decision, Fault, Outcome, Participant, Profile};
 use crate::gid::{Branch, DatabaseId, Gid};
 use crate::session::lease::Lease;
@@ -17,6 +17,8 @@ impl<C: Connection> Participant for Lease<C> {
         let can_tell = match C::BACKEND {
             // Its counter has to be read at the begin.
             Backend::Mysql => self.terms.verify_reads,
+            // It tells of the whole transaction, and not of a savepoint.
+            Backend::Postgres if self.terms.joined => false,
             Backend::Postgres | Backend::Sqlite => !options.trust_reads,
         };
         Profile {
@@ -29,6 +31,7 @@ impl<C: Connection> Participant for Lease<C> {
             // An XA branch is the weakest link: as the holder it commits in one phase.
             holder_rank: options.holder_rank(i8::from(C::BACKEND == Backend::Mysql)),
             records: options.record_every_commit,
+            joined: self.terms.joined,
         }
     }
 
@@ -119,14 +122,12 @@ impl<C: Connection> Participant for Lease<C> {
     fn releasable(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         async move {
             self.verify_in_time().await?;
+            if !self.terms.joined {
+                return Ok(());
+            }
             let limit = self.entry.timeouts.step;
-            let (connection, _) = self.start().ok_or(Fault::Incomplete)?;
-            // An aborted transaction takes no statement, and one that has ended no savepoint.
-            let asked = async {
-                connection.savepoint(SavepointStep::Set, 0).await?;
-                connection.savepoint(SavepointStep::Release, 0).await
-            };
-            let asked = timed(limit, asked.map(|asked| asked.map_err(Fault::Refused))).await;
+            let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
+            let asked = timed(limit, connection.releasable(terms)).await;
             self.replied(&asked);
             asked
         }
@@ -135,6 +136,11 @@ impl<C: Connection> Participant for Lease<C> {
 
     fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         async move {
+            if !self.terms.joined {
+                // A copy of its own, where a commit is kept from nobody.
+                let committed = Participant::commit(self).await;
+                return committed.map_err(Aloneness::into_fault);
+            }
             let limit = self.entry.timeouts.step;
             let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
             let released = timed(limit, connection.release(terms)).await;

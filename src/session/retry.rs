@@ -193,7 +193,7 @@ impl Session {
             Ok(value) => match self.finish().await {
                 Ok(committed) => Ok((value, committed)),
                 Err(error) => {
-                    let gave_way = !self.core.is_joined()
+                    let gave_way = !self.core.joins_others()
                         && error.is_rolled_back()
                         && (self.core.met_conflict() || self.is_conflict(&error));
                     Err((Error::from(error).into(), gave_way))
@@ -201,7 +201,7 @@ impl Session {
             },
             Err(error) => {
                 let abandoned = self.abandon().await;
-                let gave_way = !self.core.is_joined() && self.core.met_conflict();
+                let gave_way = !self.core.joins_others() && self.core.met_conflict();
                 Err((error, abandoned.is_ok() && gave_way))
             }
         }

@@ -76,7 +76,10 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
         self.stopwatch = Stopwatch::start();
         let lease = lease(&mut self.lease);
         match lease.start() {
-            Some((connection, _)) => Ok((connection, &self.slot.between_rows)),
+            Some((connection, _)) => {
+                self.slot.entry.listen(true);
+                Ok((connection, &self.slot.between_rows))
+            }
             None => unreachable!("a lease in a slot keeps its connection"),
         }
     }

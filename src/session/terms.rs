@@ -21,10 +21,19 @@ impl Core {
     /// Refuses what cannot hold on the bind.
     pub(super) fn check_settings<C: Connection>(&self, entry: &Entry<C>) -> Result<(), Error> {
         let settings = self.settings(entry);
-        let checked = match self.is_joined() {
+        let checked = match self.joins_others() {
+            _ if self.joins_others() && self.registry.is_sandbox() => Err(Unsupported {
+                option: "join",
+                reason: "in a sandbox all units are on the connections of the sandbox",
+            }),
             true => settings.check_joined(),
             false => settings.check(C::BACKEND, self.is_read_only(entry)),
         };
+        // The transaction of a sandbox has begun with what its bind says.
+        let checked = checked.and_then(|()| match entry.joins() {
+            true if !self.registry.ignores_settings() => self.options.settings.check_sandboxed(),
+            _ => Ok(()),
+        });
         checked.map_err(|Unsupported { option, reason }| Error::Unsupported {
             bind: entry.key,
             option,
@@ -41,7 +50,7 @@ impl Core {
     pub(super) fn terms<C: Connection>(&self, entry: &Entry<C>, server: Arc<Server>) -> Terms {
         let mut terms = entry.terms(self.unit(), server);
         terms.read_only |= self.options.read_only;
-        terms.joined = self.is_joined();
+        terms.joined |= self.joins_others();
         terms.two_phase &= !self.options.read_only && !terms.joined;
         terms.settings = self.settings(entry);
         terms.tagged = self.registry.trace.tags;

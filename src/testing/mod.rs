@@ -1,4 +1,9 @@
-//! Faults on purpose, for the tests of your application: every step of a commit can die, in every way.
+//! For the tests of your application: databases of which nothing is kept, and faults on purpose.
+//!
+//! A [`Sandbox`] is what most tests want: the application's own binds, and nothing that the test does is ever kept.
+//! `docs/testing.md` shows it.
+//!
+//! Faults are for the rest: every step of a commit can die, in every way.
 //!
 //! A [`FaultPlan`] says what happens at which [`Point`] of a commit, for one session
 //! ([`SessionOptions::faults`](crate::SessionOptions::faults)) or for all of a registry ([`Binds::inject`]).
@@ -76,15 +81,17 @@
 //! ```
 
 mod dying;
+mod sandbox;
 
 use crate::registry::Binds;
 
 pub use self::dying::{Case, dying_at_every_step};
+pub use self::sandbox::{Sandbox, SandboxBuilder, SandboxError};
 pub use crate::commit::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
 
 impl Binds {
     /// Makes the commits of all sessions of this registry fail as planned, until another plan takes its place. A plan
-    /// of the session's own comes first.
+    /// of the session's own comes first. A sandbox has no commit to fail, and refuses to end a unit with a plan.
     pub fn inject(&self, plan: &FaultPlan) {
         self.registry.set_faults(Some(plan.clone()));
     }

@@ -6,6 +6,8 @@
 //! events of Diesel's instrumentation into spans, `text` keeps parameters out of them.
 
 mod current;
+#[cfg(feature = "testing")]
+mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(not(feature = "metrics"))]
@@ -17,6 +19,8 @@ mod text;
 mod unit;
 
 pub(crate) use self::current::CurrentTrace;
+#[cfg(feature = "testing")]
+pub(crate) use self::log::QueryLog;
 pub(crate) use self::metrics::{
     PoolMetrics, Stopwatch, describe as describe_metrics, in_doubt, passed,
 };

@@ -40,6 +40,8 @@ pub struct StatementSpans {
     over: Option<Box<dyn Instrumentation>>,
     serving: Serving,
     running: Vec<Running>,
+    #[cfg(feature = "testing")]
+    log: Option<Arc<crate::trace::QueryLog>>,
 }
 
 /// The transaction that a connection is in now.
@@ -70,7 +72,17 @@ impl StatementSpans {
         }
     }
 
+    /// Notes the texts of statements as well.
+    #[cfg(feature = "testing")]
+    pub(crate) fn log(&mut self, log: &Arc<crate::trace::QueryLog>) {
+        self.log = Some(Arc::clone(log));
+    }
+
     fn start(&mut self, query: &dyn DebugQuery) {
+        #[cfg(feature = "testing")]
+        if let Some(log) = self.log.as_ref().filter(|log| log.listens()) {
+            log.note(Text::of(query, false).sql);
+        }
         let serving = self.serving.lock();
         let serving = serving.unwrap_or_else(PoisonError::into_inner).clone();
         let Some(scope) = serving else {

@@ -32,6 +32,8 @@ pub mod prepared;
 pub mod read_only;
 #[cfg(feature = "testing")]
 pub mod retries;
+#[cfg(feature = "testing")]
+pub mod sandbox;
 pub mod savepoints;
 pub mod scoped;
 pub mod side;

@@ -9,9 +9,11 @@ use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Branch, Gid};
 
 /// Undoing nothing warns when a table without transactions was changed: the server keeps a flag for the whole
-/// transaction. `SET` keeps the list of warnings, most statements clear it.
-const NOTE_NON_TRANSACTIONAL: &str = "SAVEPOINT diesel_binds_check; ROLLBACK TO SAVEPOINT diesel_binds_check; \
-                                      SET @diesel_binds_warnings = @@warning_count";
+/// transaction. `SET` keeps the list of warnings, and so do savepoints: that of the statement before is cleared first, by
+/// one that has a table.
+pub(super) const NOTE_NON_TRANSACTIONAL: &str = "DO (SELECT 1 FROM (SELECT 1) AS cleared); \
+     SAVEPOINT diesel_binds_check; ROLLBACK TO SAVEPOINT diesel_binds_check; \
+     SET @diesel_binds_warnings = @@warning_count";
 
 /// Prepares.
 pub(super) async fn prepare(

@@ -1,10 +1,12 @@
 //! A unit as a savepoint in a transaction of somebody else on MySQL and MariaDB.
 
-use diesel::QueryResult;
-use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
+use diesel::{QueryResult, sql_query};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 
-use crate::backend::mysql::end::mentions_marker;
-use crate::backend::{Begun, Terms, internals, sql};
+use crate::backend::mysql::Flag;
+use crate::backend::mysql::end::{NOTE_NON_TRANSACTIONAL, mentions_marker};
+use crate::backend::mysql::probe::{WRITES, counts_writes};
+use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
 /// Begins: the savepoint is the marker.
@@ -13,9 +15,13 @@ pub(super) async fn begin(
     terms: &Terms,
 ) -> QueryResult<Begun> {
     let depth = internals::depth(internals::status(connection))?;
+    let count = match terms.sandboxed && counts_writes(terms) {
+        true => format!("; SET @diesel_binds_writes = {WRITES}"),
+        false => String::new(),
+    };
     // Outside of a transaction a savepoint is forgotten at once, without a word: it cannot be released.
     let message = format!(
-        "SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}; SAVEPOINT {marker}{}",
+        "SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}; SAVEPOINT {marker}{}{count}",
         sql::open_savepoints(terms.savepoints),
         marker = sql::MARKER,
     );
@@ -24,6 +30,38 @@ pub(super) async fn begin(
         depth,
         ..Begun::default()
     })
+}
+
+/// Makes sure that the savepoint could be released. In a sandbox, also that it undoes all of the unit.
+pub(super) async fn releasable(
+    connection: &mut AsyncMysqlConnection,
+    terms: &Terms,
+) -> Result<(), Fault> {
+    if terms.sandboxed {
+        return refuse_non_transactional(connection).await;
+    }
+    let set = connection.savepoint(SavepointStep::Set, 0).await;
+    set.map_err(Fault::Refused)?;
+    let released = connection.savepoint(SavepointStep::Release, 0).await;
+    released.map_err(Fault::Refused)
+}
+
+/// Fails if the transaction has ever changed a table that no roll-back reaches.
+pub(super) async fn refuse_non_transactional(
+    connection: &mut AsyncMysqlConnection,
+) -> Result<(), Fault> {
+    let noted = connection.batch_execute(NOTE_NON_TRANSACTIONAL).await;
+    noted.map_err(Fault::Refused)?;
+    let Flag { flag } = sql_query("SELECT @diesel_binds_warnings > 0 AS flag")
+        .get_result(connection)
+        .await
+        .map_err(Fault::Lost)?;
+    match flag {
+        false => Ok(()),
+        true => Err(Fault::NonTransactional(
+            diesel::result::Error::RollbackTransaction,
+        )),
+    }
 }
 
 /// Releases the savepoint, or goes back to it where nothing was to be written.

@@ -17,6 +17,9 @@ pub(super) fn begin(terms: &Terms) -> String {
     }
     if terms.read_only {
         modes.push_str(" READ ONLY");
+    } else if terms.sandboxed {
+        // Its connection lets nothing be written outside of it.
+        modes.push_str(" READ WRITE");
     }
     if settings.deferrable {
         modes.push_str(" DEFERRABLE");

@@ -3,15 +3,48 @@
 use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 
-use crate::backend::postgres::end::{fault, use_up_marker};
-use crate::backend::{Begun, Terms, internals, sql};
+use crate::backend::postgres::end::{LEAVE_ROLE, fault, use_up_marker};
+use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
+
+/// After the end of a transaction constraints are checked when they are by themselves: those that are deferred, again at
+/// the end of the next one.
+const DEFER_AGAIN: &str = "DO $diesel_binds$ DECLARE names text; BEGIN \
+     SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') INTO names \
+     FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
+     WHERE c.condeferred AND NOT pg_catalog.pg_is_other_temp_schema(n.oid) \
+     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint o \
+     WHERE o.connamespace = c.connamespace AND o.conname = c.conname AND NOT o.condeferrable); \
+     IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' DEFERRED'; END IF; END $diesel_binds$";
+
+/// Makes sure that the savepoint could be released. In a sandbox, checks what the commit would check, and then takes back
+/// what would not outlive it.
+pub(super) async fn releasable(
+    connection: &mut AsyncPgConnection,
+    terms: &Terms,
+) -> Result<(), Fault> {
+    let asked = match terms.sandboxed {
+        true => {
+            let message = format!("{}; {LEAVE_ROLE}; {DEFER_AGAIN}", use_up_marker(terms));
+            return connection.batch_execute(&message).await.map_err(fault);
+        }
+        false => connection.savepoint(SavepointStep::Set, 0).await,
+    };
+    asked.map_err(Fault::Refused)?;
+    let released = connection.savepoint(SavepointStep::Release, 0).await;
+    released.map_err(Fault::Refused)
+}
 
 /// Begins, and leaves the marker. A unit that is around this one gets its own back in the end.
 pub(super) async fn begin(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<Begun> {
     let depth = internals::depth(internals::status(connection))?;
+    // The server refuses what would be written, until the savepoint ends.
+    let read_only = match terms.sandboxed && terms.read_only {
+        true => "; SET TRANSACTION READ ONLY",
+        false => "",
+    };
     let message = format!(
-        "SAVEPOINT {}; SELECT pg_catalog.set_config('diesel_binds.outer', \
+        "SAVEPOINT {}{read_only}; SELECT pg_catalog.set_config('diesel_binds.outer', \
          coalesce(pg_catalog.current_setting('diesel_binds.unit', true), ''), true); \
          SELECT pg_catalog.set_config('diesel_binds.unit', '{}', true){}",
         sql::MARKER,

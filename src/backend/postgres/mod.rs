@@ -8,6 +8,11 @@ mod prepared;
 mod probe;
 mod records;
 mod retry;
+#[cfg(feature = "testing")]
+mod sandbox;
+
+#[cfg(feature = "testing")]
+use std::sync::Arc;
 
 use diesel::{QueryResult, sql_query};
 use diesel_async::{
@@ -19,6 +24,8 @@ use crate::backend::{
     AloneFault, Backend, Begun, Clock, Dialect, Found, RecordRow, SavepointStep, Server, Terms,
     internals, sql,
 };
+#[cfg(feature = "testing")]
+use crate::backend::{Enclosed, NotEnclosed, Open};
 use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
@@ -48,6 +55,24 @@ impl Dialect for AsyncPgConnection {
 
     async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
         join::release(self, terms).await
+    }
+
+    async fn releasable(&mut self, terms: &Terms) -> Result<(), Fault> {
+        join::releasable(self, terms).await
+    }
+
+    #[cfg(feature = "testing")]
+    async fn enclose(
+        self,
+        terms: &Terms,
+        _: Option<Arc<Open<Self>>>,
+    ) -> Result<Enclosed<Self>, NotEnclosed> {
+        sandbox::enclose(self, terms).await
+    }
+
+    #[cfg(feature = "testing")]
+    async fn leave(&mut self, terms: &Terms) -> Result<(), Fault> {
+        sandbox::leave(self, terms).await
     }
 
     async fn savepoint(&mut self, step: SavepointStep, depth: usize) -> QueryResult<()> {

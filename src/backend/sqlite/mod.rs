@@ -13,7 +13,12 @@ mod pragma;
 mod probe;
 mod records;
 mod retry;
+#[cfg(feature = "testing")]
+mod sandbox;
 mod worker;
+
+#[cfg(feature = "testing")]
+use std::sync::Arc;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::query_dsl::methods::ExecuteDsl;
@@ -26,6 +31,8 @@ use crate::backend::{
     AloneFault, Backend, Begun, Clock, Dialect, Found, InsertRows, RecordRow, SavepointStep,
     Server, Terms, internals, sql,
 };
+#[cfg(feature = "testing")]
+use crate::backend::{Enclosed, NotEnclosed, Open};
 use crate::commit::{Asked, Decision, Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
@@ -88,6 +95,21 @@ where
         self.spawn_blocking(move |connection| Ok(join::release(connection, read_only)))
             .await
             .map_err(Fault::Lost)?
+    }
+
+    #[cfg(feature = "testing")]
+    async fn enclose(
+        self,
+        terms: &Terms,
+        open: Option<Arc<Open<Self>>>,
+    ) -> Result<Enclosed<Self>, NotEnclosed> {
+        sandbox::enclose(self, &terms.attached, open).await
+    }
+
+    #[cfg(feature = "testing")]
+    async fn leave(&mut self, _: &Terms) -> Result<(), Fault> {
+        // The copy goes as it is.
+        Ok(())
     }
 
     async fn savepoint(&mut self, step: SavepointStep, depth: usize) -> QueryResult<()> {

@@ -17,7 +17,7 @@ impl BindsBuilder {
         options: BindOptions,
     ) {
         let backend = B::Connection::BACKEND;
-        self.push(Who::of::<B>(), backend, Place::own(B::KEY, pool, options));
+        self.push(Who::of::<B>(), backend, Place::own(B::KEY, pool, options, None));
     }
 
     pub(super) fn add_url<C: FromUrl>(
@@ -35,7 +35,8 @@ impl BindsBuilder {
         };
         match problem {
             None => {
-                let place = Place::own(bind, C::pool(url, setup, pooling), options);
+                let pool = C::pool(url, setup.clone(), pooling);
+                let place = Place::own(bind, pool, options, setup);
                 self.push(who, C::BACKEND, place);
             }
             Some(problem) => self.broken(who, C::BACKEND, BuildProblem::Url { bind, problem }),

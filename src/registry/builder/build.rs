@@ -128,6 +128,8 @@ impl BindsBuilder {
             migrations,
             #[cfg(feature = "testing")]
             faults: std::sync::Mutex::default(),
+            #[cfg(feature = "testing")]
+            sandbox: None,
         };
         if let Ok(runtime) = Handle::try_current() {
             registry.start_worker(&runtime);

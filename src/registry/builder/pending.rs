@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, Connection};
 use crate::bind::Bind;
-use crate::config::{BindOptions, Timeouts};
+use crate::config::{BindOptions, Setup, Timeouts};
 use crate::pool::Pool;
 use crate::registry::entry::AfterBegin;
 use crate::registry::{AnyEntry, Entry};
@@ -89,6 +89,7 @@ impl Place {
         key: &'static str,
         pool: Box<dyn Pool<C>>,
         options: BindOptions,
+        setup: Option<Arc<Setup<C>>>,
     ) -> Self {
         let make = move |common: Common| -> Arc<dyn AnyEntry> {
             let after_begin = common.after_begin.into_iter().map(|hook| {
@@ -100,6 +101,7 @@ impl Place {
                 key,
                 pool,
                 common.options,
+                setup,
                 after_begin.collect(),
                 common.namespace,
                 common.alone,

@@ -78,7 +78,7 @@ impl Engine for Mariadb {
                 "--bind-address=127.0.0.1",
                 "--skip-name-resolve",
                 "--character-set-server=utf8mb4",
-                "--max-connections=300",
+                "--max-connections=500",
                 "--innodb-flush-log-at-trx-commit=1",
                 "--innodb-buffer-pool-size=64M",
             ]);

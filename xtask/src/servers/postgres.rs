@@ -66,7 +66,7 @@ impl Engine for Postgres {
                 "max_prepared_transactions={}",
                 self.max_prepared_transactions
             ),
-            String::from("max_connections=200"),
+            String::from("max_connections=400"),
             String::from("fsync=on"),
             String::from("shared_buffers=32MB"),
         ];

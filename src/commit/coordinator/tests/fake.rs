@@ -270,6 +270,7 @@ impl Participant for Fake {
             cannot_prepare: (!can_prepare).then(|| "the script says so".into()),
             holder_rank,
             records,
+            joined: false,
         }
     }
 

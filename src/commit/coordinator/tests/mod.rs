@@ -83,6 +83,7 @@ fn run(scripts: &[Script]) -> Ended {
         unit: UnitId::generate(),
         namespace: NAMESPACE.into(),
         trace: None,
+        rehearses: false,
         #[cfg(feature = "testing")]
         faults: None,
     };

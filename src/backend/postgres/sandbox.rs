@@ -1,0 +1,54 @@
+//! A transaction that never commits on PostgreSQL.
+
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection as _};
+
+use crate::backend::postgres::begin::begin;
+use crate::backend::postgres::end::{fault, use_up_marker};
+use crate::backend::{Enclosed, NotEnclosed, Terms, internals};
+use crate::commit::Fault;
+
+/// After a `ROLLBACK` of the application, its next statement would commit by itself. On this connection it is refused.
+/// Committed on its own: that `ROLLBACK` must not take it back.
+const NOTHING_ELSE_WRITES: &str = "BEGIN; SET SESSION default_transaction_read_only = on; COMMIT; ";
+
+/// A trigger that fires at the commit, and fails. `SET CONSTRAINTS ALL IMMEDIATE` fires it as well: it then puts itself
+/// off until the commit once more; not twice in one message, in which a `COMMIT` may follow. It runs with the rights of
+/// whoever made it: the application may be in another role by then.
+const GUARD: &str = "; CREATE TEMPORARY TABLE pg_temp.diesel_binds_sandbox (at timestamptz NOT NULL); \
+     CREATE FUNCTION pg_temp.diesel_binds_sandbox() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
+     SET search_path = pg_catalog, pg_temp AS $diesel_binds$ BEGIN \
+     IF NEW.at <> statement_timestamp() AND current_query() ~* 'set\\s+constraints' THEN \
+     SET CONSTRAINTS pg_temp.diesel_binds_a_sandbox_never_commits DEFERRED; \
+     INSERT INTO pg_temp.diesel_binds_sandbox VALUES (statement_timestamp()); RETURN NULL; END IF; \
+     RAISE EXCEPTION 'diesel_binds: a sandbox never commits: leave COMMIT to the session' \
+     USING CONSTRAINT = 'diesel_binds_a_sandbox_never_commits'; END $diesel_binds$; \
+     CREATE CONSTRAINT TRIGGER diesel_binds_a_sandbox_never_commits AFTER INSERT \
+     ON pg_temp.diesel_binds_sandbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW \
+     EXECUTE FUNCTION pg_temp.diesel_binds_sandbox(); \
+     INSERT INTO pg_temp.diesel_binds_sandbox VALUES ('-infinity')";
+
+/// Begins it. A transaction that only reads needs no guard: it has nothing to keep.
+pub(super) async fn enclose(
+    mut connection: AsyncPgConnection,
+    terms: &Terms,
+) -> Result<Enclosed<AsyncPgConnection>, NotEnclosed> {
+    let guard = if terms.read_only { "" } else { GUARD };
+    let message = format!("{NOTHING_ELSE_WRITES}{}{guard}", begin(terms));
+    AnsiTransactionManager::begin_transaction_sql(&mut connection, &message).await?;
+    Ok(Enclosed {
+        connection,
+        copy: None,
+    })
+}
+
+/// Rolls back, if it is still there.
+pub(super) async fn leave(connection: &mut AsyncPgConnection, terms: &Terms) -> Result<(), Fault> {
+    // Behind a pooler somebody else may have the connection next.
+    let message = format!(
+        "{}; ROLLBACK; RESET default_transaction_read_only",
+        use_up_marker(terms)
+    );
+    connection.batch_execute(&message).await.map_err(fault)?;
+    internals::leave(internals::status(connection));
+    Ok(())
+}

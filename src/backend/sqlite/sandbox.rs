@@ -1,0 +1,131 @@
+//! A private copy of SQLite files. Units are real transactions there, so all is as on the files themselves.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{QueryResult, SqliteConnection};
+use diesel_async::AsyncConnection as _;
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use futures_util::FutureExt as _;
+use tempfile::TempDir;
+
+use crate::backend::sqlite::attach;
+use crate::backend::sqlite::pragma::{busy_timeout, patiently, text};
+use crate::backend::{Attached, Enclosed, NotEnclosed, Open, PrivateCopy, Reopen};
+
+type Connection<S> = SyncConnectionWrapper<SqliteConnection, S>;
+
+/// Settings of a connection that change what statements do to the data, or how it waits.
+const SETTINGS: [&str; 5] = [
+    "foreign_keys",
+    "recursive_triggers",
+    "ignore_check_constraints",
+    "legacy_alter_table",
+    "synchronous",
+];
+
+/// The copy, and how it is to be opened.
+struct Copy {
+    path: String,
+    /// The connection was on a file. What has none is made by whoever opens it, and cannot be made twice.
+    of_file: bool,
+    attached: Arc<[Attached]>,
+    settings: String,
+    journal_mode: String,
+}
+
+/// Copies what the connection is on, and opens the copy as the application would.
+pub(super) async fn enclose<S>(
+    mut connection: Connection<S>,
+    attached: &Arc<[Attached]>,
+    open: Option<Arc<Open<Connection<S>>>>,
+) -> Result<Enclosed<Connection<S>>, NotEnclosed>
+where
+    S: SpawnBlocking + Send + 'static,
+{
+    let folder = Arc::new(tempfile::Builder::new().prefix("diesel-binds-").tempdir()?);
+    let (attached, to) = (Arc::clone(attached), Arc::clone(&folder));
+    let copy = connection
+        .spawn_blocking(move |connection| {
+            let waits = busy_timeout(connection)?;
+            patiently(connection, |connection| {
+                let mut copy = copy(connection, &attached, to.path())?;
+                copy.settings
+                    .push_str(&format!("PRAGMA busy_timeout = {waits}; "));
+                Ok(copy)
+            })
+        })
+        .await?;
+    drop(connection);
+    let attached = Arc::clone(&copy.attached);
+    let open = open.filter(|_| copy.of_file);
+    let copy = Arc::new((copy, folder));
+    let reopen: Reopen<Connection<S>> =
+        Arc::new(move || open_copy(Arc::clone(&copy), open.clone()).boxed());
+    Ok(Enclosed {
+        connection: reopen().await?,
+        copy: Some(PrivateCopy { attached, reopen }),
+    })
+}
+
+async fn open_copy<S>(
+    copy: Arc<(Copy, Arc<TempDir>)>,
+    open: Option<Arc<Open<Connection<S>>>>,
+) -> Result<Connection<S>, NotEnclosed>
+where
+    S: SpawnBlocking + Send + 'static,
+{
+    let (copy, _) = &*copy;
+    let (mut connection, settings) = match open {
+        Some(open) => (open(&copy.path).await?, String::new()),
+        None => (
+            Connection::<S>::establish(&copy.path).await?,
+            copy.settings.clone(),
+        ),
+    };
+    let message = format!("{settings}PRAGMA main.journal_mode = {}", copy.journal_mode);
+    connection
+        .spawn_blocking(move |connection| connection.batch_execute(&message))
+        .await?;
+    Ok(connection)
+}
+
+fn copy(connection: &mut SqliteConnection, attached: &[Attached], to: &Path) -> QueryResult<Copy> {
+    attach::attach(connection, attached)?;
+    let path_of = |schema: &str| to.join(format!("{schema}.db")).display().to_string();
+    let copies = attached.iter().map(|file| Attached {
+        key: file.key,
+        path: path_of(file.key),
+    });
+    let copies: Arc<[Attached]> = copies.collect();
+    let path = path_of("main");
+    vacuum(connection, "main", &path)?;
+    for file in &*copies {
+        vacuum(connection, file.key, &file.path)?;
+    }
+    let mut settings = String::new();
+    for name in SETTINGS {
+        let query = format!("SELECT CAST({name} AS TEXT) AS value FROM pragma_{name}");
+        let value = text(connection, &query)?;
+        settings.push_str(&format!("PRAGMA {name} = {value}; "));
+    }
+    let file = "SELECT file AS value FROM pragma_database_list WHERE name = 'main'";
+    let journal_mode = "SELECT journal_mode AS value FROM pragma_journal_mode('main')";
+    let of_file = !text(connection, file)?.is_empty();
+    Ok(Copy {
+        path,
+        of_file,
+        attached: copies,
+        settings,
+        journal_mode: match of_file {
+            true => text(connection, journal_mode)?,
+            false => "memory".into(),
+        },
+    })
+}
+
+fn vacuum(connection: &mut SqliteConnection, schema: &str, to: &str) -> QueryResult<()> {
+    let to = to.replace('\'', "''");
+    connection.batch_execute(&format!("VACUUM \"{schema}\" INTO '{to}'"))
+}

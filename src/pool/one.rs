@@ -1,0 +1,124 @@
+//! A pool of one connection of its own, for a sandbox: whoever has a unit there has it, and all others wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::backend::Reopen;
+use crate::commit::Fault;
+use crate::error::{BoxError, PoolError};
+use crate::pool::{Pool, Pooled};
+
+/// A pool of one connection. All clones are one pool.
+pub(crate) struct One<C> {
+    shared: Arc<Shared<C>>,
+}
+
+struct Shared<C> {
+    /// `None` once it was closed.
+    connection: Arc<Mutex<Option<C>>>,
+    /// Opens another one in the place of one that was closed.
+    reopen: Option<Reopen<C>>,
+    over: AtomicBool,
+}
+
+impl<C: Send + 'static> One<C> {
+    pub(crate) fn new(connection: C, reopen: Option<Reopen<C>>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                connection: Arc::new(Mutex::new(Some(connection))),
+                reopen,
+                over: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// The connection, as soon as no unit has it; `None` if it was closed.
+    pub(crate) async fn take(&self) -> Option<C> {
+        self.shared.connection.lock().await.take()
+    }
+
+    /// Gives nothing out any more, and closes the connection: now, or when the unit that has it is done with it.
+    pub(crate) fn end(&self) {
+        self.shared.over.store(true, Ordering::SeqCst);
+        if let Ok(mut connection) = self.shared.connection.try_lock() {
+            drop(connection.take());
+        }
+    }
+}
+
+impl<C> Clone for One<C> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<C: Send + 'static> Pool<C> for One<C> {
+    fn checkout(&self) -> BoxFuture<'_, Result<Box<dyn Pooled<C>>, PoolError>> {
+        async move {
+            let shared = &self.shared;
+            let mut connection = Arc::clone(&shared.connection).lock_owned().await;
+            if shared.over.load(Ordering::SeqCst) {
+                return Err(PoolError::Closed);
+            }
+            if connection.is_none() {
+                let reopen = shared.reopen.as_ref().ok_or(PoolError::SandboxLost)?;
+                // Cancellation safety: there is still none, and the next one opens it.
+                *connection = Some(reopen().await.map_err(PoolError::Connect)?);
+            }
+            let lent = Lent {
+                connection,
+                shared: Arc::clone(shared),
+            };
+            Ok(Box::new(lent) as Box<dyn Pooled<C>>)
+        }
+        .boxed()
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<C, BoxError>> {
+        async { Err(Fault::Sandbox.into()) }.boxed()
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn max_size(&self) -> usize {
+        1
+    }
+
+    fn close(&self) {
+        self.end();
+    }
+}
+
+/// The connection, while a unit has it.
+struct Lent<C> {
+    connection: OwnedMutexGuard<Option<C>>,
+    shared: Arc<Shared<C>>,
+}
+
+impl<C: Send + 'static> Pooled<C> for Lent<C> {
+    fn connection(&mut self) -> &mut C {
+        self.connection
+            .as_mut()
+            .expect("a connection that is lent is there until it is closed")
+    }
+
+    fn close(mut self: Box<Self>) {
+        drop(self.connection.take());
+    }
+}
+
+impl<C> Drop for Lent<C> {
+    fn drop(&mut self) {
+        if self.shared.over.load(Ordering::SeqCst) {
+            drop(self.connection.take());
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What only MariaDB does: deadlocks that end a transaction, DDL that commits, tables without transactions.
+
+use diesel_binds::testing::SandboxError;
+use diesel_binds::{CommitError, Error, Fault, PoolError};
+
+use crate::suite::sandbox::{Place, within};
+use crate::suite::side::{MariadbA, Side};
+
+#[tokio::test]
+async fn ddl_is_refused_and_the_unit_goes_on() {
+    let place = Place::<MariadbA>::new().await;
+    let sandbox = place.sandbox().await;
+    let mut session = sandbox.binds().session();
+    MariadbA::write(&session, "one").await.unwrap();
+    for ddl in [
+        "CREATE TABLE escaped (id INTEGER)",
+        "DROP TABLE notes",
+        "TRUNCATE TABLE notes",
+    ] {
+        let refused = MariadbA::sql(&session, ddl).await;
+        assert!(matches!(refused, Err(Error::Query { .. })), "{refused:?}");
+    }
+    let _ = session.commit_all().await.unwrap();
+    assert_eq!(within::<MariadbA>(&sandbox).await, ["there", "one"]);
+    sandbox.end().await.unwrap();
+}
+
+/// The server ends the transaction of one of them, and what follows must not go by itself.
+#[tokio::test]
+async fn a_deadlock_ends_one_sandbox_and_keeps_nothing() {
+    let place = Place::<MariadbA>::new().await;
+    MariadbA::admin(&place.database, "INSERT INTO notes (text) VALUES ('other')").await;
+    let (one, two) = (place.sandbox().await, place.sandbox().await);
+    let (first, second) = (one.binds().session(), two.binds().session());
+    MariadbA::rename(&first, "there", "there 1").await.unwrap();
+    MariadbA::rename(&second, "other", "other 2").await.unwrap();
+    let (a, b) = tokio::join!(
+        MariadbA::rename(&first, "other", "other 1"),
+        MariadbA::rename(&second, "there", "there 2"),
+    );
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+    let ((winner, won), (loser, lost)) = match a.is_ok() {
+        true => ((first, one), (second, two)),
+        false => ((second, two), (first, one)),
+    };
+    let mut loser = loser;
+    MariadbA::write(&loser, "by itself").await.unwrap_err();
+    loser.commit_all().await.unwrap_err();
+    let later = MariadbA::write(&loser, "by itself").await;
+    assert!(
+        matches!(
+            later,
+            Err(Error::Pool {
+                source: PoolError::SandboxLost,
+                ..
+            })
+        ),
+        "{later:?}"
+    );
+    drop(loser);
+    let ended = lost.end().await;
+    assert!(matches!(ended, Err(SandboxError::Lost { .. })), "{ended:?}");
+    drop(winner);
+    won.end().await.unwrap();
+    assert_eq!(place.kept().await, ["there", "other"]);
+}
+
+/// No roll-back reaches it: the unit is refused, and the end says that it is there.
+#[tokio::test]
+async fn a_table_without_transactions_is_told() {
+    let place = Place::<MariadbA>::new().await;
+    MariadbA::admin(
+        &place.database,
+        "CREATE TABLE flat (id INTEGER) ENGINE = MyISAM",
+    )
+    .await;
+    for commits in [true, false] {
+        let sandbox = place.sandbox().await;
+        let mut session = sandbox.binds().session();
+        MariadbA::sql(&session, "INSERT INTO flat VALUES (1)")
+            .await
+            .unwrap();
+        if commits {
+            let refused = session.commit_all().await;
+            assert!(
+                matches!(
+                    refused,
+                    Err(CommitError::RolledBack {
+                        source: Fault::NonTransactional(_),
+                        ..
+                    })
+                ),
+                "{refused:?}"
+            );
+        }
+        drop(session);
+        let ended = sandbox.end().await;
+        assert!(matches!(ended, Err(SandboxError::Kept { .. })), "{ended:?}");
+    }
+}
+
+/// Who wrote by a function in a `SELECT` is a writer, as before a real commit.
+#[tokio::test]
+async fn a_writer_that_no_type_tells_is_one() {
+    let place = Place::<MariadbA>::new().await;
+    MariadbA::admin(
+        &place.database,
+        "CREATE FUNCTION note() RETURNS INTEGER BEGIN INSERT INTO notes (text) VALUES ('by function'); RETURN 1; END; \
+         DROP TABLE diesel_binds_meta",
+    )
+    .await;
+    let other = Place::<crate::suite::side::PostgresA>::new().await;
+    let builder = diesel_binds::Binds::builder()
+        .namespace("sandbox")
+        .recovery(diesel_binds::RecoveryOptions::new().elsewhere())
+        .bind_url::<MariadbA>(place.database.url())
+        .bind_url::<crate::suite::side::PostgresA>(other.database.url());
+    let binds = builder.build().unwrap();
+    let sandbox = diesel_binds::testing::Sandbox::of(&binds)
+        .bind(MariadbA)
+        .bind(crate::suite::side::PostgresA);
+    let sandbox = sandbox.start().await.unwrap();
+    let mut session = sandbox.binds().session();
+    crate::suite::side::PostgresA::write(&session, "one")
+        .await
+        .unwrap();
+    MariadbA::read_sql(&session, "SELECT note()").await.unwrap();
+    let refused = session.commit_all().await;
+    assert!(
+        matches!(
+            refused,
+            Err(CommitError::RolledBack {
+                source: Fault::NotInstalled(_),
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    sandbox.end().await.unwrap();
+}
