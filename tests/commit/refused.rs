@@ -228,6 +228,26 @@ async fn ddl_in_a_branch_is_an_error_and_commits_nothing_behind_the_back() {
     let _ = pair.commits(&mut session, &["kept"]).await;
 }
 
+/// Savepoints keep the warnings of the statement before, and a warning is how a table without transactions is told: a unit
+/// whose last statement had one was refused.
+#[tokio::test]
+async fn a_warning_is_no_table_without_transactions() {
+    let pair = Pair::<PostgresA, MariadbA>::new().await;
+    for (number, warned) in [
+        "DO CAST('a' AS SIGNED)",
+        "INSERT IGNORE INTO notes (text) VALUES (NULL)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut session = pair.binds.session();
+        let text = format!("kept {number}");
+        pair.write(&session, &text).await.unwrap();
+        MariadbA::sql(&session, warned).await.unwrap();
+        let _ = session.commit_all().await.unwrap();
+    }
+}
+
 async fn a_table_without_transactions_refuses_the_unit<A: Side, M: Side>(because: &str) {
     let pair = Pair::<A, M>::new().await;
     M::admin(

@@ -29,14 +29,20 @@ async fn ddl_is_refused_and_the_unit_goes_on() {
 #[tokio::test]
 async fn a_deadlock_ends_one_sandbox_and_keeps_nothing() {
     let place = Place::<MariadbA>::new().await;
-    MariadbA::admin(&place.database, "INSERT INTO notes (text) VALUES ('other')").await;
+    MariadbA::admin(
+        &place.database,
+        "CREATE TABLE counters (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO counters VALUES (1, 0), (2, 0)",
+    )
+    .await;
     let (one, two) = (place.sandbox().await, place.sandbox().await);
     let (first, second) = (one.binds().session(), two.binds().session());
-    MariadbA::rename(&first, "there", "there 1").await.unwrap();
-    MariadbA::rename(&second, "other", "other 2").await.unwrap();
+    let count = |id| format!("UPDATE counters SET n = n + 1 WHERE id = {id}");
+    let (one_up, two_up) = (count(1), count(2));
+    MariadbA::sql(&first, &one_up).await.unwrap();
+    MariadbA::sql(&second, &two_up).await.unwrap();
     let (a, b) = tokio::join!(
-        MariadbA::rename(&first, "other", "other 1"),
-        MariadbA::rename(&second, "there", "there 2"),
+        MariadbA::sql(&first, &two_up),
+        MariadbA::sql(&second, &one_up),
     );
     assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
     let ((winner, won), (loser, lost)) = match a.is_ok() {
@@ -62,7 +68,10 @@ async fn a_deadlock_ends_one_sandbox_and_keeps_nothing() {
     assert!(matches!(ended, Err(SandboxError::Lost { .. })), "{ended:?}");
     drop(winner);
     won.end().await.unwrap();
-    assert_eq!(place.kept().await, ["there", "other"]);
+    assert_eq!(place.kept().await, ["there"]);
+    let session = place.binds.session();
+    let left = "SELECT CAST(SUM(n) AS CHAR) AS text FROM counters";
+    assert_eq!(MariadbA::text(&session, left).await.unwrap(), "0");
 }
 
 /// No roll-back reaches it: the unit is refused, and the end says that it is there.

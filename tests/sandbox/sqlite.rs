@@ -20,7 +20,8 @@ use crate::support::database::Database;
 
 #[derive(Bind)]
 #[bind(key = "archive", connection = AsyncSqliteConnection)]
-pub(crate) struct Archive;
+#[allow(unreachable_pub, reason = "a bind is `pub`")]
+pub struct Archive;
 
 async fn run(session: &Session, sql: &str) {
     Sqlite::sql(session, sql).await.unwrap();

@@ -28,12 +28,17 @@ impl<S: Side> Place<S> {
     }
 
     pub async fn on(pool: PoolKind, options: BindOptions) -> Self {
+        Self::waiting(pool, options, Duration::from_secs(60)).await
+    }
+
+    /// The same, where a session waits no longer than this for a connection.
+    pub async fn waiting(pool: PoolKind, options: BindOptions, limit: Duration) -> Self {
         let database = S::database().await;
         S::admin(&database, "INSERT INTO notes (text) VALUES ('there')").await;
         let builder = Binds::builder()
             .namespace("sandbox")
             .recovery(RecoveryOptions::new().elsewhere())
-            .checkout_timeout(Duration::from_secs(2));
+            .checkout_timeout(limit);
         let builder = S::register(builder, database.url(), pool, 1, options).await;
         Self {
             binds: builder.build().unwrap(),
