@@ -82,6 +82,11 @@ mod services_page {}
 #[doc = include_str!("../docs/observability.md")]
 mod observability {}
 
+/// The examples of `docs/testing.md` are run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_page {}
+
 /// What the derives emit. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {

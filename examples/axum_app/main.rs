@@ -6,7 +6,7 @@
 //! curl localhost:3000/accounts -H 'content-type: application/json' -d '{"owner": "Ada", "balance": 100}'
 //! ```
 //!
-//! `service/` is the service, `tests/` its tests over HTTP, and `load/` a load test.
+//! `service/` is the service, `tests/` its tests, over HTTP and in sandboxes (`payments.rs`), and `load/` a load test.
 
 mod service;
 

@@ -50,7 +50,6 @@ impl<C: Connection> Entry<C> {
         key: &'static str,
         pool: Box<dyn Pool<C>>,
         options: BindOptions,
-        setup: Option<Arc<Setup<C>>>,
         after_begin: Vec<AfterBegin<C>>,
         namespace: Arc<str>,
         alone: bool,
@@ -69,7 +68,7 @@ impl<C: Connection> Entry<C> {
             metrics: PoolMetrics::new(key, pool.max_size()),
             pool,
             options,
-            setup,
+            setup: None,
             after_begin: after_begin.into(),
             attached,
             namespace,
@@ -80,6 +79,12 @@ impl<C: Connection> Entry<C> {
             #[cfg(feature = "testing")]
             enclosure: None,
         }
+    }
+
+    /// The same, with how its connections are opened, where the application said so.
+    pub(super) fn opened_by(mut self, setup: Option<Arc<Setup<C>>>) -> Self {
+        self.setup = setup;
+        self
     }
 
     /// Its units are savepoints in a transaction that never commits.

@@ -1,4 +1,4 @@
-//! The service over HTTP, against two databases of its own.
+//! The service over HTTP, against two databases of its own; in `payments`, in a sandbox.
 
 #[path = "../service/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program uses more of it")]
@@ -7,6 +7,8 @@ mod service;
 mod support;
 
 mod app;
+mod payments;
+mod shop;
 
 use std::time::Duration;
 

@@ -97,16 +97,16 @@ impl Place {
                     .downcast::<AfterBegin<C>>()
                     .expect("a hook is given for a bind, which has one connection type")
             });
-            Arc::new(Entry::new(
+            let entry = Entry::new(
                 key,
                 pool,
                 common.options,
-                setup,
                 after_begin.collect(),
                 common.namespace,
                 common.alone,
                 common.timeouts,
-            ))
+            );
+            Arc::new(entry.opened_by(setup))
         };
         Self::Own {
             options,
