@@ -17,7 +17,11 @@ impl BindsBuilder {
         options: BindOptions,
     ) {
         let backend = B::Connection::BACKEND;
-        self.push(Who::of::<B>(), backend, Place::own(B::KEY, pool, options, None));
+        self.push(
+            Who::of::<B>(),
+            backend,
+            Place::own(B::KEY, pool, options, None),
+        );
     }
 
     pub(super) fn add_url<C: FromUrl>(
