@@ -231,6 +231,8 @@ impl Registry {
             index,
             scope: Arc::new(scope),
             entries,
+            // Only a check looks at them, which finds no database here.
+            neighbours: Vec::new(),
             namespace: Arc::clone(&self.namespace),
             background: TaskTracker::new(),
             worker: Worker::new(RecoveryOptions::new().elsewhere(), false),

@@ -4,6 +4,8 @@ use std::any::TypeId;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 
+use diesel_binds_derive::ErrorDebug;
+
 use crate::bind::Bind;
 use crate::commit::{Fault, HookFailure};
 use crate::error::BoxError;
@@ -34,7 +36,7 @@ pub struct SandboxBuilder {
 }
 
 /// Why there is no sandbox, or what was wrong with it in the end.
-#[derive(Debug, thiserror::Error)]
+#[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
     /// The application has not registered the bind. Nothing was opened.
