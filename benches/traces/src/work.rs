@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use diesel::prelude::*;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
-use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 use diesel_binds::{AsyncSqliteConnection, Bind, Binds, RunQueryDsl, Session, bind_tables};
 
 #[derive(Bind)]
