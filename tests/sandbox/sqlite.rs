@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use diesel::connection::InstrumentationEvent;
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
-use diesel_binds::testing::Sandbox;
+use diesel_binds::testing::{Sandbox, SandboxError};
 use diesel_binds::{
     AsyncSqliteConnection, Bind, BindOptions, Binds, CommitError, Fault, Pooling, RecoveryOptions,
     RunQueryDsl, Session, StatementSpans,
@@ -145,6 +145,79 @@ async fn binds_that_share_a_connection_share_it_in_the_sandbox() {
     // Whose connection it is was not declared.
     Sqlite::read(&session).await.unwrap_err();
     drop(session);
+    sandbox.end().await.unwrap();
+    assert_eq!(bytes(&files), before);
+}
+
+/// What production refuses: each of the files alone decides.
+#[tokio::test]
+async fn a_group_that_does_not_commit_as_one_is_refused_in_the_sandbox_too() {
+    for (mode, expected) in [("wal", false), ("truncate", true)] {
+        let files = files().await;
+        Sqlite::admin(&files[1], &format!("PRAGMA journal_mode = {mode}")).await;
+        let binds = Binds::builder()
+            .bind_url::<Sqlite>(files[0].url())
+            .attach::<Archive, Sqlite>(files[1].url())
+            .build()
+            .unwrap();
+        let sandbox = Sandbox::of(&binds).bind(Sqlite).bind(Archive);
+        let sandbox = sandbox.start().await.unwrap();
+        for binds in [sandbox.binds(), &binds] {
+            let session = binds.session();
+            let written = Sqlite::write(&session, "one").await;
+            assert_eq!(written.is_ok(), expected, "{mode}: {written:?}");
+        }
+        sandbox.end().await.unwrap();
+    }
+}
+
+/// A set-up can open what it likes: what is not the copy would be kept.
+#[tokio::test]
+async fn a_set_up_that_opens_other_files_than_the_copy_gets_no_sandbox() {
+    let files = files().await;
+    let before = bytes(&files);
+    let (real, other) = (files[0].url().to_owned(), files[1].url().to_owned());
+    let attaches = format!("ATTACH DATABASE '{other}' AS other");
+    for (ignores, setup, expected) in [(true, String::new(), &real), (false, attaches, &other)] {
+        let real = real.clone();
+        let binds = Binds::builder().bind_with_setup::<Sqlite, _>(
+            files[0].url(),
+            move |path| {
+                let (path, setup) = (
+                    if ignores {
+                        real.clone()
+                    } else {
+                        path.to_owned()
+                    },
+                    setup.clone(),
+                );
+                async move { open(&path, &setup).await }.boxed()
+            },
+            Pooling::new(),
+            BindOptions::new(),
+        );
+        let refused = Sandbox::of(&binds.build().unwrap())
+            .bind(Sqlite)
+            .start()
+            .await;
+        let Err(SandboxError::Enclose { source, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(source.to_string().contains(expected.as_str()), "{source}");
+    }
+    // What is in memory is kept by nobody.
+    let binds = Binds::builder().bind_with_setup::<Sqlite, _>(
+        files[0].url(),
+        |path| open(path, "ATTACH DATABASE ':memory:' AS scratch").boxed(),
+        Pooling::new(),
+        BindOptions::new(),
+    );
+    let sandbox = Sandbox::of(&binds.build().unwrap())
+        .bind(Sqlite)
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(within::<Sqlite>(&sandbox).await, ["there"]);
     sandbox.end().await.unwrap();
     assert_eq!(bytes(&files), before);
 }

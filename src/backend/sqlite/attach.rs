@@ -99,7 +99,8 @@ fn refuse_equal_names(connection: &mut SqliteConnection, attached: &[Attached]) 
     }
 }
 
-fn schemas(attached: &[Attached]) -> impl Iterator<Item = &str> {
+/// The names of the files of a group.
+pub(super) fn schemas(attached: &[Attached]) -> impl Iterator<Item = &str> {
     std::iter::once("main").chain(attached.iter().map(|file| file.key))
 }
 

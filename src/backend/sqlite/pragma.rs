@@ -52,6 +52,12 @@ pub(super) fn text(connection: &mut SqliteConnection, query: &str) -> QueryResul
     Ok(row.value)
 }
 
+#[cfg(feature = "testing")]
+pub(super) fn texts(connection: &mut SqliteConnection, query: &str) -> QueryResult<Vec<String>> {
+    let rows: Vec<PragmaText> = sql_query(query).load(connection)?;
+    Ok(rows.into_iter().map(|row| row.value).collect())
+}
+
 pub(super) fn number(connection: &mut SqliteConnection, query: &str) -> QueryResult<i64> {
     let row: Pragma = sql_query(query).get_result(connection)?;
     Ok(row.value)

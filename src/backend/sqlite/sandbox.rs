@@ -11,18 +11,17 @@ use futures_util::FutureExt as _;
 use tempfile::TempDir;
 
 use crate::backend::sqlite::attach;
-use crate::backend::sqlite::pragma::{busy_timeout, patiently, text};
+use crate::backend::sqlite::pragma::{busy_timeout, patiently, text, texts};
 use crate::backend::{Attached, Enclosed, NotEnclosed, Open, PrivateCopy, Reopen};
 
 type Connection<S> = SyncConnectionWrapper<SqliteConnection, S>;
 
 /// Settings of a connection that change what statements do to the data, or how it waits.
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 4] = [
     "foreign_keys",
     "recursive_triggers",
     "ignore_check_constraints",
     "legacy_alter_table",
-    "synchronous",
 ];
 
 /// The copy, and how it is to be opened.
@@ -32,7 +31,8 @@ struct Copy {
     of_file: bool,
     attached: Arc<[Attached]>,
     settings: String,
-    journal_mode: String,
+    /// What decides whether a group of files is committed as one.
+    journals: String,
 }
 
 /// Copies what the connection is on, and opens the copy as the application would.
@@ -76,7 +76,9 @@ async fn open_copy<S>(
 where
     S: SpawnBlocking + Send + 'static,
 {
-    let (copy, _) = &*copy;
+    let shared = Arc::clone(&copy);
+    let (copy, folder) = &*copy;
+    let folder = folder.path().canonicalize()?;
     let (mut connection, settings) = match open {
         Some(open) => (open(&copy.path).await?, String::new()),
         None => (
@@ -84,11 +86,38 @@ where
             copy.settings.clone(),
         ),
     };
-    let message = format!("{settings}PRAGMA main.journal_mode = {}", copy.journal_mode);
-    connection
-        .spawn_blocking(move |connection| connection.batch_execute(&message))
+    let outside = connection
+        .spawn_blocking(move |connection| {
+            let (copy, _) = &*shared;
+            connection.batch_execute(&settings)?;
+            attach::attach(connection, &copy.attached)?;
+            let outside = outside(connection, &folder)?;
+            if outside.is_none() {
+                connection.batch_execute(&copy.journals)?;
+            }
+            Ok(outside)
+        })
         .await?;
-    Ok(connection)
+    match outside {
+        None => Ok(connection),
+        Some(file) => Err(format!(
+            "the set-up of the connection opened `{file}`, and not only the copy that it was given: what is written \
+             there would be kept. Attach files by `attach`"
+        )
+        .into()),
+    }
+}
+
+/// A database of the connection that is not in the folder of the copies. One in memory may be attached: nobody keeps it.
+fn outside(connection: &mut SqliteConnection, folder: &Path) -> QueryResult<Option<String>> {
+    let files = texts(
+        connection,
+        "SELECT file AS value FROM pragma_database_list WHERE name = 'main' OR (name <> 'temp' AND file <> '')",
+    )?;
+    Ok(files.into_iter().find(|file| {
+        let file = Path::new(file).canonicalize();
+        !file.is_ok_and(|file| file.starts_with(folder))
+    }))
 }
 
 fn copy(connection: &mut SqliteConnection, attached: &[Attached], to: &Path) -> QueryResult<Copy> {
@@ -111,17 +140,22 @@ fn copy(connection: &mut SqliteConnection, attached: &[Attached], to: &Path) -> 
         settings.push_str(&format!("PRAGMA {name} = {value}; "));
     }
     let file = "SELECT file AS value FROM pragma_database_list WHERE name = 'main'";
-    let journal_mode = "SELECT journal_mode AS value FROM pragma_journal_mode('main')";
-    let of_file = !text(connection, file)?.is_empty();
+    // Each was read by now: until then a connection says what it saw before.
+    let mut journals = String::new();
+    for schema in attach::schemas(attached) {
+        for name in ["journal_mode", "synchronous"] {
+            let query =
+                format!("SELECT CAST({name} AS TEXT) AS value FROM pragma_{name}('{schema}')");
+            let value = text(connection, &query)?;
+            journals.push_str(&format!("PRAGMA \"{schema}\".{name} = {value}; "));
+        }
+    }
     Ok(Copy {
         path,
-        of_file,
+        of_file: !text(connection, file)?.is_empty(),
         attached: copies,
         settings,
-        journal_mode: match of_file {
-            true => text(connection, journal_mode)?,
-            false => "memory".into(),
-        },
+        journals,
     })
 }
 
