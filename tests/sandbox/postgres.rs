@@ -77,6 +77,24 @@ async fn constraints_that_are_deferred_are_checked_at_each_commit() {
     sandbox.end().await.unwrap();
 }
 
+/// Who loads data past foreign keys is a replica for that long, which fires no ordinary trigger.
+#[tokio::test]
+async fn a_replica_does_not_commit_either() {
+    let place = Place::<PostgresA>::new().await;
+    let sandbox = place.sandbox().await;
+    let mut session = sandbox.binds().session();
+    for text in ["one", "two"] {
+        run(&session, "SET session_replication_role = replica").await;
+        PostgresA::write(&session, text).await.unwrap();
+        run(&session, "SET CONSTRAINTS ALL IMMEDIATE").await;
+        let _ = session.commit_all().await.unwrap();
+    }
+    PostgresA::sql(&session, "COMMIT").await.unwrap_err();
+    drop(session);
+    let _ = sandbox.end().await;
+    assert_eq!(place.kept().await, ["there"]);
+}
+
 /// What a unit does in another role, with fewer rights, ends with the unit.
 #[tokio::test]
 async fn a_role_ends_with_its_unit() {

@@ -13,7 +13,8 @@ const NOTHING_ELSE_WRITES: &str = "BEGIN; SET SESSION default_transaction_read_o
 
 /// A trigger that fires at the commit, and fails. `SET CONSTRAINTS ALL IMMEDIATE` fires it as well: it then puts itself
 /// off until the commit once more; not twice in one message, in which a `COMMIT` may follow. It runs with the rights of
-/// whoever made it: the application may be in another role by then.
+/// whoever made it: the application may be in another role by then. It also fires as a replica: who loads data sets
+/// `session_replication_role`, against foreign keys.
 const GUARD: &str = "; CREATE TEMPORARY TABLE pg_temp.diesel_binds_sandbox (at timestamptz NOT NULL); \
      CREATE FUNCTION pg_temp.diesel_binds_sandbox() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
      SET search_path = pg_catalog, pg_temp AS $diesel_binds$ BEGIN \
@@ -25,6 +26,7 @@ const GUARD: &str = "; CREATE TEMPORARY TABLE pg_temp.diesel_binds_sandbox (at t
      CREATE CONSTRAINT TRIGGER diesel_binds_a_sandbox_never_commits AFTER INSERT \
      ON pg_temp.diesel_binds_sandbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW \
      EXECUTE FUNCTION pg_temp.diesel_binds_sandbox(); \
+     ALTER TABLE pg_temp.diesel_binds_sandbox ENABLE ALWAYS TRIGGER diesel_binds_a_sandbox_never_commits; \
      INSERT INTO pg_temp.diesel_binds_sandbox VALUES ('-infinity')";
 
 /// Begins it. A transaction that only reads needs no guard: it has nothing to keep.
