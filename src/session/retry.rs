@@ -68,7 +68,7 @@ impl Default for Retry {
 
 impl Binds {
     /// Runs units again that a database gave up for the sake of others, and would do now: a deadlock, a serialization
-    /// failure, a lock that was not free in time.
+    /// failure, on MariaDB and SQLite a lock that was not free in time.
     ///
     /// | | what is run again |
     /// |---|---|

@@ -46,9 +46,15 @@ impl Text {
         }
     }
 
-    /// The word that it begins with: `SELECT`, most often.
+    /// The word that it begins with, after comments (a tag of ours is one): `SELECT`, most often.
     pub(super) fn operation(&self) -> &str {
-        let sql = self.sql.trim_start();
+        let mut sql = self.sql.trim_start();
+        while let Some((_, rest)) = sql
+            .strip_prefix("/*")
+            .and_then(|comment| comment.split_once("*/"))
+        {
+            sql = rest.trim_start();
+        }
         let end = sql.find(|c: char| !c.is_ascii_alphabetic());
         &sql[..end.unwrap_or(sql.len())]
     }
@@ -117,5 +123,13 @@ mod tests {
         let batch = Text::read(format_args!("  insert INTO notes VALUES ('secret')"), false);
         assert!(!batch.is_parametrized);
         assert_eq!(batch.operation(), "insert");
+    }
+
+    #[test]
+    fn a_statement_begins_after_its_comments() {
+        let tagged = Text::read(format_args!("/*bind='notes'*/ /**/BEGIN; SELECT 1"), false);
+        assert_eq!(tagged.operation(), "BEGIN");
+        let unfinished = Text::read(format_args!("/* BEGIN"), false);
+        assert_eq!(unfinished.operation(), "");
     }
 }

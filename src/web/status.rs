@@ -84,11 +84,10 @@ pub(super) fn sentence(status: StatusCode) -> &'static str {
 /// The whole response. What went wrong goes to the log instead, with all that the databases said.
 pub(super) fn response<B: From<&'static str>>(error: &Error) -> http::Response<B> {
     let status = status_of(error);
-    let chain = Chain(error);
     if status.is_server_error() {
-        tracing::error!(error = %chain, status = status.as_u16(), "a request failed");
+        tracing::error!(?error, status = status.as_u16(), "a request failed");
     } else {
-        tracing::debug!(error = %chain, status = status.as_u16(), "a request failed");
+        tracing::debug!(?error, status = status.as_u16(), "a request failed");
     }
     let mut response = http::Response::new(B::from(sentence(status)));
     *response.status_mut() = status;
@@ -97,19 +96,4 @@ pub(super) fn response<B: From<&'static str>>(error: &Error) -> http::Response<B
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, plain);
     response
-}
-
-/// An error and its sources, in one line.
-struct Chain<'e>(&'e Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = std::error::Error::source(self.0);
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
 }
