@@ -70,8 +70,9 @@ pub enum SandboxError {
         source: BoxError,
     },
 
-    /// The transaction around all units had ended before the sandbox did. Nothing that its sessions did was kept; what was
-    /// run on the raw connection after a `ROLLBACK` of its own and within a transaction of its own may be.
+    /// The transaction around all units had ended before the sandbox did. Nothing that its sessions did was kept, but what
+    /// they wrote to tables without transactions, which is not told any more; what was run on the raw connection after a
+    /// `ROLLBACK` of its own and within a transaction of its own may be.
     #[error(
         "the sandbox had lost its transaction on `{bind}` before its end: by a COMMIT or ROLLBACK of the application, a \
          statement that was dropped half-way, or an error of the server (a deadlock on MariaDB)"
