@@ -23,6 +23,8 @@ struct Shared<C> {
     /// Opens another one in the place of one that was closed.
     reopen: Option<Reopen<C>>,
     over: AtomicBool,
+    /// A unit had to close the connection, and there is no other one.
+    lost: AtomicBool,
 }
 
 impl<C: Send + 'static> One<C> {
@@ -32,6 +34,7 @@ impl<C: Send + 'static> One<C> {
                 connection: Arc::new(Mutex::new(Some(connection))),
                 reopen,
                 over: AtomicBool::new(false),
+                lost: AtomicBool::new(false),
             }),
         }
     }
@@ -39,6 +42,11 @@ impl<C: Send + 'static> One<C> {
     /// The connection, as soon as no unit has it; `None` if it was closed.
     pub(crate) async fn take(&self) -> Option<C> {
         self.shared.connection.lock().await.take()
+    }
+
+    /// Whether a unit had to close the connection, so that nothing is ever given out again.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.shared.lost.load(Ordering::SeqCst)
     }
 
     /// Gives nothing out any more, and closes the connection: now, or when the unit that has it is done with it.
@@ -111,6 +119,8 @@ impl<C: Send + 'static> Pooled<C> for Lent<C> {
     }
 
     fn close(mut self: Box<Self>) {
+        let lost = self.shared.reopen.is_none();
+        self.shared.lost.store(lost, Ordering::SeqCst);
         drop(self.connection.take());
     }
 }

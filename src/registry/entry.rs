@@ -95,6 +95,14 @@ impl<C: Connection> Entry<C> {
         false
     }
 
+    /// It is in a sandbox, whose transaction is gone: no unit can follow.
+    pub(crate) fn is_lost(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.enclosure.as_ref().is_some_and(Enclosure::is_lost);
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
     /// Says whether what runs from now on is the application's, to whoever counts that.
     pub(crate) fn listen(&self, listens: bool) {
         #[cfg(feature = "testing")]

@@ -65,9 +65,14 @@ pub(crate) struct Enclosure<C> {
     log: Option<Arc<QueryLog>>,
 }
 
-impl<C> Enclosure<C> {
+impl<C: Send + 'static> Enclosure<C> {
     pub(super) fn joins(&self) -> bool {
         self.around.is_some()
+    }
+
+    /// The transaction around all units is gone, and no unit can follow.
+    pub(super) fn is_lost(&self) -> bool {
+        self.one.is_lost()
     }
 
     pub(super) fn listen(&self, listens: bool) {

@@ -77,7 +77,8 @@ impl Binds {
     /// | SQLite | `SQLITE_BUSY` |
     ///
     /// What is not recognised as one of these is not run again; nor is anything after an outcome that is not known for
-    /// certain. The closure runs anew, on a fresh session: what it did apart from its session it does again.
+    /// certain, or once a sandbox (`testing::Sandbox`) has lost its transaction. The closure runs anew, on a fresh session:
+    /// what it did apart from its session it does again.
     ///
     /// # Example
     ///
@@ -193,7 +194,7 @@ impl Session {
             Ok(value) => match self.finish().await {
                 Ok(committed) => Ok((value, committed)),
                 Err(error) => {
-                    let gave_way = !self.core.joins_others()
+                    let gave_way = self.can_run_again()
                         && error.is_rolled_back()
                         && (self.core.met_conflict() || self.is_conflict(&error));
                     Err((Error::from(error).into(), gave_way))
@@ -201,10 +202,15 @@ impl Session {
             },
             Err(error) => {
                 let abandoned = self.abandon().await;
-                let gave_way = !self.core.joins_others() && self.core.met_conflict();
+                let gave_way = self.can_run_again() && self.core.met_conflict();
                 Err((error, abandoned.is_ok() && gave_way))
             }
         }
+    }
+
+    /// Whether another attempt could do what this one did not. Its error would stand before the reason otherwise.
+    fn can_run_again(&self) -> bool {
+        !self.core.joins_others() && !self.core.slots().any(|slot| slot.is_lost())
     }
 
     /// Whether the commit failed for the sake of others.

@@ -104,6 +104,8 @@ pub(super) trait AnySlot: Send + Sync {
     fn is_begun(&self) -> bool;
     /// Whether its database gave the unit up for others.
     fn met_conflict(&self) -> bool;
+    /// Whether no unit can run here again.
+    fn is_lost(&self) -> bool;
     /// Carries out a step of a savepoint, if there is a lease.
     fn savepoint(&self, step: SavepointStep, depth: usize) -> BoxFuture<'_, Result<(), Error>>;
 }
@@ -136,6 +138,10 @@ impl<C: Connection> AnySlot for Slot<C> {
 
     fn met_conflict(&self) -> bool {
         self.conflict.load(Ordering::SeqCst)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.entry.is_lost()
     }
 
     fn is_begun(&self) -> bool {

@@ -1,7 +1,8 @@
 //! What only MariaDB does: deadlocks that end a transaction, DDL that commits, tables without transactions.
 
-use diesel_binds::testing::SandboxError;
-use diesel_binds::{CommitError, Error, Fault, PoolError};
+use diesel_binds::testing::{Sandbox, SandboxError};
+use diesel_binds::{CommitError, Error, Fault, PoolError, Retried, Retry};
+use tokio::sync::Barrier;
 
 use crate::suite::sandbox::{Place, within};
 use crate::suite::side::{MariadbA, Side};
@@ -72,6 +73,52 @@ async fn a_deadlock_ends_one_sandbox_and_keeps_nothing() {
     let session = place.binds.session();
     let left = "SELECT CAST(SUM(n) AS CHAR) AS text FROM counters";
     assert_eq!(MariadbA::text(&session, left).await.unwrap(), "0");
+}
+
+/// Another attempt can only find that the sandbox is lost, and once that was the error.
+#[tokio::test]
+async fn a_deadlock_is_not_run_again_and_is_the_error() {
+    let place = Place::<MariadbA>::new().await;
+    MariadbA::admin(
+        &place.database,
+        "CREATE TABLE counters (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO counters VALUES (1, 0), (2, 0)",
+    )
+    .await;
+    let (one, two) = (place.sandbox().await, place.sandbox().await);
+    let both = Barrier::new(2);
+    let (a, b) = tokio::join!(
+        count_two(&one, [1, 2], &both),
+        count_two(&two, [2, 1], &both)
+    );
+    let (failed, lost, won) = match (a, b) {
+        (Ok(()), Err(failed)) => (failed, two, one),
+        (Err(failed), Ok(())) => (failed, one, two),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failed.attempts(), 1, "{failed:?}");
+    let said = failed.error().diesel().unwrap().to_string();
+    assert!(said.contains("Deadlock"), "{said}");
+    let ended = lost.end().await;
+    assert!(matches!(ended, Err(SandboxError::Lost { .. })), "{ended:?}");
+    won.end().await.unwrap();
+}
+
+async fn count_two(
+    sandbox: &Sandbox,
+    [first, second]: [u8; 2],
+    both: &Barrier,
+) -> Result<(), Retried<Error>> {
+    let count = |id| format!("UPDATE counters SET n = n + 1 WHERE id = {id}");
+    let (first, second) = (count(first), count(second));
+    let retrying = sandbox.binds().retrying(Retry::new());
+    retrying
+        .transaction(async |session| {
+            MariadbA::sql(session, &first).await?;
+            both.wait().await;
+            MariadbA::sql(session, &second).await?;
+            Ok(())
+        })
+        .await
 }
 
 /// No roll-back reaches it: the unit is refused, and the end says that it is there.
