@@ -39,6 +39,12 @@ pub struct SandboxBuilder {
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
+    /// No bind is declared, so that no query could run. Nothing was opened.
+    #[error(
+        "the sandbox has no binds: add `.bind(..)` of each that the test uses, before `start()`"
+    )]
+    NoBinds,
+
     /// The application has not registered the bind. Nothing was opened.
     #[error("the bind `{bind}` is not registered in the application's `Binds`")]
     UnknownBind {
@@ -277,13 +283,16 @@ impl SandboxBuilder {
     ///
     /// # Errors
     ///
-    /// [`SandboxError::UnknownBind`], [`SandboxError::Connect`], [`SandboxError::Enclose`]: there is no sandbox, and
-    /// nothing was changed.
+    /// [`SandboxError::NoBinds`], [`SandboxError::UnknownBind`], [`SandboxError::Connect`], [`SandboxError::Enclose`]:
+    /// there is no sandbox, and nothing was changed.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes the connections.
     pub async fn start(self) -> Result<Sandbox, SandboxError> {
+        if self.declared.is_empty() {
+            return Err(SandboxError::NoBinds);
+        }
         let enclosing = self.registry.enclose(&self.declared, self.rules);
         let registry = enclosing.await.map_err(|(bind, why)| match why {
             None => SandboxError::UnknownBind { bind },
