@@ -275,6 +275,8 @@ pub enum AbortReason {
     Joined,
     /// A hook before the commit was dropped, or panicked, before it said yes.
     Hook,
+    /// The sandbox (`testing::Sandbox`) has ended, and nothing of it is kept.
+    SandboxEnded,
 }
 
 impl std::fmt::Display for AbortReason {
@@ -288,6 +290,7 @@ impl std::fmt::Display for AbortReason {
             Self::NestedTransaction => "a nested transaction was left open on the raw connection",
             Self::Joined => "work that had joined the unit failed",
             Self::Hook => "a hook before the commit did not come to its end",
+            Self::SandboxEnded => "the sandbox has ended, and nothing of it is kept",
         })
     }
 }

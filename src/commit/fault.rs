@@ -110,6 +110,10 @@ pub enum Fault {
     )]
     Sandbox,
 
+    /// The sandbox (`testing::Sandbox`) had ended before the commit: nothing of it is kept, nor of the unit.
+    #[error("the sandbox has ended, and nothing of it is kept: end it after its sessions")]
+    SandboxEnded,
+
     /// The pool or the server gave no connection to ask for the outcome.
     #[error("no connection could be opened")]
     Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -152,6 +156,7 @@ impl Fault {
             Self::Joined => "Joined",
             Self::Hook => "Hook",
             Self::Sandbox => "Sandbox",
+            Self::SandboxEnded => "SandboxEnded",
         }
     }
 }

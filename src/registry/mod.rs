@@ -239,6 +239,17 @@ impl Registry {
         false
     }
 
+    /// It was a sandbox, and that is gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self
+            .sandbox
+            .as_ref()
+            .is_some_and(|rules| rules.ended.load(Ordering::SeqCst));
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
     /// Settings of a unit that a savepoint cannot have pass unheeded.
     pub(crate) fn ignores_settings(&self) -> bool {
         #[cfg(feature = "testing")]

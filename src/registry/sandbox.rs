@@ -37,6 +37,8 @@ pub(crate) struct Rules {
     /// Hooks after the commit wait here, and do not run.
     pub(crate) captures: bool,
     pub(crate) captured: Mutex<Vec<CapturedHook>>,
+    /// It is gone, and what units do now is kept by nobody.
+    pub(crate) ended: AtomicBool,
 }
 
 impl Rules {

@@ -333,6 +333,7 @@ impl From<&Fault> for AbortReason {
             Fault::DeadlineExceeded | Fault::TimedOut => Self::DeadlineExceeded,
             Fault::NestedTransaction => Self::NestedTransaction,
             Fault::Ended(_) => Self::TransactionEnded,
+            Fault::SandboxEnded => Self::SandboxEnded,
             _ => Self::Incomplete,
         }
     }

@@ -320,6 +320,10 @@ impl Session {
             Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
             Some((bind, AbortReason::Joined)) => (bind, Fault::Joined),
             Some((bind, AbortReason::Hook)) => (bind, Fault::Hook),
+            Some((bind, AbortReason::SandboxEnded)) => (bind, Fault::SandboxEnded),
+            None if self.core.registry.has_ended() && self.core.has_begun() => {
+                (self.core.first_bind(), Fault::SandboxEnded)
+            }
             // What did nothing has nothing to lose.
             None if self.core.deadline().has_passed() && self.core.has_begun() => {
                 (self.core.first_bind(), Fault::DeadlineExceeded)

@@ -192,6 +192,9 @@ impl<'s, C: Connection> Statement<'s, C> {
     pub(super) async fn verify(&mut self) -> Result<(), Error> {
         self.settle_rows();
         let (core, bind) = (self.core, self.key());
+        if core.registry.has_ended() {
+            return Err(self.unfit(&Fault::SandboxEnded));
+        }
         let verifying = self.lease().verify_for_statement();
         match core
             .deadline()

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use diesel_binds_derive::ErrorDebug;
@@ -118,7 +119,8 @@ impl Sandbox {
     /// The binds, for everything that the application does with its own.
     ///
     /// They end with the sandbox: afterwards, [`Error::Closed`](crate::Error::Closed) or
-    /// [`Error::Pool`](crate::Error::Pool).
+    /// [`Error::Pool`](crate::Error::Pool). A unit that is open then can only be rolled back: its commit fails with
+    /// [`Fault::SandboxEnded`](crate::Fault::SandboxEnded).
     #[must_use]
     pub fn binds(&self) -> &Binds {
         &self.binds
@@ -241,6 +243,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        self.rules.ended.store(true, Ordering::SeqCst);
         for (_, enclosure) in self.enclosures() {
             enclosure.end();
         }

@@ -39,6 +39,10 @@ mount!(keeping: [
     the_real_database_is_out_of_reach,
 ] on [postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>]);
 
+mount!(ending: [a_unit_that_outlives_its_sandbox_cannot_commit] on [
+    postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>,
+]);
+
 mount!(production: [
     what_a_savepoint_cannot_have_is_refused,
     a_read_only_unit_writes_nothing,

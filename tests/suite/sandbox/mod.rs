@@ -1,8 +1,9 @@
 //! Sandboxes: what a test does on the application's own databases, of which nothing is ever kept.
 //!
-//! `keeping` is about that; `production` about refusing what the real databases would refuse; `watching` about what a test
+//! `keeping` is about that; `ending` about what comes after; `production` about refusing what the real databases would refuse; `watching` about what a test
 //! can look at.
 
+pub mod ending;
 pub mod keeping;
 pub mod production;
 pub mod watching;
