@@ -245,6 +245,8 @@ pub enum PoolError {
 pub enum Waiting {
     /// A connection of the pool.
     Connection,
+    /// The one connection that a bind of a sandbox has, which another unit has.
+    OneConnection,
     /// The reply to a statement: a lock, most often.
     Statement,
 }
@@ -253,6 +255,7 @@ impl std::fmt::Display for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Connection => "a connection",
+            Self::OneConnection => "the only connection in the sandbox, which another unit has,",
             Self::Statement => "a statement",
         })
     }

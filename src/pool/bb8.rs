@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bb8::{ManageConnection, PooledConnection, RunError};
 use futures_util::FutureExt as _;
@@ -31,7 +32,7 @@ where
 struct Bb8<M: ManageConnection> {
     pool: bb8::Pool<M>,
     max_size: usize,
-    timeout: std::time::Duration,
+    timeout: Duration,
 }
 
 impl<M> Pool<M::Connection> for Bb8<M>
@@ -60,6 +61,10 @@ where
                 .map_err(connect_error)
         }
         .boxed()
+    }
+
+    fn wait_limit(&self) -> Option<Duration> {
+        Some(self.timeout)
     }
 
     fn size(&self) -> usize {

@@ -1,6 +1,7 @@
 //! Pools of deadpool.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{
@@ -57,6 +58,10 @@ where
 
     fn connect(&self) -> BoxFuture<'_, Result<M::Type, BoxError>> {
         async move { self.manager().create().await.map_err(connect_error) }.boxed()
+    }
+
+    fn wait_limit(&self) -> Option<Duration> {
+        self.timeouts().wait
     }
 
     fn size(&self) -> usize {

@@ -8,6 +8,8 @@ mod from_url;
 #[cfg(feature = "testing")]
 mod one;
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::error::{BoxError, PoolError};
@@ -62,6 +64,9 @@ pub trait Pool<C>: Send + Sync {
 
     /// Opens a connection that the pool does not count: recovery works when the pool is exhausted.
     fn connect(&self) -> BoxFuture<'_, Result<C, BoxError>>;
+
+    /// How long a checkout waits at most for a connection that is in use, if the pool has a limit.
+    fn wait_limit(&self) -> Option<Duration>;
 
     /// How many connections it has now.
     fn size(&self) -> usize;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -90,6 +91,10 @@ impl<C: Send + 'static> Pool<C> for One<C> {
 
     fn connect(&self) -> BoxFuture<'_, Result<C, BoxError>> {
         async { Err(Fault::Sandbox.into()) }.boxed()
+    }
+
+    fn wait_limit(&self) -> Option<Duration> {
+        None
     }
 
     fn size(&self) -> usize {

@@ -164,6 +164,10 @@ impl<C: Connection> Entry<C> {
             None => (None, None),
         };
         let is_copy = reopen.is_some();
+        let mut timeouts = self.timeouts.clone();
+        if let Some(limit) = self.pool.wait_limit() {
+            timeouts.checkout = timeouts.checkout.min(limit);
+        }
         let one = One::new(connection, reopen.map(|reopen| logging(reopen, &log)));
         Ok(Self {
             key: self.key,
@@ -175,7 +179,7 @@ impl<C: Connection> Entry<C> {
             attached: attached.unwrap_or_else(|| Arc::clone(&self.attached)),
             namespace: Arc::clone(&self.namespace),
             alone: self.alone,
-            timeouts: self.timeouts.clone(),
+            timeouts,
             server: OnceCell::from(Arc::clone(&terms.server)),
             database: Mutex::new(None),
             enclosure: Some(Enclosure {

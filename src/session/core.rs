@@ -179,11 +179,14 @@ impl Core {
         };
         let pooled = checkout.await.map_err(|error| match error {
             Error::Pool {
-                source: PoolError::TimedOut(_) | PoolError::OneConnection(_),
+                source: source @ (PoolError::TimedOut(_) | PoolError::OneConnection(_)),
                 ..
             } if self.deadline.has_passed() => Error::DeadlineExceeded {
                 bind,
-                waiting_for: Waiting::Connection,
+                waiting_for: match source {
+                    PoolError::OneConnection(_) => Waiting::OneConnection,
+                    _ => Waiting::Connection,
+                },
             },
             error => error,
         })?;

@@ -9,6 +9,7 @@ mod mariadb;
 mod parallel;
 mod postgres;
 mod sqlite;
+mod waiting;
 
 use crate::suite::side::{MariadbA, MariadbB, PostgresA, PostgresB, PostgresPlain, Sqlite};
 
