@@ -17,7 +17,7 @@ use crate::support::servers::Server;
 /// The account that the server runs as when we are root.
 const ACCOUNT: &str = "postgres";
 
-/// Until a copy of the server takes connections.
+/// Until a copy of the server takes connections, and until it has caught up.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// A standby that follows its primary. Stopped with this value.
@@ -56,11 +56,15 @@ impl Standby {
                 .arg(&data)
                 .arg(format!("--dbname={primary}")),
         );
+        // It refuses to follow a primary that allows more than itself.
+        let limits = "SELECT name || '=' || setting AS value FROM pg_settings \
+                      WHERE name IN ('max_connections', 'max_prepared_transactions')";
+        let limits = admin.values(limits).await.unwrap();
         let serve = as_account(is_root, &format!("{bin}/postgres"));
         let process = { serve }
             .arg("-D")
             .arg(&data)
-            .args(settings(port, folder.path()))
+            .args(settings(port, folder.path(), limits))
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -96,7 +100,9 @@ impl Standby {
         let now = admin.values(now).await.unwrap().remove(0);
         let replayed = format!("SELECT (pg_last_wal_replay_lsn() >= '{now}')::text AS value");
         let mut standby = Admin::connect(&self.url(primary)).await;
+        let end = Instant::now() + LONGEST;
         while standby.values(&replayed).await.unwrap() != ["true"] {
+            assert!(Instant::now() < end, "the standby does not follow");
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -114,17 +120,15 @@ impl Drop for Standby {
     }
 }
 
-/// As those of its primary, or greater.
-fn settings(port: u16, sockets: &Path) -> Vec<String> {
+fn settings(port: u16, sockets: &Path, limits: Vec<String>) -> Vec<String> {
     [
         "listen_addresses=127.0.0.1".to_owned(),
         format!("port={port}"),
         format!("unix_socket_directories={}", sockets.display()),
-        "max_prepared_transactions=64".to_owned(),
-        "max_connections=200".to_owned(),
         "shared_buffers=32MB".to_owned(),
     ]
     .into_iter()
+    .chain(limits)
     .flat_map(|setting| ["-c".to_owned(), setting])
     .collect()
 }
