@@ -7,10 +7,6 @@
 
 #[path = "units/pairs.rs"]
 mod pairs;
-#[path = "../tests/suite/mod.rs"]
-mod suite;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use diesel::prelude::*;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
@@ -19,9 +15,9 @@ use diesel_async::{
     AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager as _,
 };
 use diesel_binds::{AsyncSqliteConnection, Binds, RecoveryOptions, Session};
+use kit::side::{PostgresA, PostgresB, Side, Sqlite, postgres_a, postgres_b, sqlite};
 
 use crate::pairs::{Table, compare};
-use crate::suite::side::{PostgresA, PostgresB, Side, Sqlite, postgres_a, postgres_b, sqlite};
 
 /// Mounts the statements of one bind, by hand and on a session.
 macro_rules! statements {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel_binds_derive::ErrorDebug;
 
-use crate::commit::CommitError;
+use crate::commit::{CommitError, Fault};
 
 /// An error of any library below.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -19,6 +19,20 @@ pub enum Error {
     /// A query failed, or found no row.
     #[error("a query on `{bind}` failed")]
     Query {
+        /// The bind.
+        bind: &'static str,
+        /// What the database said.
+        source: diesel::result::Error,
+    },
+
+    /// A query failed because its connection no longer fits the database: a column or a type that it knows was changed
+    /// ([`diesel`](Self::diesel) has what the database said). The unit can be run again, and
+    /// [`Binds::retrying`](crate::Binds::retrying) does so: its connection is closed when it ends, and not used again.
+    #[error(
+        "a query on `{bind}` failed because its connection knows a column or a type as it was before it was changed; \
+         roll back and run the unit again: the connection is not used again"
+    )]
+    StaleConnection {
         /// The bind.
         bind: &'static str,
         /// What the database said.
@@ -79,6 +93,29 @@ pub enum Error {
         bind: &'static str,
     },
 
+    /// A hook at the begin of a transaction on the bind ([`after_begin`](crate::BindsBuilder::after_begin)) ran a query on
+    /// that bind through a session, which would wait for the hook, or run it again. The query did not run.
+    #[error(
+        "a hook at the begin of a transaction on `{bind}` ran a query on that bind; the query did not run: use the \
+         connection that the hook is given"
+    )]
+    InsideHook {
+        /// The bind.
+        bind: &'static str,
+    },
+
+    /// A statement in text, a hook at the begin or the raw connection has set `PRAGMA foreign_keys` (SQLite), which has no
+    /// effect within a transaction, and of which SQLite says nothing. Told by the statement itself, or by the first query
+    /// after the raw connection, which then did not run.
+    #[error(
+        "`PRAGMA foreign_keys` was set within a transaction on `{bind}`, where it has no effect: set it where the \
+         connection is opened (`BindsBuilder::bind_with_setup`)"
+    )]
+    WithoutEffect {
+        /// The bind.
+        bind: &'static str,
+    },
+
     /// The bind is not registered. The query did not run.
     #[error("the bind `{bind}` is not registered: pass it to `Binds::builder()`")]
     UnknownBind {
@@ -100,13 +137,24 @@ pub enum Error {
     /// query did not run, and none will: start another sandbox.
     #[error(
         "the sandbox has lost its transaction on `{bind}`, by a COMMIT or ROLLBACK of the application or by the server; \
-         nothing of it was kept, and the query did not run"
+         nothing that ran in it was kept, and the query did not run"
     )]
     SandboxLost {
         /// The bind.
         bind: &'static str,
         /// What the database said.
         source: diesel::result::Error,
+    },
+
+    /// A subquery is boxed, or the rows of an upsert come from a query: the type does not tell of which bind that is. The
+    /// statement did not run.
+    #[error(
+        "a statement on `{bind}` has a boxed subquery, or the rows of its upsert come from a query, and that may read another \
+         bind; nothing was sent: if it reads this one alone, name the bind: `.execute(&session.on(Bind))`"
+    )]
+    UnknownSource {
+        /// The bind.
+        bind: &'static str,
     },
 
     /// The unit is read-only. The query did not run.
@@ -135,6 +183,18 @@ pub enum Error {
     NotJoined {
         /// The bind.
         bind: &'static str,
+    },
+
+    /// The tables of the commit protocol are in the database, and cannot be used: they were made by another version, or
+    /// changed since. Nothing was changed now.
+    #[error(
+        "the tables of diesel-binds on `{bind}` cannot be used as they are; nothing was changed"
+    )]
+    Tables {
+        /// The bind.
+        bind: &'static str,
+        /// What is wrong with them.
+        source: Fault,
     },
 
     /// The work must not be a part of a unit ([`Propagation::Never`](crate::Propagation::Never)), and one is open in the
@@ -230,7 +290,7 @@ pub enum PoolError {
     /// the application, or a deadlock on MariaDB. With it went everything that was done there.
     #[error(
         "the sandbox had to close its connection, after a statement that was dropped half-way, a COMMIT or ROLLBACK of \
-         the application, or an error of the server; nothing of it was kept: start another sandbox"
+         the application, or an error of the server; nothing that ran in its transaction was kept: start another sandbox"
     )]
     SandboxLost,
 
@@ -249,6 +309,8 @@ pub enum Waiting {
     OneConnection,
     /// The reply to a statement: a lock, most often.
     Statement,
+    /// The end of a hook of the application.
+    Hook,
 }
 
 impl std::fmt::Display for Waiting {
@@ -257,6 +319,7 @@ impl std::fmt::Display for Waiting {
             Self::Connection => "a connection",
             Self::OneConnection => "the only connection in the sandbox, which another unit has,",
             Self::Statement => "a statement",
+            Self::Hook => "a hook",
         })
     }
 }
@@ -267,6 +330,9 @@ impl std::fmt::Display for Waiting {
 pub enum AbortReason {
     /// The future of a statement, savepoint or begin was dropped before it completed.
     Incomplete,
+    /// A statement was asked for, and its pool gave no connection or its transaction could not begin. Without it, the rest of
+    /// the unit would be committed alone.
+    NotBegun,
     /// The deadline passed during a statement.
     DeadlineExceeded,
     /// The transaction of the unit has ended: by a `COMMIT` or `ROLLBACK` of the application, or by the server after an
@@ -278,14 +344,21 @@ pub enum AbortReason {
     Joined,
     /// A hook before the commit was dropped, or panicked, before it said yes.
     Hook,
+    /// The unit is older than the records that databases keep of units: it was open for too long, or its session was
+    /// asked for its id long before it began. Nobody could tell how it ended if the process died.
+    OutlivedRecords,
     /// The sandbox (`testing::Sandbox`) has ended, and nothing of it is kept.
     SandboxEnded,
+    /// The session, or its raw connection, was lent to the application, and another one was put in its place
+    /// (`mem::swap`, `mem::replace`).
+    Exchanged,
 }
 
 impl std::fmt::Display for AbortReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Incomplete => "a statement was dropped before it completed",
+            Self::NotBegun => "a statement of it could not begin",
             Self::DeadlineExceeded => "the deadline passed during a statement",
             Self::TransactionEnded => {
                 "its transaction has ended, by a `COMMIT` or `ROLLBACK` of the application or by the server after an error"
@@ -293,7 +366,11 @@ impl std::fmt::Display for AbortReason {
             Self::NestedTransaction => "a nested transaction was left open on the raw connection",
             Self::Joined => "work that had joined the unit failed",
             Self::Hook => "a hook before the commit did not come to its end",
+            Self::OutlivedRecords => "it is older than the records that databases keep of units",
             Self::SandboxEnded => "the sandbox has ended, and nothing of it is kept",
+            Self::Exchanged => {
+                "another session, or another connection, was put in the place of the one that was lent; leave it there"
+            }
         })
     }
 }
@@ -304,18 +381,23 @@ impl Error {
     pub fn bind(&self) -> Option<&str> {
         match self {
             Self::Query { bind, .. }
+            | Self::StaleConnection { bind, .. }
             | Self::Begin { bind, .. }
             | Self::AfterBegin { bind, .. }
             | Self::Pool { bind, .. }
             | Self::DeadlineExceeded { bind, .. }
             | Self::AbortOnly { bind, .. }
             | Self::BindBusy { bind }
+            | Self::InsideHook { bind }
+            | Self::WithoutEffect { bind }
             | Self::UnknownBind { bind }
             | Self::NotJoined { bind }
             | Self::NotInSandbox { bind }
             | Self::SandboxLost { bind, .. }
+            | Self::UnknownSource { bind }
             | Self::ReadOnly { bind }
             | Self::Unsupported { bind, .. }
+            | Self::Tables { bind, .. }
             | Self::NotAtomic { second: bind, .. }
             | Self::Closed { bind }
             | Self::NoRuntime { bind } => Some(bind),
@@ -341,6 +423,7 @@ impl Error {
     pub fn diesel(&self) -> Option<&diesel::result::Error> {
         match self {
             Self::Query { source, .. }
+            | Self::StaleConnection { source, .. }
             | Self::Begin { source, .. }
             | Self::SandboxLost { source, .. }
             | Self::AfterBegin { source, .. } => Some(source),

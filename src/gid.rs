@@ -1,14 +1,18 @@
 //! Names of units and their branches: what they are made of, how they are written, how they are read back.
 
+mod clock;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+pub(crate) use self::clock::UnitClock;
+
 /// Longest bind key, in bytes.
 ///
-/// A PostgreSQL gid holds a namespace, two targets, two ids and separators in 199 bytes, and a MySQL branch
+/// A PostgreSQL gid holds a namespace, two targets, two ids, a number and separators in 199 bytes, and a MySQL branch
 /// qualifier holds a target in 64.
 pub(crate) const MAX_KEY: usize = 40;
 
@@ -39,8 +43,19 @@ pub(crate) fn is_name(text: &str, max: usize) -> bool {
 pub struct UnitId(Uuid);
 
 impl UnitId {
-    pub(crate) fn generate() -> Self {
-        Self(Uuid::now_v7())
+    /// That of no unit.
+    pub(crate) const NONE: Self = Self(Uuid::nil());
+
+    /// One that no unit has, and no other call.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn of_no_unit() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// When the unit began, in milliseconds since 1970.
+    fn milliseconds(self) -> i64 {
+        let first = self.0.as_u128() >> 80;
+        i64::try_from(first).unwrap_or(i64::MAX)
     }
 
     /// Before all units that begin at a time or later. `None` where no clock can be.
@@ -62,9 +77,15 @@ impl FromStr for UnitId {
     type Err = InvalidGid;
 
     fn from_str(text: &str) -> Result<Self, InvalidGid> {
-        Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| InvalidGid(text.into()))
+        parse_id(text).map(Self)
+    }
+}
+
+/// Reads an id as it is written here: another writing of the same number is another name to a server.
+fn parse_id(text: &str) -> Result<Uuid, InvalidGid> {
+    match Uuid::try_parse(text) {
+        Ok(id) if id.simple().encode_lower(&mut [0; 32]) == text => Ok(id),
+        _ => Err(InvalidGid(text.into())),
     }
 }
 
@@ -74,7 +95,6 @@ impl FromStr for UnitId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DatabaseId(Uuid);
 
-#[cfg(test)]
 impl DatabaseId {
     pub(crate) fn generate() -> Self {
         Self(Uuid::new_v4())
@@ -91,9 +111,7 @@ impl FromStr for DatabaseId {
     type Err = InvalidGid;
 
     fn from_str(text: &str) -> Result<Self, InvalidGid> {
-        Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| InvalidGid(text.into()))
+        parse_id(text).map(Self)
     }
 }
 
@@ -133,11 +151,12 @@ impl Gid {
         &self.holder
     }
 
-    /// The branch of this unit on `bind`.
-    pub(crate) fn branch(&self, bind: &str) -> Branch {
+    /// The branch of this unit on `bind`, prepared as one of so many at most.
+    pub(crate) fn branch(&self, bind: &str, parts: u16) -> Branch {
         Branch {
             gid: self.clone(),
             bind: bind.into(),
+            parts,
         }
     }
 }
@@ -188,12 +207,15 @@ impl FromStr for Gid {
 pub struct Branch {
     pub(crate) gid: Gid,
     pub(crate) bind: String,
+    /// How many branches the unit has at most, as far as was known when this one was prepared: of all binds that wrote,
+    /// and of those that were still being asked whether they did.
+    pub(crate) parts: u16,
 }
 
 impl fmt::Display for Branch {
     /// The gid of a prepared transaction on PostgreSQL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.gid, self.bind)
+        write!(f, "{}:{}:{}", self.gid, self.bind, self.parts)
     }
 }
 
@@ -201,16 +223,20 @@ impl FromStr for Branch {
     type Err = InvalidGid;
 
     fn from_str(text: &str) -> Result<Self, InvalidGid> {
-        let (gid, bind) = text
-            .rsplit_once(':')
-            .ok_or_else(|| InvalidGid(text.into()))?;
-        if !is_name(bind, MAX_KEY) {
-            return Err(InvalidGid(text.into()));
-        }
-        Ok(Self {
-            gid: gid.parse()?,
+        let invalid = || InvalidGid(text.into());
+        let (branch, parts) = text.rsplit_once(':').ok_or_else(invalid)?;
+        let (gid, bind) = branch.rsplit_once(':').ok_or_else(invalid)?;
+        let branch = Self {
+            gid: gid.parse().map_err(|_| invalid())?,
             bind: bind.into(),
-        })
+            parts: parts.parse().map_err(|_| invalid())?,
+        };
+        // `+2` and `02` are other names.
+        if is_name(bind, MAX_KEY) && branch.parts > 0 && branch.to_string() == text {
+            Ok(branch)
+        } else {
+            Err(invalid())
+        }
     }
 }
 
@@ -221,6 +247,23 @@ pub(crate) struct Xid {
     pub(crate) namespace: String,
     pub(crate) unit: UnitId,
     pub(crate) bind: String,
+}
+
+#[cfg(feature = "mysql")]
+impl Xid {
+    /// The branch of these names, if they are as this library writes them. Anybody who may prepare a branch on the server
+    /// chooses its names.
+    pub(crate) fn of_names(gtrid: &str, bqual: &str) -> Option<Self> {
+        let (namespace, unit) = gtrid.split_once(':')?;
+        if !is_name(namespace, MAX_NAMESPACE) || !is_name(bqual, MAX_KEY) {
+            return None;
+        }
+        Some(Self {
+            namespace: namespace.to_owned(),
+            unit: unit.parse().ok()?,
+            bind: bqual.to_owned(),
+        })
+    }
 }
 
 #[cfg(feature = "mysql")]
@@ -238,16 +281,18 @@ impl fmt::Display for Xid {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn longest() -> Branch {
         Gid {
             namespace: "n".repeat(MAX_NAMESPACE),
-            unit: UnitId::generate(),
+            unit: UnitClock::new(Duration::MAX).generate(),
             holder: "h".repeat(MAX_KEY),
             holder_id: DatabaseId::generate(),
         }
-        .branch(&"b".repeat(MAX_KEY))
+        .branch(&"b".repeat(MAX_KEY), u16::MAX)
     }
 
     #[test]
@@ -268,15 +313,49 @@ mod tests {
     #[test]
     fn units_are_ordered_by_the_time_at_which_they_begin() {
         let before = UnitId::before_all_since(SystemTime::now()).unwrap();
-        let units = [UnitId::generate(), UnitId::generate()];
+        let clock = UnitClock::new(Duration::MAX);
+        let units = [clock.generate(), clock.generate()];
         assert!(before < units[0] && units[0] < units[1]);
         assert!(before.to_string() < units[0].to_string(), "as text, too");
-        let later = SystemTime::now() + std::time::Duration::from_millis(2);
+        let later = SystemTime::now() + Duration::from_millis(2);
         assert!(UnitId::before_all_since(later).unwrap() > units[1]);
         assert_eq!(
-            UnitId::before_all_since(UNIX_EPOCH - std::time::Duration::from_secs(1)),
+            UnitId::before_all_since(UNIX_EPOCH - Duration::from_secs(1)),
             None
         );
+    }
+
+    #[test]
+    fn another_writing_of_a_name_is_another_name() {
+        let branch = longest();
+        let (gid, id) = (branch.gid.to_string(), branch.gid.holder_id.to_string());
+        let hyphenated = branch.gid.holder_id.0.hyphenated().to_string();
+        for parts in ["0", "02", "+2", " 2", "2 ", "65536", ""] {
+            let text = format!("{gid}:b:{parts}");
+            assert!(text.parse::<Branch>().is_err(), "{text}");
+        }
+        for other in [hyphenated, id.to_uppercase(), format!("{{{id}}}")] {
+            assert!(other.parse::<DatabaseId>().is_err(), "{other}");
+            assert!(other.parse::<UnitId>().is_err(), "{other}");
+            assert!(gid.replace(&id, &other).parse::<Gid>().is_err(), "{other}");
+        }
+    }
+
+    #[cfg(feature = "mysql")]
+    #[test]
+    fn a_name_that_needs_quotes_is_none_of_ours() {
+        let unit = longest().gid.unit;
+        assert!(Xid::of_names(&format!("shop:{unit}"), "ledger").is_some());
+        for (gtrid, bqual) in [
+            (format!("shop:{unit}"), "it's"),
+            (format!("shop:{unit}"), "' UNION SELECT 1 #"),
+            (format!("shop:{unit}"), ""),
+            (format!("sh'op:{unit}"), "ledger"),
+            (format!("shop:{}", unit.0.hyphenated()), "ledger"),
+            (format!("shop{unit}"), "ledger"),
+        ] {
+            assert!(Xid::of_names(&gtrid, bqual).is_none(), "{gtrid} {bqual}");
+        }
     }
 
     #[test]

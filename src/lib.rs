@@ -40,7 +40,7 @@ pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
 pub use crate::backend::migrate::Migratable;
 #[cfg(feature = "sqlite")]
 pub use crate::backend::sqlite::{AsyncSqliteConnection, Worker};
-pub use crate::backend::{Backend, Connection, Isolation};
+pub use crate::backend::{Backend, Connection, Isolation, ProtocolMigration};
 pub use crate::bind::{Bind, Bound};
 pub use crate::commit::{CommitError, Committed, Ending, Fault, HookFailure, Outcome, Partial};
 pub use crate::config::{BindOptions, HolderPreference, Pooling, RecoveryOptions, UrlProblem};
@@ -56,7 +56,9 @@ pub use crate::migrate::{
     MigrationProblem, MigrationReport, MigrationState, MigrationStatus, MigrationStep, Migrations,
 };
 pub use crate::pool::{FromUrl, IntoPool};
-pub use crate::recovery::{ForceError, InDoubtBranch, Left, Recovered, Recovery, RecoveryError};
+pub use crate::recovery::{
+    ForceError, ForceOptions, InDoubtBranch, Left, Recovered, Recovery, RecoveryError,
+};
 pub use crate::registry::{
     BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, Report, Severity,
 };
@@ -91,4 +93,5 @@ mod testing_page {}
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bind::Access;
+    pub use crate::config::{SqlitePlace, sqlite_place};
 }

@@ -1,19 +1,13 @@
 //! What the library costs in allocations, counted: a routed query takes no more than the same query by hand.
 //!
-//! A test binary of its own, because the counter is the allocator of the whole program. It counts those of one
+//! A test program of its own, because the counter is the allocator of the whole program. It counts those of one
 //! thread, so everything runs on one; what SQLite does on the thread of its connection is the same for both.
-
-mod suite;
-mod support;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
 use diesel_binds::{AsyncSqliteConnection, BindOptions, Binds, BoundConnection, Session};
+use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite, mariadb_a, postgres_a, sqlite};
 use tokio::runtime::Runtime;
-
-use crate::suite::side::{
-    MariadbA, PoolKind, PostgresA, Side, Sqlite, mariadb_a, postgres_a, sqlite,
-};
 
 /// The least of some runs: drivers grow their buffers now and then. In a box, because a debug build of tokio moves
 /// only large futures into one.

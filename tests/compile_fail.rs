@@ -1,5 +1,6 @@
 //! Mistakes that the compiler must find, and what it says about them.
 //!
+//! A test program of its own, because it runs cargo for minutes and needs no servers.
 //! `TRYBUILD=overwrite` writes the expected messages anew. They hold for the toolchain that the checks run on.
 
 #[test]

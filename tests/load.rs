@@ -2,21 +2,18 @@
 //!
 //! Units that take binds in any order can hold what others wait for: their deadlines end that, and say on which bind
 //! they waited. Units that declare their binds take them in one order, and none has to wait that long.
+//! A test program of its own, because it keeps the servers and the machine busy for all that it lasts.
 //! `DIESEL_BINDS_LOAD_SECONDS` makes it last longer.
-
-mod suite;
-mod support;
 
 use std::env;
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, CommitError, Error, Fault, SessionOptions};
+use diesel_binds::{Binds, CommitError, Error, Fault, RecoveryOptions, SessionOptions};
 use fastrand::Rng;
+use kit::look::Look;
+use kit::side::{MariadbA, PostgresA, PostgresB, Side as _};
+use kit::world::{Sides, World};
 use tokio::time::{Instant, timeout};
-
-use crate::suite::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side as _};
-use crate::suite::world::{Sides, World};
-use crate::support::look::Look;
 
 type Three = (PostgresA, PostgresB, MariadbA);
 
@@ -70,18 +67,13 @@ async fn units_that_declare_their_binds_never_starve_each_other() {
 }
 
 async fn world() -> World {
-    let databases = Three::databases().await;
-    let builder = Binds::builder().namespace(format!("load-{}", fastrand::u32(..)));
-    let (pool, options) = (PoolKind::Deadpool, BindOptions::new());
-    let builder =
-        PostgresA::register(builder, databases[0].url(), pool, POOL, options.clone()).await;
-    let builder =
-        PostgresB::register(builder, databases[1].url(), pool, POOL, options.clone()).await;
-    let builder = MariadbA::register(builder, databases[2].url(), pool, POOL, options).await;
-    World {
-        binds: builder.build().unwrap(),
-        databases,
-    }
+    // With a worker, as an application has one.
+    let builder = World::builder::<Three>().size(POOL).binds(|binds| {
+        binds
+            .namespace(format!("load-{}", fastrand::u32(..)))
+            .recovery(RecoveryOptions::new())
+    });
+    builder.build().await
 }
 
 async fn load(world: &World, options: fn(&mut Rng) -> SessionOptions) -> Counts {

@@ -1,10 +1,4 @@
-//! What is counted of units and their pools. A test binary of its own: the recorder is that of the whole program.
-
-#[allow(dead_code, reason = "the tests of recovery use the rest")]
-#[path = "recovery/application.rs"]
-mod application;
-mod suite;
-mod support;
+//! What is counted of units and their pools. A test program of its own: the recorder is that of the whole program.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,12 +8,11 @@ use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::{
     BindOptions, Binds, CommitError, Error, RecoveryOptions, RunQueryDsl as _, SessionOptions,
 };
+use kit::application::{Application, Left, Three};
+use kit::side::postgres_a::notes;
+use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
+use kit::world::Sides;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-
-use crate::application::{Application, Left, Three};
-use crate::suite::side::postgres_a::notes;
-use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
-use crate::suite::world::Sides;
 
 /// All that was recorded, as an exporter would have it.
 struct Recorded {

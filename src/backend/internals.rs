@@ -26,6 +26,27 @@ pub(super) fn status<C: AsyncConnection>(connection: &mut C) -> &mut Transaction
     C::TransactionManager::transaction_manager_status_mut(connection)
 }
 
+/// Returns whether a pool would call the connection broken: the driver knows that it is closed, or Diesel has lost track of its
+/// transactions. Diesel tells no more.
+#[cfg(feature = "postgres")]
+pub(super) fn is_closed(connection: &mut diesel_async::AsyncPgConnection) -> bool {
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    {
+        use diesel_async::pooled_connection::PoolableConnection as _;
+
+        // To a pool a connection in a transaction is broken as well.
+        let in_transaction = std::mem::take(status(connection));
+        let is_closed = connection.is_broken();
+        *status(connection) = in_transaction;
+        is_closed
+    }
+    #[cfg(not(any(feature = "deadpool", feature = "bb8")))]
+    {
+        let _ = connection;
+        false
+    }
+}
+
 /// The same on a connection of SQLite.
 #[cfg(feature = "sqlite")]
 pub(super) fn sqlite_status(

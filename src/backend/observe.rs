@@ -1,11 +1,13 @@
 //! Puts the spans of statements on a connection, unless it has an instrumentation of its own.
 
+use std::sync::Arc;
+
 use diesel_async::AsyncConnection;
 
 use crate::backend::internals;
 #[cfg(feature = "testing")]
 use crate::trace::QueryLog;
-use crate::trace::{StatementSpans, Transaction};
+use crate::trace::{StatementSpans, Transaction, Watch};
 
 /// Makes spans of the statements of a connection until `transaction` is dropped, if anybody listens.
 ///
@@ -24,10 +26,20 @@ pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut 
     }
 }
 
+/// What counts the statements of a connection that may end its transaction. `None` where the application has an
+/// instrumentation of its own.
+pub(crate) fn watch<C: AsyncConnection>(connection: &mut C) -> Option<Arc<Watch>> {
+    if internals::is_nobody(connection.instrumentation()) {
+        connection.set_instrumentation(StatementSpans::default());
+    }
+    let spans: Option<&StatementSpans> = connection.instrumentation().downcast_ref();
+    spans.map(StatementSpans::watch)
+}
+
 /// Notes the statements of a connection. Returns whether it can: an instrumentation of the application stays, unless it is
 /// within ours.
 #[cfg(feature = "testing")]
-pub(crate) fn log<C: AsyncConnection>(connection: &mut C, log: &std::sync::Arc<QueryLog>) -> bool {
+pub(crate) fn log<C: AsyncConnection>(connection: &mut C, log: &Arc<QueryLog>) -> bool {
     if internals::is_nobody(connection.instrumentation()) {
         connection.set_instrumentation(StatementSpans::default());
     }

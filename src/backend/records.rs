@@ -2,13 +2,14 @@
 //!
 //! Every value put into a text is a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 
-use crate::backend::Dialect;
-use crate::gid::{DatabaseId, UnitId};
+use crate::backend::{Backend, Dialect, is_of_our_tables};
+use crate::commit::Fault;
+use crate::gid::{DatabaseId, MAX_KEY, UnitId, is_name};
 
 /// How long a horizon stands before what lies behind it is deleted, in seconds. A fence that looked at the horizon
 /// before it moved is through by then: its statement may take 20 seconds at most.
@@ -78,6 +79,16 @@ pub(crate) async fn page<C: Dialect>(
     Ok(rows.into_iter().filter_map(RecordRow::read).collect())
 }
 
+/// What the server says that it is now, rounded up to a second.
+pub(crate) async fn now<C: Dialect>(connection: &mut C) -> QueryResult<SystemTime> {
+    let now = C::CLOCK.now;
+    let query = format!("SELECT '' AS unit, '' AS participants, {now} AS age");
+    let rows = connection.records(query).await?;
+    let seconds = rows.first().and_then(|row| row.age);
+    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    Ok(UNIX_EPOCH + Duration::from_secs(seconds.unwrap_or_default() + 1))
+}
+
 /// Deletes the records of units that lie behind a horizon which has stood for long enough. Returns how many there were.
 pub(crate) async fn delete<C: Dialect>(
     connection: &mut C,
@@ -101,6 +112,33 @@ pub(crate) async fn delete<C: Dialect>(
             units.join(", ")
         ))
         .await
+}
+
+/// Why the role of the connection may not do what [`delete`] and [`move_horizon`] do, if the server says so. Changes nothing,
+/// outside of a transaction.
+pub(crate) async fn cannot_forget<C: Dialect>(connection: &mut C, schema: &str) -> Option<Fault> {
+    // Whoever may write to a file may write to all of it.
+    if C::BACKEND == Backend::Sqlite {
+        return None;
+    }
+    for statement in [
+        format!("DELETE FROM {schema}diesel_binds_decision WHERE unit = '' AND 1 = 0"),
+        format!(
+            "UPDATE {schema}diesel_binds_horizon SET unit = '', moved_at = 0 WHERE namespace = '' AND 1 = 0"
+        ),
+        format!(
+            "INSERT INTO {schema}diesel_binds_horizon (namespace, unit, moved_at) \
+             SELECT holder_id, '', 0 FROM {schema}diesel_binds_meta WHERE 1 = 0"
+        ),
+    ] {
+        // A server that is read-only says no word of the table.
+        if let Err(error) = connection.change(statement).await
+            && is_of_our_tables(&error)
+        {
+            return Some(Fault::Statement(error));
+        }
+    }
+    None
 }
 
 /// Moves the horizon on to a unit, unless it moved just now: what lies behind it is being deleted.
@@ -136,7 +174,7 @@ impl RecordRow {
     fn read(self) -> Option<Record> {
         let participants = self.participants.split_whitespace().map(|participant| {
             let (bind, id) = participant.split_once('@')?;
-            Some((bind.to_owned(), id.parse().ok()?))
+            is_name(bind, MAX_KEY).then_some((bind.to_owned(), id.parse().ok()?))
         });
         Some(Record {
             unit: self.unit.trim().parse().ok()?,

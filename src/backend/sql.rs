@@ -2,18 +2,67 @@
 //!
 //! Every value put into a text is a key, a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
 
-use diesel::sql_types::{Bool, Integer, Nullable, Text};
+use std::fmt::{self, Write as _};
+
+use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 
 use crate::backend::Terms;
 use crate::commit::{Decision, Fault, Outcome};
-use crate::gid::{DatabaseId, Gid};
+use crate::gid::{Gid, UnitId};
 
-/// The version of the tables that this library writes.
-const TABLES_VERSION: i32 = 1;
+/// Most messages are shorter.
+const USUAL_LENGTH: usize = 1024;
 
-/// The name of the savepoint that marks the transaction of a unit, where a savepoint does.
-pub(super) const MARKER: &str = "diesel_binds";
+/// Writes a message into one text, most of the time without moving it as it grows.
+pub(super) fn message(parts: fmt::Arguments<'_>) -> String {
+    let mut message = String::with_capacity(USUAL_LENGTH);
+    let written = message.write_fmt(parts);
+    written.expect("a text takes whatever is written");
+    message
+}
+
+/// The name of a savepoint that marks the transaction of a unit, where a savepoint does. No other unit has it, so no text
+/// of the application goes back to it, or sets it in another transaction.
+pub(super) struct Marker {
+    unit: UnitId,
+    suffix: &'static str,
+}
+
+/// How the names of markers begin.
+const MARKER: &str = "diesel_binds_unit_";
+
+pub(super) fn marker(terms: &Terms) -> Marker {
+    Marker {
+        unit: terms.unit,
+        suffix: "",
+    }
+}
+
+/// The second marker, used up last in a message that ends the transaction. A savepoint that is released takes those along
+/// that were set after it, so this one is set before the other.
+#[cfg(feature = "mysql")]
+pub(super) fn last_marker(terms: &Terms) -> Marker {
+    Marker {
+        unit: terms.unit,
+        suffix: "_last",
+    }
+}
+
+/// Whether an error is about a marker: its name stands there whatever language the server speaks.
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+pub(super) fn mentions_marker(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::DatabaseError(_, information)
+        if information.message().contains(MARKER))
+}
+
+impl fmt::Display for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MARKER)?;
+        self.unit.fmt(f)?;
+        f.write_str(self.suffix)
+    }
+}
 
 /// A comment that says what a transaction is for, with the keys of sqlcommenter, if it was asked for.
 pub(super) fn tag(terms: &Terms) -> String {
@@ -29,74 +78,27 @@ pub(super) fn tag(terms: &Terms) -> String {
     format!("/*application='{namespace}',bind='{bind}',unit='{unit}'*/ ")
 }
 
-/// The one row of `diesel_binds_meta`.
-#[derive(QueryableByName)]
-pub(super) struct Meta {
-    #[diesel(sql_type = Text)]
-    holder_id: String,
-    #[diesel(sql_type = Integer)]
-    version: i32,
-}
-
+/// How a unit ended, and who says so.
 #[derive(QueryableByName)]
 pub(super) struct OutcomeRow {
+    #[diesel(sql_type = Text)]
+    holder_id: String,
     #[diesel(sql_type = Nullable<Text>)]
     outcome: Option<String>,
     #[diesel(sql_type = Bool)]
     forgotten: bool,
 }
 
-/// The row of `diesel_binds_meta`. Fails where the tables of a holder are missing, and locks nothing in them.
-pub(super) fn meta(schema: &str) -> String {
-    format!(
-        "SELECT holder_id, version FROM {schema}diesel_binds_meta \
-         WHERE NOT EXISTS (SELECT namespace FROM {schema}diesel_binds_decision WHERE 1 = 0) \
-         AND NOT EXISTS (SELECT unit FROM {schema}diesel_binds_horizon WHERE 1 = 0)"
-    )
-}
-
-/// Makes sure that the database is the one that was to decide.
-pub(super) fn verify_holder(rows: QueryResult<Vec<Meta>>, gid: &Gid) -> Result<(), Fault> {
-    if database_id(rows)? == gid.holder_id {
-        Ok(())
-    } else {
-        Err(Fault::Replaced)
-    }
-}
-
-/// Whose database it is.
-pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fault> {
-    let rows = rows.map_err(|error| {
-        if is_of_our_tables(&error) {
-            Fault::NotInstalled(error)
-        } else {
-            Fault::Refused(error)
-        }
-    })?;
-    let [row] = rows.as_slice() else {
-        return Err(Fault::NotInstalled(diesel::result::Error::NotFound));
-    };
-    if row.version != TABLES_VERSION {
-        return Err(Fault::Foreign {
-            found: row.version,
-            expected: TABLES_VERSION,
-        });
-    }
-    row.holder_id.trim().parse().map_err(Fault::ForeignId)
-}
-
-/// Whether one of our tables is missing, or not ours to use. Their names stand in the error whatever language the server
-/// speaks.
-pub(crate) fn is_of_our_tables(error: &diesel::result::Error) -> bool {
-    matches!(error, diesel::result::Error::DatabaseError(_, information)
-        if information.message().contains("diesel_binds_"))
-}
-
 /// Records that the unit commits.
 ///
-/// The key of the row comes out of the table with the holder's id: where that is another one, or `condition` does
-/// not hold, it is null, and the whole message fails.
-pub(super) fn insert_decision(schema: &str, decision: &Decision, condition: &str) -> String {
+/// The key of the row comes out of the table with the holder's id: where that is another one, a record of the unit may
+/// have been deleted, or `condition` does not hold, it is null, and the whole message fails. A snapshot may be older than
+/// the horizon; only the unique key is in none.
+pub(super) fn insert_decision(
+    schema: &str,
+    decision: &Decision,
+    condition: impl fmt::Display,
+) -> String {
     let Decision { gid, participants } = decision;
     let participants = participants
         .iter()
@@ -105,15 +107,29 @@ pub(super) fn insert_decision(schema: &str, decision: &Decision, condition: &str
         .join(" ");
     format!(
         "INSERT INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) VALUES (\
-         (SELECT '{}' FROM {schema}diesel_binds_meta WHERE holder_id = '{}' AND {condition}), \
+         (SELECT '{}' FROM {schema}diesel_binds_meta WHERE holder_id = '{}' AND {condition} AND NOT {}), \
          'commit', '{participants}', '{}')",
-        gid.unit, gid.holder_id, gid.namespace
+        gid.unit,
+        gid.holder_id,
+        is_forgotten(schema, gid),
+        gid.namespace
+    )
+}
+
+/// Whether the row that records the decision is there as it was written: a trigger or a rule may turn it away, or change
+/// it, without an error, and may have been made since the tables were looked at.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) fn decision_stands(schema: &str, decision: &Decision) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM {schema}diesel_binds_decision WHERE unit = '{}' AND outcome = 'commit' \
+         AND namespace = '{}')",
+        decision.gid.unit, decision.gid.namespace
     )
 }
 
 /// The row that keeps a late decision out. In the database that was to decide, and unless a decision may have been
 /// there and deleted: both are looked at in the statement that inserts.
-pub(super) fn fence_row(schema: &str, gid: &Gid) -> String {
+pub(crate) fn fence_row(schema: &str, gid: &Gid) -> String {
     format!(
         "INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) \
          SELECT '{}', 'abort', '', '{}' FROM {schema}diesel_binds_meta \
@@ -125,10 +141,22 @@ pub(super) fn fence_row(schema: &str, gid: &Gid) -> String {
     )
 }
 
-/// How the unit ended, as the holder has it.
+/// The row that keeps a late decision out of a unit that an operator forces: also where its record may have been deleted,
+/// which the row under its key, if there is one, tells better than any horizon.
+pub(super) fn forced_row(schema: &str, gid: &Gid) -> String {
+    format!(
+        "INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) \
+         SELECT '{}', 'forced', '', '{}' FROM {schema}diesel_binds_meta WHERE holder_id = '{}'",
+        gid.unit, gid.namespace, gid.holder_id
+    )
+}
+
+/// How the unit ended, as the holder has it, and which database says so: a proxy may have led the statement before to
+/// another one.
 pub(super) fn outcome(schema: &str, gid: &Gid) -> String {
     format!(
-        "SELECT (SELECT outcome FROM {schema}diesel_binds_decision WHERE unit = '{}') AS outcome, {} AS forgotten",
+        "SELECT holder_id, (SELECT outcome FROM {schema}diesel_binds_decision WHERE unit = '{}') AS outcome, \
+         {} AS forgotten FROM {schema}diesel_binds_meta",
         gid.unit,
         is_forgotten(schema, gid)
     )
@@ -136,26 +164,28 @@ pub(super) fn outcome(schema: &str, gid: &Gid) -> String {
 
 /// Whether a record of the unit may have been deleted.
 fn is_forgotten(schema: &str, gid: &Gid) -> String {
+    is_behind_horizon(schema, &gid.namespace, gid.unit)
+}
+
+/// The same of any unit.
+pub(super) fn is_behind_horizon(schema: &str, namespace: &str, unit: UnitId) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM {schema}diesel_binds_horizon h WHERE h.namespace = '{}' AND h.unit >= '{}')",
-        gid.namespace, gid.unit
+        "EXISTS (SELECT 1 FROM {schema}diesel_binds_horizon h WHERE h.namespace = '{namespace}' AND h.unit >= '{unit}')"
     )
 }
 
-/// The outcome in the row, if there is one.
-pub(super) fn recorded(rows: QueryResult<OutcomeRow>) -> Result<Option<Outcome>, Fault> {
+/// The outcome in the row, if there is one, and it is of the database that was to decide.
+pub(super) fn recorded(rows: QueryResult<OutcomeRow>, gid: &Gid) -> Result<Option<Outcome>, Fault> {
     let row = rows.map_err(Fault::Lost)?;
-    match row.outcome.as_deref().map(read) {
-        None if row.forgotten => Err(Fault::Forgotten),
-        outcome => Ok(outcome),
+    if row.holder_id.trim().parse() != Ok(gid.holder_id) {
+        return Err(Fault::Replaced);
     }
-}
-
-fn read(outcome: &str) -> Outcome {
-    if outcome.trim() == "commit" {
-        Outcome::Commit
-    } else {
-        Outcome::Abort
+    match row.outcome.as_deref().map(str::trim) {
+        Some("commit") => Ok(Some(Outcome::Commit)),
+        Some("abort") => Ok(Some(Outcome::Abort)),
+        Some(_) => Err(Fault::Forced),
+        None if row.forgotten => Err(Fault::Forgotten),
+        None => Ok(None),
     }
 }
 
@@ -170,12 +200,15 @@ pub(super) struct ForcedRow {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 impl ForcedRow {
     pub(super) fn outcome(&self) -> Outcome {
-        read(&self.outcome)
+        match self.outcome.trim() {
+            "commit" => Outcome::Commit,
+            _ => Outcome::Abort,
+        }
     }
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(super) fn forced(schema: &str, unit: crate::gid::UnitId) -> String {
+pub(super) fn forced(schema: &str, unit: UnitId) -> String {
     format!("SELECT outcome FROM {schema}diesel_binds_forced WHERE unit = '{unit}'")
 }
 
@@ -193,8 +226,9 @@ pub(super) fn force_row(schema: &str, gid: &Gid, outcome: Outcome, parameter: &s
 }
 
 /// Undoes a unit that is a savepoint in a transaction of somebody else.
-pub(super) fn undo_joined() -> String {
-    format!("ROLLBACK TO SAVEPOINT {MARKER}; RELEASE SAVEPOINT {MARKER}")
+pub(super) fn undo_joined(terms: &Terms) -> String {
+    let marker = marker(terms);
+    format!("ROLLBACK TO SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}")
 }
 
 /// The name of a savepoint of the session.

@@ -1,6 +1,15 @@
 //! Binds, and what carries one: the types that tell a query its database.
+//!
+//! `query` finds the bind of each of Diesel's queries, and holds every table in it to that bind: `within` by the rules by
+//! which Diesel itself finds the tables of an expression, `rows` for the rows of an insert.
+
+// Files, each of which imports only from those before it: `within`, `rows`, `query`.
 
 mod query;
+mod rows;
+mod within;
+
+pub(crate) use self::query::{Typed, has_boxed_subquery, may_have_text};
 
 use crate::backend::Connection;
 
@@ -36,15 +45,17 @@ pub trait Bind: Send + Sync + 'static {
 /// Something that belongs to one bind: a model, a table, and so every query over them.
 ///
 /// `#[derive(Bound)]`, [`bind_tables!`](crate::bind_tables) and [`bind_schema!`](crate::bind_schema) implement it for
-/// models and tables. For Diesel's queries it follows from their tables: a join of tables of two binds has no bind
+/// models and tables. For Diesel's queries it follows from their tables: a query over tables of two binds has no bind
 /// and so does not compile.
+///
+/// `Form` is for the compiler to find. Whatever you implement this for has the default.
 #[diagnostic::on_unimplemented(
     message = "no bind is known for `{Self}`",
     label = "its database is not known",
     note = "tag a table in the crate that declares it: with `bind_tables!(Bind => table)`, `bind_schema!`, or `#[bind(Bind)]` on one of its models there",
     note = "what has no table of its own (`sql_query`, a set operation) names its bind: `.load(&session.on(Bind))`"
 )]
-pub trait Bound {
+pub trait Bound<Form = Typed> {
     /// The bind.
     type Bind: Bind;
 
@@ -52,6 +63,12 @@ pub trait Bound {
     #[doc(hidden)]
     fn access() -> Access {
         Access::Write
+    }
+
+    /// Whether it takes rows from a query whose bind its type does not tell.
+    #[doc(hidden)]
+    fn reads_unknown() -> bool {
+        false
     }
 }
 

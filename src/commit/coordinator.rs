@@ -11,10 +11,12 @@ use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use tracing::{Instrument as _, Span};
 
 use crate::commit::outcome::{CommitError, Committed, Partial};
-use crate::commit::participant::{Aloneness, Decision, Participant, Profile};
+use crate::commit::participant::{
+    Aloneness, Decision, Identified, Participant, Profile, Undone, are_apart,
+};
 use crate::commit::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
 use crate::commit::{Fault, Outcome};
-use crate::gid::{DatabaseId, Gid, UnitId};
+use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::trace;
 
 /// What a commit is about.
@@ -38,12 +40,23 @@ pub(crate) async fn commit(
     orders: Orders,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
-    let profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
+    let mut profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
+    // Each was asked in a unit of its own. Asked again together, the second of two with one id is refused.
+    for index in 0..profiles.len() {
+        let id = profiles[index].database;
+        if id.is_some_and(|id| {
+            copied(&profiles, |other| profiles[other].database, index, id).is_some()
+        }) {
+            profiles[index].database = None;
+        }
+    }
     let alone = profiles.len() == 1;
     let mut protocol = Protocol::new(profiles.iter().map(|profile| Member {
         // A function in a `SELECT` may have written. Alone, that costs nothing to assume, and a lost reply is then not
         // taken for a roll-back.
-        writer: profile.writer || (alone && !profile.read_only),
+        // What is recorded is asked first: a unit that only read leaves no record.
+        writer: profile.writer
+            || (alone && !profile.read_only && !(profile.records && profile.askable)),
         ..member(profile)
     }));
     let mut unit = Unit {
@@ -53,6 +66,7 @@ pub(crate) async fn commit(
         injection: injected::Injection::new(orders.faults.clone()),
         orders,
         profiles,
+        branches: participants.iter().map(|_| None).collect(),
         participants,
         gid: None,
     };
@@ -61,7 +75,7 @@ pub(crate) async fn commit(
         match protocol.next(&replies) {
             Next::Run(round) => {
                 let decision = unit.decision(&protocol);
-                replies = unit.run(&round, decision.as_ref()).await;
+                replies = unit.run(&round, &protocol, decision.as_ref()).await;
                 #[cfg(feature = "testing")]
                 if unit.injection.has_died() {
                     return Err(unit.die().await);
@@ -72,9 +86,34 @@ pub(crate) async fn commit(
     }
 }
 
-/// Rolls all participants back.
-pub(crate) async fn roll_back(mut participants: Vec<Box<dyn Participant>>) {
-    join_all(participants.iter_mut().map(|p| p.roll_back())).await;
+/// Rolls all participants back. An error names those of which it is not certain that nothing is kept.
+pub(crate) async fn roll_back(
+    mut participants: Vec<Box<dyn Participant>>,
+) -> Result<(), CommitError> {
+    let undoing = participants.iter_mut().map(|participant| async move {
+        (participant.profile().key, participant.roll_back().await)
+    });
+    let undone = join_all(undoing).await;
+    let fault = undone
+        .iter()
+        .find_map(|(bind, undone)| Some((*bind, undone.fault()?)));
+    match fault {
+        None => Ok(()),
+        Some((bind, fault)) => Err(CommitError::rolled_back(
+            bind,
+            ended(&undone),
+            Vec::new(),
+            fault,
+        )),
+    }
+}
+
+/// The binds of which it is not certain that nothing is kept.
+fn ended(undone: &[(&'static str, Undone)]) -> Vec<&'static str> {
+    let ended = undone
+        .iter()
+        .filter(|(_, undone)| *undone != Undone::NothingKept);
+    ended.map(|(bind, _)| *bind).collect()
 }
 
 /// Commits one participant after the other, and stops at the first that does not.
@@ -88,14 +127,13 @@ pub(crate) async fn best_effort(
     for participant in &mut participants {
         let key = participant.profile().key;
         if partial.fault.is_some() {
-            participant.roll_back().await;
-            partial.rolled_back.push(key);
+            partial.undone(key, participant.roll_back().await);
             continue;
         }
         match participant.commit().await {
             Ok(()) => partial.committed.push(key),
             Err(Aloneness::Refused(fault)) => {
-                partial.rolled_back.push(key);
+                partial.undone(key, participant.undone());
                 partial.fault = Some((key, fault));
             }
             Err(Aloneness::Lost(fault)) => {
@@ -105,6 +143,21 @@ pub(crate) async fn best_effort(
         }
     }
     partial.conclude(orders.unit, false)
+}
+
+/// Another participant that has this id, and is another database for certain.
+fn copied(
+    profiles: &[Profile],
+    database: impl Fn(usize) -> Option<DatabaseId>,
+    index: usize,
+    id: DatabaseId,
+) -> Option<&'static str> {
+    let other = (0..profiles.len()).find(|other| {
+        *other != index
+            && database(*other) == Some(id)
+            && are_apart(&profiles[*other].place, &profiles[index].place)
+    })?;
+    Some(profiles[other].key)
 }
 
 fn member(profile: &Profile) -> Member {
@@ -118,6 +171,14 @@ fn member(profile: &Profile) -> Member {
     }
 }
 
+/// What a participant was told to prepare.
+struct Prepared {
+    /// The name.
+    branch: Branch,
+    /// The id of its database.
+    database: DatabaseId,
+}
+
 /// A unit while it commits.
 struct Unit {
     orders: Orders,
@@ -126,6 +187,8 @@ struct Unit {
     databases: Vec<Option<DatabaseId>>,
     faults: Vec<Option<Fault>>,
     gid: Option<Gid>,
+    /// What each was told to prepare.
+    branches: Vec<Option<Prepared>>,
     #[cfg(feature = "testing")]
     injection: injected::Injection,
 }
@@ -156,9 +219,13 @@ impl Unit {
     async fn run(
         &mut self,
         round: &[(usize, Command)],
+        protocol: &Protocol,
         decision: Option<&Decision>,
     ) -> Vec<(usize, Command, Reply)> {
+        let holder = protocol.holder();
+        self.name_branches(round, protocol.most_branches());
         let gid = self.gid.as_ref();
+        let branches = &self.branches;
         let steps = self
             .participants
             .iter_mut()
@@ -168,10 +235,19 @@ impl Unit {
                 let key = self.profiles[index].key;
                 let span = trace::commit_step(key, command, self.orders.unit, gid);
                 #[cfg(not(feature = "testing"))]
-                let result = step(participant, key, *command, gid, decision);
+                let result = step(
+                    participant,
+                    *command,
+                    gid,
+                    branches[index].as_ref(),
+                    decision,
+                );
                 #[cfg(feature = "testing")]
-                let result =
-                    injected::step(&self.injection, participant, key, *command, gid, decision);
+                let result = {
+                    let branch = branches[index].as_ref();
+                    let point = (key, *command);
+                    injected::step(&self.injection, participant, point, gid, branch, decision)
+                };
                 Some(
                     result
                         .instrument(span.clone())
@@ -186,9 +262,26 @@ impl Unit {
                     StepResult::Done => Reply::Done,
                     StepResult::Asked(reply) => reply,
                     StepResult::Outcome(outcome) => Reply::Outcome(outcome),
-                    StepResult::Identified(id) => {
-                        self.databases[index] = Some(id);
-                        Reply::Done
+                    // If this process died now, nobody could tell how the unit ended.
+                    StepResult::Identified(found)
+                        if found.has_forgotten && holder == Some(index) =>
+                    {
+                        let fault = Fault::OutlivedRecords;
+                        self.failed(&span, index, command, fault, Reply::Failed)
+                    }
+                    StepResult::Identified(found) => {
+                        let id = found.database;
+                        let known = |other: usize| self.databases[other];
+                        match copied(&self.profiles, known, index, id) {
+                            Some(with) => {
+                                let fault = Fault::SameIdentity { with };
+                                self.failed(&span, index, command, fault, Reply::Failed)
+                            }
+                            None => {
+                                self.databases[index] = Some(id);
+                                Reply::Done
+                            }
+                        }
                     }
                     StepResult::Failed(fault) => {
                         self.failed(&span, index, command, fault, Reply::Failed)
@@ -200,6 +293,20 @@ impl Unit {
                 (index, command, reply)
             })
             .collect()
+    }
+
+    /// Names the branches that are to be prepared now. Each says how many there may be, so that whoever finds one later
+    /// can tell whether it sees all.
+    fn name_branches(&mut self, round: &[(usize, Command)], parts: u16) {
+        let Some(gid) = &self.gid else {
+            return;
+        };
+        for (index, _) in round.iter().filter(|(_, c)| *c == Command::Prepare) {
+            self.branches[*index] = self.databases[*index].map(|database| Prepared {
+                branch: gid.branch(self.profiles[*index].key, parts),
+                database,
+            });
+        }
     }
 
     /// Keeps the first fault of each: what follows from it is not the reason.
@@ -228,7 +335,17 @@ impl Unit {
         reply
     }
 
+    /// What the caller is told. That nothing is kept, only each bind can say.
     fn conclude(mut self, conclusion: Conclusion) -> Result<Committed, CommitError> {
+        let undone: Vec<(&'static str, Undone)> = match conclusion {
+            Conclusion::RolledBack { .. } | Conclusion::NotAtomic { .. } => {
+                let keys = self.profiles.iter().map(|profile| profile.key);
+                keys.zip(self.participants.iter().map(|p| p.undone()))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        let ended = ended(&undone);
         let keys = |indices: Vec<usize>| -> Vec<&'static str> {
             indices
                 .into_iter()
@@ -257,7 +374,13 @@ impl Unit {
             Conclusion::RolledBack { because, pending } => {
                 let pending = keys(pending);
                 let bind = self.profiles[because].key;
-                Err(CommitError::rolled_back(bind, pending, self.fault(because)))
+                let fault = self.fault(because);
+                Err(CommitError::rolled_back(bind, ended, pending, fault))
+            }
+            Conclusion::NotAtomic { .. } if !ended.is_empty() => {
+                let fault = undone.iter().find_map(|(_, undone)| undone.fault());
+                let fault = fault.unwrap_or(Fault::Uncertain);
+                Err(CommitError::rolled_back(ended[0], ended, Vec::new(), fault))
             }
             Conclusion::NotAtomic { first, second } => Err(CommitError::NotAtomic {
                 first: self.profiles[first].key,
@@ -292,7 +415,7 @@ impl Unit {
 enum StepResult {
     Done,
     Asked(Reply),
-    Identified(DatabaseId),
+    Identified(Identified),
     Outcome(Outcome),
     Failed(Fault),
     Lost(Fault),
@@ -300,13 +423,13 @@ enum StepResult {
 
 fn step<'a>(
     participant: &'a mut Box<dyn Participant>,
-    key: &'static str,
     command: Command,
     gid: Option<&'a Gid>,
+    branch: Option<&'a Prepared>,
     decision: Option<&'a Decision>,
 ) -> BoxFuture<'a, StepResult> {
     async move {
-        match (command, gid, decision) {
+        match (command, branch, decision) {
             (Command::Ask, ..) => match participant.ask().await {
                 Ok(asked) => StepResult::Asked(Reply::Asked {
                     wrote: asked.wrote,
@@ -315,7 +438,7 @@ fn step<'a>(
                 Err(fault) => StepResult::Failed(fault),
             },
             (Command::Identify, ..) => match participant.identify().await {
-                Ok(id) => StepResult::Identified(id),
+                Ok(found) => StepResult::Identified(found),
                 Err(fault) => StepResult::Failed(fault),
             },
             (Command::EndReader | Command::CommitAlone, ..) => match participant.commit().await {
@@ -324,29 +447,28 @@ fn step<'a>(
                 Err(Aloneness::Lost(fault)) => StepResult::Lost(fault),
             },
             (Command::RollBack, ..) => {
-                participant.roll_back().await;
+                // It is asked in the end what that has left.
+                let _ = participant.roll_back().await;
                 StepResult::Done
             }
-            (Command::Prepare, Some(gid), _) => done(participant.prepare(&gid.branch(key)).await),
+            (Command::Prepare, Some(Prepared { branch, .. }), _) => {
+                done(participant.prepare(branch).await)
+            }
             (Command::Decide, _, Some(decision)) => done(participant.decide(decision).await),
-            (Command::Apply, Some(gid), _) => {
-                done(participant.finish(&gid.branch(key), Outcome::Commit).await)
+            (Command::Apply, Some(Prepared { branch, database }), _) => {
+                done(participant.finish(branch, Outcome::Commit, *database).await)
             }
-            (Command::Undo, Some(gid), _) => {
-                done(participant.finish(&gid.branch(key), Outcome::Abort).await)
+            (Command::Undo, Some(Prepared { branch, database }), _) => {
+                done(participant.finish(branch, Outcome::Abort, *database).await)
             }
-            (Command::Resolve, Some(gid), _) => match participant.resolve(gid).await {
-                Ok(outcome) => StepResult::Outcome(outcome),
-                Err(fault) => StepResult::Failed(fault),
-            },
-            (
-                Command::Prepare
-                | Command::Decide
-                | Command::Apply
-                | Command::Undo
-                | Command::Resolve,
-                ..,
-            ) => {
+            (Command::Resolve, ..) => {
+                let gid = gid.expect("a decision is only sent when the gid is known");
+                match participant.resolve(gid).await {
+                    Ok(outcome) => StepResult::Outcome(outcome),
+                    Err(fault) => StepResult::Failed(fault),
+                }
+            }
+            (Command::Prepare | Command::Decide | Command::Apply | Command::Undo, ..) => {
                 unreachable!("the holder is identified before anything is prepared")
             }
         }

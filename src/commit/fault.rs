@@ -22,16 +22,41 @@ pub enum Fault {
     #[error("the transaction of the unit was ended by another statement")]
     Ended(#[source] diesel::result::Error),
 
+    /// A statement in text, a hook or the raw connection may have ended the transaction of the unit, and its roll-back
+    /// could not be confirmed in that transaction.
+    #[error(
+        "a statement in text, a hook or the raw connection may have ended the transaction of the unit, and nothing confirms \
+         that it did not"
+    )]
+    Uncertain,
+
+    /// A hook said no, on a unit whose roll-back is not certain ([`before_commit`](crate::Session::before_commit)).
+    #[error("the hook registered at {registered_at} vetoed the commit")]
+    Vetoed {
+        /// Where the hook was registered.
+        registered_at: &'static std::panic::Location<'static>,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// The connection was lost before the reply was read.
     #[error("the connection was lost before the reply was read")]
     Lost(#[source] diesel::result::Error),
+
+    /// The connection was lost before the step reached the server, which has done nothing of it.
+    #[error("the connection was lost before the step reached the server")]
+    Unreached(#[source] diesel::result::Error),
 
     /// The server did not reply in time.
     #[error("the server did not reply within the time for one step of a commit")]
     TimedOut,
 
-    /// The tables of the commit protocol are not in the database.
-    #[error("the tables of diesel-binds are missing: run their migration, or `binds.install()`")]
+    /// The tables of the commit protocol are not in the database, or the role of the connection may not use them. The source
+    /// says which, in the language of the server.
+    #[error(
+        "the tables of diesel-binds are missing, or this role may not use them: run their migration or `binds.install()`, or \
+         grant the role what docs/commit.md asks for"
+    )]
     NotInstalled(#[source] diesel::result::Error),
 
     /// The tables of the commit protocol belong to another version.
@@ -43,12 +68,56 @@ pub enum Fault {
         expected: i32,
     },
 
+    /// A table of the commit protocol cannot keep what a commit promises: a row of it could be missing, twice, or outlive
+    /// the work that it stands for.
+    #[error("the table `{table}` cannot keep what a commit promises: {reason}; {remedy}")]
+    Unfit {
+        /// The table.
+        table: Box<str>,
+        /// What is wrong with it.
+        reason: Box<str>,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+
+    /// The file was copied, restored, or moved to another file system since its id was recorded: another file may have that
+    /// id, and decide the same units (SQLite).
+    #[error(
+        "the file was copied, restored or moved since its id was recorded, and another may have that id: give a copy one of \
+         its own (`binds.renew_identity(..)`, `diesel-binds identity BIND --new`), or say that the other is gone \
+         (`binds.keep_identity(..)`, `diesel-binds identity BIND --keep`)"
+    )]
+    Copied,
+
+    /// Two databases of a unit have one id: one is a copy of the other.
+    #[error(
+        "`{with}` is another database and has the same id: one is a copy of the other; give the copy an id of its own \
+         (`binds.renew_identity(..)`, `diesel-binds identity BIND --new`)"
+    )]
+    SameIdentity {
+        /// The bind of the other.
+        with: &'static str,
+    },
+
+    /// The role of the connection may not write what its units have to record.
+    #[error("the role of the connection has no {privilege} on `{table}`: grant it")]
+    Denied {
+        /// The table.
+        table: Box<str>,
+        /// The privilege.
+        privilege: Box<str>,
+    },
+
     /// The id in `diesel_binds_meta` cannot be read.
     #[error("`diesel_binds_meta` holds no id of a database")]
     ForeignId(#[source] InvalidGid),
 
-    /// The database is not the one that it was: its id changed.
-    #[error("the database has another id than the unit noted: it was replaced")]
+    /// The database is not the one that it was: it has another id, or is on another server, like a copy or a standby that was
+    /// promoted.
+    #[error(
+        "the database has another id, or is on another server, than the unit noted: it was replaced, or the URL leads \
+         elsewhere"
+    )]
     Replaced,
 
     /// The server is a replica, or takes no writes: whether a branch is prepared can only be asked of its primary.
@@ -60,6 +129,13 @@ pub enum Fault {
         sign: &'static str,
     },
 
+    /// The server shows an outcome that it does not confirm as durable: a synchronous standby, or a semi-synchronous
+    /// replica, that its commits wait for is away. If the server is lost now, the outcome may be another one.
+    #[error(
+        "the server did not confirm that what it shows is durable: it waits for a standby or replica; bring that back"
+    )]
+    Unconfirmed,
+
     /// The server refused a statement of recovery, which changed nothing.
     #[error("the server refused a statement")]
     Statement(#[source] diesel::result::Error),
@@ -67,6 +143,22 @@ pub enum Fault {
     /// What the database recorded of units as old as this one may have been deleted: how it ended cannot be told.
     #[error("records of units as old as this one were deleted: nobody knows how it ended")]
     Forgotten,
+
+    /// The unit was refused before anything was prepared: it is older than what its holder remembers of units, and nobody
+    /// could tell how it ended if this process died now. Run it again: it is then young.
+    #[error(
+        "the unit is older than the records that the database keeps: it was open for too long, its session was asked for \
+         its id long before, or a clock is wrong"
+    )]
+    OutlivedRecords,
+
+    /// An operator has decided the unit in the place of this database, which keeps nothing of it: how it ended stands in
+    /// `diesel_binds_forced` of its other databases.
+    #[error(
+        "an operator has forced the unit: this database keeps nothing of it, and `diesel_binds_forced` of the others \
+         says how it ended there"
+    )]
+    Forced,
 
     /// A crash of the server may lose what it confirmed as committed.
     #[error(
@@ -77,6 +169,14 @@ pub enum Fault {
         setting: String,
     },
 
+    /// Commits of the database wait for no standby or replica, as its bind demands
+    /// ([`BindOptions::require_synchronous_replication`](crate::BindOptions::require_synchronous_replication)).
+    #[error(
+        "commits of the database wait for no standby or replica (`synchronous_standby_names`, semi-synchronous \
+         replication), as its bind demands: it may not join a unit of several writers"
+    )]
+    NotReplicated,
+
     /// The transaction changed a table of an engine without transactions. That change stays.
     #[error(
         "a table without transactions (MyISAM, Aria) or a temporary table was changed in the unit: that change stays"
@@ -86,6 +186,17 @@ pub enum Fault {
     /// A statement, savepoint or begin of the unit was dropped before it completed, or failed on its way.
     #[error("a statement was dropped before it completed")]
     Incomplete,
+
+    /// A statement of the unit was asked for, and its pool gave no connection or its transaction could not begin.
+    #[error("a statement of the unit could not begin")]
+    NotBegun,
+
+    /// `PRAGMA foreign_keys` was set on the raw connection (SQLite), and has no effect within a transaction.
+    #[error(
+        "`PRAGMA foreign_keys` has no effect within a transaction: set it where the connection is opened \
+         (`BindsBuilder::bind_with_setup`)"
+    )]
+    WithoutEffect,
 
     /// The raw connection was left inside a nested transaction.
     #[error("a nested transaction was left open on the raw connection")]
@@ -98,6 +209,19 @@ pub enum Fault {
     /// A hook before the commit was dropped, or panicked, before it said yes.
     #[error("a hook before the commit did not come to its end")]
     Hook,
+
+    /// The session, or its raw connection, was lent to the application, and another one was put in its place.
+    #[error(
+        "another session, or another connection, was put in the place of the one that was lent; leave it there"
+    )]
+    Exchanged,
+
+    /// The unit belongs to another application, which alone asks for its outcome and keeps decisions out.
+    #[error("the unit belongs to the application `{namespace}`: ask there")]
+    ForeignNamespace {
+        /// That application.
+        namespace: String,
+    },
 
     /// The bind is not one of this process.
     #[error("this process has no bind of that key")]
@@ -137,24 +261,39 @@ impl Fault {
         match self {
             Self::Refused(_) => "Refused",
             Self::Ended(_) => "Ended",
+            Self::Uncertain => "Uncertain",
+            Self::Vetoed { .. } => "Vetoed",
             Self::Lost(_) => "Lost",
+            Self::Unreached(_) => "Unreached",
             Self::TimedOut => "TimedOut",
             Self::NotInstalled(_) => "NotInstalled",
             Self::Foreign { .. } => "Foreign",
+            Self::Unfit { .. } => "Unfit",
+            Self::Denied { .. } => "Denied",
+            Self::Copied => "Copied",
+            Self::SameIdentity { .. } => "SameIdentity",
             Self::ForeignId(_) => "ForeignId",
             Self::Replaced => "Replaced",
             Self::Replica { .. } => "Replica",
             Self::Forgotten => "Forgotten",
+            Self::OutlivedRecords => "OutlivedRecords",
+            Self::Forced => "Forced",
+            Self::Unconfirmed => "Unconfirmed",
             Self::Statement(_) => "Statement",
             Self::NotDurable { .. } => "NotDurable",
+            Self::NotReplicated => "NotReplicated",
             Self::NonTransactional(_) => "NonTransactional",
             Self::Incomplete => "Incomplete",
+            Self::NotBegun => "NotBegun",
             Self::NestedTransaction => "NestedTransaction",
+            Self::WithoutEffect => "WithoutEffect",
+            Self::ForeignNamespace { .. } => "ForeignNamespace",
             Self::UnknownBind => "UnknownBind",
             Self::Connect(_) => "Connect",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::Joined => "Joined",
             Self::Hook => "Hook",
+            Self::Exchanged => "Exchanged",
             Self::Sandbox => "Sandbox",
             Self::SandboxEnded => "SandboxEnded",
         }

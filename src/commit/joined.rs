@@ -1,7 +1,7 @@
 //! The end of a unit that is in the transactions of others: its savepoints are released, and nothing is committed.
 
 use crate::commit::Fault;
-use crate::commit::coordinator::Orders;
+use crate::commit::coordinator::{Orders, roll_back};
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::{Participant, Profile};
 
@@ -20,10 +20,8 @@ pub(crate) async fn release(
         match refusal {
             Refusal::Fault(key, fault) => partial.fault = Some((key, fault)),
             Refusal::NotAtomic(error) => {
-                for participant in &mut participants {
-                    participant.roll_back().await;
-                }
-                return Err(error);
+                let rolled_back = roll_back(participants).await;
+                return Err(rolled_back.err().unwrap_or(error));
             }
         }
     }
@@ -39,19 +37,16 @@ pub(crate) async fn release(
     }
     for participant in &mut participants {
         let key = participant.profile().key;
-        if partial.fault.is_some() {
-            participant.roll_back().await;
-            partial.rolled_back.push(key);
-            continue;
-        }
-        match participant.release().await {
-            Ok(()) => partial.committed.push(key),
-            Err(fault) => {
-                participant.roll_back().await;
-                partial.rolled_back.push(key);
-                partial.fault = Some((key, fault));
+        if partial.fault.is_none() {
+            match participant.release().await {
+                Ok(()) => {
+                    partial.committed.push(key);
+                    continue;
+                }
+                Err(fault) => partial.fault = Some((key, fault)),
             }
         }
+        partial.undone(key, participant.roll_back().await);
     }
     partial.conclude(orders.unit, true)
 }

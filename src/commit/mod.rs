@@ -5,6 +5,9 @@
 //! the caller gets, `fault` what can go wrong in a step, `hook` in a hook after it. `joined` ends what is in the
 //! transactions of others. `inject` makes it go wrong, in tests. `docs/commit.md` argues why this is atomic.
 
+// Files, each of which imports only from those before it: `fault`, `hook`, `protocol`, `inject`, `participant`,
+// `outcome`, `coordinator`, `joined`, `observed`.
+
 mod coordinator;
 mod fault;
 mod hook;
@@ -24,11 +27,12 @@ pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Ste
 pub(crate) use self::observed::{best_effort, commit, release, roll_back};
 pub use self::outcome::{CommitError, Committed, Ending, Partial};
 pub(crate) use self::participant::{Aloneness, Participant, Profile};
-pub(crate) use self::participant::{Asked, Decision};
+pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_apart};
 pub use self::protocol::Outcome;
 
 /// What the exploration of commit and recovery together drives.
 #[cfg(test)]
 pub(crate) mod proof {
+    pub(crate) use super::participant::Undone;
     pub(crate) use super::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
 }

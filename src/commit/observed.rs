@@ -6,6 +6,7 @@ use crate::commit::coordinator::{self, Orders};
 use crate::commit::joined;
 use crate::commit::outcome::{CommitError, Committed};
 use crate::commit::participant::Participant;
+use crate::commit::protocol::Outcome;
 use crate::gid::Gid;
 use crate::trace::{Ending, Ends, UnitTrace};
 
@@ -40,14 +41,21 @@ pub(crate) async fn best_effort(
 }
 
 /// As [`coordinator::roll_back`].
-pub(crate) async fn roll_back(trace: Option<UnitTrace>, participants: Vec<Box<dyn Participant>>) {
+pub(crate) async fn roll_back(
+    trace: Option<UnitTrace>,
+    participants: Vec<Box<dyn Participant>>,
+) -> Result<(), CommitError> {
     let rolling_back = coordinator::roll_back(participants);
     // A unit without a query has no trace.
     let Some(ending) = trace.map(|trace| trace.ending(true)) else {
         return rolling_back.await;
     };
-    rolling_back.instrument(ending.span()).await;
-    ending.ended(Ends::RolledBack, None, None);
+    let rolled_back = rolling_back.instrument(ending.span()).await;
+    match &rolled_back {
+        Ok(()) => ending.ended(Ends::RolledBack, None, None),
+        Err(error) => failed(ending, error),
+    }
+    rolled_back
 }
 
 async fn observed(
@@ -63,24 +71,26 @@ async fn observed(
 }
 
 fn note(ending: Ending, ended: &Result<Committed, CommitError>) {
-    let span = ending.span();
     match ended {
         Ok(committed) if committed.is_joined() => ending.ended(Ends::Joined, None, None),
         Ok(committed) => ending.ended(Ends::Committed, committed.gid(), None),
-        Err(error) => {
-            let (ends, gid, word) = describe(error);
-            ending.ended(ends, gid, Some(word));
-            if error.is_in_doubt() {
-                tracing::error!(
-                    target: "diesel_binds::commit",
-                    parent: &span,
-                    gid = gid.map(tracing::field::display),
-                    bind = error.bind(),
-                    error = error as &dyn std::error::Error,
-                    "the outcome of the unit is not known"
-                );
-            }
-        }
+        Err(error) => failed(ending, error),
+    }
+}
+
+fn failed(ending: Ending, error: &CommitError) {
+    let span = ending.span();
+    let (ends, gid, word) = describe(error);
+    ending.ended(ends, gid, Some(word));
+    if error.is_in_doubt() {
+        tracing::error!(
+            target: "diesel_binds::commit",
+            parent: &span,
+            gid = gid.map(tracing::field::display),
+            bind = error.bind(),
+            error = error as &dyn std::error::Error,
+            "the outcome of the unit is not known"
+        );
     }
 }
 
@@ -90,8 +100,17 @@ fn describe(error: &CommitError) -> (Ends, Option<&Gid>, &'static str) {
         CommitError::Unknown { .. } => (Ends::Unknown, None, "Unknown"),
         CommitError::Interrupted { .. } => (Ends::Unknown, None, "Interrupted"),
         CommitError::Partial(_) => (Ends::Partial, None, "Partial"),
-        CommitError::TransactionEnded { .. } => (Ends::RolledBack, None, "TransactionEnded"),
+        CommitError::TransactionEnded { .. } => (Ends::Unknown, None, "TransactionEnded"),
         CommitError::NotAtomic { .. } => (Ends::RolledBack, None, "NotAtomic"),
         _ => (Ends::RolledBack, None, "RolledBack"),
+    }
+}
+
+impl From<Outcome> for Ends {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Commit => Self::Committed,
+            Outcome::Abort => Self::RolledBack,
+        }
     }
 }

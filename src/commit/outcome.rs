@@ -4,6 +4,7 @@ use std::fmt;
 
 use diesel_binds_derive::ErrorDebug;
 
+use crate::commit::participant::Undone;
 use crate::commit::{Fault, HookFailure};
 use crate::gid::{Gid, UnitId};
 
@@ -81,8 +82,9 @@ pub enum Ending {
 
 /// Why a unit is not known to be committed, and what became of its data.
 ///
-/// Only [`InDoubt`](Self::InDoubt), [`Unknown`](Self::Unknown) and [`Interrupted`](Self::Interrupted) leave that open:
-/// never repeat a unit after one of them before you know ([`is_in_doubt`](Self::is_in_doubt)).
+/// [`InDoubt`](Self::InDoubt), [`Unknown`](Self::Unknown), [`Interrupted`](Self::Interrupted),
+/// [`TransactionEnded`](Self::TransactionEnded) and [`Partial`](Self::Partial) leave that open, or tell of a unit that is
+/// kept in part: never repeat a unit after one of them before you know ([`is_in_doubt`](Self::is_in_doubt)).
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
@@ -100,20 +102,25 @@ pub enum CommitError {
         source: Fault,
     },
 
-    /// The transaction of `bind` was gone before the commit: ended by a `COMMIT` or `ROLLBACK` of your own on the raw
-    /// connection, or by the server. All other binds were rolled back. What the unit did on `bind` before that
-    /// statement is kept or not by that statement alone.
+    /// The transaction of `bind` was gone before it could be committed or rolled back, or may have been: a statement in
+    /// text, a hook or the raw connection ended it (`COMMIT`, `ROLLBACK`, DDL on MariaDB), or the server did. What the unit
+    /// did on `bind` before that is kept or not by that statement alone. All binds that are not named were rolled back.
+    ///
+    /// Look at the data before you repeat the unit.
     #[error(
-        "the transaction on `{bind}` was ended before the commit, by a COMMIT or ROLLBACK on its connection or by the \
-         server; all other binds were rolled back{}",
+        "the transaction on `{bind}`{} was ended before the unit was, or may have been, by a COMMIT, ROLLBACK or DDL on its \
+         connection or by the server; all other binds were rolled back{}; look at the data before you repeat the unit",
+        and_on(also),
         not_yet(pending)
     )]
     TransactionEnded {
         /// The bind.
         bind: &'static str,
+        /// Further binds of which the same holds.
+        also: Vec<&'static str>,
         /// Binds that could not be told yet. They keep their locks until recovery rolls them back.
         pending: Vec<&'static str>,
-        /// What the server said.
+        /// What was in the way of the commit.
         source: Fault,
     },
 
@@ -210,6 +217,9 @@ pub struct Partial {
     pub committed: Vec<&'static str>,
     /// Binds that were rolled back.
     pub rolled_back: Vec<&'static str>,
+    /// Binds whose transaction was ended by something else, or may have been
+    /// ([`TransactionEnded`](CommitError::TransactionEnded)).
+    pub ended: Vec<&'static str>,
     /// Binds whose reply was lost.
     pub unknown: Vec<&'static str>,
     /// What went wrong on which bind.
@@ -217,6 +227,14 @@ pub struct Partial {
 }
 
 impl Partial {
+    /// Notes what a roll-back has left on a bind.
+    pub(crate) fn undone(&mut self, bind: &'static str, undone: Undone) {
+        match undone {
+            Undone::NothingKept => self.rolled_back.push(bind),
+            Undone::Ended | Undone::Unconfirmed => self.ended.push(bind),
+        }
+    }
+
     /// What a unit has come to whose binds ended one after the other.
     pub(crate) fn conclude(mut self, unit: UnitId, joined: bool) -> Result<Committed, CommitError> {
         match self.fault.take() {
@@ -228,9 +246,9 @@ impl Partial {
                 hook_failures: Vec::new(),
                 joined,
             }),
-            Some((bind, source)) if self.committed.is_empty() && self.unknown.is_empty() => {
-                Err(CommitError::rolled_back(bind, Vec::new(), source))
-            }
+            Some((bind, source)) if self.committed.is_empty() && self.unknown.is_empty() => Err(
+                CommitError::rolled_back(bind, self.ended, Vec::new(), source),
+            ),
             fault => Err(CommitError::Partial(Box::new(Self { fault, ..self }))),
         }
     }
@@ -245,6 +263,9 @@ impl fmt::Display for Partial {
             self.rolled_back.join(", "),
             self.unknown.join(", ")
         )?;
+        if !self.ended.is_empty() {
+            write!(f, ", ended before [{}]", self.ended.join(", "))?;
+        }
         if let Some((bind, fault)) = &self.fault {
             // With its causes: nothing else says them.
             write!(f, "; `{bind}`: {fault:?}")?;
@@ -254,27 +275,48 @@ impl fmt::Display for Partial {
 }
 
 impl CommitError {
-    /// All that is ours was rolled back. What the application ended itself is not ours to tell.
+    /// A unit that `bind` was in the way of, and of which nothing is kept but on the binds that `ended` before.
     pub(crate) fn rolled_back(
         bind: &'static str,
+        mut ended: Vec<&'static str>,
         pending: Vec<&'static str>,
         source: Fault,
     ) -> Self {
-        match source {
-            Fault::Ended(_) => Self::TransactionEnded {
+        if ended.is_empty() {
+            return Self::RolledBack {
                 bind,
                 pending,
                 source,
-            },
-            source => Self::RolledBack {
-                bind,
-                pending,
-                source,
-            },
+            };
+        }
+        let first = ended.remove(0);
+        Self::TransactionEnded {
+            bind: first,
+            also: ended,
+            pending,
+            source,
         }
     }
 
-    /// Whether the unit may be committed, or may become so.
+    /// The same error of a roll-back, with what led to that roll-back. `Err` if nothing was rolled back.
+    pub(crate) fn because(self, fault: Fault) -> Result<Self, Self> {
+        match self {
+            Self::TransactionEnded {
+                bind,
+                also,
+                pending,
+                ..
+            } => Ok(Self::TransactionEnded {
+                bind,
+                also,
+                pending,
+                source: fault,
+            }),
+            other => Err(other),
+        }
+    }
+
+    /// Whether the unit, or a part of it, may be committed, or may become so: never repeat it before you know.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         matches!(
@@ -282,6 +324,7 @@ impl CommitError {
             Self::InDoubt { .. }
                 | Self::Unknown { .. }
                 | Self::Interrupted { .. }
+                | Self::TransactionEnded { .. }
                 | Self::Partial(_)
         )
     }
@@ -309,6 +352,10 @@ impl CommitError {
             Self::Interrupted { .. } | Self::InsideTransaction | Self::Vetoed { .. } => None,
         }
     }
+}
+
+fn and_on(also: &[&'static str]) -> String {
+    also.iter().map(|bind| format!(" and `{bind}`")).collect()
 }
 
 fn not_yet(pending: &[&'static str]) -> String {

@@ -1,5 +1,7 @@
 //! The port to one bind that took part in a unit.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
 use crate::commit::{Fault, Outcome};
@@ -23,6 +25,15 @@ pub struct Asked {
     pub serializable: bool,
 }
 
+/// What a database says of itself before it takes part in a unit of several writers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// Its id.
+    pub database: DatabaseId,
+    /// Records of units as old as this one may have been deleted there: it cannot hold the decision.
+    pub has_forgotten: bool,
+}
+
 /// What is known of a participant before the commit begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
@@ -32,6 +43,8 @@ pub(crate) struct Profile {
     pub(crate) read_only: bool,
     pub(crate) askable: bool,
     pub(crate) database: Option<DatabaseId>,
+    /// What tells its database from others of its kind, whatever id it has. Empty where nothing does.
+    pub(crate) place: Arc<str>,
     pub(crate) cannot_prepare: Option<String>,
     pub(crate) holder_rank: i8,
     pub(crate) records: bool,
@@ -39,10 +52,40 @@ pub(crate) struct Profile {
     pub(crate) joined: bool,
 }
 
+/// Whether two places are for certain two databases.
+pub(crate) fn are_apart(one: &str, other: &str) -> bool {
+    !one.is_empty() && !other.is_empty() && one != other
+}
+
+/// What a roll-back leaves on one bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "a unit is rolled back only where every bind confirms it"]
+pub(crate) enum Undone {
+    /// Nothing of the unit is kept: the roll-back was confirmed in the transaction of the unit, or nothing but typed
+    /// queries ran in it, which cannot end it.
+    NothingKept,
+    /// The transaction of the unit was gone. Whatever ended it keeps or undoes the work before it.
+    Ended,
+    /// A statement in text, a hook or the raw connection may have ended the transaction, and nothing tells.
+    Unconfirmed,
+}
+
+impl Undone {
+    /// Why the roll-back is not certain, if so.
+    pub(crate) fn fault(self) -> Option<Fault> {
+        match self {
+            Self::NothingKept => None,
+            Self::Ended => Some(Fault::Ended(diesel::result::Error::NotInTransaction)),
+            Self::Unconfirmed => Some(Fault::Uncertain),
+        }
+    }
+}
+
 /// How a lone commit failed.
 #[derive(Debug)]
 pub(crate) enum Aloneness {
-    /// Nothing is kept.
+    /// The server keeps nothing of the transaction that the message met: [`Participant::undone`] tells whether
+    /// that was the one of the unit.
     Refused(Fault),
     /// Nobody knows.
     Lost(Fault),
@@ -65,8 +108,8 @@ pub(crate) trait Participant: Send {
     fn profile(&self) -> Profile;
     /// Asks whether it wrote.
     fn ask(&mut self) -> BoxFuture<'_, Result<Asked, Fault>>;
-    /// Reads the id of its database.
-    fn identify(&mut self) -> BoxFuture<'_, Result<DatabaseId, Fault>>;
+    /// Reads the id of its database, and whether that could hold the decision.
+    fn identify(&mut self) -> BoxFuture<'_, Result<Identified, Fault>>;
     /// Prepares.
     fn prepare<'a>(&'a mut self, branch: &'a Branch) -> BoxFuture<'a, Result<(), Fault>>;
     /// Commits on its own: nobody else wrote.
@@ -77,15 +120,19 @@ pub(crate) trait Participant: Send {
     fn releasable(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
     /// Releases its savepoint: keeps the unit in a transaction of somebody else.
     fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Rolls back what was not prepared. A connection that cannot is closed, which rolls back as well.
-    fn roll_back(&mut self) -> BoxFuture<'_, ()>;
+    /// Rolls back what was not prepared, and tells what that leaves. A connection that cannot is closed, which rolls
+    /// back as well.
+    fn roll_back(&mut self) -> BoxFuture<'_, Undone>;
+    /// What the end of its transaction has left, where that was not its commit.
+    fn undone(&self) -> Undone;
     /// Keeps a late decision out and reads the outcome, on another connection, until a time limit.
     fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>>;
-    /// Finishes what was prepared, or may have been.
+    /// Finishes what was prepared, or may have been, in the database with this id.
     fn finish<'a>(
         &'a mut self,
         branch: &'a Branch,
         outcome: Outcome,
+        database: DatabaseId,
     ) -> BoxFuture<'a, Result<(), Fault>>;
     /// Closes the connection as the death of the process does: without a word to the server.
     #[cfg(feature = "testing")]

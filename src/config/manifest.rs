@@ -1,5 +1,7 @@
 //! The manifest of the binds: which there are, and where the URL, the migrations and the schema file of each are found.
 
+// Files, each of which imports only from those before it: `problem`, `parse`.
+
 mod parse;
 mod problem;
 #[cfg(test)]

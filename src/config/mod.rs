@@ -1,8 +1,11 @@
 //! Validated settings: of a bind, of its pool, of recovery, of all; and what a URL must be.
 
+// Files, each of which imports only from those before it: `manifest`, `recovery`, `sqlite`, `transaction`, `url`.
+
 #[cfg(feature = "manifest")]
 mod manifest;
 mod recovery;
+mod sqlite;
 mod transaction;
 mod url;
 
@@ -21,6 +24,9 @@ pub use self::manifest::{
     Manifest, ManifestBind, ManifestError, ManifestNeed, ManifestPlace, ManifestProblem,
 };
 pub use self::recovery::RecoveryOptions;
+#[cfg(feature = "sqlite")]
+pub(crate) use self::sqlite::sqlite_name;
+pub use self::sqlite::{SqlitePlace, sqlite_place};
 pub use self::url::UrlProblem;
 pub(crate) use self::url::check_url;
 
@@ -91,9 +97,22 @@ pub struct BindOptions {
     pub(crate) allow_not_durable: bool,
     pub(crate) trust_mysql_xa: bool,
     pub(crate) record_every_commit: bool,
+    pub(crate) never_cancel: bool,
+    pub(crate) require_synchronous_replication: bool,
     pub(crate) read_only: bool,
+    pub(crate) cleaning: Cleaning,
     pub(crate) settings: Settings,
     pub(crate) attached: Vec<(&'static str, String)>,
+}
+
+/// After which units a connection is made as a fresh one of its pool is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Cleaning {
+    Never,
+    /// Those of which the library knows that they may have left something.
+    #[default]
+    WhereNeeded,
+    Always,
 }
 
 /// Whether a bind should keep the decision of a unit.
@@ -160,10 +179,56 @@ impl BindOptions {
     }
 
     /// Records the decision also where this bind is the only writer, so that a lost reply never leaves the outcome
-    /// unknown. One row more in the same message. Defaults to off.
+    /// unknown. One row more in the same message. A unit that only read leaves no record: where the types of its statements
+    /// do not say so already, its database is asked, in one round trip. Defaults to off.
     #[must_use]
     pub fn record_every_commit(mut self) -> Self {
         self.record_every_commit = true;
+        self
+    }
+
+    /// Sends no request to cancel a statement that was abandoned: the connection is closed, and nothing else.
+    ///
+    /// The server then runs the statement to its end, with its locks, before it rolls back. For a proxy that does not pass
+    /// such requests on to the right connection. Behind a pooler of PostgreSQL (pgbouncer), which is noticed, none is sent
+    /// in any case. Defaults to off.
+    #[must_use]
+    pub fn never_cancel(mut self) -> Self {
+        self.never_cancel = true;
+        self
+    }
+
+    /// Keeps on the connections of the pool what statements of the application leave there: settings of the session,
+    /// temporary tables, advisory locks, `LISTEN`, whatever it is. The next unit on the connection finds it.
+    ///
+    /// Otherwise each connection is made as a fresh one of its pool is before it goes back, or closed: after units with
+    /// text in a statement, a hook at the begin, or the raw connection. Defaults to off. Undoes
+    /// [`clean_every_unit`](Self::clean_every_unit).
+    #[must_use]
+    pub fn keep_session_state(mut self) -> Self {
+        self.cleaning = Cleaning::Never;
+        self
+    }
+
+    /// Makes each connection as a fresh one of its pool is after every unit, also after one of nothing but typed queries.
+    ///
+    /// For databases whose triggers and functions change the session (`set_config(…, false)`, advisory locks, `GET_LOCK`,
+    /// `SET SESSION` in a stored function): a typed query does not tell that it calls them. Costs a message or two after
+    /// each unit, for which the unit does not wait. Defaults to off. Undoes [`keep_session_state`](Self::keep_session_state).
+    #[must_use]
+    pub fn clean_every_unit(mut self) -> Self {
+        self.cleaning = Cleaning::Always;
+        self
+    }
+
+    /// Lets the bind join units of several writers only while its commits wait for a standby or a replica:
+    /// `synchronous_standby_names` on PostgreSQL, semi-synchronous replication that is active on MariaDB.
+    ///
+    /// A failover to a server that lacks the last commits loses decisions and prepared branches, and so tears units. The
+    /// server is asked with its id, at least every 30 seconds. Defaults to off.
+    #[must_use]
+    pub fn require_synchronous_replication(mut self) -> Self {
+        self.require_synchronous_replication = true;
         self
     }
 

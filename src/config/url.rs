@@ -1,6 +1,7 @@
 //! What a URL must be for the backend of its bind. Nothing here ever says the URL: it may hold a password.
 
 use crate::backend::Backend;
+use crate::config::sqlite::{SqlitePlace, sqlite_place};
 
 /// What is wrong with a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,12 @@ pub enum UrlProblem {
         /// What the driver says of it, without the URL.
         reason: String,
     },
+    /// Each connection of the pool would have a database of its own in memory.
+    #[error(
+        "each connection of its pool would have a database of its own in memory: name a file, or a memory that all share, \
+         which takes one unit at a time: `file:<name>?mode=memory&cache=shared`"
+    )]
+    OwnMemory,
     /// It asks for TLS, which connections by a URL do not have.
     #[error(
         "it requires TLS, which a connection by a URL does not have: open the connections yourself, with \
@@ -88,13 +95,14 @@ fn mysql(url: &str) -> Result<(), UrlProblem> {
 }
 
 fn sqlite(url: &str) -> Result<(), UrlProblem> {
-    if url.is_empty() {
-        return Err(UrlProblem::Invalid {
+    match sqlite_place(url) {
+        SqlitePlace::File(_) | SqlitePlace::SharedMemory => Ok(()),
+        SqlitePlace::OwnMemory => Err(UrlProblem::OwnMemory),
+        SqlitePlace::Temporary => Err(UrlProblem::Invalid {
             backend: Backend::Sqlite,
             reason: "it is empty, which is a temporary file".into(),
-        });
+        }),
     }
-    Ok(())
 }
 
 // Without its driver there is no connection type of the backend either, so these are never asked.

@@ -46,6 +46,7 @@ pub(crate) trait Lock: Send {
         earlier: &'a [LockId],
     ) -> BoxFuture<'a, QueryResult<LockAttempt>>;
     fn is_held(&mut self) -> BoxFuture<'_, QueryResult<bool>>;
+    fn in_the_way(&mut self) -> BoxFuture<'_, QueryResult<Vec<String>>>;
     fn release(&mut self) -> BoxFuture<'_, QueryResult<()>>;
 }
 
@@ -285,6 +286,10 @@ impl<C: Migratable> Lock for Held<C> {
 
     fn is_held(&mut self) -> BoxFuture<'_, QueryResult<bool>> {
         self.0.holds_lock().boxed()
+    }
+
+    fn in_the_way(&mut self) -> BoxFuture<'_, QueryResult<Vec<String>>> {
+        self.0.in_the_way().boxed()
     }
 
     fn release(&mut self) -> BoxFuture<'_, QueryResult<()>> {

@@ -5,14 +5,13 @@ use std::fmt;
 use diesel::backend::Backend;
 use diesel::migration::MigrationSource;
 
+use crate::backend::ProtocolMigration;
+
 /// The longest version and character set that fit into Diesel's table and into our statements.
 const MAX_VERSION: usize = 50;
 
 /// The version of what `diesel setup` puts into every folder of PostgreSQL.
 const INITIAL_SETUP: &str = "00000000000000";
-
-/// The tables of the commit protocol, in every folder that `diesel-binds` makes.
-const PROTOCOL: &str = "2026-01-01-000000_diesel_binds";
 
 /// A migration of a bind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +90,7 @@ pub enum MigrationMistake {
 impl MigrationId {
     /// Whether it is one that is the same in every folder, and so nobody's own.
     pub(crate) fn is_shared(&self) -> bool {
-        self.version == INITIAL_SETUP || self.name == PROTOCOL
+        self.version == INITIAL_SETUP || self.name == ProtocolMigration::NAME
     }
 }
 

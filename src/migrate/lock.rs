@@ -7,17 +7,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::backend::Backend;
 use crate::backend::migrate::{LockAttempt, LockId, NoLockFile};
+use crate::migrate::any_set::AnySet;
 use crate::migrate::database::{Database, Lock, Locker, NoLocker};
 use crate::migrate::problem::MigrationProblem;
-use crate::migrate::set::AnySet;
 
 /// The pauses between attempts to take a lock.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often the connections that hold locks say something while a migration runs: what is between must not take them
-/// for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// for dead. And how often they look for what the migration waits for.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// The locks that a run holds.
 pub(super) struct Locks {
@@ -132,14 +132,21 @@ impl Locks {
         }
     }
 
-    /// Carries out `work`, and keeps the connections that hold the locks alive meanwhile.
-    pub(super) async fn keep<T>(&mut self, work: impl Future<Output = T>) -> T {
+    /// Carries out `work` on a bind, and keeps the connections that hold the locks alive meanwhile.
+    pub(super) async fn keep<T>(
+        &mut self,
+        (bind, place): (&'static str, usize),
+        work: impl Future<Output = T>,
+    ) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                () = sleep(KEEP_ALIVE) => self.look().await,
+                () = sleep(KEEP_ALIVE) => {
+                    self.look().await;
+                    self.tell_what_is_in_the_way(bind, place).await;
+                }
             }
         }
     }
@@ -149,6 +156,25 @@ impl Locks {
         for mut held in self.held {
             if let Err(error) = held.lock.release().await {
                 tracing::debug!(%error, bind = held.bind, "a lock of migrations ends with its connection");
+            }
+        }
+    }
+
+    /// A statement that waits for a branch in doubt waits until somebody finishes that.
+    async fn tell_what_is_in_the_way(&mut self, bind: &'static str, place: usize) {
+        let held = self.held.iter_mut();
+        for held in held.filter(|held| !held.lost && held.place == place) {
+            match held.lock.in_the_way().await {
+                Ok(branches) if branches.is_empty() => {}
+                Ok(branches) => tracing::warn!(
+                    bind,
+                    branches = branches.join(", "),
+                    "a migration may wait for the locks of prepared branches: finish those by recovery, or look with \
+                     `diesel-binds in-doubt list`",
+                ),
+                Err(error) => {
+                    tracing::debug!(%error, bind, "what a migration waits for could not be asked");
+                }
             }
         }
     }

@@ -4,6 +4,10 @@
 //! holds both sides against each other and `plan` decides, both pure; `lock` and `database` do, in the order of `run`;
 //! `report` and `problem` are what the caller gets.
 
+// Files, each of which imports only from those before it: `known`, `problem`, `set`, `database`, `any_set`, `lock`,
+// `order`, `state`, `plan`, `report`, `run`.
+
+mod any_set;
 mod database;
 mod known;
 mod lock;
@@ -27,12 +31,13 @@ use crate::migrate::plan::{Revert, States};
 use crate::migrate::run::{Job, Run};
 use crate::migrate::state::OnDrift;
 
+pub(crate) use self::any_set::AnySet;
 pub use self::known::{MigrationId, MigrationMistake};
 pub(crate) use self::known::{read, version_of};
 pub(crate) use self::order::{Need, Sets};
 pub use self::problem::{Migrated, MigrationError, MigrationProblem, MigrationStep};
 pub use self::report::{BindMigrations, ListedMigration, MigrationReport, MigrationStatus};
-pub(crate) use self::set::{AnySet, Connect, Set, Source};
+pub(crate) use self::set::{Connect, Set, Source};
 pub use self::state::MigrationState;
 
 /// How long a run waits for one of another process, unless it is told otherwise.

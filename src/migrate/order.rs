@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::migrate::known::{MigrationId, MigrationMistake};
-use crate::migrate::set::AnySet;
+use crate::migrate::any_set::AnySet;
 #[cfg(feature = "testing")]
-use crate::migrate::set::Refusing;
+use crate::migrate::any_set::Refusing;
+use crate::migrate::known::{MigrationId, MigrationMistake};
 
 /// The migrations of all binds, in the order in which they run.
 pub(crate) struct Sets {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::migrate::any_set::AnySet;
 use crate::migrate::database::{Database, Failure, NoHistory};
 use crate::migrate::lock::{Locks, SameDatabase};
 use crate::migrate::order::{Sets, common};
@@ -11,7 +12,6 @@ use crate::migrate::plan::{self, Revert, States};
 use crate::migrate::problem::{
     Direction, Migrated, MigrationError, MigrationProblem, MigrationStep,
 };
-use crate::migrate::set::AnySet;
 use crate::migrate::state::{MigrationState, OnDrift};
 
 /// What is asked for.
@@ -125,8 +125,10 @@ impl Run {
         let bind = step.bind;
         let migration = plan::known(&self.sets, step);
         tracing::info!(bind, %migration.id, ?direction, "a migration begins");
+        let set = self.sets.sets.iter().find(|set| set.key() == bind);
+        let place = set.expect("a step is of one of the sets").place();
         let work = database(open, bind).apply(migration, direction);
-        locks.keep(work).await.map_err(
+        locks.keep((bind, place), work).await.map_err(
             |Failure {
                  source,
                  rolled_back,

@@ -1,10 +1,10 @@
 //! Where a bind stands: what the program has, held against what the database says. Pure.
 
 use crate::backend::migrate::History;
+use crate::migrate::any_set::AnySet;
 use crate::migrate::known::MigrationId;
 use crate::migrate::order::Sets;
 use crate::migrate::problem::MigrationProblem;
-use crate::migrate::set::AnySet;
 
 /// Where the migrations of a bind stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use crate::error::{BoxError, PoolError};
-use crate::pool::{IntoPool, Pool, Pooled, connect_error, sealed};
+use crate::pool::port::{IntoPool, Pool, Pooled, connect_error, sealed};
 
 impl<M: ManageConnection> sealed::Sealed for bb8::Pool<M> {}
 

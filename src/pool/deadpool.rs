@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 
 use crate::config::{Pooling, Setup};
 use crate::error::{BoxError, PoolError};
-use crate::pool::{IntoPool, Pool, Pooled, connect_error, sealed};
+use crate::pool::port::{IntoPool, Pool, Pooled, connect_error, sealed};
 
 impl<M: Manager> sealed::Sealed for DeadpoolPool<M> {}
 

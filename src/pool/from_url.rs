@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 
 use crate::backend::Connection;
 use crate::config::{Pooling, Setup};
-use crate::pool::Pool;
+use crate::pool::port::Pool;
 
 /// A connection type whose pool can be made of a URL. Sealed, and implemented for all that a bind can have.
 #[cfg_attr(
@@ -44,9 +44,8 @@ macro_rules! from_url {
 #[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for diesel_async::AsyncPgConnection {
     fn pool(url: &str, setup: Option<Arc<Setup<Self>>>, pooling: &Pooling) -> Box<dyn Pool<Self>> {
-        let setup = setup.unwrap_or_else(|| {
-            Arc::new(|url| <Self as diesel_async::AsyncConnection>::establish(url).boxed())
-        });
+        let setup = setup
+            .unwrap_or_else(|| Arc::new(|url| crate::backend::postgres::establish(url).boxed()));
         from_url!(setup, url, pooling)
     }
 }

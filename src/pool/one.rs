@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::backend::Reopen;
 use crate::commit::Fault;
 use crate::error::{BoxError, PoolError};
-use crate::pool::{Pool, Pooled};
+use crate::pool::port::{Pool, Pooled};
 
 /// A pool of one connection. All clones are one pool.
 pub(crate) struct One<C> {

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::backend::Found;
 use crate::backend::records::Record;
+use crate::backend::{Found, Server, Whose};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
-use crate::trace::Place;
 
 /// One database that may hold decisions, or branches of units.
 ///
@@ -17,35 +16,45 @@ use crate::trace::Place;
 pub(crate) trait Database: Send + Sync {
     /// The key of its bind.
     fn key(&self) -> &'static str;
-    /// What observers are told of where it is, once its server was asked.
-    fn place(&self) -> Option<Place<'_>>;
+    /// What its server said of itself, if it was asked.
+    fn server(&self) -> Option<Arc<Server>>;
     /// The branches of ours that are prepared and unfinished, and those of others in the same database.
-    fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>>;
+    fn branches(&self) -> BoxFuture<'_, Result<Listing, Fault>>;
     /// The same, of a database that was asked who it is.
     fn look(&self) -> BoxFuture<'_, Result<Look, Fault>>;
     /// How the unit ended, as far as this holder has recorded.
     fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
     /// Keeps a late decision out and reads the outcome.
     fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>>;
-    /// Finishes a branch that another connection prepared. Returns whether it was there.
+    /// Records that an operator decides in the place of this holder, which has forgotten the unit, and keeps a late
+    /// decision out. Returns the outcome if the holder has it after all.
+    fn give_over<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
+    /// Finishes a branch that another connection prepared, in the database that listed it. Returns whether it was there.
     fn finish<'a>(
         &'a self,
         branch: &'a Branch,
         outcome: Outcome,
+        listed_by: &'a Whose,
     ) -> BoxFuture<'a, Result<bool, Fault>>;
-    /// The outcome that an operator has forced on the unit here, if one did.
-    fn forced<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
-    /// Records that an operator forces the unit, unless that was recorded before. Returns what is recorded then.
+    /// The outcome that an operator has forced on the unit here, in the database that listed what is prepared.
+    fn forced<'a>(
+        &'a self,
+        gid: &'a Gid,
+        listed_by: &'a Whose,
+    ) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
+    /// Records there that an operator forces the unit, unless that was recorded before. Returns what is recorded then.
     fn force<'a>(
         &'a self,
         gid: &'a Gid,
         outcome: Outcome,
         reason: &'a str,
+        listed_by: &'a Whose,
     ) -> BoxFuture<'a, Result<Outcome, Fault>>;
-    /// Records that units of ours committed: those that began before one unit and after another, in order, a page.
+    /// Records that units of ours committed: those that began after another, in order, a page. None that began within
+    /// the retention, by the clock of this database.
     fn records(
         &self,
-        before: UnitId,
+        retention: Duration,
         after: Option<UnitId>,
     ) -> BoxFuture<'_, Result<Records, Fault>>;
     /// Deletes such records, where they lie behind a horizon that has stood for long enough. Returns how many did.
@@ -58,6 +67,13 @@ pub(crate) trait Database: Send + Sync {
     fn move_horizon(&self, holder: DatabaseId, to: UnitId) -> BoxFuture<'_, Result<(), Fault>>;
     /// Deletes what finished branches have left in their database. Returns how many rows that were.
     fn delete_branch_rows(&self) -> BoxFuture<'_, Result<usize, Fault>>;
+}
+
+/// What a database lists as prepared.
+pub(crate) struct Listing {
+    /// Which database that is: what its address leads to later may be another one, and list nothing.
+    pub(crate) whose: Whose,
+    pub(crate) found: Vec<Found>,
 }
 
 /// What a participant shows of itself.

@@ -6,7 +6,7 @@
 //! at, after the record was read.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tracing::Instrument as _;
@@ -15,18 +15,16 @@ use crate::backend::records::{PAGE, Record};
 use crate::commit::Fault;
 use crate::gid::{DatabaseId, UnitId};
 use crate::recovery::database::{Database, Look, Records, Scope};
+use crate::recovery::events::note_place;
 use crate::recovery::report::Recovery;
 use crate::recovery::retention::{Seen, may_forget};
 use crate::trace;
 
 /// Deletes what may be, after a pass over all databases.
 pub(super) async fn forget(scope: &Scope, recovery: &mut Recovery) {
-    let Some(before) = SystemTime::now()
-        .checked_sub(scope.retention)
-        .and_then(UnitId::before_all_since)
-    else {
+    if scope.retention == Duration::MAX {
         return;
-    };
+    }
     let reached = |database: &&_| {
         let database: &dyn Database = AsRef::as_ref(*database);
         let mut unreachable = recovery.unreachable.iter();
@@ -35,20 +33,25 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut Recovery) {
     let holders: Vec<_> = scope.databases.iter().filter(reached).collect();
     // A unit that was not decided and lies behind the horizon can only be finished by hand. So the horizon stays before
     // all that are known to be in doubt, and where it is while a database may hide one.
-    let oldest = recovery.in_doubt.iter().filter_map(|branch| branch.unit);
-    let horizon = match (recovery.unreachable.is_empty(), oldest.min()) {
-        (false, _) => None,
-        (true, oldest) => Some(oldest.unwrap_or(before)),
+    let horizon = match recovery.unreachable.is_empty() {
+        false => Horizon::Stays,
+        true => {
+            let in_doubt = recovery.in_doubt.iter().filter_map(|branch| branch.unit);
+            Horizon::Before(in_doubt.min())
+        }
     };
     for holder in holders {
         let forgetting = Forgetting {
             scope,
             holder: holder.as_ref(),
-            before,
             horizon,
         };
         let span = trace::recovery::forgetting(holder.key());
-        let running = async { [forgetting.run().await, holder.delete_branch_rows().await] };
+        let mut missed = HashMap::new();
+        let running = async {
+            let records = forgetting.run(&mut missed).await;
+            [records, holder.delete_branch_rows().await]
+        };
         let so_far = recovery.forgotten;
         for result in running.instrument(span.clone()).await {
             match result {
@@ -67,7 +70,19 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut Recovery) {
                 }
             }
         }
-        trace::recovery::note_place(&span, holder.place());
+        for (bind, fault) in missed {
+            let mut told = recovery.unreachable.iter().chain(&recovery.not_forgotten);
+            if !told.any(|(key, _)| *key == bind) {
+                tracing::warn!(
+                    parent: &span,
+                    bind,
+                    error = &fault as &dyn std::error::Error,
+                    "old records stay, because a participant could not be looked at"
+                );
+                recovery.not_forgotten.push((bind, fault));
+            }
+        }
+        note_place(&span, holder.as_ref());
         span.record("forgotten", recovery.forgotten - so_far);
     }
 }
@@ -76,26 +91,41 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut Recovery) {
 struct Forgetting<'a> {
     scope: &'a Scope,
     holder: &'a dyn Database,
-    /// Units that begin later are younger than the retention.
-    before: UnitId,
-    /// Up to where the horizon may move, if at all.
-    horizon: Option<UnitId>,
+    horizon: Horizon,
+}
+
+/// Up to where the horizon may move, among what is older than the retention.
+#[derive(Clone, Copy)]
+enum Horizon {
+    Stays,
+    /// It stays before a unit that is in doubt, if one is.
+    Before(Option<UnitId>),
+}
+
+impl Horizon {
+    fn may_reach(self, unit: UnitId) -> bool {
+        match self {
+            Self::Stays => false,
+            Self::Before(in_doubt) => in_doubt.is_none_or(|in_doubt| unit < in_doubt),
+        }
+    }
 }
 
 impl Forgetting<'_> {
-    /// Returns how many records were deleted.
+    /// Returns how many records were deleted. `missed` gets the binds that could not be looked at: records that name them stay.
     ///
     /// Cancellation safety: each step stands for itself, and the next pass goes on.
-    async fn run(&self) -> Result<usize, Fault> {
+    async fn run(&self, missed: &mut HashMap<&'static str, Fault>) -> Result<usize, Fault> {
         let mut deleted = 0;
         let mut after = None;
         let mut last = None;
         loop {
-            let Records { holder, page } = self.holder.records(self.before, after).await?;
+            let Records { holder, page } = self.holder.records(self.scope.retention, after).await?;
             let looks = self.look(&page).await;
             let units = forgettable(&page, self.scope.retention, &looks);
+            missed.extend(looks.missed);
             deleted += self.holder.delete(holder, &units).await?;
-            let movable = units.iter().rfind(|unit| Some(**unit) < self.horizon);
+            let movable = units.iter().rfind(|unit| self.horizon.may_reach(**unit));
             last = movable.map(|unit| (holder, *unit)).or(last);
             after = page.last().map(|record| record.unit);
             if page.len() < PAGE {
@@ -109,46 +139,83 @@ impl Forgetting<'_> {
     }
 
     /// Looks at all participants of the records. These were read before, so what is not listed now is finished.
-    async fn look(&self, page: &[Record]) -> HashMap<&'static str, Look> {
-        let named: HashSet<&str> = page
-            .iter()
-            .flat_map(|record| &record.participants)
-            .map(|(bind, _)| bind.as_str())
-            .collect();
-        let databases: Vec<_> = named
-            .iter()
-            .filter_map(|bind| self.scope.by_key(bind))
-            .collect();
+    async fn look(&self, page: &[Record]) -> Looks {
+        let participants = page.iter().flat_map(|record| &record.participants);
+        let named: HashSet<(&str, &DatabaseId)> =
+            participants.map(|(bind, id)| (bind.as_str(), id)).collect();
+        let mut looks = Looks::default();
+        let is_named = |database: &&dyn Database| {
+            let mut keys = named.iter().map(|(bind, _)| *bind);
+            keys.any(|bind| bind == database.key())
+        };
+        let (first, others): (Vec<_>, Vec<_>) = self.databases().partition(is_named);
+        looks.add(first).await;
+        // One of another key now: its bind was renamed, or two were swapped.
+        if named.iter().any(|(bind, id)| !looks.is_behind(bind, id)) {
+            looks.add(others).await;
+        }
+        looks
+    }
+
+    fn databases(&self) -> impl Iterator<Item = &dyn Database> {
+        self.scope.databases.iter().map(AsRef::as_ref)
+    }
+}
+
+/// What looks at databases have shown, after the records were read.
+#[derive(Default)]
+struct Looks {
+    seen: HashMap<&'static str, Look>,
+    /// Binds of this process that did not answer.
+    missed: HashMap<&'static str, Fault>,
+}
+
+impl Looks {
+    async fn add(&mut self, databases: Vec<&dyn Database>) {
         let looks = join_all(databases.iter().map(|database| database.look())).await;
-        databases
-            .iter()
-            .zip(looks)
-            .filter_map(|(database, look)| Some((database.key(), look.ok()?)))
-            .collect()
+        for (database, look) in databases.into_iter().zip(looks) {
+            match look {
+                Ok(look) => {
+                    self.seen.insert(database.key(), look);
+                }
+                Err(fault) => {
+                    self.missed.insert(database.key(), fault);
+                }
+            }
+        }
+    }
+
+    /// Whether a key leads to a database.
+    fn is_behind(&self, bind: &str, id: &DatabaseId) -> bool {
+        self.seen.get(bind).is_some_and(|look| look.database == *id)
+    }
+
+    /// What they show of one participant of a unit.
+    ///
+    /// The key only says where to look first. The database is known by its id: under another key, where its bind was
+    /// renamed, it is the same one. Each that has the id must have finished.
+    fn show(&self, bind: &str, unit: UnitId, id: &DatabaseId) -> Seen {
+        if self.missed.contains_key(bind) {
+            return Seen::Unreached;
+        }
+        let mut places = self.seen.values().filter(|look| look.database == *id);
+        let lists = |look: &Look| look.listed.iter().any(|found| found.unit == unit);
+        match places.next() {
+            Some(first) if lists(first) || places.any(lists) => Seen::Listed,
+            Some(_) => Seen::Gone,
+            None if self.seen.contains_key(bind) => Seen::Replaced,
+            None => Seen::Unreached,
+        }
     }
 }
 
 /// The units of a page whose records may be deleted.
-fn forgettable(
-    page: &[Record],
-    retention: Duration,
-    looks: &HashMap<&'static str, Look>,
-) -> Vec<UnitId> {
+fn forgettable(page: &[Record], retention: Duration, looks: &Looks) -> Vec<UnitId> {
     page.iter()
         .filter(|record| {
-            let seen = |bind: &str, id: &DatabaseId| see(looks.get(bind), record.unit, id);
+            let seen = |bind: &str, id: &DatabaseId| looks.show(bind, record.unit, id);
             may_forget(&record.participants, record.age, retention, seen)
         })
         .map(|record| record.unit)
         .collect()
-}
-
-/// What a look shows of one participant of a unit.
-fn see(look: Option<&Look>, unit: UnitId, id: &DatabaseId) -> Seen {
-    match look {
-        None => Seen::Unreached,
-        Some(look) if look.database != *id => Seen::Replaced,
-        Some(look) if look.listed.iter().any(|found| found.unit == unit) => Seen::Listed,
-        Some(_) => Seen::Gone,
-    }
 }

@@ -65,7 +65,7 @@ pub(super) fn judge(
 mod tests {
     use super::*;
 
-    const GID: &str = "db1:shop:0190c2f1a5b27e3c9d4f8a6b1c2d3e4f:ledger:0190c2f1a5b27e3c9d4f8a6b1c2d3e50:accounts";
+    const GID: &str = "db1:shop:0190c2f1a5b27e3c9d4f8a6b1c2d3e4f:ledger:0190c2f1a5b27e3c9d4f8a6b1c2d3e50:accounts:1";
 
     const FINDER: Finder<'_> = Finder {
         namespace: "shop",

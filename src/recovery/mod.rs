@@ -1,11 +1,15 @@
 //! Recovery: finishing the units that another process, or an earlier one, left prepared.
 //!
 //! `database` is the port to what it works on. `judge` decides, without I/O, what may be done with a branch that a
-//! server lists; `pass` looks at all databases and does it, which `observed` tells observers; `report` says what was done and what was left alone;
-//! `worker` does so again and again. `retention` decides, without I/O, when the record of a decision may be deleted, and
+//! server lists; `pass` looks at all databases and does it, for a `purpose`; `report` says what was done and what was left alone;
+//! `events` and `observed` tell observers; `worker` makes passes again and again. `retention` decides, without I/O, when the record of a decision may be deleted, and
 //! `forget` does that. `force` is what an operator does who decides in the place of a lost holder.
 
+// Files, each of which imports only from those before it: `database`, `purpose`, `report`, `judge`, `events`, `force`,
+// `retention`, `forget`, `pass`, `observed`, `worker`.
+
 mod database;
+mod events;
 mod force;
 mod forget;
 mod judge;
@@ -13,6 +17,7 @@ mod observed;
 mod pass;
 #[cfg(test)]
 mod proof;
+mod purpose;
 mod report;
 mod retention;
 mod worker;
@@ -22,11 +27,11 @@ use diesel_binds_derive::ErrorDebug;
 use crate::commit::Fault;
 use crate::gid::Gid;
 
-pub(crate) use self::database::{Database, Look, Records, Scope};
-pub use self::force::ForceError;
+pub(crate) use self::database::{Database, Listing, Look, Records, Scope};
 pub(crate) use self::force::force;
+pub use self::force::{ForceError, ForceOptions};
 pub(crate) use self::observed::recover;
-pub(crate) use self::pass::{GRACE, Purpose};
+pub(crate) use self::purpose::{GRACE, Purpose};
 pub use self::report::{InDoubtBranch, Left, Recovered, Recovery};
 pub(crate) use self::worker::Worker;
 

@@ -2,46 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tracing::Instrument as _;
 
-use crate::backend::Found;
+use crate::backend::{Found, Whose};
 use crate::commit::Fault;
 use crate::gid::Branch;
-use crate::recovery::database::{Database, Scope};
+use crate::recovery::database::{Database, Listing, Scope};
+use crate::recovery::events;
 use crate::recovery::forget::forget;
 use crate::recovery::judge::{Finder, Verdict, judge};
-use crate::recovery::observed;
+use crate::recovery::purpose::Purpose;
 use crate::recovery::report::{InDoubtBranch, Left, Recovered, Recovery};
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
-
-/// How long a unit is left to the process that is committing it.
-pub(crate) const GRACE: Duration = Duration::from_secs(3);
-
-/// What a pass is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Look,
-    /// Finish what has been prepared for so long.
-    Finish(Duration),
-    /// The same, for the worker.
-    Work,
-}
-
-impl Purpose {
-    /// How long a branch is left to the process that prepared it.
-    fn grace(self) -> Duration {
-        match self {
-            Self::Look => Duration::ZERO,
-            Self::Finish(grace) => grace,
-            Self::Work => GRACE,
-        }
-    }
-}
 
 pub(super) async fn recover(scope: &Scope, purpose: Purpose) -> Recovery {
     let mut pass = Pass {
@@ -78,13 +54,13 @@ impl Pass<'_> {
             listing.map(|listed| (span, listed))
         });
         for (database, (span, listed)) in databases.iter().zip(join_all(looks).await) {
-            observed::note_look(&span, database.as_ref(), &listed, self.purpose);
+            events::note_look(&span, database.as_ref(), &listed, self.purpose);
             match listed {
                 Err(fault) => self.recovery.unreachable.push((database.key(), fault)),
-                Ok(found) => {
+                Ok(Listing { whose, found }) => {
                     let handling = async {
                         for found in found {
-                            self.handle(database.as_ref(), found).await;
+                            self.handle(database.as_ref(), found, &whose).await;
                         }
                     };
                     handling.instrument(span).await;
@@ -93,7 +69,7 @@ impl Pass<'_> {
         }
     }
 
-    async fn handle(&mut self, database: &dyn Database, found: Found) {
+    async fn handle(&mut self, database: &dyn Database, found: Found, listed_by: &Whose) {
         let finder = Finder {
             namespace: &self.scope.namespace,
             bind: database.key(),
@@ -105,7 +81,7 @@ impl Pass<'_> {
             Verdict::Ask(_) if self.purpose == Purpose::Look => Left::Looked,
             Verdict::Ask(branch) => {
                 let trace = BranchTrace::begin(database.key(), &branch.gid);
-                let finishing = self.finish(database, &branch, &trace);
+                let finishing = self.finish((database, listed_by), &branch, &trace);
                 match finishing.instrument(trace.span()).await {
                     Ok(recovered) => {
                         self.recovery.recovered.push(recovered);
@@ -127,14 +103,14 @@ impl Pass<'_> {
             left,
         };
         if self.purpose != Purpose::Look {
-            observed::tell_left(&branch);
+            events::tell_left(&branch);
         }
         self.recovery.in_doubt.push(branch);
     }
 
     async fn finish(
         &mut self,
-        database: &dyn Database,
+        (database, listed_by): (&dyn Database, &Whose),
         branch: &Branch,
         trace: &BranchTrace,
     ) -> Result<Recovered, Left> {
@@ -151,13 +127,14 @@ impl Pass<'_> {
         let outcome = outcome.map_err(|fault| match *fault {
             Fault::Replaced => Left::ReplacedHolder,
             Fault::Forgotten => Left::Forgotten,
+            Fault::Forced => Left::Forced,
             _ => Left::Holder(fault),
         })?;
         trace.outcome(outcome.into());
         let finished = match self.down.get(database.key()) {
             Some(fault) => Err(Arc::clone(fault)),
             None => database
-                .finish(branch, outcome)
+                .finish(branch, outcome, listed_by)
                 .await
                 .map_err(|fault| self.note(database, fault)),
         };
@@ -167,14 +144,17 @@ impl Pass<'_> {
             gid: branch.gid.clone(),
             outcome,
         };
-        observed::tell_done(trace, &recovered, was_there);
+        events::tell_done(trace, &recovered, was_there);
         Ok(recovered)
     }
 
     /// Remembers a database that does not answer.
     fn note(&mut self, database: &dyn Database, fault: Fault) -> Arc<Fault> {
         let fault = Arc::new(fault);
-        if matches!(*fault, Fault::Connect(_) | Fault::TimedOut) {
+        if matches!(
+            *fault,
+            Fault::Connect(_) | Fault::TimedOut | Fault::Unconfirmed
+        ) {
             self.down.insert(database.key(), Arc::clone(&fault));
         }
         fault

@@ -19,7 +19,8 @@ pub struct Recovery {
     pub unreachable: Vec<(&'static str, Fault)>,
     /// How many old records it deleted, of decisions and branches that nobody needs any more.
     pub forgotten: usize,
-    /// Binds whose old records it could not delete. Units are none the worse for that.
+    /// Binds whose old records it could not delete, and those that could not be looked at whether they have finished, so that
+    /// records which name them stay. Units are none the worse for that.
     pub not_forgotten: Vec<(&'static str, Fault)>,
 }
 
@@ -89,6 +90,12 @@ pub enum Left {
     /// kept.
     #[error("its holder may have deleted the record of how it ended")]
     Forgotten,
+    /// An operator has decided in the place of its holder, which had forgotten it: the same call of force finishes the
+    /// rest.
+    #[error(
+        "an operator has forced the unit: repeat that call, as `diesel_binds_forced` of its databases says"
+    )]
+    Forced,
     /// Its holder could not be asked.
     #[error("its holder could not be asked")]
     Holder(#[source] Arc<Fault>),
@@ -111,7 +118,11 @@ impl fmt::Display for Recovery {
             writeln!(f, "{bind}: {gid} finished: {outcome:?}")?;
         }
         for branch in &self.in_doubt {
-            write!(f, "{}: {} in doubt", branch.bind, branch.name)?;
+            // By what an operator can ask for.
+            match &branch.gid {
+                Some(gid) => write!(f, "{}: {gid} in doubt", branch.bind)?,
+                None => write!(f, "{}: {} in doubt", branch.bind, branch.name)?,
+            }
             if let Some(age) = branch.age {
                 write!(f, " for {} s", age.as_secs())?;
             }

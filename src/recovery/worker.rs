@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::RecoveryOptions;
 use crate::recovery::database::Scope;
 use crate::recovery::observed::recover;
-use crate::recovery::pass::Purpose;
+use crate::recovery::purpose::Purpose;
 
 /// The rest after a pass that left something, the first time.
 const SOON: Duration = Duration::from_secs(1);
@@ -35,6 +35,11 @@ impl Worker {
             running: Arc::default(),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// Whether it is for this process to recover.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted
     }
 
     /// Starts it, unless it runs, was stopped, or is not wanted.

@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use crate::backend::Backend;
-use crate::commit::Fault;
+use crate::commit::{Fault, are_apart};
+use crate::gid::DatabaseId;
+use crate::registry::AnyEntry;
 use crate::registry::Registry;
-use crate::registry::entry::{AnyEntry, Examined};
+use crate::registry::examine::Examined;
 
 /// What a preflight found: for a person to read ([`Display`](fmt::Display)), and for a program to match on.
 #[derive(Debug)]
@@ -88,15 +91,40 @@ pub enum Finding {
         /// Whether it may join all the same.
         allowed: bool,
     },
-    /// The tables of the commit protocol are not there, or not ours.
-    #[error("it cannot join units of several writers")]
+    /// Commits wait for no standby or replica, although the bind demands that
+    /// ([`BindOptions::require_synchronous_replication`](crate::BindOptions::require_synchronous_replication)), or they did
+    /// when a unit of this process asked before. A failover may lose what was confirmed.
+    #[error("commits wait for no standby or replica: a failover may lose what was confirmed")]
+    NotReplicated {
+        /// Whether the bind demands it, so that it cannot join units of several writers.
+        required: bool,
+    },
+    /// The tables of the commit protocol are not there, not ours, or cannot keep what a commit promises; or the role of the
+    /// connection may not write to them.
+    #[error("it cannot join units of several writers, nor record its commits")]
     Tables(#[source] Fault),
+    /// The worker of this process recovers, and its role may not delete the records of finished units, which then grow for
+    /// ever. Nothing else depends on that.
+    #[error(
+        "recovery cannot delete the records of finished units: grant the role DELETE on `diesel_binds_decision` and INSERT \
+         and UPDATE on `diesel_binds_horizon`, or let a process with another role recover"
+    )]
+    CannotForget(#[source] Fault),
     /// Another bind is in the same database, and neither says so.
     #[error(
         "`{with}` is the same database: they wait for each other's locks, and commit with a prepare that is not needed; \
          say so with `.same_as::<…>()`"
     )]
     SameDatabase {
+        /// The other bind.
+        with: &'static str,
+    },
+    /// Another bind has the id of this database, and is another database: one is a copy of the other.
+    #[error(
+        "`{with}` is another database and has the same id: no unit may write on both, and recovery may ask the wrong one; \
+         give the copy an id of its own (`binds.renew_identity(..)`, `diesel-binds identity BIND --new`)"
+    )]
+    SameIdentity {
         /// The other bind.
         with: &'static str,
     },
@@ -190,7 +218,8 @@ impl fmt::Display for Report {
 
 pub(super) async fn check(registry: &Registry) -> Report {
     let examined = join_all(registry.entries.iter().map(|entry| entry.examine())).await;
-    let mut same: HashMap<(Backend, String), &'static str> = HashMap::new();
+    let mut same: HashMap<(Backend, Arc<str>), &'static str> = HashMap::new();
+    let mut ids: HashMap<DatabaseId, (&'static str, Arc<str>)> = HashMap::new();
     let several = registry.entries.len() > 1;
     let unprepared: Vec<&'static str> = registry
         .entries
@@ -226,10 +255,19 @@ pub(super) async fn check(registry: &Registry) -> Report {
                     {
                         report.findings.push(Finding::SameDatabase { with });
                     }
+                    if let Some(Ok(id)) = examined.database
+                        && !examined.read_only
+                        && let Some((with, place)) =
+                            ids.insert(id, (entry.key(), Arc::clone(&examined.server.identity)))
+                        && are_apart(&place, &examined.server.identity)
+                    {
+                        report.findings.push(Finding::SameIdentity { with });
+                    }
                     report.findings.extend(findings(
                         entry.as_ref(),
                         examined,
                         several,
+                        registry.worker.is_wanted(),
                         &unprepared,
                     ));
                 }
@@ -256,6 +294,7 @@ fn findings(
     entry: &dyn AnyEntry,
     examined: Examined,
     several: bool,
+    recovers: bool,
     unprepared: &[&'static str],
 ) -> Vec<Finding> {
     let Examined {
@@ -263,8 +302,12 @@ fn findings(
         cannot_prepare,
         pool_size,
         not_durable,
+        is_unreplicated,
         unusable,
+        remarks,
+        cannot_forget,
         database,
+        read_only: _,
     } = examined;
     let mut findings: Vec<Finding> = unusable.map(Finding::Unusable).into_iter().collect();
     // Alone, a bind never prepares.
@@ -287,16 +330,27 @@ fn findings(
             }
             (None, _) => findings.push(Finding::CanPrepare),
         }
+    }
+    if several || entry.needs_recovery() {
         if let Some(setting) = not_durable {
             findings.push(Finding::NotDurable {
                 setting,
                 allowed: entry.allows_not_durable(),
             });
         }
+        if is_unreplicated {
+            findings.push(Finding::NotReplicated {
+                required: entry.requires_replication(),
+            });
+        }
         if let Some(Err(fault)) = database {
             findings.push(Finding::Tables(fault));
+        } else if let Some(fault) = cannot_forget
+            && recovers
+        {
+            findings.push(Finding::CannotForget(fault));
         }
     }
-    findings.extend(server.remarks.iter().cloned().map(Finding::Remark));
+    findings.extend(remarks.into_iter().map(Finding::Remark));
     findings
 }

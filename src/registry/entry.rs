@@ -1,24 +1,20 @@
 //! One database of the registry: its pool, its settings, and what its server said of itself.
 
-use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::backend::{Attached, Backend, Connection, Server};
 use crate::commit::Fault;
 use crate::config::{BindOptions, Setup, Timeouts};
 use crate::error::{Error, PoolError};
-use crate::gid::{DatabaseId, UnitId};
+use crate::gid::{DatabaseId, UnitClock, UnitId};
 use crate::pool::{Pool, Pooled};
-use crate::recovery::Database;
 #[cfg(feature = "testing")]
-use crate::registry::sandbox::{Enclosure, NotStarted};
-use crate::trace::{Place, PoolMetrics};
+use crate::registry::enclosure::Enclosure;
+use crate::trace::PoolMetrics;
 
 /// What the application does at the begin of each transaction.
 pub(crate) type AfterBegin<C> =
@@ -36,10 +32,14 @@ pub(crate) struct Entry<C> {
     pub(crate) attached: Arc<[Attached]>,
     pub(crate) namespace: Arc<str>,
     /// No other bind can take part in its units, so that nothing is ever prepared.
-    pub(super) alone: bool,
+    pub(crate) alone: bool,
     pub(crate) timeouts: Timeouts,
-    pub(super) server: OnceCell<Arc<Server>>,
-    pub(super) database: Mutex<Option<DatabaseId>>,
+    /// What stamps units, set by the servers.
+    pub(crate) clock: Arc<UnitClock>,
+    pub(super) server: Mutex<Option<Arc<Server>>>,
+    /// What it said on a connection that is none of the pool's.
+    pub(super) server_apart: Mutex<Option<Arc<Server>>>,
+    pub(super) identity: Mutex<Identity>,
     /// What keeps all of its units from being kept, in a sandbox.
     #[cfg(feature = "testing")]
     pub(super) enclosure: Option<Enclosure<C>>,
@@ -74,8 +74,10 @@ impl<C: Connection> Entry<C> {
             namespace,
             alone,
             timeouts,
-            server: OnceCell::new(),
-            database: Mutex::new(None),
+            clock: Arc::new(UnitClock::new(Duration::MAX)),
+            server: Mutex::new(None),
+            server_apart: Mutex::new(None),
+            identity: Mutex::default(),
             #[cfg(feature = "testing")]
             enclosure: None,
         }
@@ -84,6 +86,12 @@ impl<C: Connection> Entry<C> {
     /// The same, with how its connections are opened, where the application said so.
     pub(super) fn opened_by(mut self, setup: Option<Arc<Setup<C>>>) -> Self {
         self.setup = setup;
+        self
+    }
+
+    /// The same, with the clock of its registry.
+    pub(super) fn stamped_by(mut self, clock: Arc<UnitClock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -132,42 +140,111 @@ impl<C: Connection> Entry<C> {
 
     /// What the server said of itself, if anybody asked before.
     pub(crate) fn known_server(&self) -> Option<Arc<Server>> {
-        self.server.get().cloned()
+        lock(&self.server).clone()
     }
 
-    /// Where the server says that the bind is, if anybody asked before.
-    pub(crate) fn known_place(&self) -> Option<Place<'_>> {
-        self.server.get().map(|server| server.place(self.key))
+    /// The same, for a connection that is none of the pool's: what that says of itself holds for no other.
+    pub(super) async fn server_apart(
+        &self,
+        connection: &mut C,
+    ) -> diesel::QueryResult<Arc<Server>> {
+        if let Some(server) = self.server_anywhere() {
+            return Ok(server);
+        }
+        let server = self.inspect(connection).await?;
+        *lock(&self.server_apart) = Some(Arc::clone(&server));
+        Ok(server)
     }
 
-    /// What the server said of itself, asked on `connection` if nobody asked before.
+    /// What the server said of itself on any connection.
+    pub(super) fn server_anywhere(&self) -> Option<Arc<Server>> {
+        self.known_server()
+            .or_else(|| lock(&self.server_apart).clone())
+    }
+
+    /// What the server said of itself, asked on `connection` of the pool if nobody asked before.
     pub(crate) async fn server(&self, connection: &mut C) -> diesel::QueryResult<Arc<Server>> {
-        let server = self
-            .server
-            .get_or_try_init(|| async { connection.inspect().await.map(Arc::new) })
-            .await?;
-        Ok(Arc::clone(server))
+        if let Some(server) = self.known_server() {
+            return Ok(server);
+        }
+        let server = self.inspect(connection).await?;
+        *lock(&self.server) = Some(Arc::clone(&server));
+        Ok(server)
+    }
+
+    /// Notes when the server of a connection was started, if that is known: what `known` said of itself before is old
+    /// then, and the next unit asks again.
+    pub(crate) fn note_start(&self, known: &Server, started: Option<i64>) {
+        if let (Some(started), Some(lineage)) = (started, &known.lineage)
+            && Some(started) != lineage.started
+        {
+            self.forget_server();
+        }
+    }
+
+    /// Forgets what the server said of itself: another one is in its place. The next unit asks again.
+    pub(super) fn forget_server(&self) {
+        *lock(&self.server) = None;
+        *lock(&self.server_apart) = None;
+        self.forget_identity();
+    }
+
+    /// Asks the server about itself, and sets the clock by it.
+    pub(super) async fn inspect(&self, connection: &mut C) -> diesel::QueryResult<Arc<Server>> {
+        let server = connection.inspect().await?;
+        if let Some(time) = server.time {
+            self.clock.set(time);
+        }
+        Ok(Arc::new(server))
     }
 
     /// Why nothing can be prepared here, if so.
-    pub(crate) fn cannot_prepare(&self, server: &Server) -> Option<String> {
+    pub(crate) fn cannot_prepare<'s>(&self, server: &'s Server) -> Option<&'s str> {
         if self.options.never_prepare {
-            return Some("`never_prepare` is set".into());
+            return Some("`never_prepare` is set");
         }
         if C::BACKEND == Backend::Mysql && self.options.trust_mysql_xa {
             return None;
         }
-        server.cannot_prepare.clone()
+        server.cannot_prepare.as_deref()
     }
 
-    /// The id of the database, once read.
+    /// Whether a statement that was abandoned may be cancelled.
+    pub(crate) fn may_cancel(&self, server: &Server) -> bool {
+        // Of PostgreSQL that has not been asked, nobody knows what stands before it.
+        let is_known = C::BACKEND != Backend::Postgres || server.lineage.is_some();
+        is_known && !self.options.never_cancel && !server.pooled
+    }
+
+    /// The id of the database, if it was read a short while ago.
     pub(crate) fn database(&self) -> Option<DatabaseId> {
-        *self.database.lock().unwrap_or_else(PoisonError::into_inner)
+        let (id, read) = lock(&self.identity).read?;
+        (read.elapsed() < HOLDS).then_some(id)
     }
 
-    /// Notes the id of the database, or forgets it.
-    pub(crate) fn note_database(&self, id: Option<DatabaseId>) {
-        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    /// Notes whose database it is, and what its server makes of commits.
+    pub(crate) fn note_identity(&self, database: DatabaseId, replicated: Option<bool>) {
+        let mut identity = lock(&self.identity);
+        identity.read = Some((database, Instant::now()));
+        let replicated = replicated.unwrap_or_default();
+        if identity.is_replicated && !replicated {
+            tracing::warn!(
+                bind = self.key,
+                "commits wait for no standby or replica any more: what is confirmed from now on is lost with the server"
+            );
+        }
+        identity.is_replicated = replicated;
+        identity.was_replicated |= replicated;
+    }
+
+    /// Whether its commits waited for a standby or replica when a unit asked before.
+    pub(super) fn was_replicated(&self) -> bool {
+        lock(&self.identity).was_replicated
+    }
+
+    /// Forgets whose database it is: the next unit of several writers asks again.
+    pub(crate) fn forget_identity(&self) {
+        lock(&self.identity).read = None;
     }
 
     /// Opens a connection that the pool does not count, within `limit`.
@@ -178,53 +255,21 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    async fn install(&self) -> Result<(), Error> {
+    pub(super) async fn install(&self) -> Result<(), Error> {
         let bind = self.key;
         let pool = |source| Error::Pool { bind, source };
         let mut connection = timeout(self.timeouts.checkout, self.pool.connect())
             .await
             .map_err(|_| pool(PoolError::TimedOut(self.timeouts.checkout)))?
             .map_err(|error| pool(PoolError::Connect(error)))?;
-        connection
-            .install()
-            .await
-            .map_err(|source| Error::Query { bind, source })
-    }
-
-    /// Looks at the database on a connection of its own. A server that does not answer ends this as well.
-    async fn examine(&self) -> Result<Examined, Fault> {
-        let mut connection = self.connect(self.timeouts.checkout).await?;
-        timeout(self.timeouts.step, self.examine_on(&mut connection))
-            .await
-            .unwrap_or(Err(Fault::TimedOut))
-    }
-
-    async fn examine_on(&self, connection: &mut C) -> Result<Examined, Fault> {
-        let server = Arc::new(connection.inspect().await.map_err(Fault::Refused)?);
-        let mut examined = Examined {
-            cannot_prepare: self.cannot_prepare(&server),
-            pool_size: self.pool.max_size(),
-            not_durable: server.not_durable.clone(),
-            server: Arc::clone(&server),
-            unusable: None,
-            database: None,
-        };
-        let mut terms = self.terms(UnitId::generate(), server);
-        terms.read_only = true;
-        terms.allow_not_durable = false;
-        // As a unit would ask: its begin attaches the files of a group, for one.
-        if let Err(error) = connection.begin(&terms).await {
-            examined.unusable = Some(Fault::Refused(error));
-            return Ok(examined);
-        }
-        let mut database = connection.identify(&terms).await;
-        if let Err(Fault::NotDurable { setting }) = database {
-            examined.not_durable = Some(setting);
-            terms.allow_not_durable = true;
-            database = connection.identify(&terms).await;
-        }
-        examined.database = Some(database);
-        Ok(examined)
+        let query = |source| Error::Query { bind, source };
+        connection.install().await.map_err(query)?;
+        // What was there before stays as it was, and need not be what the migration makes.
+        let server = self.server(&mut connection).await.map_err(query)?;
+        let identified = connection.identity(&server.schema).await;
+        identified
+            .map(drop)
+            .map_err(|source| Error::Tables { bind, source })
     }
 
     /// Terms of a transaction as the entry alone knows them.
@@ -236,17 +281,20 @@ impl<C: Connection> Entry<C> {
             read_only: self.options.read_only,
             joined: self.joins(),
             sandboxed: self.joins(),
+            hooked: !self.after_begin.is_empty(),
             settings: self.options.settings,
             two_phase: !self.alone
                 && !self.options.read_only
                 && self.cannot_prepare(&server).is_none(),
             tagged: false,
-            verify_reads: !self.alone && !self.options.trust_reads,
+            verify_reads: (!self.alone || self.options.record_every_commit)
+                && !self.options.trust_reads,
             savepoints: 0,
             lock_timeout: self.timeouts.lock,
             idle_timeout: self.timeouts.idle,
             time_left: None,
             allow_not_durable: self.options.allow_not_durable,
+            require_replication: self.options.require_synchronous_replication,
             server,
             attached: Arc::clone(&self.attached),
             begun: crate::backend::Begun::default(),
@@ -254,82 +302,20 @@ impl<C: Connection> Entry<C> {
     }
 }
 
-/// What a look at one database found.
-pub(crate) struct Examined {
-    pub(crate) server: Arc<Server>,
-    pub(crate) cannot_prepare: Option<String>,
-    pub(crate) pool_size: usize,
-    /// The setting that makes a confirmed commit forgettable, if any.
-    pub(crate) not_durable: Option<String>,
-    /// Why no transaction can begin, if so.
-    pub(crate) unusable: Option<Fault>,
-    /// The id of the database, unless nothing can be asked of it.
-    pub(crate) database: Option<Result<DatabaseId, Fault>>,
+/// For how long it is believed whose database it is, and what its server makes of commits.
+const HOLDS: Duration = Duration::from_secs(30);
+
+/// Whose database a bind leads to, as far as that was asked.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    /// Its id, and when that was read.
+    read: Option<(DatabaseId, Instant)>,
+    /// Its commits waited for a standby or replica when it was asked last.
+    is_replicated: bool,
+    /// They did at any time.
+    was_replicated: bool,
 }
 
-/// An entry of any connection type.
-pub(crate) trait AnyEntry: Database {
-    fn backend(&self) -> Backend;
-    fn allows_not_durable(&self) -> bool;
-    /// It may leave something to recover, or to delete.
-    fn needs_recovery(&self) -> bool;
-    /// Whether an error says that a transaction was given up for the sake of others.
-    fn is_conflict(&self, error: &diesel::result::Error) -> bool;
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-    fn install(&self) -> BoxFuture<'_, Result<(), Error>>;
-    fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
-    fn close(&self);
-    /// The same bind, on a connection of which nothing is ever kept.
-    #[cfg(feature = "testing")]
-    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>>;
-    /// What keeps all of its units from being kept.
-    #[cfg(feature = "testing")]
-    fn enclosure(&self) -> Option<&dyn crate::registry::sandbox::AnyEnclosure>;
-}
-
-impl<C: Connection> AnyEntry for Entry<C> {
-    fn backend(&self) -> Backend {
-        C::BACKEND
-    }
-
-    fn allows_not_durable(&self) -> bool {
-        self.options.allow_not_durable
-    }
-
-    fn needs_recovery(&self) -> bool {
-        let may_prepare = !self.alone
-            && C::BACKEND != Backend::Sqlite
-            && !self.options.never_prepare
-            && !self.options.read_only;
-        may_prepare || self.options.record_every_commit
-    }
-
-    fn is_conflict(&self, error: &diesel::result::Error) -> bool {
-        C::is_conflict(error)
-    }
-
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
-
-    fn install(&self) -> BoxFuture<'_, Result<(), Error>> {
-        self.install().boxed()
-    }
-
-    fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>> {
-        self.examine().boxed()
-    }
-
-    fn close(&self) {
-        self.pool.close();
-    }
-    #[cfg(feature = "testing")]
-    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>> {
-        async move { Ok(Arc::new(self.enclose().await?) as Arc<dyn AnyEntry>) }.boxed()
-    }
-
-    #[cfg(feature = "testing")]
-    fn enclosure(&self) -> Option<&dyn crate::registry::sandbox::AnyEnclosure> {
-        self.enclosure.as_ref().map(|enclosure| enclosure as _)
-    }
+fn lock<T>(known: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }

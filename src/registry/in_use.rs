@@ -13,7 +13,7 @@ pub(crate) struct InUse<C> {
 
 impl<C> InUse<C> {
     pub(crate) fn begin(entry: Arc<Entry<C>>) -> Self {
-        entry.metrics.taken(entry.pool.size());
+        entry.metrics.taken(|| entry.pool.size());
         Self {
             entry,
             since: Instant::now(),
@@ -24,6 +24,6 @@ impl<C> InUse<C> {
 impl<C> Drop for InUse<C> {
     fn drop(&mut self) {
         let Entry { metrics, pool, .. } = self.entry.as_ref();
-        metrics.given_back(self.since, pool.size());
+        metrics.given_back(self.since, || pool.size());
     }
 }

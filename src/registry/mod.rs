@@ -1,9 +1,18 @@
 //! The registry: which bind has which pool.
 
+// Files, each of which imports only from those before it: `enclosure`, `entry`, `examine`, `any_entry`, `check`,
+// `identity`, `in_use`, `inside`, `outside`, `problem`, `builder`, `recovery`, `sandbox`.
+
+mod any_entry;
 mod builder;
 mod check;
+#[cfg(feature = "testing")]
+mod enclosure;
 mod entry;
+mod examine;
+mod identity;
 mod in_use;
+mod inside;
 mod outside;
 mod problem;
 mod recovery;
@@ -11,7 +20,7 @@ mod recovery;
 mod sandbox;
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,16 +31,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::bind::Bind;
 use crate::error::Error;
+use crate::gid::UnitClock;
 use crate::recovery::{Scope, Worker};
 use crate::trace::TraceOptions;
 
+pub(crate) use self::any_entry::AnyEntry;
 pub use self::builder::BindsBuilder;
 pub use self::check::{BindReport, Finding, Report, Severity};
-pub(crate) use self::entry::{AnyEntry, Entry};
+#[cfg(feature = "testing")]
+pub(crate) use self::enclosure::{AnyEnclosure, Left, NotStarted, Rules};
+pub(crate) use self::entry::Entry;
 pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
-#[cfg(feature = "testing")]
-pub(crate) use self::sandbox::{AnyEnclosure, Left, NotStarted, Rules};
 
 /// The binds of an application, each with its pool: where sessions come from.
 ///
@@ -61,11 +72,13 @@ pub struct Binds {
 /// What all sessions of one [`Binds`] share.
 pub(crate) struct Registry {
     /// The entry of each bind; several binds may share one.
-    index: HashMap<TypeId, usize>,
+    index: BTreeMap<TypeId, usize>,
     pub(crate) entries: Vec<Arc<dyn AnyEntry>>,
     /// Binds that share the connection of an entry.
     neighbours: Vec<Neighbour>,
     pub(crate) namespace: Arc<str>,
+    /// What stamps units.
+    pub(crate) clock: Arc<UnitClock>,
     /// What recovery works on: the same entries.
     pub(crate) scope: Arc<Scope>,
     /// What runs in the background: commits, the roll-backs of sessions that were dropped, the worker.
@@ -118,7 +131,8 @@ impl Binds {
     ///
     /// # Errors
     ///
-    /// The first failure, after all binds were tried. Tables that could be created stay.
+    /// The first failure, after all binds were tried. Tables that could be created stay. [`Error::Tables`] names a table that
+    /// was there before and cannot keep what a commit promises.
     ///
     /// # Cancel safety
     ///
@@ -183,16 +197,35 @@ impl Binds {
     /// Sessions that are open can still commit. Then the pools of deadpool are closed; those of bb8 end with their last
     /// handle.
     ///
+    /// Called by a hook that runs in the background, [after the commit](crate::Session::after_commit) or
+    /// [after a roll-back](crate::Session::after_rollback), it does not wait for the unit of that hook, which waits for it:
+    /// it returns at once, and the pools are closed in the background. A hook that waits for a task of its own that calls
+    /// this waits for ever, unless its unit has a [deadline](crate::SessionOptions::deadline).
+    ///
     /// # Cancel safety
     ///
     /// The future may be dropped: new work stays refused, and what runs goes on.
     pub async fn close(&self) {
-        self.registry.closed.store(true, Ordering::Relaxed);
-        self.registry.worker.stop();
-        self.registry.background.close();
-        self.registry.background.wait().await;
-        for entry in &self.registry.entries {
-            entry.close();
+        let registry = Arc::clone(&self.registry);
+        registry.closed.store(true, Ordering::Relaxed);
+        registry.worker.stop();
+        registry.background.close();
+        let waits_for_itself = registry.is_in_background();
+        let closing = async move {
+            registry.background.wait().await;
+            for entry in &registry.entries {
+                entry.close();
+            }
+        };
+        if waits_for_itself {
+            tracing::warn!(
+                "binds are closed by a hook of a unit: its `close` waits for nothing, and the pools are closed in the \
+                 background when the unit has ended"
+            );
+            // Not tracked: it waits for what is.
+            tokio::spawn(closing);
+        } else {
+            closing.await;
         }
     }
 }
@@ -280,7 +313,10 @@ impl Registry {
     pub(crate) async fn settle(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.background.close();
-        self.background.wait().await;
+        // A hook of a unit that ends the sandbox would wait for itself.
+        if !self.is_in_background() {
+            self.background.wait().await;
+        }
     }
 
     #[cfg(feature = "testing")]

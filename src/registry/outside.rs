@@ -1,23 +1,27 @@
 //! What is asked of a database on a connection of its own, beside the pool: its permits may be exhausted by those who
 //! wait for the answer.
 
+mod database;
+
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::backend::records::{self, Shelf};
-use crate::backend::{Connection, Found, is_of_our_tables};
+use crate::backend::{
+    Connection, Lineage, Server, TransactionId, Whose, fence_row, is_of_our_tables,
+};
 use crate::commit::{Fault, Outcome};
-use crate::gid::{Branch, DatabaseId, Gid, UnitId};
-use crate::recovery::{Database, Look, Records};
+use crate::gid::{Branch, DatabaseId, Gid};
 use crate::registry::entry::Entry;
-use crate::trace::Place;
 
 /// The pauses between attempts to reach a server.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a server may take to confirm that what it shows is durable.
+const CONFIRMING: Duration = Duration::from_secs(3);
 
 /// How often a branch is tried that its server refuses to finish.
 const ATTEMPTS: usize = 5;
@@ -31,37 +35,64 @@ impl<C: Connection> Entry<C> {
     }
 
     /// Keeps a late decision out and reads the outcome, again and again until that works or the time is up.
-    pub(crate) async fn resolve(&self, gid: &Gid) -> Result<Outcome, Fault> {
+    ///
+    /// `server` is the one that the decision was sent to, for whoever knows: a copy of it has the same id, and would say
+    /// that nothing was decided.
+    pub(crate) async fn resolve(
+        &self,
+        gid: &Gid,
+        server: Option<&Lineage>,
+    ) -> Result<Outcome, Fault> {
         let end = Instant::now() + self.timeouts.resolve;
         let mut pause = FIRST_PAUSE;
+        let mut told = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let fault = match timeout(left, self.fence(gid)).await {
+            let fault = match timeout(left, self.fence(gid, server)).await {
                 Ok(Ok(outcome)) => return Ok(outcome),
                 // It is not the database that was to decide, or does not know any more: asking again does not help.
-                Ok(Err(fault @ (Fault::Replaced | Fault::Foreign { .. } | Fault::Forgotten))) => {
-                    return Err(fault);
-                }
+                Ok(Err(
+                    fault @ (Fault::Replaced
+                    | Fault::Foreign { .. }
+                    | Fault::Forgotten
+                    | Fault::Forced
+                    | Fault::Unfit { .. }
+                    | Fault::Copied),
+                )) => return Err(fault),
                 Ok(Err(fault)) => fault,
-                Err(_) => Fault::TimedOut,
+                // What it said before says more.
+                Err(_) => return Err(told.unwrap_or(Fault::TimedOut)),
             };
             if Instant::now() + pause >= end {
                 return Err(fault);
             }
+            told = Some(fault);
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// What the server says of a transaction whose commit had no reply. `None` if it cannot be asked, or cannot tell.
-    pub(crate) async fn fate(&self, transaction: i64) -> Option<Outcome> {
+    /// What the server says of a transaction whose commit had no reply, as `server` said of itself before. `None` if it
+    /// cannot be asked, cannot tell, or is another one.
+    pub(crate) async fn fate(
+        &self,
+        transaction: TransactionId,
+        server: &Server,
+    ) -> Option<Outcome> {
+        let lineage = server.lineage.as_ref();
+        let lineage = lineage.filter(|lineage| lineage.started == Some(transaction.started));
+        let mark = lineage.and_then(|lineage| lineage.mark.as_deref());
         let end = Instant::now() + self.timeouts.resolve;
         let mut pause = FIRST_PAUSE;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let asked = timeout(left, async {
                 let mut connection = self.connect(left).await.ok()?;
-                connection.fate(transaction).await.ok().flatten()
+                let fate = connection.fate(transaction, mark).await.ok().flatten();
+                if fate == Some(Outcome::Commit) {
+                    self.confirm(&mut connection, server).await.ok()?;
+                }
+                fate
             })
             .await;
             if let Ok(Some(outcome)) = asked {
@@ -75,59 +106,162 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    /// Finishes a branch that another connection prepared. Returns whether it was there.
+    /// Finishes a branch that another connection prepared, in the database that is known to have it. Returns whether it
+    /// was there.
     ///
     /// The server refuses while somebody else finishes it, who may fail: then it is tried again.
-    pub(crate) async fn finish(&self, branch: &Branch, outcome: Outcome) -> Result<bool, Fault> {
-        timeout(self.timeouts.step, async {
-            let mut connection = self.outside().await?;
-            refuse_replica(&mut connection).await?;
+    pub(crate) async fn finish(
+        &self,
+        branch: &Branch,
+        outcome: Outcome,
+        expected: &Whose,
+    ) -> Result<bool, Fault> {
+        let finishing = self.ask_only(expected, async |connection, _| {
+            refuse_replica(connection).await?;
             let mut refused = None;
             for _ in 0..ATTEMPTS {
-                if !connection.lists(branch).await.map_err(Fault::Lost)? {
-                    return Ok(refused.is_some());
-                }
-                match connection.finish_listed(branch, outcome).await {
-                    Ok(()) => return Ok(true),
-                    Err(error) => refused = Some(error),
+                let was_there = match connection.lists(branch).await.map_err(Fault::Lost)? {
+                    false => Some(refused.is_some()),
+                    true => match connection.finish_listed(branch, outcome).await {
+                        Ok(()) => Some(true),
+                        Err(error) => {
+                            refused = Some(error);
+                            None
+                        }
+                    },
+                };
+                if let Some(was_there) = was_there {
+                    return Ok(was_there);
                 }
                 sleep(FIRST_PAUSE).await;
             }
-            match refused {
-                Some(error) => Err(Fault::Lost(error)),
-                None => Ok(false),
-            }
-        })
-        .await
-        .unwrap_or(Err(Fault::TimedOut))
+            Err(refused.map_or(Fault::TimedOut, Fault::Lost))
+        });
+        let finished = finishing.await;
+        if matches!(finished, Err(Fault::Replaced)) {
+            self.forget_server();
+        }
+        finished
     }
 
-    /// Asks on a connection that is ready for recovery, within the time of a step. The text is where our tables are.
+    /// Asks on a connection that is ready for recovery, within the time of a step.
     async fn ask<T>(
         &self,
-        question: impl AsyncFnOnce(&mut C, &str) -> Result<T, Fault>,
+        question: impl AsyncFnOnce(&mut C, &Server) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let asking = async {
             let mut connection = self.outside().await?;
-            let server = self.server(&mut connection).await.map_err(Fault::Lost)?;
-            question(&mut connection, &server.schema).await
+            let server = self
+                .server_apart(&mut connection)
+                .await
+                .map_err(Fault::Lost)?;
+            question(&mut connection, &server).await
         };
         let asked = timeout(self.timeouts.step, asking).await;
         asked.unwrap_or(Err(Fault::TimedOut))
     }
 
-    fn shelf<'a>(&'a self, schema: &'a str, holder: DatabaseId) -> Shelf<'a> {
-        Shelf {
-            schema,
-            namespace: &self.namespace,
-            holder,
-        }
+    /// Asks one database, and no other that its address may have come to lead to.
+    async fn ask_only<T>(
+        &self,
+        expected: &Whose,
+        question: impl AsyncFnOnce(&mut C, &str) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.ask(async |connection, server| {
+            let schema = &server.schema;
+            refuse_other(connection, schema, expected).await?;
+            let answer = question(connection, schema).await?;
+            // A proxy may have led the question to another one.
+            refuse_other(connection, schema, expected).await?;
+            Ok(answer)
+        })
+        .await
     }
 
-    async fn fence(&self, gid: &Gid) -> Result<Outcome, Fault> {
+    /// Lets the database keep its id wherever it is by now, or gives it another one.
+    pub(super) async fn adopt(&self, id: Option<DatabaseId>) -> Result<(), Fault> {
+        let adopted = self.ask(async |connection, server| {
+            connection.adopt(&server.schema, id).await.map_err(refused)
+        });
+        adopted.await?;
+        self.forget_identity();
+        Ok(())
+    }
+
+    /// Excludes a late decision, then reads the outcome.
+    async fn fence(&self, gid: &Gid, server: Option<&Lineage>) -> Result<Outcome, Fault> {
         let mut connection = self.outside().await?;
-        let server = self.server(&mut connection).await.map_err(Fault::Lost)?;
-        connection.fence(&server.schema, gid).await
+        self.refuse_other_server(&mut connection, server).await?;
+        let outcome = self.keep_out(&mut connection, gid).await?;
+        // A proxy may have led a question to another one.
+        self.refuse_other_server(&mut connection, server).await?;
+        Ok(outcome)
+    }
+
+    /// What another server than `expected` keeps says nothing, whatever id it has.
+    async fn refuse_other_server(
+        &self,
+        connection: &mut C,
+        expected: Option<&Lineage>,
+    ) -> Result<(), Fault> {
+        let Some(expected) = expected else {
+            return Ok(());
+        };
+        let found = connection.lineage().await.map_err(Fault::Lost)?;
+        if found.is_some_and(|found| found.is_same(expected)) {
+            return Ok(());
+        }
+        self.forget_server();
+        Err(Fault::Replaced)
+    }
+
+    async fn keep_out(&self, connection: &mut C, gid: &Gid) -> Result<Outcome, Fault> {
+        let server = self.server_apart(connection).await.map_err(Fault::Lost)?;
+        let schema = &server.schema;
+        // What is recorded stays so. Asking first, a holder that nobody can write to just now still answers.
+        if let Some(outcome) = connection.recorded(schema, gid).await? {
+            self.confirm(connection, &server).await?;
+            return Ok(outcome);
+        }
+        // While a standby is away, a fence would wait in the server, and so would that of each later question.
+        self.confirm(connection, &server).await?;
+        let kept_out = connection.keep_out(fence_row(schema, gid)).await;
+        kept_out.map_err(Fault::Lost)?;
+        let outcome = connection.recorded(schema, gid).await?;
+        let outcome = outcome.ok_or(Fault::Lost(diesel::result::Error::NotFound))?;
+        self.confirm(connection, &server).await?;
+        Ok(outcome)
+    }
+
+    /// Makes sure that what the connection saw is as durable as the server makes what it confirms. What can be seen may
+    /// still be lost: a commit that was cancelled while it waited for a standby, or that the server had written when
+    /// it was started anew.
+    async fn confirm(&self, connection: &mut C, server: &Server) -> Result<(), Fault> {
+        // In the server it would wait for as long as the standby is away, be it that nobody is there any more.
+        let mut abandoned = Abandoned(match self.may_cancel(server) {
+            true => connection.cancel(),
+            false => None,
+        });
+        let limit = CONFIRMING.min(self.timeouts.step / 2);
+        let confirmed = timeout(limit, connection.barrier(&server.schema)).await;
+        let Ok(confirmed) = confirmed else {
+            return Err(Fault::Unconfirmed);
+        };
+        abandoned.0 = None;
+        confirmed.map_err(Fault::Lost)
+    }
+}
+
+/// A statement that is cancelled when this is dropped.
+struct Abandoned(Option<BoxFuture<'static, ()>>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(cancelling) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(cancelling);
+        }
     }
 }
 
@@ -140,132 +274,40 @@ async fn refuse_replica<C: Connection>(connection: &mut C) -> Result<(), Fault> 
     }
 }
 
+/// Whose database the connection is to.
+async fn whose<C: Connection>(connection: &mut C, schema: &str) -> Result<Whose, Fault> {
+    let database = match connection.identity(schema).await {
+        Ok(id) => Some(id),
+        // It has no id that could be read, and that stays so.
+        Err(
+            Fault::NotInstalled(_)
+            | Fault::Unfit { .. }
+            | Fault::Denied { .. }
+            | Fault::Foreign { .. },
+        ) => None,
+        Err(fault) => return Err(fault),
+    };
+    let lineage = connection.lineage().await.map_err(Fault::Lost)?;
+    Ok(Whose { database, lineage })
+}
+
+/// What another database lists, or has recorded, says nothing: it would make finished of what is in doubt.
+async fn refuse_other<C: Connection>(
+    connection: &mut C,
+    schema: &str,
+    expected: &Whose,
+) -> Result<(), Fault> {
+    match whose(connection, schema).await?.is_same(expected) {
+        true => Ok(()),
+        false => Err(Fault::Replaced),
+    }
+}
+
 /// Why a statement about our tables was refused.
 fn refused(error: diesel::result::Error) -> Fault {
     if is_of_our_tables(&error) {
         Fault::NotInstalled(error)
     } else {
         Fault::Statement(error)
-    }
-}
-
-impl<C: Connection> Database for Entry<C> {
-    fn key(&self) -> &'static str {
-        self.key
-    }
-
-    fn place(&self) -> Option<Place<'_>> {
-        self.known_place()
-    }
-
-    fn branches(&self) -> BoxFuture<'_, Result<Vec<Found>, Fault>> {
-        self.ask(async |connection, _| {
-            refuse_replica(connection).await?;
-            let found = connection.branches(&self.namespace).await;
-            found.map_err(Fault::Lost)
-        })
-        .boxed()
-    }
-
-    fn look(&self) -> BoxFuture<'_, Result<Look, Fault>> {
-        self.ask(async |connection, schema| {
-            refuse_replica(connection).await?;
-            let database = connection.identity(schema).await?;
-            let listed = connection.branches(&self.namespace).await;
-            Ok(Look {
-                database,
-                listed: listed.map_err(Fault::Lost)?,
-            })
-        })
-        .boxed()
-    }
-
-    fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
-        self.ask(async |connection, schema| connection.recorded(schema, gid).await)
-            .boxed()
-    }
-
-    fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
-        self.resolve(gid).boxed()
-    }
-
-    fn finish<'a>(
-        &'a self,
-        branch: &'a Branch,
-        outcome: Outcome,
-    ) -> BoxFuture<'a, Result<bool, Fault>> {
-        self.finish(branch, outcome).boxed()
-    }
-
-    fn forced<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
-        self.ask(async |connection, schema| {
-            let forced = connection.forced(schema, gid.unit()).await;
-            forced.map_err(refused)
-        })
-        .boxed()
-    }
-
-    fn force<'a>(
-        &'a self,
-        gid: &'a Gid,
-        outcome: Outcome,
-        reason: &'a str,
-    ) -> BoxFuture<'a, Result<Outcome, Fault>> {
-        self.ask(async move |connection, schema| {
-            let recording = connection.record_force(schema, gid, outcome, reason);
-            recording.await.map_err(refused)?;
-            let forced = connection.forced(schema, gid.unit()).await;
-            let recorded = forced.map_err(refused)?;
-            recorded.ok_or(Fault::Statement(diesel::result::Error::NotFound))
-        })
-        .boxed()
-    }
-
-    fn records(
-        &self,
-        before: UnitId,
-        after: Option<UnitId>,
-    ) -> BoxFuture<'_, Result<Records, Fault>> {
-        self.ask(async move |connection, schema| {
-            let holder = connection.identity(schema).await?;
-            let shelf = self.shelf(schema, holder);
-            let page = records::page(connection, shelf, before, after).await;
-            Ok(Records {
-                holder,
-                page: page.map_err(Fault::Lost)?,
-            })
-        })
-        .boxed()
-    }
-
-    fn delete<'a>(
-        &'a self,
-        holder: DatabaseId,
-        units: &'a [UnitId],
-    ) -> BoxFuture<'a, Result<usize, Fault>> {
-        if units.is_empty() {
-            return async { Ok(0) }.boxed();
-        }
-        self.ask(async move |connection, schema| {
-            let deleted = records::delete(connection, self.shelf(schema, holder), units).await;
-            deleted.map_err(refused)
-        })
-        .boxed()
-    }
-
-    fn move_horizon(&self, holder: DatabaseId, to: UnitId) -> BoxFuture<'_, Result<(), Fault>> {
-        self.ask(async move |connection, schema| {
-            let moved = records::move_horizon(connection, self.shelf(schema, holder), to).await;
-            moved.map_err(refused)
-        })
-        .boxed()
-    }
-
-    fn delete_branch_rows(&self) -> BoxFuture<'_, Result<usize, Fault>> {
-        self.ask(async |connection, schema| {
-            let deleted = connection.delete_branch_rows(schema, &self.namespace).await;
-            deleted.map_err(refused)
-        })
-        .boxed()
     }
 }

@@ -132,6 +132,25 @@ pub enum BuildProblem {
         /// The backend.
         backend: Backend,
     },
+    /// Two binds would read their URL from one variable: `a-b` and `a_b`, for one. Their tables would be looked for in one
+    /// database. Binds that are meant to share one say so with [`same_as`](crate::BindsBuilder::same_as).
+    #[error(
+        "`{bind}` and `{with}` would both read their URL from `{variable}`: give one another key, or its URL by `bind_url`"
+    )]
+    SharedVariable {
+        /// The bind.
+        bind: &'static str,
+        /// The other one.
+        with: &'static str,
+        /// The environment variable.
+        variable: String,
+    },
+    /// A timeout of zero, which a server takes for none.
+    #[error("`{option}` is 0, which is no limit to a server")]
+    NoLimit {
+        /// The method of the builder.
+        option: &'static str,
+    },
     /// This program was built without a pool.
     #[error(
         "`{bind}` has no pool, because this program was built without one: turn on the feature `deadpool` or `bb8` of \
@@ -171,6 +190,7 @@ impl BuildProblem {
             Self::UnknownKey { bind, .. }
             | Self::Url { bind, .. }
             | Self::NoUrl { bind, .. }
+            | Self::SharedVariable { bind, .. }
             | Self::OtherBackend { bind, .. }
             | Self::OtherPlace { bind, .. }
             | Self::NoBackend { bind, .. }
@@ -183,6 +203,7 @@ impl BuildProblem {
             Self::Empty
             | Self::NoNamespace
             | Self::InvalidNamespace { .. }
+            | Self::NoLimit { .. }
             | Self::LateManifest => None,
         }
     }

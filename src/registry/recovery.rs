@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::commit::{Fault, Outcome};
 use crate::gid::Gid;
-use crate::recovery::{self, ForceError, GRACE, Purpose, Recovery, RecoveryError};
+use crate::recovery::{
+    self, Database, ForceError, ForceOptions, GRACE, Purpose, Recovery, RecoveryError,
+};
 use crate::registry::Binds;
 
 impl Binds {
@@ -48,9 +50,12 @@ impl Binds {
     /// Finishes a unit whose holder is lost for good, as somebody says who takes the responsibility.
     ///
     /// The outcome and the reason are recorded in `diesel_binds_forced` of each database with a branch of the unit,
-    /// before any is finished; a later call can only say the same. Refused while the holder answers and is the database
-    /// that decides: [`recover`](Self::recover) then does what is right. If the holder comes back after all, and had
-    /// decided otherwise, the unit is torn: nobody can see that from here.
+    /// before any is finished; a later call can only say the same, in whatever process. So every part of the unit must be
+    /// seen on the binds of this one; [`ForceOptions::parts_are_gone`] is for those that cannot be.
+    ///
+    /// Refused while the holder answers and is the database that decides: [`recover`](Self::recover) then does what is
+    /// right. A holder that has forgotten the unit gets a row that keeps a late decision out. If a holder that could not
+    /// be reached comes back after all, and had decided otherwise, the unit is torn: nobody can see that from here.
     ///
     /// The [`Recovery`] says which branches were finished, and which could not be: call it again for those.
     ///
@@ -67,7 +72,27 @@ impl Binds {
         outcome: Outcome,
         reason: &str,
     ) -> Result<Recovery, ForceError> {
-        recovery::force(&self.registry.scope, gid, outcome, reason).await
+        self.force_with(gid, outcome, reason, ForceOptions::new())
+            .await
+    }
+
+    /// As [`force`](Self::force), with what the operator knows beside what can be seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`force`](Self::force).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`force`](Self::force).
+    pub async fn force_with(
+        &self,
+        gid: &Gid,
+        outcome: Outcome,
+        reason: &str,
+        options: ForceOptions,
+    ) -> Result<Recovery, ForceError> {
+        recovery::force(&self.registry.scope, gid, outcome, reason, options).await
     }
 
     /// How a unit ended, as its holder has recorded it. `None` if it has recorded nothing: the unit was rolled back, or
@@ -75,15 +100,15 @@ impl Binds {
     ///
     /// # Errors
     ///
-    /// [`RecoveryError`] if the holder cannot be asked.
+    /// [`RecoveryError`] if the holder cannot be asked, or the unit belongs to another application.
     ///
     /// # Cancel safety
     ///
     /// Nothing is changed; the future may be dropped.
     pub async fn outcome_of(&self, gid: &Gid) -> Result<Option<Outcome>, RecoveryError> {
-        match self.registry.scope.by_key(gid.holder()) {
-            Some(holder) => holder.recorded(gid).await,
-            None => Err(Fault::UnknownBind),
+        match self.holder_of(gid) {
+            Ok(holder) => holder.recorded(gid).await,
+            Err(fault) => Err(fault),
         }
         .map_err(|source| RecoveryError::new(gid, source))
     }
@@ -93,16 +118,26 @@ impl Binds {
     ///
     /// # Errors
     ///
-    /// [`RecoveryError`] if the holder cannot be asked.
+    /// [`RecoveryError`] if the holder cannot be asked, or the unit belongs to another application.
     ///
     /// # Cancel safety
     ///
     /// The future may be dropped: the unit may then be kept from committing, which the next call tells.
     pub async fn settle(&self, gid: &Gid) -> Result<Outcome, RecoveryError> {
-        match self.registry.scope.by_key(gid.holder()) {
-            Some(holder) => holder.resolve(gid).await,
-            None => Err(Fault::UnknownBind),
+        match self.holder_of(gid) {
+            Ok(holder) => holder.resolve(gid).await,
+            Err(fault) => Err(fault),
         }
         .map_err(|source| RecoveryError::new(gid, source))
+    }
+
+    /// The holder of a unit of this application. A gid may come from anywhere.
+    fn holder_of(&self, gid: &Gid) -> Result<&dyn Database, Fault> {
+        let scope = &self.registry.scope;
+        if gid.namespace() != &*scope.namespace {
+            let namespace = gid.namespace().into();
+            return Err(Fault::ForeignNamespace { namespace });
+        }
+        scope.by_key(gid.holder()).ok_or(Fault::UnknownBind)
     }
 }

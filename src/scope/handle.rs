@@ -10,14 +10,12 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::bind::Bind;
 use crate::commit::Committed;
 use crate::error::Error;
 use crate::gid::UnitId;
 use crate::registry::Binds;
 use crate::scope::CURRENT;
-use crate::scope::target::ScopeOn;
-use crate::session::{Session, SessionOptions};
+use crate::session::{Lent, Session, SessionOptions};
 
 /// The session of a scope, in all the hands that it is in. From [`current`](crate::current).
 ///
@@ -35,6 +33,8 @@ pub struct Scope {
 struct Shared {
     /// For queries, which borrow from it. Under a read guard of `session`.
     view: Session,
+    /// For whoever locks the session.
+    lent: Lent,
     /// For its end. Shared by queries, exclusive to who ends it.
     session: Arc<RwLock<Session>>,
     ended: AtomicBool,
@@ -47,10 +47,7 @@ impl Scope {
         let guard = self.shared.session.try_read();
         self.check_not_ended()?;
         let guard = guard.map_err(|_| Error::SessionInUse)?;
-        // Somebody who locked it put another session in its place.
-        if !guard.is_shared_with(&self.shared.view) {
-            return Err(Error::NoScope);
-        }
+        self.shared.lent.taken_back(&guard)?;
         Ok((&self.shared.view, guard))
     }
 
@@ -72,11 +69,6 @@ impl Scope {
         self.shared.view.unit()
     }
 
-    /// Names the bind of a query whose type does not tell it, as [`Session::on`] does.
-    pub fn on<B: Bind>(&self, bind: B) -> ScopeOn<'_, B> {
-        ScopeOn::new(self, bind)
-    }
-
     /// The session itself, for what takes a [`Session`]: savepoints, the raw connection, functions that know nothing of
     /// scopes.
     ///
@@ -90,7 +82,11 @@ impl Scope {
         let guard = self.shared.session.try_write();
         self.check_not_ended()?;
         let session = guard.map_err(|_| Error::SessionInUse)?;
-        Ok(ScopeGuard { session })
+        self.shared.lent.taken_back(&session)?;
+        Ok(ScopeGuard {
+            session,
+            lent: &self.shared.lent,
+        })
     }
 
     /// Commits what the unit did on all binds, or none of it, as [`Session::commit_all`] does.
@@ -152,7 +148,6 @@ impl Scope {
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope")
-            .field("unit", &self.unit())
             .field("ended", &self.shared.ended)
             .finish_non_exhaustive()
     }
@@ -162,6 +157,14 @@ impl fmt::Debug for Scope {
 #[must_use = "the session is locked only as long as this lives"]
 pub struct ScopeGuard<'s> {
     session: RwLockWriteGuard<'s, Session>,
+    lent: &'s Lent,
+}
+
+impl Drop for ScopeGuard<'_> {
+    fn drop(&mut self) {
+        // From then on, everything in the scope is told.
+        let _ = self.lent.taken_back(&self.session);
+    }
 }
 
 impl Deref for ScopeGuard<'_> {
@@ -194,6 +197,7 @@ impl Open {
         let session = binds.session_with(options);
         let shared = Shared {
             view: session.share(),
+            lent: Lent::of(&session),
             session: Arc::new(RwLock::new(session)),
             ended: AtomicBool::new(false),
             background: binds.registry.background.clone(),
@@ -219,7 +223,7 @@ impl Open {
         if let Ok(mut session) = self.scope.shared.session.try_write()
             && let Err(error) = session.abandon().await
         {
-            tracing::warn!(%error, "the session of a scope is rolled back in the background");
+            tracing::warn!(%error, "the session of a scope has ended, and its roll-back is not certain");
         }
     }
 }

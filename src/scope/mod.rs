@@ -3,6 +3,8 @@
 //! Sugar over an explicit [`Session`]: `handle` shares one session between the parts of a scope and keeps its ends
 //! exclusive, `target` brings queries to it.
 
+// Files, each of which imports only from those before it: `handle`, `target`.
+
 mod handle;
 mod target;
 

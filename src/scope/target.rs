@@ -11,6 +11,16 @@ use crate::error::Error;
 use crate::scope::handle::Scope;
 use crate::session::{On, Open, Session, Target, sealed};
 
+impl Scope {
+    /// Names the bind of a query whose type does not tell it, as [`Session::on`] does.
+    pub fn on<B: Bind>(&self, bind: B) -> ScopeOn<'_, B> {
+        ScopeOn {
+            scope: self,
+            on: self.view().on(bind),
+        }
+    }
+}
+
 /// A scope, for queries whose bind their type does not tell. See [`Scope::on`].
 #[derive(Debug)]
 pub struct ScopeOn<'s, B> {
@@ -19,13 +29,6 @@ pub struct ScopeOn<'s, B> {
 }
 
 impl<'s, B: Bind> ScopeOn<'s, B> {
-    pub(super) fn new(scope: &'s Scope, bind: B) -> Self {
-        Self {
-            scope,
-            on: scope.view().on(bind),
-        }
-    }
-
     /// Says that the queries only read, as [`On::reading`] does.
     #[must_use]
     pub fn reading(mut self) -> Self {
@@ -69,13 +72,13 @@ impl<C, S: Open<C>> Open<C> for Shared<'_, S> {
 impl sealed::Sealed for Scope {}
 impl<B> sealed::Sealed for ScopeOn<'_, B> {}
 
-impl<Q: Bound> Target<Q> for Scope {
+impl<Form, Q: Bound<Form> + QueryId> Target<Q, Form> for Scope {
     type Bind = Q::Bind;
 
     async fn statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
         let (view, session) = self.enter()?;
         Ok(Shared {
-            statement: Target::<Q>::statement(view).await?,
+            statement: Target::<Q, Form>::statement(view).await?,
             _session: session,
         })
     }
@@ -83,7 +86,7 @@ impl<Q: Bound> Target<Q> for Scope {
     async fn held_statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
         let (view, session) = self.enter()?;
         Ok(Shared {
-            statement: Target::<Q>::held_statement(view).await?,
+            statement: Target::<Q, Form>::held_statement(view).await?,
             _session: session,
         })
     }

@@ -25,8 +25,8 @@ impl<C: Connection> Lease<C> {
         Ok(server)
     }
 
-    /// Begins the transaction of the unit.
-    pub(super) async fn begin(&mut self) -> Result<(), Error> {
+    /// Begins the transaction of the unit, before the hooks. Returns how many savepoints are to follow those.
+    pub(super) async fn begin(&mut self) -> Result<usize, Error> {
         let entry = Arc::clone(&self.entry);
         let bind = entry.key;
         // What a hook sets must not be undone with a savepoint: those follow it.
@@ -56,15 +56,30 @@ impl<C: Connection> Lease<C> {
             false => Error::Begin { bind, source },
         })?;
         self.completed();
+        if !entry.after_begin.is_empty() {
+            let marked = self.mark().await;
+            marked.map_err(|source| Error::Begin { bind, source })?;
+        }
+        Ok(later)
+    }
+
+    /// Runs the hooks at the begin, and sets the savepoints that follow them.
+    pub(super) async fn run_hooks(&mut self, later: usize) -> Result<(), Error> {
+        let entry = Arc::clone(&self.entry);
+        let bind = entry.key;
         for hook in entry.after_begin.iter() {
             // It can do whatever the application can on its raw connection.
-            self.unverified = true;
+            self.touched = true;
+            self.lose_sight();
             let Some((connection, _)) = self.start() else {
                 return Err(AbortReason::Incomplete.on(bind));
             };
-            let result = hook(connection).await;
+            let result = entry.beginning(hook(connection)).await;
             self.completed();
             result.map_err(|source| Error::AfterBegin { bind, source })?;
+            if self.set_nothing() {
+                return Err(Error::WithoutEffect { bind });
+            }
         }
         if later > 0 {
             let verified = self.verify().await;
@@ -83,6 +98,8 @@ impl<C: Connection> Lease<C> {
         depth: usize,
     ) -> Result<(), Error> {
         let bind = self.entry.key;
+        // Our own `ROLLBACK TO` is none of what may have ended the transaction.
+        self.settle_unseen();
         let Some((connection, _)) = self.start() else {
             return Err(AbortReason::Incomplete.on(bind));
         };

@@ -35,6 +35,9 @@ impl<'s, B: Bind> BoundConnection<'s, B> {
     /// unit behind its back: then `commit_all` fails with
     /// [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded). What is done here counts as written.
     ///
+    /// Leave it in its place. A connection that was exchanged for another (`mem::swap`) commits nothing, and goes back into
+    /// no pool.
+    ///
     /// # Errors
     ///
     /// [`Error::AbortOnly`] if a statement on it was dropped before it completed.

@@ -31,11 +31,13 @@ type Ending = (UnitId, Vec<Box<dyn Participant>>, Hooks);
 pub(crate) struct Core {
     pub(super) registry: Arc<Registry>,
     pub(super) options: SessionOptions,
-    pub(super) deadline: Deadline,
+    /// When the unit must be done. That of a later unit is set by its first statement.
+    deadline: Mutex<Option<Deadline>>,
     slots: Box<[OnceLock<Box<dyn AnySlot>>]>,
     /// Commit and roll-back are not the session's to call: a closure decides by its result.
     pub(super) managed: bool,
-    unit: Mutex<UnitId>,
+    /// The unit, once it began or somebody asked for its id.
+    unit: Mutex<Option<UnitId>>,
     pub(super) trace: CurrentTrace,
     savepoints: AtomicUsize,
     /// Closures that have the session, and do not end its unit.
@@ -52,12 +54,12 @@ impl Core {
     pub(super) fn new(registry: Arc<Registry>, options: SessionOptions, managed: bool) -> Self {
         let slots = registry.entries.iter().map(|_| OnceLock::new()).collect();
         Self {
-            deadline: Deadline::within(options.deadline),
+            deadline: Mutex::new(Some(Deadline::within(options.deadline))),
             registry,
             options,
             slots,
             managed,
-            unit: Mutex::new(UnitId::generate()),
+            unit: Mutex::new(None),
             trace: CurrentTrace::default(),
             savepoints: AtomicUsize::new(0),
             nested: AtomicUsize::new(0),
@@ -92,10 +94,11 @@ impl Core {
 
     /// Waits for the bind, begins there if nobody did, and readies it for one statement.
     ///
+    /// A statement that was asked for and could not begin makes the unit abort-only: its author counts on it.
+    ///
     /// # Cancel safety
     ///
-    /// While it waits for the pool or another statement, nothing is changed. While the transaction begins, the unit
-    /// becomes abort-only.
+    /// The unit becomes abort-only.
     pub(super) async fn statement<B: Bind>(
         &self,
         access: Access,
@@ -106,19 +109,23 @@ impl Core {
         if access == Access::Write && self.is_read_only(&slot.entry) {
             return Err(Error::ReadOnly { bind: key });
         }
+        // Cancellation safety: a statement that is dropped while it waits, or whose begin may or may not have reached the
+        // server, marks the unit. The lease of such a begin closes its connection.
+        let mut asked = Asked {
+            core: self,
+            bind: key,
+            otherwise: Some(AbortReason::Incomplete),
+        };
         let beginning = async {
             if !self.options.declared.is_empty() {
                 self.declared.begin(self, key).await?;
             }
             self.begun(position, slot).await
         };
-        let lease = beginning.await.inspect_err(|error: &Error| {
-            // A unit that waited in vain did not do all that it was to do, even if nothing of it has begun.
-            if matches!(error, Error::DeadlineExceeded { .. }) {
-                self.abort_only(key, AbortReason::DeadlineExceeded);
-            }
-        })?;
-        let mut statement = Statement::new(self, slot, lease);
+        let begun = beginning.await;
+        asked.otherwise = begun.as_ref().err().and_then(reason_to_abort);
+        drop(asked);
+        let mut statement = Statement::new(self, slot, begun?);
         statement.ready(position, access).await?;
         Ok(statement)
     }
@@ -134,28 +141,47 @@ impl Core {
         &self,
         position: usize,
         slot: &'s Slot<C>,
-    ) -> Result<MutexGuard<'s, Option<Lease<C>>>, Error> {
+    ) -> Result<MutexGuard<'s, Option<Box<Lease<C>>>>, Error> {
+        if slot.entry.is_beginning() {
+            return Err(Error::InsideHook {
+                bind: slot.entry.key,
+            });
+        }
         let mut lease = self
-            .deadline
+            .deadline()
             .bound(slot.entry.key, Waiting::Statement, slot.lock())
             .await??;
         self.check_open()?;
         if lease.is_none() {
-            *lease = Some(self.enlist(position, slot).await.inspect_err(|error| {
-                if error.diesel().is_some_and(C::is_conflict) {
-                    slot.note_conflict(true);
-                }
-            })?);
+            let mut new = self.enlist(position, slot).await?;
+            let bind = slot.entry.key;
+            let deadline = self.deadline();
+            let begun = deadline.bound(bind, Waiting::Statement, new.begin());
+            let later = slot.noting_conflict(begun.await.and_then(|begun| begun))?;
+            // Cancellation safety: what a hook did stays with the unit, also where the hook is dropped, panics, or does not
+            // end in time. It may have ended the transaction, and the end of the unit says so.
+            let hooked = lease.insert(new).run_hooks(later);
+            let hooked = deadline.bound(bind, Waiting::Statement, hooked).await;
+            let hooked = slot.noting_conflict(hooked.and_then(|hooked| hooked));
+            // No statement may follow a hook that did not come to its end.
+            if let Err(error) = &hooked {
+                let reason = match error {
+                    Error::AbortOnly { reason, .. } => *reason,
+                    error => reason_to_abort(error).unwrap_or(AbortReason::NotBegun),
+                };
+                self.abort_only(bind, reason);
+            }
+            hooked?;
         }
         Ok(lease)
     }
 
-    /// Checks a connection out and begins the transaction of the unit on it.
+    /// Checks a connection out for the transaction of the unit.
     async fn enlist<C: Connection>(
         &self,
         position: usize,
         slot: &Slot<C>,
-    ) -> Result<Lease<C>, Error> {
+    ) -> Result<Box<Lease<C>>, Error> {
         let entry = &slot.entry;
         let bind = entry.key;
         if self.registry.is_closed() {
@@ -164,7 +190,7 @@ impl Core {
         let handle = Handle::try_current().map_err(|_| Error::NoRuntime { bind })?;
         self.registry.start_worker(&handle);
         self.check_settings(entry)?;
-        let limit = match self.deadline.left() {
+        let limit = match self.deadline().left() {
             Some(left) => entry.timeouts.checkout.min(left),
             None => entry.timeouts.checkout,
         };
@@ -181,7 +207,7 @@ impl Core {
             Error::Pool {
                 source: source @ (PoolError::TimedOut(_) | PoolError::OneConnection(_)),
                 ..
-            } if self.deadline.has_passed() => Error::DeadlineExceeded {
+            } if self.deadline().has_passed() => Error::DeadlineExceeded {
                 bind,
                 waiting_for: match source {
                     PoolError::OneConnection(_) => Waiting::OneConnection,
@@ -192,43 +218,33 @@ impl Core {
         })?;
         let server = self.known_server(entry);
         let is_known = server.is_some();
-        let mut lease = Lease::new(
+        // A server that nobody asked before sets the clock that stamps the unit.
+        let unit = match is_known {
+            true => self.unit(),
+            false => UnitId::NONE,
+        };
+        let mut lease = Box::new(Lease::new(
             Arc::clone(entry),
-            self.trace.context(
-                self.unit(),
-                &self.registry.namespace,
-                self.registry.trace.parameters,
-            ),
-            self.terms(entry, server.unwrap_or_default()),
+            self.terms(entry, unit, server.unwrap_or_default()),
             pooled,
             handle,
             self.registry.background.clone(),
-        );
+        ));
         if !is_known {
             // Cancellation safety: the lease closes its connection, which may still be answering.
             let server = self
-                .deadline
+                .deadline()
                 .bound(bind, Waiting::Statement, lease.inspect())
                 .await??;
-            lease.terms = self.terms(entry, server);
+            lease.terms = self.terms(entry, self.unit(), server);
         }
-        // Cancellation safety: the begin may or may not have reached the server when it is dropped. The lease then
-        // closes its connection; the unit is marked, because its author may count on the statement that was to follow.
-        let mut beginning = Beginning {
-            core: self,
-            bind,
-            replied: false,
-        };
-        let begun = self
-            .deadline
-            .bound(bind, Waiting::Statement, lease.begin())
-            .await;
-        if begun.is_err() {
-            // The first reason stays, and this is the better one.
-            self.abort_only(bind, AbortReason::DeadlineExceeded);
+        let unit = lease.terms.unit;
+        if !entry.alone && !entry.joins() && self.registry.clock.has_outlived_records(unit) {
+            self.abort_only(bind, AbortReason::OutlivedRecords);
+            return Err(AbortReason::OutlivedRecords.on(bind));
         }
-        beginning.replied = begun.is_ok();
-        begun??;
+        let (namespace, parameters) = (&self.registry.namespace, self.registry.trace.parameters);
+        lease.unit = self.trace.context(unit, namespace, parameters);
         Ok(lease)
     }
 
@@ -237,7 +253,7 @@ impl Core {
         &self,
         position: usize,
         second: &'static str,
-        cannot_prepare: Option<String>,
+        cannot_prepare: Option<&str>,
     ) -> Result<(), Error> {
         let Some(reason) = cannot_prepare.filter(|_| !self.joins_others()) else {
             return Ok(());
@@ -249,7 +265,7 @@ impl Core {
             Err(first) if first != position && !self.options.best_effort => Err(Error::NotAtomic {
                 first: self.registry.entries[first].key(),
                 second,
-                reason,
+                reason: reason.into(),
             }),
             _ => Ok(()),
         }
@@ -260,8 +276,14 @@ impl Core {
         self.slots().any(|slot| slot.met_conflict())
     }
 
+    /// When the unit must be done.
     pub(super) fn deadline(&self) -> Deadline {
-        self.deadline
+        let within = self.options.deadline;
+        if within.is_none() {
+            return Deadline::within(None);
+        }
+        let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        *deadline.get_or_insert_with(|| Deadline::within(within))
     }
 
     /// Notes that the unit can only be rolled back. The first reason stays.
@@ -294,7 +316,14 @@ impl Core {
         }
     }
 
+    /// The id of the unit. Whoever asks first has it made: before the unit begins, that is a promise.
     pub(super) fn unit(&self) -> UnitId {
+        let mut unit = self.unit.lock().unwrap_or_else(PoisonError::into_inner);
+        *unit.get_or_insert_with(|| self.registry.clock.generate())
+    }
+
+    /// The id of the unit, if it has one.
+    pub(super) fn known_unit(&self) -> Option<UnitId> {
         *self.unit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -338,8 +367,16 @@ impl Core {
                 }
             }
         }
-        let hooks = self.hooks.take();
+        let hooks = self.hooks.take(self.options.hooks_within());
         Ok((self.renew(), participants, hooks))
+    }
+
+    /// Rolls the unit back in the background, and leaves the session in it: a unit that was not ended by its owner.
+    pub(super) fn forsake(&self) {
+        for slot in self.slots() {
+            // What is in use is rolled back by whoever has it, since the unit can only be rolled back.
+            drop(slot.take());
+        }
     }
 
     /// Takes the lease of one bind out.
@@ -357,36 +394,52 @@ impl Core {
         let _ =
             self.only_holder
                 .compare_exchange(position, NOBODY, Ordering::SeqCst, Ordering::SeqCst);
-        Ok((UnitId::generate(), participant.into_iter().collect()))
+        let part = self.registry.clock.generate();
+        Ok((part, participant.into_iter().collect()))
     }
 
-    /// Starts a new unit, and returns the id of the old one.
+    /// Starts a new unit, which gets its id when it begins, and returns that of the old one.
     fn renew(&self) -> UnitId {
         self.declared.renew();
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.only_holder.store(NOBODY, Ordering::SeqCst);
         *self
             .abort_only
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = None;
         self.is_abort_only.store(false, Ordering::SeqCst);
-        std::mem::replace(
-            &mut self.unit.lock().unwrap_or_else(PoisonError::into_inner),
-            UnitId::generate(),
-        )
+        let mut unit = self.unit.lock().unwrap_or_else(PoisonError::into_inner);
+        unit.take()
+            .unwrap_or_else(|| self.registry.clock.generate())
     }
 }
 
-/// Marks the unit if a begin is dropped half-way.
-struct Beginning<'s> {
+/// A statement that was asked for. Dropped before it has begun, the unit can only be rolled back.
+struct Asked<'s> {
     core: &'s Core,
     bind: &'static str,
-    replied: bool,
+    otherwise: Option<AbortReason>,
 }
 
-impl Drop for Beginning<'_> {
+impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        if !self.replied {
-            self.core.abort_only(self.bind, AbortReason::Incomplete);
+        if let Some(reason) = self.otherwise {
+            self.core.abort_only(self.bind, reason);
         }
+    }
+}
+
+/// Whether a unit of which a statement could not begin can still commit: only where that statement could never run, so that
+/// its author sees it at the first try.
+fn reason_to_abort(error: &Error) -> Option<AbortReason> {
+    match error {
+        Error::DeadlineExceeded { .. } => Some(AbortReason::DeadlineExceeded),
+        Error::AbortOnly { .. }
+        | Error::BindBusy { .. }
+        | Error::InsideHook { .. }
+        | Error::NotJoined { .. }
+        | Error::UnknownBind { .. }
+        | Error::Unsupported { .. } => None,
+        _ => Some(AbortReason::NotBegun),
     }
 }

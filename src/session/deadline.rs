@@ -16,7 +16,8 @@ impl Deadline {
         Self(time.and_then(|time| Instant::now().checked_add(time)))
     }
 
-    /// Waits for `work`, but not beyond the deadline.
+    /// Waits for `work`, but not beyond the deadline. After that it is not begun: what replies at once would be let through
+    /// otherwise.
     pub(super) async fn bound<T>(
         self,
         bind: &'static str,
@@ -25,6 +26,9 @@ impl Deadline {
     ) -> Result<T, Error> {
         match self.0 {
             None => Ok(work.await),
+            Some(deadline) if Instant::now() >= deadline => {
+                Err(Error::DeadlineExceeded { bind, waiting_for })
+            }
             Some(deadline) => timeout_at(deadline, work)
                 .await
                 .map_err(|_| Error::DeadlineExceeded { bind, waiting_for }),

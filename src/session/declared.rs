@@ -48,7 +48,7 @@ impl DeclaredBinds {
             return Ok(());
         }
         let _beginning = core
-            .deadline
+            .deadline()
             .bound(bind, Waiting::Statement, self.beginning.lock())
             .await?;
         if self.begun.load(Ordering::SeqCst) {

@@ -1,20 +1,27 @@
 //! What the application asked to run when a unit ends: before its commit, after it, and after a roll-back.
 
+mod output;
+
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, Location};
+use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::commit::{self, CommitError, Committed, HookFailure};
-use crate::error::{AbortReason, BoxError};
+use crate::commit::{self, CommitError, Committed, Fault};
+use crate::error::{AbortReason, BoxError, Waiting};
 use crate::gid::UnitId;
 use crate::session::Session;
 use crate::session::closure::WorkOnce;
 use crate::session::core::Core;
+use crate::session::lent::Lent;
 use crate::session::nested::Nested;
+
+pub use self::output::HookOutput;
+use self::output::run;
 
 impl Session {
     /// Runs `hook` as the first step of the commit of this unit, with the session: to check what must hold, or to write
@@ -24,6 +31,9 @@ impl Session {
     /// Hooks run in the order in which they were registered, also those that a hook registers, and all before the first
     /// message of the commit. Inside, the unit cannot be ended. They do not run for a unit that can only be rolled back,
     /// nor for [`commit`](Self::commit) of one bind.
+    ///
+    /// At the [deadline](crate::SessionOptions::deadline) of the unit a hook that has not ended is dropped, and the unit is
+    /// rolled back ([`Fault::DeadlineExceeded`]).
     ///
     /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
     /// undone, it does not run.
@@ -62,6 +72,10 @@ impl Session {
     /// it. It runs once, or not at all if the process dies: what must follow a commit for certain belongs into a table
     /// that the unit writes.
     ///
+    /// In a unit with a [deadline](crate::SessionOptions::deadline), each hook may take as long as that again; one that takes
+    /// longer is dropped, and has failed. Without one, nothing ends a hook, and [`Binds::close`](crate::Binds::close) waits
+    /// for it.
+    ///
     /// Where the outcome is not known for certain ([`CommitError::is_in_doubt`], [`CommitError::TransactionEnded`]),
     /// neither this nor [`after_rollback`](Self::after_rollback) runs.
     ///
@@ -96,7 +110,8 @@ impl Session {
     /// of `tracing`.
     ///
     /// It runs in the background, before `commit_all` or `rollback_all` returns, also when their caller has gone away.
-    /// Outside of a tokio runtime, a dropped session runs none.
+    /// Outside of a tokio runtime, a dropped session runs none. A deadline bounds it as a hook [after the
+    /// commit](Self::after_commit).
     ///
     /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
     /// undone, it runs then: what it speaks of was rolled back.
@@ -120,15 +135,36 @@ impl Session {
             let next = self.core.hooks.lock().before_commit.pop_front();
             let Some(hook) = next else { return Ok(()) };
             let mut asking = Nested::enter(&self.core, AbortReason::Hook);
-            let said = (hook.run)(self).await;
+            let lent = Lent::of(self);
+            let (deadline, bind) = (self.core.deadline(), self.core.first_bind());
+            let said = deadline.bound(bind, Waiting::Hook, (hook.run)(self)).await;
             asking.done();
             drop(asking);
+            if let Err(exchanged) = lent.taken_back(self) {
+                return Err(CommitError::rolled_back(
+                    exchanged.bind,
+                    Vec::new(),
+                    Vec::new(),
+                    Fault::Exchanged,
+                ));
+            }
+            let registered_at = hook.registered_at;
+            let Ok(said) = said else {
+                tracing::warn!(%registered_at, "a hook before the commit did not end before the deadline of its unit");
+                return Err(self.abandon_for(bind, Fault::DeadlineExceeded).await?);
+            };
             if let Err(source) = said {
-                self.abandon().await?;
-                return Err(CommitError::Vetoed {
-                    registered_at: hook.registered_at,
+                let Err(ended) = self.abandon().await else {
+                    return Err(CommitError::Vetoed {
+                        registered_at,
+                        source,
+                    });
+                };
+                let vetoed = Fault::Vetoed {
+                    registered_at,
                     source,
-                });
+                };
+                return Err(ended.because(vetoed).unwrap_or_else(|other| other));
             }
         }
     }
@@ -160,40 +196,14 @@ impl Session {
         };
         let trace = self.core.trace.end(unit);
         let ending = async move {
-            commit::roll_back(trace, participants).await;
-            hooks.rolled_back(unit).await;
+            let rolled_back = commit::roll_back(trace, participants).await;
+            hooks.undone(unit, &rolled_back).await;
+            if let Err(error) = rolled_back {
+                tracing::warn!(%unit, %error, "a session was dropped, and its roll-back is not certain");
+            }
         };
-        self.core.registry.background.spawn_on(ending, &handle);
+        self.core.registry.spawn(ending, &handle);
         Ok(())
-    }
-}
-
-/// What a hook returns that can veto nothing: nothing, or a result whose error is reported.
-///
-/// This trait is sealed.
-pub trait HookOutput: sealed::Sealed {
-    #[doc(hidden)]
-    fn into_result(self) -> Result<(), BoxError>;
-}
-
-mod sealed {
-    /// Keeps [`HookOutput`](super::HookOutput) ours.
-    pub trait Sealed {}
-}
-
-impl sealed::Sealed for () {}
-
-impl HookOutput for () {
-    fn into_result(self) -> Result<(), BoxError> {
-        Ok(())
-    }
-}
-
-impl<E: Into<BoxError>> sealed::Sealed for Result<(), E> {}
-
-impl<E: Into<BoxError>> HookOutput for Result<(), E> {
-    fn into_result(self) -> Result<(), BoxError> {
-        self.map_err(Into::into)
     }
 }
 
@@ -209,6 +219,8 @@ struct Hook<F> {
 /// The hooks of one unit.
 #[derive(Default)]
 pub(super) struct Hooks {
+    /// How long each of those after the end may take.
+    limit: Option<Duration>,
     before_commit: VecDeque<Hook<Before>>,
     after_commit: Vec<Hook<After<Committed>>>,
     after_rollback: Vec<Hook<After<UnitId>>>,
@@ -247,9 +259,12 @@ impl Core {
 pub(super) struct UnitHooks(Mutex<Hooks>);
 
 impl UnitHooks {
-    /// Those of the unit that ends.
-    pub(super) fn take(&self) -> Hooks {
-        std::mem::take(&mut self.lock())
+    /// Those of the unit that ends. Each that runs afterwards may take as long as `limit`.
+    pub(super) fn take(&self, limit: Option<Duration>) -> Hooks {
+        Hooks {
+            limit,
+            ..std::mem::take(&mut self.lock())
+        }
     }
 
     /// Whether a commit has to ask.
@@ -267,12 +282,13 @@ impl UnitHooks {
     }
 
     /// Takes back what was registered since, and returns what is to run because of that.
-    pub(super) fn undo(&self, mark: Mark) -> Hooks {
+    pub(super) fn undo(&self, mark: Mark, limit: Option<Duration>) -> Hooks {
         let mut hooks = self.lock();
         hooks.before_commit.truncate(mark.before_commit);
         hooks.after_commit.truncate(mark.after_commit);
         let since = mark.after_rollback.min(hooks.after_rollback.len());
         Hooks {
+            limit,
             after_rollback: hooks.after_rollback.split_off(since),
             ..Hooks::default()
         }
@@ -298,9 +314,10 @@ impl Hooks {
                 Kept::ByOthers => Ok(joined),
                 #[cfg(feature = "testing")]
                 Kept::InSandbox(rules) if rules.captures => {
+                    let limit = self.limit;
                     for hook in self.after_commit {
                         let committed = joined.clone();
-                        rules.capture(Box::new(move || run(hook, committed).boxed()));
+                        rules.capture(Box::new(move || run(hook, committed, limit).boxed()));
                     }
                     Ok(joined)
                 }
@@ -326,7 +343,7 @@ impl Hooks {
                 hook_failures: Vec::new(),
                 ..committed.clone()
             };
-            if let Err(failure) = run(hook, told).await {
+            if let Err(failure) = run(hook, told, self.limit).await {
                 tracing::error!(
                     unit = %committed.unit,
                     error = &failure as &dyn std::error::Error,
@@ -338,12 +355,20 @@ impl Hooks {
         committed
     }
 
+    /// Runs those that a roll-back is for, if it is certain.
+    pub(super) async fn undone(self, unit: UnitId, rolled_back: &Result<(), CommitError>) {
+        match rolled_back {
+            Ok(()) => self.rolled_back(unit).await,
+            Err(_) => self.discard(unit),
+        }
+    }
+
     /// Runs those that a roll-back is for.
     ///
     /// To be run on a task of its own.
     pub(super) async fn rolled_back(self, unit: UnitId) {
         for hook in self.after_rollback {
-            if let Err(failure) = run(hook, unit).await {
+            if let Err(failure) = run(hook, unit, self.limit).await {
                 tracing::error!(
                     %unit,
                     error = &failure as &dyn std::error::Error,
@@ -370,16 +395,4 @@ fn said<'s, E: Into<BoxError>>(
     asking: impl Future<Output = Result<(), E>> + Send + 's,
 ) -> BoxFuture<'s, Result<(), BoxError>> {
     asking.map(|said| said.map_err(Into::into)).boxed()
-}
-
-async fn run<T>(hook: Hook<After<T>>, argument: T) -> Result<(), HookFailure> {
-    let Hook { registered_at, run } = hook;
-    match AssertUnwindSafe(async move { run(argument).await })
-        .catch_unwind()
-        .await
-    {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(HookFailure::new(registered_at, error)),
-        Err(payload) => Err(HookFailure::panicked(registered_at, &*payload)),
-    }
 }

@@ -85,7 +85,10 @@ impl SessionOptions {
     /// transaction. [`Propagation::New`](crate::Propagation::New) is refused inside a unit, and a unit of
     /// [`Propagation::Never`](crate::Propagation::Never) is as durable as your transaction.
     ///
-    /// A statement that is dropped half-way leaves nothing but to close your connection, as in any unit.
+    /// After a statement that is dropped half-way, or is running when the deadline comes, your connection is of no use any
+    /// more, as in any unit: Diesel refuses it, and it is to be closed. Nobody has gone back to the savepoint then. So a unit
+    /// that wrote ends with [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded), because a `COMMIT` in text
+    /// would keep it.
     ///
     /// Binds that share a connection share what it joins.
     #[must_use]

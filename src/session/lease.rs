@@ -1,19 +1,25 @@
 //! One connection in the hands of one unit of work, from the begin of its transaction to its end.
 
+// Files, each of which imports only from those before it: `reach`, `sight`.
+
+mod reach;
+mod sight;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{Connection, Terms};
+use crate::backend::{Connection, Staleness, Terms, Unseen};
 use crate::bind::Access;
-use crate::commit::Fault;
+use crate::commit::{Fault, Undone};
+use crate::config::Cleaning;
 use crate::error::{AbortReason, Error};
 use crate::pool::Pooled;
 use crate::registry::{Entry, InUse};
-use crate::trace::{Transaction, UnitContext};
+use crate::trace::{Counted, Transaction, UnitContext, Watch};
 
 /// How long a connection that nobody waits for may take to become clean.
 const CLEANING: Duration = Duration::from_secs(5);
@@ -29,15 +35,34 @@ pub(crate) struct Lease<C: Connection> {
     pub(super) wrote: bool,
     /// A statement failed, and perhaps because the connection is lost.
     pub(super) failed: bool,
+    /// A stream was dropped before its last row: the rest stands between us and the next reply.
+    pub(super) rows_left: bool,
+    /// When the server was heard of last.
+    heard: Instant,
     /// The application has had the raw connection since it was last looked at.
     pub(super) unverified: bool,
     /// A statement ran that no type describes: it may have been a `COMMIT`. The marker keeps such a unit from being
     /// committed; before that, the next statement must not run without a transaction.
     pub(super) undescribed: bool,
+    /// The number of the connection, since the application may put another one in its place.
+    lent: Option<i64>,
+    /// Something ran that may have left state on the connection: a statement in text, a hook, or the application itself.
+    pub(super) touched: bool,
+    /// An error said, or may have said, that what the connection keeps no longer fits the database: nobody uses it again.
+    pub(super) stale: bool,
+    /// What may have ended the transaction since its marker was last seen.
+    unseen: Unseen,
+    /// What counts statements in text that may end the transaction, and where it stood when the first of them ran.
+    watch: Option<(Arc<Watch>, Counted)>,
+    /// What the end of the transaction has left, where that was not its commit.
+    pub(super) undone: Undone,
+    /// A decision was sent: another connection must ask for its outcome.
+    pub(super) maybe_decided: bool,
     /// A prepare was sent: the connection must finish it, or be closed so that others can.
     pub(super) maybe_prepared: bool,
     /// The server confirmed it.
     pub(super) prepared: bool,
+    /// Where the unit stands among the spans, once it has begun.
     pub(super) unit: UnitContext,
     pub(super) transaction: Transaction,
     condition: Condition,
@@ -59,13 +84,15 @@ enum Condition {
     Open,
     /// A statement was sent and its reply not read: nothing may be sent any more.
     Incomplete,
+    /// The same with one that ends the transaction, or finishes what was prepared. It must not be cancelled: a server
+    /// whose commit waits for a standby then shows what is kept nowhere else.
+    Ending,
 }
 
 impl<C: Connection> Lease<C> {
     /// A connection fresh from the pool.
     pub(super) fn new(
         entry: Arc<Entry<C>>,
-        unit: UnitContext,
         terms: Terms,
         pooled: Box<dyn Pooled<C>>,
         handle: Handle,
@@ -74,21 +101,30 @@ impl<C: Connection> Lease<C> {
         Self {
             // A connection of somebody else is none of the pool.
             in_use: (!terms.joined).then(|| InUse::begin(Arc::clone(&entry))),
-            entry,
             terms,
             wrote: false,
             failed: false,
+            rows_left: false,
+            heard: Instant::now(),
             unverified: false,
             undescribed: false,
+            lent: None,
+            touched: entry.options.cleaning == Cleaning::Always,
+            stale: false,
+            unseen: Unseen::Nothing,
+            watch: None,
+            undone: Undone::NothingKept,
+            maybe_decided: false,
             maybe_prepared: false,
             prepared: false,
-            unit,
+            unit: UnitContext::none(),
             transaction: Transaction::default(),
             condition: Condition::Clean,
             pooled: Some(pooled),
             abandoned: false,
             handle,
             background,
+            entry,
         }
     }
 
@@ -97,10 +133,19 @@ impl<C: Connection> Lease<C> {
     ///
     /// `None` once it is lost.
     pub(super) fn start(&mut self) -> Option<(&mut C, &Terms)> {
-        if self.condition == Condition::Incomplete {
+        self.start_as(Condition::Incomplete)
+    }
+
+    /// The same for a step that ends the transaction, or finishes what was prepared: it is never cancelled.
+    pub(super) fn start_ending(&mut self) -> Option<(&mut C, &Terms)> {
+        self.start_as(Condition::Ending)
+    }
+
+    fn start_as(&mut self, condition: Condition) -> Option<(&mut C, &Terms)> {
+        if self.is_incomplete() {
             return None;
         }
-        self.condition = Condition::Incomplete;
+        self.condition = condition;
         self.entry.listen(false);
         let pooled = self.pooled.as_mut()?;
         Some((pooled.connection(), &self.terms))
@@ -108,7 +153,8 @@ impl<C: Connection> Lease<C> {
 
     /// The connection, for the application to do with as it likes.
     pub(super) fn lend(&mut self) -> &mut C {
-        self.unverified = true;
+        self.touched = true;
+        self.lose_sight();
         self.entry.listen(true);
         self.pooled
             .as_mut()
@@ -119,6 +165,8 @@ impl<C: Connection> Lease<C> {
     /// The reply was read. A transaction is open.
     pub(super) fn completed(&mut self) {
         self.condition = Condition::Open;
+        self.rows_left = false;
+        self.heard = Instant::now();
     }
 
     /// The reply was read. No transaction is open.
@@ -126,12 +174,13 @@ impl<C: Connection> Lease<C> {
         self.condition = Condition::Clean;
         self.unverified = false;
         self.undescribed = false;
+        self.unseen = Unseen::Nothing;
         self.maybe_prepared = false;
         self.prepared = false;
     }
 
     pub(super) fn is_incomplete(&self) -> bool {
-        self.condition == Condition::Incomplete
+        matches!(self.condition, Condition::Incomplete | Condition::Ending)
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -141,6 +190,8 @@ impl<C: Connection> Lease<C> {
     /// Whether the statement that just failed was given up for the sake of others.
     pub(super) async fn met_conflict(&mut self, error: &diesel::result::Error) -> bool {
         let limit = self.entry.timeouts.step;
+        // What we ask is none of what may have ended the transaction.
+        self.settle_unseen();
         let Some((connection, _)) = self.start() else {
             return false;
         };
@@ -151,28 +202,21 @@ impl<C: Connection> Lease<C> {
         met
     }
 
-    /// Makes sure that the connection is where it was lent, after the application had it in its hands.
-    pub(super) async fn verify(&mut self) -> Result<(), Fault> {
-        if !self.unverified {
-            return Ok(());
-        }
-        let Some((connection, terms)) = self.start() else {
-            return Err(Fault::Incomplete);
-        };
-        let verified = connection.verify(terms).await;
-        if !matches!(verified, Err(Fault::Incomplete | Fault::Lost(_))) {
-            self.completed();
-        }
-        if verified.is_ok() {
-            self.unverified = false;
-        }
-        verified
+    /// Notes what an error says of the connection. Returns whether another connection may do what failed.
+    pub(super) fn note_stale(&mut self, error: &diesel::result::Error) -> bool {
+        let staleness = C::staleness(error, &self.terms);
+        self.stale |= staleness != Staleness::Fresh;
+        staleness == Staleness::Stale
     }
 
-    /// The same before a statement, which also needs the transaction.
-    pub(super) async fn verify_for_statement(&mut self) -> Result<(), Fault> {
-        self.unverified |= std::mem::take(&mut self.undescribed);
-        self.verify().await
+    /// Reads what is left of the reply to the last statement.
+    pub(super) async fn drain(&mut self) -> diesel::QueryResult<()> {
+        let Some((connection, _)) = self.start() else {
+            return Ok(());
+        };
+        let drained = connection.drain().await;
+        self.completed();
+        drained
     }
 
     /// Notes what the next statement does.
@@ -185,36 +229,44 @@ impl<C: Connection> Lease<C> {
     }
 
     /// Why the transaction cannot be prepared, if so.
-    pub(super) fn cannot_prepare(&self) -> Option<String> {
+    pub(super) fn cannot_prepare(&self) -> Option<&str> {
         self.entry.cannot_prepare(&self.terms.server)
     }
 
-    /// Rolls back and gives the connection back, or closes it.
+    /// Rolls back and gives the connection back, or closes it. Tells what that leaves.
     ///
     /// Dropping the future closes the connection.
-    pub(super) async fn roll_back(&mut self) {
-        if self.is_clean() {
-            return;
+    pub(super) async fn roll_back(&mut self) -> Undone {
+        if !self.is_clean() {
+            self.undo().await;
         }
+        self.undone
+    }
+
+    async fn undo(&mut self) {
         if self.is_incomplete() || self.maybe_prepared {
             return self.close().await;
         }
-        // A connection that reads each reply one statement late would confirm a roll-back that did not happen.
-        let verified = timeout(CLEANING, self.verify()).await;
-        if matches!(
-            verified,
-            Err(_) | Ok(Err(Fault::Lost(_) | Fault::Incomplete))
-        ) {
-            return self.close().await;
+        // A connection that reads each reply one statement late would confirm a roll-back that did not happen. One whose
+        // marker is gone may be in the transaction of somebody else.
+        match timeout(CLEANING, self.verify()).await {
+            Ok(Ok(()) | Err(Fault::NestedTransaction | Fault::Refused(_))) => {}
+            _ => return self.close().await,
         }
-        let rolled_back = match self.start() {
-            Some((connection, terms)) => timeout(CLEANING, connection.rollback(terms)).await,
+        let unseen = self.settle_unseen();
+        let rolled_back = match self.start_ending() {
+            Some((connection, terms)) => {
+                timeout(CLEANING, connection.rollback(terms, unseen)).await
+            }
             None => return,
         };
         match rolled_back {
             Ok(Ok(())) => self.ended(),
-            Ok(Err(error)) => {
-                tracing::debug!(bind = self.entry.key, %error, "a roll-back failed: the connection is closed");
+            Ok(Err(fault)) => {
+                tracing::debug!(bind = self.entry.key, %fault, "a roll-back failed: the connection is closed");
+                if matches!(fault, Fault::Ended(_)) {
+                    self.gone();
+                }
                 self.close().await;
             }
             Err(_) => {
@@ -227,12 +279,42 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// Closes the connection, whatever it is doing.
+    /// Rolls back, and makes the connection as a fresh one of its pool is, or closes it.
+    async fn tidy_up(&mut self) -> Undone {
+        let undone = self.roll_back().await;
+        // What follows is none of the unit's.
+        drop(std::mem::take(&mut self.transaction));
+        if self.stale && !self.terms.joined {
+            self.close().await;
+            return undone;
+        }
+        let own = self.terms.joined || self.entry.options.cleaning == Cleaning::Never;
+        if std::mem::take(&mut self.touched) && !own {
+            let cleaned = match self.start() {
+                Some((connection, terms)) => timeout(CLEANING, connection.clean(terms)).await,
+                None => return undone,
+            };
+            match cleaned {
+                Ok(Ok(true)) => self.ended(),
+                _ => {
+                    tracing::debug!(
+                        bind = self.entry.key,
+                        "a connection is not as it was before its unit, and is closed"
+                    );
+                    self.close().await;
+                }
+            }
+        }
+        undone
+    }
+
+    /// Closes the connection, whatever it is doing. A statement of the application is cancelled, or the begin.
     ///
     /// The connection stays in here until it is closed: a future that is dropped half-way must not give it back.
     pub(super) async fn close(&mut self) {
-        let incomplete = self.is_incomplete();
-        self.hang_up(incomplete).await;
+        let cancels =
+            self.condition == Condition::Incomplete && self.entry.may_cancel(&self.terms.server);
+        self.hang_up(cancels).await;
     }
 
     /// Closes the connection as the death of the process does: nothing is cancelled, and no reply was ever read.
@@ -252,6 +334,13 @@ impl<C: Connection> Lease<C> {
             let _ = timeout(CLEANING, cancelling).await;
         }
         connection.retire().await;
+        // Not before: a statement of SQLite tells of itself when its turn has come.
+        let is_unseen = self.settle_unseen() != Unseen::Nothing;
+        // To close a connection that was joined does not end its transaction: whoever has that may still commit it.
+        let is_open = self.terms.joined && !self.terms.sandboxed && !self.is_clean() && self.wrote;
+        if (is_unseen || is_open) && self.undone == Undone::NothingKept {
+            self.undone = Undone::Unconfirmed;
+        }
         self.condition = Condition::Clean;
         if let Some(pooled) = self.pooled.take() {
             pooled.close();
@@ -264,7 +353,7 @@ impl<C: Connection> Drop for Lease<C> {
         let Some(pooled) = self.pooled.take() else {
             return;
         };
-        if self.is_clean() {
+        if self.is_clean() && !self.touched && !self.stale {
             // bb8 spawns when it takes a connection back, which needs a runtime.
             let _runtime = self.handle.enter();
             // Before the connection has another user.
@@ -277,8 +366,17 @@ impl<C: Connection> Drop for Lease<C> {
             terms: self.terms.clone(),
             wrote: self.wrote,
             failed: self.failed,
+            rows_left: self.rows_left,
+            heard: self.heard,
             unverified: self.unverified,
             undescribed: self.undescribed,
+            lent: self.lent,
+            touched: self.touched,
+            stale: self.stale,
+            unseen: self.unseen,
+            watch: self.watch.take(),
+            undone: self.undone,
+            maybe_decided: self.maybe_decided,
             maybe_prepared: self.maybe_prepared,
             prepared: self.prepared,
             unit: self.unit.clone(),
@@ -294,8 +392,16 @@ impl<C: Connection> Drop for Lease<C> {
             // The runtime dropped the task that was to clean up: it is shutting down.
             close_without_runtime(rest);
         } else {
-            self.background
-                .spawn_on(async move { rest.roll_back().await }, &self.handle);
+            let leaving = async move {
+                if let Some(fault) = rest.tidy_up().await.fault() {
+                    tracing::warn!(
+                        bind = rest.entry.key,
+                        %fault,
+                        "a session was dropped, and what its unit did is not certain to be rolled back"
+                    );
+                }
+            };
+            self.background.spawn_on(leaving, &self.handle);
         }
     }
 }
@@ -333,7 +439,9 @@ impl From<&Fault> for AbortReason {
             Fault::DeadlineExceeded | Fault::TimedOut => Self::DeadlineExceeded,
             Fault::NestedTransaction => Self::NestedTransaction,
             Fault::Ended(_) => Self::TransactionEnded,
+            Fault::OutlivedRecords => Self::OutlivedRecords,
             Fault::SandboxEnded => Self::SandboxEnded,
+            Fault::Exchanged => Self::Exchanged,
             _ => Self::Incomplete,
         }
     }

@@ -13,6 +13,7 @@ mod declared;
 mod hooks;
 mod join;
 mod lease;
+mod lent;
 mod nested;
 mod options;
 mod participant;
@@ -45,6 +46,7 @@ pub use self::closure::{Work, WorkOnce};
 pub use self::connection::BoundConnection;
 pub use self::hooks::HookOutput;
 pub use self::join::OuterConnection;
+pub(crate) use self::lent::Lent;
 pub use self::nested::Propagation;
 pub use self::options::SessionOptions;
 pub use self::retry::{Retried, Retry, Retrying};
@@ -89,6 +91,10 @@ impl Session {
     }
 
     /// The unit of work that queries now belong to.
+    ///
+    /// It gets its id with its first query, or when its id is asked for before: a unit whose id is older than records of
+    /// units are kept ([`RecoveryOptions::retention`](crate::RecoveryOptions::retention), and at least an hour) begins on
+    /// no bind any more.
     #[must_use]
     pub fn unit(&self) -> UnitId {
         self.core.unit()
@@ -112,7 +118,8 @@ impl Session {
     /// As a query.
     pub async fn connection<B: Bind>(&self) -> Result<BoundConnection<'_, B>, Error> {
         let access = self.core.widest_access::<B>()?;
-        let statement = self.core.statement::<B>(access).await?;
+        let mut statement = self.core.statement::<B>(access).await?;
+        statement.mark().await?;
         Ok(BoundConnection::new(statement.held()))
     }
 
@@ -152,6 +159,8 @@ impl Session {
     /// # Errors
     ///
     /// [`CommitError::Busy`] and [`CommitError::InsideTransaction`]: nothing was changed.
+    /// [`CommitError::TransactionEnded`] if the roll-back is not certain on a bind: a statement in text, a hook or the raw
+    /// connection has ended the transaction there, or may have. Typed queries cannot.
     ///
     /// # Cancel safety
     ///
@@ -194,11 +203,14 @@ impl Session {
             .await;
         if let Err(error) = &committed {
             if !error.is_rolled_back() {
-                self.core.hooks.take().discard(self.core.unit());
+                self.core.hooks.take(None).discard(self.core.unit());
             }
             // What the error says of the unit is to be true of all binds: a unit that goes on without one of them would
             // be torn by its commit.
-            self.abandon().await?;
+            let abandoned = self.abandon().await;
+            if let (Err(ended), true) = (abandoned, error.is_rolled_back()) {
+                return Err(ended.into());
+            }
         }
         Ok(committed?)
     }
@@ -290,11 +302,28 @@ impl Session {
         }
         let trace = self.core.trace.end(unit);
         self.in_background(unit, async move {
-            commit::roll_back(trace, participants).await;
-            hooks.rolled_back(unit).await;
-            Ok(())
+            let rolled_back = commit::roll_back(trace, participants).await;
+            hooks.undone(unit, &rolled_back).await;
+            rolled_back
         })
         .await
+    }
+
+    /// The roll-back of a unit that something was in the way of: what its caller is told.
+    async fn abandon_for(
+        &mut self,
+        bind: &'static str,
+        fault: Fault,
+    ) -> Result<CommitError, CommitError> {
+        match self.abandon().await {
+            Ok(()) => Ok(CommitError::rolled_back(
+                bind,
+                Vec::new(),
+                Vec::new(),
+                fault,
+            )),
+            Err(ended) => ended.because(fault),
+        }
     }
 
     /// The same session once more, for its queries. Whoever shares it sees to it that nothing runs while it ends.
@@ -302,11 +331,6 @@ impl Session {
         Self {
             core: Arc::clone(&self.core),
         }
-    }
-
-    /// Whether both are one session.
-    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.core, &other.core)
     }
 
     /// Rolls back a unit that cannot commit any more, and says why.
@@ -318,9 +342,12 @@ impl Session {
             }
             Some((bind, AbortReason::NestedTransaction)) => (bind, Fault::NestedTransaction),
             Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
+            Some((bind, AbortReason::NotBegun)) => (bind, Fault::NotBegun),
             Some((bind, AbortReason::Joined)) => (bind, Fault::Joined),
             Some((bind, AbortReason::Hook)) => (bind, Fault::Hook),
+            Some((bind, AbortReason::OutlivedRecords)) => (bind, Fault::OutlivedRecords),
             Some((bind, AbortReason::SandboxEnded)) => (bind, Fault::SandboxEnded),
+            Some((bind, AbortReason::Exchanged)) => (bind, Fault::Exchanged),
             None if self.core.registry.has_ended() && self.core.has_begun() => {
                 (self.core.first_bind(), Fault::SandboxEnded)
             }
@@ -330,12 +357,7 @@ impl Session {
             }
             None => return Ok(None),
         };
-        let refused = CommitError::rolled_back(bind, Vec::new(), source);
-        if !refused.is_rolled_back() {
-            self.core.hooks.take().discard(self.core.unit());
-        }
-        self.abandon().await?;
-        Ok(Some(refused))
+        self.abandon_for(bind, source).await.map(Some)
     }
 
     fn orders(&self, unit: UnitId) -> Orders {
@@ -360,11 +382,7 @@ impl Session {
         unit: UnitId,
         ending: impl Future<Output = Result<T, CommitError>> + Send + 'static,
     ) -> Result<T, CommitError> {
-        let task = self
-            .core
-            .registry
-            .background
-            .spawn_on(ending, &Handle::current());
+        let task = self.core.registry.spawn(ending, &Handle::current());
         match task.await {
             Ok(result) => result,
             Err(source) => Err(CommitError::Interrupted { unit, source }),
@@ -375,7 +393,7 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field("unit", &self.core.unit())
+            .field("unit", &self.core.known_unit())
             .field(
                 "enlisted",
                 &self.core.slots().map(|slot| slot.key()).collect::<Vec<_>>(),

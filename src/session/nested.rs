@@ -9,6 +9,7 @@ use crate::registry::Binds;
 use crate::session::Session;
 use crate::session::closure::Work;
 use crate::session::core::Core;
+use crate::session::lent::Lent;
 
 /// What [`Session::transaction`] does where a unit is open in the session.
 ///
@@ -83,14 +84,22 @@ impl Session {
             }
             Propagation::New => {
                 let mut alone = self.alone();
+                let lent = Lent::of(&alone);
                 let result = work(&mut alone).await;
+                let result = lent.result(&alone, result);
                 return alone.end(result).await;
             }
             Propagation::Never if is_part => return Err(Error::InsideUnit.into()),
             Propagation::Join | Propagation::Never => {}
         }
         let mut nested = Nested::enter(&self.core, AbortReason::Incomplete);
+        let lent = Lent::of(self);
         let result = work(self).await;
+        if lent.taken_back(self).is_err() {
+            // Whose unit this is now is for nobody to end.
+            nested.done();
+            return lent.result(self, result);
+        }
         if is_part && result.is_err() {
             self.core
                 .abort_only(self.core.first_bind(), AbortReason::Joined);
@@ -106,8 +115,8 @@ impl Session {
 
     /// A session of its own, with the options of this one and what is left of its time.
     fn alone(&self) -> Session {
-        let mut options = self.core.options.clone();
-        options.deadline = self.core.deadline().left();
+        let options = self.core.options.clone();
+        let options = options.leaving(self.core.deadline().left());
         let binds = Binds {
             registry: Arc::clone(&self.core.registry),
         };

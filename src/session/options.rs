@@ -12,6 +12,8 @@ use crate::session::join::JoinedBind;
 pub struct SessionOptions {
     pub(crate) read_only: bool,
     pub(crate) deadline: Option<Duration>,
+    /// The deadline as it was said, where less than that is left by now: what each hook after the end may take.
+    pub(super) whole_deadline: Option<Duration>,
     pub(crate) best_effort: bool,
     pub(crate) settings: Settings,
     pub(super) declared: Vec<Declared>,
@@ -30,19 +32,34 @@ impl SessionOptions {
     }
 
     /// Writes nothing: a statement that may is refused, by its type and by the server. Its commit costs nothing.
-    /// Defaults to off.
+    ///
+    /// A unit that text has made writable again (`SET TRANSACTION READ WRITE`, `PRAGMA query_only = OFF`) is rolled back by its
+    /// commit. Defaults to off.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// Ends waiting for pools, locks and replies after this time, counted from the begin of the session. What a commit
-    /// has begun is not cut short by it. Defaults to none.
+    /// Ends waiting for pools, locks and replies after this time, counted from the begin of the session, and for each later
+    /// unit of it from the first statement of that unit. What a commit has begun is not cut short by it. A hook before the
+    /// commit ends by then; each hook after the end of the unit may take as long again. Defaults to none.
     #[must_use]
     pub fn deadline(mut self, within: Duration) -> Self {
         self.deadline = Some(within);
         self
+    }
+
+    /// The same options, with what is left of the time.
+    pub(super) fn leaving(mut self, left: Option<Duration>) -> Self {
+        self.whole_deadline = self.hooks_within();
+        self.deadline = left;
+        self
+    }
+
+    /// How long each hook after the end of a unit may take.
+    pub(super) fn hooks_within(&self) -> Option<Duration> {
+        self.whole_deadline.or(self.deadline)
     }
 
     /// Lets two binds write that cannot commit as one, for

@@ -1,13 +1,16 @@
 //! A lease as a participant of the commit: each step within its time, on the right connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use tokio::time::timeout;
 
-use crate::backend::{Backend, Connection};
-use crate::commit::{Aloneness, Asked, Decision, Fault, Outcome, Participant, Profile};
+use crate::backend::{Backend, Connection, Terms, Unseen, Whose};
+use crate::commit::{
+    Aloneness, Asked, Decision, Fault, Identified, Outcome, Participant, Profile, Undone,
+};
 use crate::gid::{Branch, DatabaseId, Gid};
 use crate::session::lease::Lease;
 
@@ -26,8 +29,13 @@ impl<C: Connection> Participant for Lease<C> {
             writer: self.wrote && !self.terms.read_only,
             read_only: self.terms.read_only,
             askable: can_tell && !self.terms.read_only && !self.wrote,
-            database: self.entry.database(),
-            cannot_prepare: self.cannot_prepare(),
+            // An old one asks again: its holder may have forgotten units like it since.
+            database: self
+                .entry
+                .database()
+                .filter(|_| self.entry.clock.is_young(self.terms.unit)),
+            place: Arc::clone(&self.terms.server.identity),
+            cannot_prepare: self.cannot_prepare().map(Into::into),
             // An XA branch is the weakest link: as the holder it commits in one phase.
             holder_rank: options.holder_rank(i8::from(C::BACKEND == Backend::Mysql)),
             records: options.record_every_commit,
@@ -38,41 +46,57 @@ impl<C: Connection> Participant for Lease<C> {
     fn ask(&mut self) -> BoxFuture<'_, Result<Asked, Fault>> {
         async move {
             self.verify_in_time().await?;
+            self.hear_in_time().await?;
             let limit = self.entry.timeouts.step;
             let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
-            let asked = timed(limit, connection.ask(terms)).await;
+            let asked = async { told_apart(connection.ask(terms).await, connection, terms).await };
+            let asked = timed(limit, asked).await;
             self.replied(&asked);
             asked
         }
         .boxed()
     }
 
-    fn identify(&mut self) -> BoxFuture<'_, Result<DatabaseId, Fault>> {
+    fn identify(&mut self) -> BoxFuture<'_, Result<Identified, Fault>> {
         async move {
             self.verify_in_time().await?;
+            self.hear_in_time().await?;
             let limit = self.entry.timeouts.step;
             let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
-            let identified = timed(limit, connection.identify(terms)).await;
-            self.replied(&identified);
-            // SQLite is asked every time: whether it is durable is a setting of the connection.
-            if C::BACKEND != Backend::Sqlite
-                && let Ok(id) = &identified
-            {
-                self.entry.note_database(Some(*id));
+            let identifying = async {
+                let identified = connection.identify(terms).await;
+                let identified = told_apart(identified, connection, terms).await?;
+                let durable = connection.durable(terms).await;
+                let durable = told_apart(durable, connection, terms).await?;
+                Ok((identified, durable))
+            };
+            let identified = timed(limit, identifying).await;
+            if let Err(fault @ Fault::Ended(_)) = &identified {
+                self.met_marker(fault);
             }
-            identified
+            self.replied(&identified);
+            let (identified, replicated) = identified?;
+            // SQLite is asked every time: whether it is durable is a setting of the connection.
+            if C::BACKEND != Backend::Sqlite {
+                self.entry.note_identity(identified.database, replicated);
+            }
+            Ok(identified)
         }
         .boxed()
     }
 
     fn prepare<'a>(&'a mut self, branch: &'a Branch) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
-            self.verify_in_time().await?;
-            self.answer_in_time().await?;
+            self.reach_in_time().await?;
             let limit = self.entry.timeouts.step;
+            self.settle_unseen();
             self.maybe_prepared = true;
-            let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
+            let (connection, terms) = self.start_ending().ok_or(Fault::Incomplete)?;
             let prepared = timed(limit, connection.prepare(terms, branch)).await;
+            if let Err(fault) = &prepared {
+                self.met_marker(fault);
+                self.maybe_prepared = !matches!(fault, Fault::Unreached(_));
+            }
             self.replied(&prepared);
             self.prepared = prepared.is_ok();
             prepared
@@ -82,23 +106,40 @@ impl<C: Connection> Participant for Lease<C> {
 
     fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>> {
         async move {
-            self.verify_in_time().await.map_err(Aloneness::Refused)?;
-            self.answer_in_time().await.map_err(Aloneness::Refused)?;
+            if let Err(fault) = self.reach_in_time().await {
+                // Nothing of the commit was sent. What that leaves is asked in the end.
+                let _ = Lease::roll_back(self).await;
+                return Err(Aloneness::Refused(fault));
+            }
             let limit = self.entry.timeouts.step;
-            let Some((connection, terms)) = self.start() else {
+            self.settle_unseen();
+            let Some((connection, terms)) = self.start_ending() else {
                 return Err(Aloneness::Refused(Fault::Incomplete));
             };
             let lost = match timeout(limit, connection.commit(terms)).await {
-                Ok(Ok(())) => {
+                Ok(Ok(started)) => {
                     self.ended();
+                    self.entry.note_start(&self.terms.server, started);
                     return Ok(());
                 }
                 Ok(Err(failed)) => {
-                    if !matches!(failed.fault, Fault::Lost(_)) {
-                        self.ended();
-                        return Err(Aloneness::Refused(failed.fault));
+                    self.met_marker(&failed.fault);
+                    match failed.fault {
+                        Fault::Lost(_) => failed,
+                        Fault::Unreached(_) => {
+                            self.close().await;
+                            return Err(Aloneness::Refused(failed.fault));
+                        }
+                        // It may be in the transaction of somebody else.
+                        Fault::Ended(_) => {
+                            self.close().await;
+                            return Err(Aloneness::Refused(failed.fault));
+                        }
+                        fault => {
+                            self.ended();
+                            return Err(Aloneness::Refused(fault));
+                        }
                     }
-                    failed
                 }
                 Err(_) => crate::backend::AloneFault {
                     fault: Fault::TimedOut,
@@ -107,7 +148,7 @@ impl<C: Connection> Participant for Lease<C> {
             };
             self.close().await;
             let fate = match lost.transaction {
-                Some(transaction) => self.entry.fate(transaction).await,
+                Some(transaction) => self.entry.fate(transaction, &self.terms.server).await,
                 None => None,
             };
             match fate {
@@ -141,12 +182,16 @@ impl<C: Connection> Participant for Lease<C> {
                 let committed = Participant::commit(self).await;
                 return committed.map_err(Aloneness::into_fault);
             }
+            self.answer_in_time().await?;
             let limit = self.entry.timeouts.step;
-            let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
+            let (connection, terms) = self.start_ending().ok_or(Fault::Incomplete)?;
             let released = timed(limit, connection.release(terms)).await;
             match &released {
                 Ok(()) => self.ended(),
-                Err(_) => self.replied(&released),
+                Err(fault) => {
+                    self.met_marker(fault);
+                    self.replied(&released);
+                }
             }
             released
         }
@@ -155,15 +200,21 @@ impl<C: Connection> Participant for Lease<C> {
 
     fn decide<'a>(&'a mut self, decision: &'a Decision) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
-            self.verify_in_time().await?;
+            self.reach_in_time().await?;
             let limit = self.entry.timeouts.step;
-            let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
+            self.settle_unseen();
+            self.maybe_decided = true;
+            let (connection, terms) = self.start_ending().ok_or(Fault::Incomplete)?;
             let decided = timed(limit, connection.decide(terms, decision)).await;
             if decided.is_ok() {
                 self.ended();
             } else {
                 // The id may be that of a database that was replaced. The next unit asks again.
-                self.entry.note_database(None);
+                self.entry.forget_identity();
+                if let Err(fault) = &decided {
+                    self.met_marker(fault);
+                    self.maybe_decided = !matches!(fault, Fault::Unreached(_));
+                }
                 self.replied(&decided);
             }
             decided
@@ -171,32 +222,58 @@ impl<C: Connection> Participant for Lease<C> {
         .boxed()
     }
 
-    fn roll_back(&mut self) -> BoxFuture<'_, ()> {
+    fn roll_back(&mut self) -> BoxFuture<'_, Undone> {
         Lease::roll_back(self).boxed()
     }
 
+    fn undone(&self) -> Undone {
+        self.undone
+    }
+
     fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
-        self.entry.resolve(gid).boxed()
+        if !self.maybe_decided {
+            // It failed before anything was sent, and nobody else sends it.
+            return ready(Ok(Outcome::Abort)).boxed();
+        }
+        let server = self.terms.server.lineage.as_ref();
+        self.entry.resolve(gid, server).boxed()
     }
 
     fn finish<'a>(
         &'a mut self,
         branch: &'a Branch,
         outcome: Outcome,
+        database: DatabaseId,
     ) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             if !self.maybe_prepared {
-                // It failed before anything was sent.
-                Lease::roll_back(self).await;
+                // It failed before anything was sent. What that leaves is asked in the end.
+                let _ = Lease::roll_back(self).await;
                 return Ok(());
             }
-            if !self.is_incomplete() && self.finish_here(branch, outcome).await {
+            if !self.prepared && self.undone != Undone::NothingKept {
+                // The server has said that it prepared nothing, and the transaction is none of ours.
+                self.close().await;
+                return Ok(());
+            }
+            let answered = !self.is_incomplete();
+            if answered && self.finish_here(branch, outcome).await {
                 return Ok(());
             }
             // A prepare whose reply was not read may still be on its way: what is not listed now may be later.
-            let uncertain = !self.prepared && outcome == Outcome::Abort;
+            let uncertain = !self.prepared
+                && outcome == Outcome::Abort
+                && !(answered && C::errors_are_final(&self.terms.server));
             self.close().await;
-            let listed = self.entry.finish(branch, outcome).await?;
+            let expected = Whose {
+                database: Some(database),
+                lineage: self.terms.server.lineage.clone(),
+            };
+            let listed = self.entry.finish(branch, outcome, &expected).await?;
+            if listed {
+                // Only what had the marker was prepared.
+                self.undone = Undone::NothingKept;
+            }
             if uncertain && !listed {
                 return Err(Fault::TimedOut);
             }
@@ -213,29 +290,63 @@ impl<C: Connection> Participant for Lease<C> {
 
 impl<C: Connection> Lease<C> {
     async fn verify_in_time(&mut self) -> Result<(), Fault> {
+        if !self.unverified {
+            return Ok(());
+        }
         let limit = self.entry.timeouts.step;
         timed(limit, self.verify()).await
     }
 
-    /// What is sent on a lost connection has no reply, like that whose reply is lost. After a failed statement it
-    /// is worth a round trip to tell them apart: what is not sent is not done.
+    /// Makes sure, before a step that must not be lost, that it meets the transaction of the unit.
+    async fn reach_in_time(&mut self) -> Result<(), Fault> {
+        self.verify_in_time().await?;
+        self.answer_in_time().await
+    }
+
+    /// What is sent on a lost connection has no reply, like that whose reply is lost. What is not sent is not done: so the
+    /// server is asked for an answer where that is worth a round trip.
     async fn answer_in_time(&mut self) -> Result<(), Fault> {
-        if !self.failed {
+        self.hear_in_time().await?;
+        if !self.is_unsure() {
             return Ok(());
         }
         let limit = self.entry.timeouts.step;
+        // What we ask is none of what may have ended the transaction.
+        self.settle_unseen();
         let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
-        let answered = async { connection.answer(terms).await.map_err(Fault::Lost) };
-        let answered = timed(limit, answered).await;
-        self.replied(&answered);
+        let answering = async { connection.answer(terms).await.map_err(Fault::Unreached) };
+        let answered = timed(limit, answering).await;
+        match &answered {
+            Err(Fault::Unreached(_)) => self.gone_dead(),
+            _ => self.replied(&answered),
+        }
         answered
+    }
+
+    /// Fails if the driver has heard that the connection is closed. Sends nothing on one that is well.
+    async fn hear_in_time(&mut self) -> Result<(), Fault> {
+        let limit = self.entry.timeouts.step;
+        let (connection, _) = self.start().ok_or(Fault::Incomplete)?;
+        // Outside of the limit, which would take a timer for it.
+        connection.hear().await;
+        match timeout(limit, connection.closed()).await {
+            Err(_) => Err(Fault::TimedOut),
+            Ok(None) => {
+                self.still_open();
+                Ok(())
+            }
+            Ok(Some(reason)) => {
+                self.gone_dead();
+                Err(Fault::Unreached(reason))
+            }
+        }
     }
 
     /// Notes whether the reply to a step was read.
     fn replied<T>(&mut self, result: &Result<T, Fault>) {
         if !matches!(
             result,
-            Err(Fault::TimedOut | Fault::Lost(_) | Fault::Incomplete)
+            Err(Fault::TimedOut | Fault::Lost(_) | Fault::Unreached(_) | Fault::Incomplete)
         ) {
             self.completed();
         }
@@ -245,15 +356,17 @@ impl<C: Connection> Lease<C> {
     async fn finish_here(&mut self, branch: &Branch, outcome: Outcome) -> bool {
         let limit = self.entry.timeouts.step;
         let prepared = self.prepared;
-        let Some((connection, terms)) = self.start() else {
+        let Some((connection, terms)) = self.start_ending() else {
             return false;
         };
         let finishing = async {
             if prepared {
-                connection.finish(terms, branch, outcome).await
+                let finished = connection.finish(terms, branch, outcome).await;
+                finished.map_err(|error| error.to_string())
             } else {
                 // The server refused to prepare, so the transaction is still there to be rolled back.
-                connection.rollback(terms).await
+                let rolled_back = connection.rollback(terms, Unseen::Nothing).await;
+                rolled_back.map_err(|fault| fault.to_string())
             }
         };
         match timeout(limit, finishing).await {
@@ -268,6 +381,21 @@ impl<C: Connection> Lease<C> {
             }
             Err(_) => false,
         }
+    }
+}
+
+/// What the server has refused, as long as it answers. Drivers do not tell that from a connection that is lost.
+async fn told_apart<C: Connection, T>(
+    result: Result<T, Fault>,
+    connection: &mut C,
+    terms: &Terms,
+) -> Result<T, Fault> {
+    match result {
+        Err(Fault::Refused(error)) => Err(match connection.answer(terms).await {
+            Ok(()) => Fault::Refused(error),
+            Err(_) => Fault::Lost(error),
+        }),
+        result => result,
     }
 }
 

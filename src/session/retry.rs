@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::registry::Binds;
 use crate::session::closure::Work;
 use crate::session::deadline::Deadline;
+use crate::session::lent::Lent;
 use crate::session::{Session, SessionOptions};
 
 /// How often a unit is run, and how long it waits in between. See [`Binds::retrying`].
@@ -164,9 +165,11 @@ impl Retrying<'_> {
         let mut attempts = NonZeroU32::MIN;
         options.notes_conflicts = true;
         loop {
-            options.deadline = deadline.left();
-            let mut session = Session::new(self.binds, options.clone(), true);
+            let left = options.clone().leaving(deadline.left());
+            let mut session = Session::new(self.binds, left, true);
+            let lent = Lent::of(&session);
             let result = work(&mut session).await;
+            let result = lent.result(&session, result);
             let (error, gave_way) = match session.attempted(result).await {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
@@ -202,6 +205,9 @@ impl Session {
             },
             Err(error) => {
                 let abandoned = self.abandon().await;
+                if let Err(uncertain) = &abandoned {
+                    tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not certain");
+                }
                 let gave_way = self.can_run_again() && self.core.met_conflict();
                 Err((error, abandoned.is_ok() && gave_way))
             }

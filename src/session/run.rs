@@ -1,5 +1,6 @@
 //! Running Diesel's queries: on a session, on a bind of it, or on one of its connections.
 
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 
@@ -8,9 +9,9 @@ use diesel::query_builder::{AsChangeset, IntoUpdateTarget, QueryId};
 use diesel::query_dsl::methods::LimitDsl;
 use diesel_async::UpdateAndFetchResults;
 use diesel_async::methods::{ExecuteDsl, LoadQuery};
-use futures_util::stream::{Stream, TryStreamExt as _};
+use futures_util::stream::{Stream, StreamExt as _, TryStreamExt as _};
 
-use crate::bind::{Access, Bind, Bound};
+use crate::bind::{Access, Bind, Bound, Typed};
 use crate::error::{Error, Waiting};
 use crate::session::Session;
 use crate::session::statement::Open;
@@ -18,13 +19,16 @@ use crate::session::target::Target;
 
 /// The methods that run a query, as in Diesel, with a session in the place of a connection.
 ///
+/// `Form` is for the compiler to find, as that of [`Bound`](crate::Bound).
+///
 /// To be imported by name, as with diesel-async: two traits of this name in scope are ambiguous.
 ///
 /// # Cancel safety
 ///
-/// While it waits for the pool or for another statement, dropping the future of any of these changes nothing. Once the
-/// statement is sent, nobody knows what it does: the unit can then only be rolled back.
-pub trait RunQueryDsl: Sized {
+/// Dropping the future of any of these before its reply was read makes the unit abort-only, also while it waits for the pool
+/// or for another statement: a unit never commits without a statement that it was asked for. The same holds where the pool
+/// gives no connection, or the transaction cannot begin.
+pub trait RunQueryDsl<Form = Typed>: Sized {
     /// Runs the query and returns all its rows.
     ///
     /// # Errors
@@ -32,7 +36,7 @@ pub trait RunQueryDsl: Sized {
     /// [`Error::Query`] if the query fails; the other variants of [`Error`] if it could not run.
     fn load<'q, U>(
         self,
-        on: &impl Load<'q, Self, U>,
+        on: &impl Load<'q, Self, U, Form>,
     ) -> impl Future<Output = Result<Vec<U>, Error>> + Send
     where
         Self: Send + 'q,
@@ -48,7 +52,7 @@ pub trait RunQueryDsl: Sized {
     /// As [`load`](Self::load).
     fn get_results<'q, U>(
         self,
-        on: &impl Load<'q, Self, U>,
+        on: &impl Load<'q, Self, U, Form>,
     ) -> impl Future<Output = Result<Vec<U>, Error>> + Send
     where
         Self: Send + 'q,
@@ -65,7 +69,7 @@ pub trait RunQueryDsl: Sized {
     /// Otherwise as [`load`](Self::load).
     fn get_result<'q, U>(
         self,
-        on: &impl Load<'q, Self, U>,
+        on: &impl Load<'q, Self, U, Form>,
     ) -> impl Future<Output = Result<U, Error>> + Send
     where
         Self: Send + 'q,
@@ -81,7 +85,7 @@ pub trait RunQueryDsl: Sized {
     /// As [`get_result`](Self::get_result).
     fn first<'q, U>(
         self,
-        on: &impl Load<'q, diesel::dsl::Limit<Self>, U>,
+        on: &impl Load<'q, diesel::dsl::Limit<Self>, U, Form>,
     ) -> impl Future<Output = Result<U, Error>> + Send
     where
         Self: LimitDsl + Send + 'q,
@@ -94,6 +98,10 @@ pub trait RunQueryDsl: Sized {
     /// Runs the query and returns its rows as they come. The bind is taken until the stream is dropped: other queries
     /// on it fail with [`Error::BindBusy`].
     ///
+    /// On SQLite all rows are read into memory before the first one comes, as by [`load`](Self::load): diesel-async runs
+    /// each statement there in one piece. A result that is larger than memory is read in pages by its key,
+    /// `filter(id.gt(last)).order(id).limit(1000)`, which all see one state of the data within the unit.
+    ///
     /// # Errors
     ///
     /// As [`load`](Self::load), here where the query could not run, in the stream where it fails.
@@ -104,7 +112,7 @@ pub trait RunQueryDsl: Sized {
     /// abort-only.
     fn load_stream<'t, 'q, U>(
         self,
-        on: &'t impl Load<'q, Self, U>,
+        on: &'t impl Load<'q, Self, U, Form>,
     ) -> impl Future<Output = Result<impl Stream<Item = Result<U, Error>> + Send + 't, Error>> + Send
     where
         Self: Send + 'q,
@@ -125,7 +133,7 @@ pub trait RunQueryDsl: Sized {
     /// As [`load`](Self::load).
     fn execute<'q, Via>(
         self,
-        on: &(impl Target<Self> + Execute<'q, Self, Via>),
+        on: &(impl Target<Self, Form> + Execute<'q, Self, Via>),
     ) -> impl Future<Output = Result<usize, Error>> + Send
     where
         Self: Send + 'q,
@@ -136,7 +144,7 @@ pub trait RunQueryDsl: Sized {
 
 // Diesel runs nothing that has no `QueryId`. A blanket implementation for every type would take `load` away from an
 // `Arc<AtomicBool>`.
-impl<Q: QueryId> RunQueryDsl for Q {}
+impl<Q: QueryId, Form> RunQueryDsl<Form> for Q {}
 
 /// What rows `U` of a query `Q` can be loaded from.
 #[diagnostic::on_unimplemented(
@@ -144,7 +152,7 @@ impl<Q: QueryId> RunQueryDsl for Q {}
     label = "not a session",
     note = "pass a `Session`, `session.on(Bind)`, or what `session.connection::<Bind>()` returns, each by reference"
 )]
-pub trait Load<'q, Q, U>: Sync {
+pub trait Load<'q, Q, U, Form = Typed>: Sync {
     #[doc(hidden)]
     fn run_load(&self, query: Q) -> impl Future<Output = Result<Vec<U>, Error>> + Send;
 
@@ -177,14 +185,14 @@ pub trait Execute<'q, Q, Via = Direct>: Sync {
 
 /// Statements are run as diesel-async runs them.
 #[derive(Debug)]
-pub enum Direct {}
+pub struct Direct<Form = Typed>(PhantomData<Form>);
 
-type ConnectionOf<T, Q> = <<T as Target<Q>>::Bind as Bind>::Connection;
+type ConnectionOf<T, Q, Form> = <<T as Target<Q, Form>>::Bind as Bind>::Connection;
 
-impl<'q, T, Q, U> Load<'q, Q, U> for T
+impl<'q, T, Q, U, Form: 'static> Load<'q, Q, U, Form> for T
 where
-    T: Target<Q>,
-    Q: LoadQuery<'q, ConnectionOf<T, Q>, U> + Send + 'q,
+    T: Target<Q, Form>,
+    Q: LoadQuery<'q, ConnectionOf<T, Q, Form>, U> + Send + 'q,
     U: Send,
 {
     async fn run_load(&self, query: Q) -> Result<Vec<U>, Error> {
@@ -211,10 +219,10 @@ where
     }
 }
 
-impl<'q, T, Q> Execute<'q, Q, Direct> for T
+impl<'q, T, Q, Form> Execute<'q, Q, Direct<Form>> for T
 where
-    T: Target<Q>,
-    Q: ExecuteDsl<ConnectionOf<T, Q>> + Send + 'q,
+    T: Target<Q, Form>,
+    Q: ExecuteDsl<ConnectionOf<T, Q, Form>> + Send + 'q,
 {
     async fn run_execute(&self, query: Q) -> Result<usize, Error> {
         let mut statement = self.statement().await?;
@@ -251,9 +259,15 @@ where
         .bound(key, Waiting::Statement, async {
             let rows = crate::backend::internals::load(query, connection).await?;
             let mut rows = pin!(rows);
-            rows.try_next()
-                .await?
-                .ok_or(diesel::result::Error::NotFound)
+            let first = rows.try_next().await?;
+            let first = first.ok_or(diesel::result::Error::NotFound)?;
+            // An error in a later row is that of this query, and of no other.
+            while let Some(later) = rows.next().await {
+                if let Err(error @ diesel::result::Error::DatabaseError(..)) = later {
+                    return Err(error);
+                }
+            }
+            Ok(first)
         })
         .await;
     statement.finish(replied).await

@@ -11,6 +11,7 @@ use crate::session::Session;
 use crate::session::closure::Work;
 use crate::session::core::Core;
 use crate::session::hooks::Mark;
+use crate::session::lent::Lent;
 
 impl Session {
     /// Runs a part of the unit that can be undone on its own: on `Err`, all binds go back to where they were.
@@ -35,8 +36,9 @@ impl Session {
     {
         let mark = self.core.hooks.mark();
         let mut open = OpenSavepoint::set(&self.core.clone()).await?;
+        let lent = Lent::of(self);
         let result = work(self).await;
-        match result {
+        match lent.result(self, result) {
             Ok(value) => {
                 open.end(SavepointStep::Release).await?;
                 Ok(value)
@@ -56,7 +58,7 @@ impl Session {
 
     /// Forgets the hooks of a part that was undone, and runs those that wait for that.
     async fn undo_hooks(&self, mark: Mark) {
-        let undone = self.core.hooks.undo(mark);
+        let undone = self.core.hooks.undo(mark, self.core.options.hooks_within());
         if undone.is_empty() {
             return;
         }

@@ -18,7 +18,8 @@ use crate::session::lease::Lease;
 /// The place of one bind in a session.
 pub(crate) struct Slot<C: Connection> {
     pub(super) entry: Arc<Entry<C>>,
-    lease: Mutex<Option<Lease<C>>>,
+    /// In a box, so that it stays where it is until it has ended as a participant of the commit.
+    lease: Mutex<Option<Box<Lease<C>>>>,
     /// A raw connection or a stream has the lock, and may keep it for as long as it likes.
     held: AtomicBool,
     /// Wakes who waits for the lock when somebody starts to hold it.
@@ -47,7 +48,7 @@ impl<C: Connection> Slot<C> {
     /// # Cancel safety
     ///
     /// Nothing is changed; a place in the queue is lost.
-    pub(super) async fn lock(&self) -> Result<MutexGuard<'_, Option<Lease<C>>>, Error> {
+    pub(super) async fn lock(&self) -> Result<MutexGuard<'_, Option<Box<Lease<C>>>>, Error> {
         if let Ok(lease) = self.lease.try_lock() {
             return Ok(lease);
         }
@@ -69,6 +70,15 @@ impl<C: Connection> Slot<C> {
     /// Notes that a statement met a conflict, or that it worked: whoever goes on has got over an earlier one.
     pub(super) fn note_conflict(&self, met: bool) {
         self.conflict.store(met, Ordering::SeqCst);
+    }
+
+    /// Notes whether a begin met a conflict.
+    pub(super) fn noting_conflict<T>(&self, begun: Result<T, Error>) -> Result<T, Error> {
+        begun.inspect_err(|error| {
+            if error.diesel().is_some_and(C::is_conflict) {
+                self.note_conflict(true);
+            }
+        })
     }
 
     /// Notes that the lock is held by a raw connection or a stream, until the result is dropped.
@@ -125,7 +135,7 @@ impl<C: Connection> AnySlot for Slot<C> {
 
     fn take(&self) -> Result<Option<Box<dyn Participant>>, Busy> {
         let lease = self.lease.try_lock().map_err(|_| Busy)?.take();
-        Ok(lease.map(|lease| Box::new(lease) as Box<dyn Participant>))
+        Ok(lease.map(|lease| lease as Box<dyn Participant>))
     }
 
     fn is_busy(&self) -> bool {

@@ -1,5 +1,6 @@
 //! One statement of a session, from waiting for its bind to reading its reply.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,7 +26,7 @@ pub struct Statement<'s, C: Connection> {
     slot: &'s Slot<C>,
     /// Dropped before the lock is: after it, this could take back the hold of whoever has the lock by then.
     hold: Option<Hold<'s>>,
-    lease: MutexGuard<'s, Option<Lease<C>>>,
+    lease: MutexGuard<'s, Option<Box<Lease<C>>>>,
     stopwatch: Stopwatch,
 }
 
@@ -89,17 +90,22 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
         replied: Result<QueryResult<T>, Error>,
     ) -> Result<T, Error> {
         let bind = self.key();
-        match replied {
+        match self.drained(replied).await {
             Ok(result) => {
                 self.lease().completed();
                 let server = Arc::clone(&self.lease().terms.server);
                 let (metrics, error) = (&self.slot.entry.metrics, result.as_ref().err());
                 metrics.answered(self.stopwatch, server.place(bind), error);
                 self.lease().failed |= result.as_ref().is_err_and(may_be_lost);
-                self.lease().unverified |= C::ERRORS_END_TRANSACTIONS && result.is_err();
+                self.lease().unverified |= result.is_err() && self.lease().errors_may_end_it();
+                let is_stale = match &result {
+                    Ok(_) => false,
+                    Err(error) => self.lease().note_stale(error),
+                };
                 if self.core.options.notes_conflicts {
                     match &result {
                         Ok(_) => self.slot.note_conflict(false),
+                        Err(_) if is_stale => self.slot.note_conflict(true),
                         // What fails after a conflict often does so because of it.
                         Err(error) if self.lease().met_conflict(error).await => {
                             self.slot.note_conflict(true);
@@ -107,7 +113,13 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
                         Err(_) => {}
                     }
                 }
-                result.map_err(|source| Error::Query { bind, source })
+                if result.is_ok() && self.lease().set_nothing() {
+                    return Err(Error::WithoutEffect { bind });
+                }
+                result.map_err(|source| match is_stale {
+                    true => Error::StaleConnection { bind, source },
+                    false => Error::Query { bind, source },
+                })
             }
             Err(late) => {
                 self.core.abort_only(bind, AbortReason::DeadlineExceeded);
@@ -146,7 +158,7 @@ impl<'s, C: Connection> Statement<'s, C> {
     pub(super) fn new(
         core: &'s Core,
         slot: &'s Slot<C>,
-        lease: MutexGuard<'s, Option<Lease<C>>>,
+        lease: MutexGuard<'s, Option<Box<Lease<C>>>>,
     ) -> Self {
         Self {
             core,
@@ -160,7 +172,16 @@ impl<'s, C: Connection> Statement<'s, C> {
     /// Notes what the type of the next statement says of it: where Diesel cannot name it by its type, it may be any
     /// text.
     pub(super) fn describe<Q: QueryId>(&mut self) {
-        self.lease().undescribed |= !Q::HAS_STATIC_QUERY_ID;
+        if !Q::HAS_STATIC_QUERY_ID {
+            let lease = self.lease();
+            lease.undescribed();
+            lease.touched = true;
+        }
+    }
+
+    /// Notes that text in the next statement, which Diesel builds, may call what leaves something on the connection.
+    pub(super) fn may_leave_something(&mut self) {
+        self.lease().touched = true;
     }
 
     /// Keeps the bind from others, without making them wait.
@@ -173,14 +194,14 @@ impl<'s, C: Connection> Statement<'s, C> {
     pub(super) async fn ready(&mut self, position: usize, access: Access) -> Result<(), Error> {
         let bind = self.key();
         self.verify().await?;
-        if self.lease().note(access) {
-            let cannot_prepare = self.lease().cannot_prepare();
-            if let Err(refused) = self.core.admit_writer(position, bind, cannot_prepare) {
-                self.lease().wrote = false;
-                return Err(refused);
-            }
+        let core = self.core;
+        let lease = self.lease();
+        if !lease.note(access) {
+            return Ok(());
         }
-        Ok(())
+        let admitted = core.admit_writer(position, bind, lease.cannot_prepare());
+        lease.wrote = admitted.is_ok();
+        admitted
     }
 
     /// Makes sure that the connection is where it was lent. If the application drops a statement on it, the next reply
@@ -195,14 +216,45 @@ impl<'s, C: Connection> Statement<'s, C> {
         if core.registry.has_ended() {
             return Err(self.unfit(&Fault::SandboxEnded));
         }
-        let verifying = self.lease().verify_for_statement();
-        match core
-            .deadline()
-            .bound(bind, Waiting::Statement, verifying)
-            .await
-        {
+        let deadline = core.deadline();
+        let verified = match self.lease().must_verify() {
+            true => {
+                let verifying = self.lease().verify();
+                deadline.bound(bind, Waiting::Statement, verifying).await
+            }
+            // After the deadline no statement begins.
+            false => {
+                deadline
+                    .bound(bind, Waiting::Statement, ready(Ok(())))
+                    .await
+            }
+        };
+        match verified {
             Ok(Ok(())) => Ok(()),
+            // What the application did on the raw connection, and has not heard of.
+            Ok(Err(Fault::Refused(source))) => Err(Error::Query { bind, source }),
+            Ok(Err(Fault::WithoutEffect)) => Err(Error::WithoutEffect { bind }),
             Ok(Err(fault)) => Err(self.unfit(&fault)),
+            Err(late) => {
+                core.abort_only(bind, AbortReason::DeadlineExceeded);
+                Err(late)
+            }
+        }
+    }
+
+    /// Notes which connection this is, before it is [lent](Self::lend).
+    ///
+    /// # Cancel safety
+    ///
+    /// The connection is then unfit for another statement.
+    pub(super) async fn mark(&mut self) -> Result<(), Error> {
+        let (core, bind) = (self.core, self.key());
+        let marked = core
+            .deadline()
+            .bound(bind, Waiting::Statement, self.lease().mark())
+            .await;
+        match marked {
+            Ok(marked) => marked.map_err(|source| Error::Query { bind, source }),
             Err(late) => {
                 core.abort_only(bind, AbortReason::DeadlineExceeded);
                 Err(late)
@@ -219,6 +271,24 @@ impl<'s, C: Connection> Statement<'s, C> {
         Ok(self.lease().lend())
     }
 
+    /// What came of the statement, also of what is left of its reply: text may call a procedure with several results.
+    async fn drained<T>(
+        &mut self,
+        replied: Result<QueryResult<T>, Error>,
+    ) -> Result<QueryResult<T>, Error> {
+        let Ok(Ok(value)) = replied else {
+            return replied;
+        };
+        if !self.lease().undescribed {
+            return Ok(Ok(value));
+        }
+        self.lease().completed();
+        let (deadline, bind) = (self.core.deadline(), self.key());
+        let draining = self.lease().drain();
+        let drained = deadline.bound(bind, Waiting::Statement, draining).await?;
+        Ok(drained.map(|()| value))
+    }
+
     fn lease(&mut self) -> &mut Lease<C> {
         lease(&mut self.lease)
     }
@@ -226,7 +296,7 @@ impl<'s, C: Connection> Statement<'s, C> {
     /// A stream that was dropped between two rows has nothing in flight: what is left of it is skipped.
     fn settle_rows(&mut self) {
         if self.slot.between_rows.swap(false, Ordering::SeqCst) {
-            self.lease().completed();
+            self.lease().skips_rows();
         }
     }
 
@@ -261,7 +331,7 @@ fn may_be_lost(error: &diesel::result::Error) -> bool {
     )
 }
 
-fn lease<C: Connection>(slot: &mut Option<Lease<C>>) -> &mut Lease<C> {
+fn lease<C: Connection>(slot: &mut Option<Box<Lease<C>>>) -> &mut Lease<C> {
     slot.as_mut()
         .expect("a statement is made of a slot with a lease")
 }

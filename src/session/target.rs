@@ -1,21 +1,24 @@
 //! What a query can be run on: a session that finds its bind, or a bind that is named.
 
+use std::any::type_name;
 use std::marker::PhantomData;
 
 use diesel::query_builder::QueryId;
 
-use crate::bind::{Access, Bind, Bound};
+use crate::bind::{Access, Bind, Bound, Typed, has_boxed_subquery, may_have_text};
 use crate::error::Error;
 use crate::session::Session;
 use crate::session::statement::{Open, Statement};
 
 /// Something that a query `Q` can be run on.
+///
+/// `Form` is for the compiler to find, as that of [`Bound`].
 #[diagnostic::on_unimplemented(
     message = "no query can be run on `{Self}`",
     label = "not a session",
     note = "pass a `Session`, `session.on(Bind)`, or what `session.connection::<Bind>()` returns, each by reference"
 )]
-pub trait Target<Q>: Sync + sealed::Sealed {
+pub trait Target<Q, Form = Typed>: Sync + sealed::Sealed {
     /// The bind that it runs on.
     type Bind: Bind;
 
@@ -69,16 +72,32 @@ impl<B> sealed::Sealed for On<'_, B> {}
 impl<T: sealed::Sealed> sealed::Sealed for &T {}
 impl<T: sealed::Sealed> sealed::Sealed for &mut T {}
 
-impl<Q: Bound> Target<Q> for Session {
+impl<Form, Q: Bound<Form> + QueryId> Target<Q, Form> for Session {
     type Bind = Q::Bind;
 
     async fn statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
-        self.core.statement::<Q::Bind>(Q::access()).await
+        self.open::<Q, Form>().await
     }
 
     async fn held_statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
-        let statement = self.core.statement::<Q::Bind>(Q::access()).await?;
-        Ok(statement.held())
+        Ok(self.open::<Q, Form>().await?.held())
+    }
+}
+
+impl Session {
+    async fn open<Q: Bound<Form> + QueryId, Form>(
+        &self,
+    ) -> Result<Statement<'_, <Q::Bind as Bind>::Connection>, Error> {
+        let name = type_name::<Q>();
+        let may_have_text = !Q::HAS_STATIC_QUERY_ID && may_have_text(name);
+        if Q::reads_unknown() || (may_have_text && has_boxed_subquery(name)) {
+            return Err(Error::UnknownSource { bind: Q::Bind::KEY });
+        }
+        let mut statement = self.core.statement::<Q::Bind>(Q::access()).await?;
+        if may_have_text {
+            statement.may_leave_something();
+        }
+        Ok(statement)
     }
 }
 
@@ -103,7 +122,7 @@ impl<B: Bind, Q: QueryId> Target<Q> for On<'_, B> {
 }
 
 /// `load(&session)` where `session` is a reference already.
-impl<Q, T: Target<Q>> Target<Q> for &T {
+impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &T {
     type Bind = T::Bind;
 
     async fn statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
@@ -116,7 +135,7 @@ impl<Q, T: Target<Q>> Target<Q> for &T {
 }
 
 /// The same where it is an exclusive one.
-impl<Q, T: Target<Q>> Target<Q> for &mut T {
+impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &mut T {
     type Bind = T::Bind;
 
     async fn statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::backend::{Connection, Server, Settings, Terms, Unsupported};
 use crate::error::Error;
+use crate::gid::UnitId;
 use crate::registry::Entry;
 use crate::session::core::Core;
 
@@ -47,8 +48,13 @@ impl Core {
     }
 
     /// The terms of the transaction of this unit on one bind.
-    pub(super) fn terms<C: Connection>(&self, entry: &Entry<C>, server: Arc<Server>) -> Terms {
-        let mut terms = entry.terms(self.unit(), server);
+    pub(super) fn terms<C: Connection>(
+        &self,
+        entry: &Entry<C>,
+        unit: UnitId,
+        server: Arc<Server>,
+    ) -> Terms {
+        let mut terms = entry.terms(unit, server);
         terms.read_only |= self.options.read_only;
         terms.joined |= self.joins_others();
         terms.two_phase &= !self.options.read_only && !terms.joined;

@@ -4,6 +4,7 @@ use crate::commit::Committed;
 use crate::error::Error;
 use crate::registry::Binds;
 use crate::session::closure::{Work, WorkOnce};
+use crate::session::lent::Lent;
 use crate::session::{Session, SessionOptions};
 
 impl Binds {
@@ -30,7 +31,10 @@ impl Binds {
     ///
     /// # Errors
     ///
-    /// What the closure returns; [`Error::Commit`] if its `Ok` could not be committed.
+    /// What the closure returns; [`Error::Commit`] if its `Ok` could not be committed; [`Error::AbortOnly`] if it put
+    /// another session in the place of the one that it was lent ([`AbortReason::Exchanged`]), and nothing was committed.
+    ///
+    /// [`AbortReason::Exchanged`]: crate::AbortReason::Exchanged
     ///
     /// # Cancel safety
     ///
@@ -70,7 +74,9 @@ impl Binds {
         R: Send,
     {
         let mut session = Session::new(self, options, true);
+        let lent = Lent::of(&session);
         let result = work(&mut session).await;
+        let result = lent.result(&session, result);
         end(&mut session, result).await
     }
 
@@ -96,7 +102,9 @@ impl Binds {
         R: Send,
     {
         let mut session = Session::new(self, options, true);
+        let lent = Lent::of(&session);
         let result = work(&mut session).await;
+        let result = lent.result(&session, result);
         end(&mut session, result).await
     }
 }
@@ -112,9 +120,10 @@ pub(super) async fn end<R, E: From<Error>>(
             Ok((value, committed))
         }
         Err(error) => {
-            // Nothing can be in use any more, and a roll-back that fails closes its connection.
-            if let Err(busy) = session.abandon().await {
-                tracing::warn!(error = %busy, "a unit is rolled back in the background");
+            // Nothing can be in use any more, and a roll-back that fails closes its connection. The error of the
+            // application stays.
+            if let Err(uncertain) = session.abandon().await {
+                tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not certain");
             }
             Err(error)
         }

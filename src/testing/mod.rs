@@ -80,6 +80,8 @@
 //! # }
 //! ```
 
+// Files, each of which imports only from those before it: `dying`, `sandbox`.
+
 mod dying;
 mod sandbox;
 
@@ -94,5 +96,11 @@ impl Binds {
     /// of the session's own comes first. A sandbox has no commit to fail, and refuses to end a unit with a plan.
     pub fn inject(&self, plan: &FaultPlan) {
         self.registry.set_faults(Some(plan.clone()));
+    }
+
+    /// Makes the clock of the host wrong for this registry by so many seconds: ahead, or behind if negative. Calls add up.
+    /// For a test of units that are stamped on such a host, or that stay open for days.
+    pub fn put_clock_off(&self, seconds: i64) {
+        self.registry.clock.put_host_off(seconds * 1000);
     }
 }

@@ -9,8 +9,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::trace::recovery::PassEnds;
-use crate::trace::{Ends, Place};
+use crate::trace::words::{Ends, PassEnds, Place, error_type};
 
 const POOL: &str = "db.client.connection.pool.name";
 const OPERATION: &str = "db.client.operation.duration";
@@ -127,18 +126,18 @@ impl PoolMetrics {
     }
 
     /// A session has a connection of the pool, which has `size` now.
-    pub(crate) fn taken(&self, size: usize) {
+    pub(crate) fn taken(&self, size: impl FnOnce() -> usize) {
         let used = self.in_use.fetch_add(1, Ordering::Relaxed) + 1;
         self.used.increment(1.0);
-        self.idle.set(number(size.saturating_sub(used)));
+        self.idle.set(number(size().saturating_sub(used)));
     }
 
     /// It has it no more.
-    pub(crate) fn given_back(&self, since: Instant, size: usize) {
+    pub(crate) fn given_back(&self, since: Instant, size: impl FnOnce() -> usize) {
         let used = self.in_use.fetch_sub(1, Ordering::Relaxed) - 1;
         self.use_time.record(since.elapsed());
         self.used.decrement(1.0);
-        self.idle.set(number(size.saturating_sub(used)));
+        self.idle.set(number(size().saturating_sub(used)));
     }
 
     /// A statement was answered. `error` is a word for what the server said, if it failed.
@@ -166,7 +165,7 @@ impl PoolMetrics {
             "bind" => self.bind,
             "db.system.name" => place.system,
             "db.namespace" => place.database.to_owned(),
-            "error.type" => super::statement::error_type(error),
+            "error.type" => error_type(error),
         )
         .record(took);
     }

@@ -3,7 +3,10 @@
 //!
 //! Each has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`, `::recovery`), so that a
 //! filter can choose. With the feature `metrics`, also what is counted of them and of their pools. `statement` turns the
-//! events of Diesel's instrumentation into spans, `text` keeps parameters out of them.
+//! events of Diesel's instrumentation into spans, `text` keeps parameters out of them, `words` has the words of both.
+
+// Files, each of which imports only from those before it: `log`, `text`, `watch`, `words`, `metrics`, `no_metrics`,
+// `recovery`, `unit`, `current`, `statement`.
 
 mod current;
 #[cfg(feature = "testing")]
@@ -17,6 +20,8 @@ pub(crate) mod recovery;
 mod statement;
 mod text;
 mod unit;
+mod watch;
+mod words;
 
 pub(crate) use self::current::CurrentTrace;
 #[cfg(feature = "testing")]
@@ -24,9 +29,13 @@ pub(crate) use self::log::QueryLog;
 pub(crate) use self::metrics::{
     PoolMetrics, Stopwatch, describe as describe_metrics, in_doubt, passed,
 };
+#[cfg(feature = "mysql")]
+pub(crate) use self::statement::REST_OF_REPLY;
 pub use self::statement::StatementSpans;
 pub(crate) use self::statement::Transaction;
-pub(crate) use self::unit::{Ending, Ends, Place, UnitContext, UnitTrace, commit_step};
+pub(crate) use self::unit::{Ending, UnitContext, UnitTrace, commit_step};
+pub(crate) use self::watch::{Counted, Watch};
+pub(crate) use self::words::{Ends, PassEnds, Place};
 
 /// What observers are shown beside what they always are.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use crate::trace::recovery::PassEnds;
-use crate::trace::{Ends, Place};
+use crate::trace::words::{Ends, PassEnds, Place};
 
 pub(crate) fn describe() {}
 
@@ -26,9 +25,9 @@ impl PoolMetrics {
         Waiting
     }
 
-    pub(crate) fn taken(&self, _: usize) {}
+    pub(crate) fn taken(&self, _: impl FnOnce() -> usize) {}
 
-    pub(crate) fn given_back(&self, _: Instant, _: usize) {}
+    pub(crate) fn given_back(&self, _: Instant, _: impl FnOnce() -> usize) {}
 
     pub(crate) fn answered(&self, _: Stopwatch, _: Place<'_>, _: Option<&diesel::result::Error>) {}
 }

@@ -7,32 +7,7 @@ use tracing::field::Empty;
 
 use crate::gid::Gid;
 use crate::trace::metrics;
-use crate::trace::statement::variant;
-use crate::trace::unit::{Ends, Place};
-
-/// How a pass of recovery ended, in the words of its span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PassEnds {
-    /// All binds were seen, and nothing is left in doubt.
-    Complete,
-    /// All were seen, and something is left that cannot be finished yet, or not by this process.
-    InDoubt,
-    /// A database could not be asked, or refused.
-    Failed,
-    /// It was dropped in the middle.
-    Stopped,
-}
-
-impl PassEnds {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::InDoubt => "in doubt",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-        }
-    }
-}
+use crate::trace::words::{Ends, PassEnds, Place, variant};
 
 /// A pass of recovery that goes on. Dropped before it ended, it was stopped.
 #[derive(Debug)]

@@ -8,7 +8,12 @@ use tracing::field::Empty;
 use tracing::{Level, Span};
 
 use crate::trace::text::Text;
-use crate::trace::unit::{Place, UnitContext};
+use crate::trace::unit::UnitContext;
+use crate::trace::watch::Watch;
+use crate::trace::words::{Place, error_type};
+
+/// What a query is called that reads the rest of a reply and is never sent: it has no span.
+pub(crate) const REST_OF_REPLY: &str = "/* diesel_binds: the rest of a reply */ ";
 
 /// Statements at once on one connection, above which those that were never heard of again are forgotten.
 const MOST_RUNNING: usize = 16;
@@ -40,6 +45,7 @@ pub struct StatementSpans {
     over: Option<Box<dyn Instrumentation>>,
     serving: Serving,
     running: Vec<Running>,
+    watch: Arc<Watch>,
     #[cfg(feature = "testing")]
     log: Option<Arc<crate::trace::QueryLog>>,
 }
@@ -78,7 +84,16 @@ impl StatementSpans {
         self.log = Some(Arc::clone(log));
     }
 
+    /// What counts the statements that may end a transaction.
+    pub(crate) fn watch(&self) -> Arc<Watch> {
+        Arc::clone(&self.watch)
+    }
+
     fn start(&mut self, query: &dyn DebugQuery) {
+        // Nobody else counts, while it is not asked. What is never sent ends nothing.
+        if Arc::strong_count(&self.watch) > 1 && !is_rest_of_reply(query) {
+            self.watch.note(query);
+        }
         #[cfg(feature = "testing")]
         if let Some(log) = self.log.as_ref().filter(|log| log.listens()) {
             log.note(Text::of(query, false).sql);
@@ -93,6 +108,9 @@ impl StatementSpans {
             return;
         }
         let text = Text::of(query, scope.unit.parameters);
+        if text.sql.starts_with(REST_OF_REPLY) {
+            return;
+        }
         let operation = text.operation();
         // A text without parameters may be made of values.
         let shows_text = text.is_parametrized || scope.unit.parameters;
@@ -174,6 +192,13 @@ impl fmt::Debug for StatementSpans {
     }
 }
 
+/// Whether it is the query that only reads what is left of a reply.
+fn is_rest_of_reply(query: &dyn DebugQuery) -> bool {
+    let Text { sql, .. } = Text::of(query, false);
+    let parameter = sql.strip_prefix(REST_OF_REPLY);
+    parameter.is_some_and(|parameter| parameter.trim() == "?")
+}
+
 /// The transaction of a unit on one connection, as its observers see it.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
@@ -222,21 +247,4 @@ impl Drop for Transaction {
 
 fn listens() -> bool {
     tracing::span_enabled!(target: "diesel_binds::statement", Level::DEBUG)
-}
-
-/// A word for an error, without anything that the server said.
-pub(super) fn error_type(error: &diesel::result::Error) -> String {
-    match error {
-        diesel::result::Error::DatabaseError(kind, _) => variant(kind),
-        error => variant(error),
-    }
-}
-
-/// The name of the variant of an error, without anything that is in it.
-pub(super) fn variant(error: &dyn fmt::Debug) -> String {
-    // Our errors say in `{:?}` what they say, and only in this form how they are made.
-    let mut words = format!("{error:#?}");
-    let end = words.find(|c: char| !c.is_ascii_alphanumeric());
-    words.truncate(end.unwrap_or(words.len()));
-    words
 }

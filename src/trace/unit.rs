@@ -7,32 +7,7 @@ use tracing::field::{Empty, display};
 
 use crate::gid::{Gid, UnitId};
 use crate::trace::metrics;
-
-/// How a unit ended, in the words of its span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ends {
-    Committed,
-    /// Transactions of others decide.
-    Joined,
-    RolledBack,
-    /// Some binds committed and others did not.
-    Partial,
-    InDoubt,
-    Unknown,
-}
-
-impl Ends {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Committed => "committed",
-            Self::Joined => "joined",
-            Self::RolledBack => "rolled back",
-            Self::Partial => "partial",
-            Self::InDoubt => "in doubt",
-            Self::Unknown => "unknown",
-        }
-    }
-}
+use crate::trace::words::{Ends, Place};
 
 /// Where a unit stands among the spans, for all that is done for it.
 #[derive(Clone, Debug)]
@@ -42,16 +17,6 @@ pub(crate) struct UnitContext {
     /// The span that its first query ran in.
     opened_in: Span,
     pub(super) parameters: bool,
-}
-
-/// The server that a transaction runs on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    pub(crate) bind: &'static str,
-    /// `db.system.name`.
-    pub(crate) system: &'static str,
-    /// `db.namespace`.
-    pub(crate) database: &'a str,
 }
 
 impl UnitContext {
@@ -71,6 +36,16 @@ impl UnitContext {
             span,
             opened_in: Span::current(),
             parameters,
+        }
+    }
+
+    /// That of a unit that has not begun.
+    pub(crate) fn none() -> Self {
+        Self {
+            unit: UnitId::NONE,
+            span: Span::none(),
+            opened_in: Span::none(),
+            parameters: false,
         }
     }
 

@@ -9,6 +9,7 @@ use tower_layer::Layer;
 use crate::registry::Binds;
 use crate::session::SessionOptions;
 use crate::web::service::BindsService;
+use crate::web::terms::{Ending, Terms};
 
 /// Gives each request a session of its own: a [scope](Binds::scope) around all that is below the layer.
 ///
@@ -71,25 +72,6 @@ pub struct BindsLayer {
     terms: Arc<Terms>,
 }
 
-/// What the layer and its services have in common.
-#[derive(Clone)]
-pub(super) struct Terms {
-    pub(super) binds: Binds,
-    pub(super) options: SessionOptions,
-    pub(super) ending: Ending,
-}
-
-/// Who ends the unit.
-#[derive(Clone)]
-pub(super) enum Ending {
-    /// The handler.
-    ByHand,
-    /// The layer: it commits a success, unless the veto says no.
-    OnSuccess(Option<Veto>),
-}
-
-pub(super) type Veto = Arc<dyn Fn(&response::Parts) -> bool + Send + Sync>;
-
 impl BindsLayer {
     /// Sessions of these binds. The handler commits.
     #[must_use]
@@ -142,20 +124,5 @@ impl<S> Layer<S> for BindsLayer {
 impl fmt::Debug for BindsLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.terms.fmt(f)
-    }
-}
-
-impl fmt::Debug for Terms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ending = match self.ending {
-            Ending::ByHand => "by hand",
-            Ending::OnSuccess(None) => "commit on success",
-            Ending::OnSuccess(Some(_)) => "commit on success, with a veto",
-        };
-        f.debug_struct("BindsLayer")
-            .field("binds", &self.binds)
-            .field("options", &self.options)
-            .field("ending", &ending)
-            .finish()
     }
 }

@@ -6,11 +6,14 @@
 //!
 //! How a request ends is stated by the layer, and what the client then hears by [`status_of`].
 
+// Files, each of which imports only from those before it: `status`, `terms`, `service`, `extract`, `layer`.
+
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
 mod service;
 mod status;
+mod terms;
 
 #[cfg(feature = "axum")]
 pub use self::extract::SessionRejection;

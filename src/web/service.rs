@@ -9,8 +9,9 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::scope::Open;
-use crate::web::layer::{Ending, Terms};
+
 use crate::web::status;
+use crate::web::terms::{Ending, Terms};
 
 /// A service whose requests have a session each. From [`BindsLayer`](super::BindsLayer).
 #[derive(Clone, Debug)]
@@ -72,15 +73,5 @@ where
             })
         }
         .boxed()
-    }
-}
-
-impl Ending {
-    fn commits(&self, response: &http::response::Parts) -> bool {
-        let Self::OnSuccess(veto) = self else {
-            return false;
-        };
-        let status = response.status;
-        status.as_u16() < 400 && !veto.as_ref().is_some_and(|veto| veto(response))
     }
 }

@@ -22,7 +22,8 @@ use crate::error::{AbortReason, Error};
 pub fn status_of(error: &Error) -> StatusCode {
     match error {
         Error::Query { source, .. } => of_diesel(source),
-        Error::Begin { .. }
+        Error::StaleConnection { .. }
+        | Error::Begin { .. }
         | Error::Pool { .. }
         | Error::DeadlineExceeded { .. }
         | Error::Closed { .. }
@@ -42,9 +43,11 @@ fn of_commit(error: &CommitError) -> StatusCode {
         CommitError::Vetoed { .. } => StatusCode::CONFLICT,
         CommitError::RolledBack { source, .. } => match source {
             Fault::Refused(source) => of_diesel(source),
-            Fault::Lost(_) | Fault::TimedOut | Fault::Connect(_) | Fault::DeadlineExceeded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Fault::Lost(_)
+            | Fault::Unreached(_)
+            | Fault::TimedOut
+            | Fault::Connect(_)
+            | Fault::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         },
         _ => StatusCode::INTERNAL_SERVER_ERROR,

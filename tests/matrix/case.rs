@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use diesel_binds::testing::{Effect, FaultPlan, Point};
+use diesel_binds::Outcome;
+use diesel_binds::testing::{Effect, FaultPlan, Moment, Point, Step};
 
+use crate::class::Class;
+use crate::elsewhere::Other;
 use crate::network::{Damage, Message};
 use crate::topology::Topology;
 
@@ -59,42 +62,35 @@ pub(crate) enum Fault {
         message: Message,
         reply: bool,
     },
-}
-
-/// A column of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Class {
-    Coordinator,
-    Server,
-    Lost,
-    Hangs,
-    HalfClosed,
-    Delayed,
-    Race,
-}
-
-impl Class {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Coordinator,
-        Self::Server,
-        Self::Lost,
-        Self::Hangs,
-        Self::HalfClosed,
-        Self::Delayed,
-        Self::Race,
-    ];
-
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Coordinator => "process killed",
-            Self::Server => "server killed",
-            Self::Lost => "lost",
-            Self::Hangs => "hangs",
-            Self::HalfClosed => "half-closed",
-            Self::Delayed => "late",
-            Self::Race => "race",
-        }
-    }
+    /// Somebody else cancels, for a while, whatever runs on a server when a message gets there.
+    Cancelled { server: usize, message: Message },
+    /// From the point on, for a while, somebody else cancels whatever runs on a server, again and again.
+    CancelledOften { server: usize, point: Point },
+    /// Somebody else ends the sessions on a server.
+    SessionsKilled { server: usize, point: Point },
+    /// From the point on, the address of a server leads to another one.
+    Elsewhere {
+        server: usize,
+        point: Point,
+        other: Other,
+        /// Connections that are open are cut.
+        cut: bool,
+    },
+    /// From the point on, the commits of a server wait for a standby that is away.
+    Away {
+        server: usize,
+        point: Point,
+        /// What waits for the standby is ended, which shows it to others.
+        ended: bool,
+    },
+    /// The commit stands still while another process, whose horizon lies before the unit, recovers, and an operator
+    /// forces the unit.
+    Forced {
+        point: Point,
+        outcome: Outcome,
+        /// The unit reads on a snapshot, in which nobody sees a horizon that moves later.
+        snapshot: bool,
+    },
 }
 
 impl Case {
@@ -104,7 +100,25 @@ impl Case {
             Fault::Server { .. } => Class::Server,
             Fault::Network { damage, .. } => damage.class(),
             Fault::Recovered(_) | Fault::Slow(_) | Fault::Late { .. } => Class::Race,
+            Fault::Cancelled { .. } | Fault::CancelledOften { .. } => Class::Cancelled,
+            Fault::SessionsKilled { .. } => Class::SessionsKilled,
+            Fault::Elsewhere { .. } => Class::Elsewhere,
+            Fault::Away { .. } => Class::Away,
+            Fault::Forced { .. } => Class::Forced,
         }
+    }
+
+    /// Whether the unit writes on a bind.
+    pub(crate) fn writes(&self, index: usize) -> bool {
+        self.shape == Shape::Write || index > 0
+    }
+
+    /// Where the decision is lost on its way, if the message of the fault is of what follows from that: a decision that was
+    /// not sent, as the commit knows, needs no question.
+    pub(crate) fn loses_decision(&self, message: Message) -> Option<&Point> {
+        let point = &self.first.as_ref()?.point;
+        let is_before = (point.step, point.moment) == (Step::Decide, Moment::Before);
+        (is_before && matches!(message, Message::Look | Message::Fence)).then_some(point)
     }
 
     /// The plan of what happens at points, given what happens at that of the fault.
@@ -115,8 +129,13 @@ impl Case {
             | Fault::Server { point, .. }
             | Fault::Recovered(point)
             | Fault::Slow(point)
-            | Fault::Late { point, .. } => plan.at_point(point.clone(), effect),
-            Fault::Network { .. } => plan,
+            | Fault::Late { point, .. }
+            | Fault::CancelledOften { point, .. }
+            | Fault::SessionsKilled { point, .. }
+            | Fault::Elsewhere { point, .. }
+            | Fault::Away { point, .. }
+            | Fault::Forced { point, .. } => plan.at_point(point.clone(), effect),
+            Fault::Network { .. } | Fault::Cancelled { .. } => plan,
         }
     }
 }
@@ -147,17 +166,23 @@ impl fmt::Display for Case {
         if let Some(first) = &self.first {
             write!(f, "{first}, then ")?;
         }
-        match &self.fault {
-            Fault::Coordinator(point) => write!(f, "process killed at {point}"),
-            Fault::Server { server, point } => write!(f, "server {server} killed at {point}"),
-            Fault::Network {
+        self.fault.fmt(f)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coordinator(point) => write!(f, "process killed at {point}"),
+            Self::Server { server, point } => write!(f, "server {server} killed at {point}"),
+            Self::Network {
                 server,
                 message,
                 damage,
             } => write!(f, "{damage} {message} of {server}"),
-            Fault::Recovered(point) => write!(f, "recovered at {point}"),
-            Fault::Slow(point) => write!(f, "slow at {point}, recovered meanwhile"),
-            Fault::Late {
+            Self::Recovered(point) => write!(f, "recovered at {point}"),
+            Self::Slow(point) => write!(f, "slow at {point}, recovered meanwhile"),
+            Self::Late {
                 server,
                 message,
                 reply,
@@ -165,6 +190,41 @@ impl fmt::Display for Case {
             } => {
                 let what = if *reply { "late reply to" } else { "late" };
                 write!(f, "{what} {message} of {server}, recovered meanwhile")
+            }
+            Self::Cancelled { server, message } => write!(f, "{message} of {server} cancelled"),
+            Self::CancelledOften { server, point } => {
+                write!(f, "all on server {server} cancelled from {point}")
+            }
+            Self::SessionsKilled { server, point } => {
+                write!(f, "sessions of server {server} killed at {point}")
+            }
+            Self::Elsewhere {
+                server,
+                point,
+                other,
+                cut,
+            } => {
+                let how = if *cut { " and cut" } else { "" };
+                write!(f, "server {server} led to {other}{how} from {point}")
+            }
+            Self::Away {
+                server,
+                point,
+                ended,
+            } => {
+                let how = if *ended { ", waits ended" } else { "" };
+                write!(f, "standby of server {server} away from {point}{how}")
+            }
+            Self::Forced {
+                point,
+                outcome,
+                snapshot,
+            } => {
+                let how = if *snapshot { ", on a snapshot" } else { "" };
+                write!(
+                    f,
+                    "forced to {outcome:?} at {point}, behind the horizon{how}"
+                )
             }
         }
     }

@@ -4,41 +4,47 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use fastrand::Rng;
+use kit::servers::Server;
+use kit::world::Sides;
 
+use crate::away;
 use crate::case::Case;
 use crate::judge::Verdict;
 use crate::list;
 use crate::settings::Settings;
 use crate::stage::Stage;
-use crate::suite::world::Sides;
-use crate::table::table;
+use crate::table::{answers, table};
 use crate::topology::{Topology, with_sides};
 
 /// Runs all that was asked for; fails unless every case ended as it should.
 pub(crate) async fn direct(settings: &Settings) -> ExitCode {
     println!("matrix: seed={}", settings.seed);
     let start = Instant::now();
+    // A run that was killed may have left its servers waiting for one.
+    for server in [Server::PostgresA, Server::PostgresB] {
+        away::returns(server.url().as_str()).await;
+    }
     let mut results = Vec::new();
     for topology in &settings.topologies {
         results.extend(with_sides!(*topology, run(*topology, settings)));
     }
     let count = |is: fn(&Verdict) -> bool| results.iter().filter(|(_, v)| is(v)).count();
     let slowest = results.iter().map(|(_, verdict)| verdict.recovery).max();
-    println!("\n{}\n", table(&results));
+    println!("\n{}\n\n{}", table(&results), answers(&results));
     println!(
-        "matrix: {:.0} s, the slowest recovery took {} ms, {} faults did not happen, {} cases showed branches of units \
-         before",
+        "matrix: {:.0} s, the slowest recovery took {} ms, {} cases showed branches of units before",
         start.elapsed().as_secs_f64(),
         slowest.unwrap_or_default().as_millis(),
-        count(|verdict| verdict.missed),
         count(|verdict| verdict.back > 0),
     );
     println!(
-        "matrix: cases={} torn={} lies={} unrecovered={} seed={}",
+        "matrix: cases={} torn={} lies={} unrecovered={} missed={} seed={}",
         results.len(),
         count(|verdict| verdict.torn.is_some()),
         count(|verdict| verdict.lie.is_some()),
         count(|verdict| verdict.unrecovered.is_some()),
+        // A case whose fault did not happen shows nothing, and fails as well.
+        count(|verdict| verdict.missed),
         settings.seed
     );
     if results.iter().all(|(_, verdict)| verdict.is_ok()) {
@@ -70,6 +76,7 @@ async fn run<S: Sides>(topology: Topology, settings: &Settings) -> Vec<(Case, Ve
         }
         results.push((case, verdict));
     }
+    stage.strike().await;
     println!(
         "matrix: {topology}: {} of {of} cases in {:.0} s",
         results.len(),

@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use diesel_binds::UnitId;
+use diesel_binds::{Outcome, UnitId};
+use kit::look::Look;
+use kit::world::{Sides, World};
 use tokio::time::sleep;
 
 use crate::case::Shape;
 use crate::history::History;
-use crate::recoverer::Recoverer;
-use crate::suite::world::{Sides, World};
-use crate::support::look::Look;
+use crate::recoverer::{Recoverer, Settled};
 use crate::unit::Heard;
 
 /// How long recovery may take, once the servers are back.
@@ -30,6 +30,8 @@ pub(crate) struct Verdict {
     /// Branches of units before, that a server listed again although they had been rolled back.
     pub(crate) back: usize,
     pub(crate) recovery: Duration,
+    /// A word for what the caller heard.
+    pub(crate) heard: &'static str,
 }
 
 impl Verdict {
@@ -60,6 +62,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) heard: &'a Heard,
     /// The MariaDB server that was killed in it.
     pub(crate) forgetful: Option<usize>,
+    /// What an operator was told to be done with it.
+    pub(crate) forced: Option<Outcome>,
 }
 
 /// Judges a case: all servers are up, and nobody but us is connected any more, or is about to leave.
@@ -123,16 +127,16 @@ pub(crate) async fn judge<S: Sides>(
         verdict.torn = Some(format!("units before: {}", changed.join("; ")));
     }
     history.note(unit.id, text, &rows);
-    verdict.lie = match is_true(heard, kept[0], kept.len(), recoverer).await {
+    verdict.lie = match is_true(&unit, kept[0], kept.len(), recoverer).await {
         Ok(()) => left,
         Err(lie) => Some(lie),
     };
     verdict
 }
 
-/// Whether what the caller heard is so.
+/// Whether what the caller heard is so, and what an operator did.
 async fn is_true(
-    heard: &Heard,
+    Unit { heard, forced, .. }: &Unit<'_>,
     kept: bool,
     writers: usize,
     recoverer: &Recoverer,
@@ -141,10 +145,21 @@ async fn is_true(
         Heard::Nothing => true,
         Heard::Committed { .. } => kept,
         Heard::RolledBack { .. } => !kept,
-        Heard::InDoubt(gid) => recoverer.settle(gid).await? == kept,
+        Heard::InDoubt(gid) => match recoverer.settle(gid).await? {
+            Settled::As(outcome) => (outcome == Outcome::Commit) == kept,
+            // The holder does not know, and only where an operator has decided in its place.
+            Settled::Forced => forced.is_some(),
+        },
         Heard::Unknown => writers == 1,
         Heard::Unexpected(_) => false,
     };
+    if let Some(forced) = forced
+        && (*forced == Outcome::Commit) != kept
+    {
+        return Err(format!(
+            "an operator has forced {forced:?}, and it is kept: {kept}"
+        ));
+    }
     if holds {
         Ok(())
     } else {

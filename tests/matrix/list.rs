@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use diesel_binds::Outcome;
 use diesel_binds::testing::{FaultPlan, Moment, Point, Step};
 use fastrand::Rng;
 
-use crate::case::{Case, Class, Fault, Shape, Trouble};
+use crate::case::{Case, Fault, Shape, Trouble};
+use crate::class::Class;
+use crate::elsewhere::Other;
 use crate::network::{Damage, How, Message};
 use crate::topology::Topology;
 
@@ -66,23 +69,34 @@ pub(crate) fn cases(
             .filter(|_| run.first.is_some());
         let known = |point: &&Point| before.is_none_or(|before| !before.passed.contains(*point));
         for point in run.passed.iter().filter(known) {
+            // SQLite has no isolation level to choose.
+            let has_snapshots = servers.len() == keys.len();
+            forced(point, has_snapshots, |fault| cases.push(case(fault)));
             cases.push(case(Fault::Coordinator(point.clone())));
             cases.push(case(Fault::Recovered(point.clone())));
             cases.push(case(Fault::Slow(point.clone())));
             for server in &servers {
                 // In the wake of another fault, the server that the step is about.
                 if run.first.is_none() || point.bind.as_deref() == Some(keys[*server]) {
-                    cases.push(case(Fault::Server {
-                        server: *server,
+                    let (server, point) = (*server, point.clone());
+                    cases.push(case(Fault::SessionsKilled {
+                        server,
                         point: point.clone(),
                     }));
+                    cases.push(case(Fault::Server { server, point }));
                 }
             }
             let to = |index: &&usize| point.bind.as_deref() == Some(keys[**index]);
             let Some(server) = servers.iter().copied().find(|index| to(&index)) else {
                 continue;
             };
+            let is_first = run.first.is_none();
+            let is_postgres = keys[server].starts_with("pg");
+            beside(point, server, (is_first, is_postgres), |fault| {
+                cases.push(case(fault));
+            });
             for message in messages(point, run.first.as_ref()).iter().copied() {
+                cases.push(case(Fault::Cancelled { server, message }));
                 for damage in Damage::all() {
                     cases.push(case(Fault::Network {
                         server,
@@ -103,6 +117,71 @@ pub(crate) fn cases(
         }
     }
     cases
+}
+
+/// What others may do to the server that the step is about.
+fn beside(
+    point: &Point,
+    server: usize,
+    (is_first, is_postgres): (bool, bool),
+    mut add: impl FnMut(Fault),
+) {
+    let point = || point.clone();
+    let moment = point().moment;
+    if moment != Moment::After {
+        add(Fault::CancelledOften {
+            server,
+            point: point(),
+        });
+        for other in [Other::Stranger, Other::Copy] {
+            // Only in the wake of a fault is anything asked on a new connection.
+            for cut in [true, false] {
+                if cut || (!is_first && moment == Moment::Before) {
+                    add(Fault::Elsewhere {
+                        server,
+                        point: point(),
+                        other,
+                        cut,
+                    });
+                }
+            }
+        }
+    }
+    // What is under way in between may have reached the standby, or not.
+    let decides = |step| {
+        matches!(
+            step,
+            Step::Prepare | Step::Decide | Step::Commit | Step::Resolve | Step::Apply
+        )
+    };
+    if is_postgres && (moment == Moment::Before || moment == Moment::After && decides(point().step))
+    {
+        add(Fault::Away {
+            server,
+            point: point(),
+            ended: false,
+        });
+        if moment == Moment::Before && decides(point().step) {
+            add(Fault::Away {
+                server,
+                point: point(),
+                ended: true,
+            });
+        }
+    }
+}
+
+/// What an operator may force.
+fn forced(point: &Point, has_snapshots: bool, mut add: impl FnMut(Fault)) {
+    for outcome in [Outcome::Commit, Outcome::Abort] {
+        if outcome == Outcome::Abort || point.moment != Moment::Sent {
+            add(Fault::Forced {
+                point: point.clone(),
+                outcome,
+                snapshot: has_snapshots && outcome == Outcome::Abort,
+            });
+        }
+    }
 }
 
 /// The messages of the step that is about to be sent.

@@ -2,25 +2,28 @@
 //!
 //! A *case* is a unit over two to four databases, and what goes wrong in it: its process or the process of a server is
 //! killed (SIGKILL) at a named point of the commit, a message or a reply is lost, late or half of a connection closed, or
-//! another process recovers while the commit is under way. After each case the judge looks: the unit is everywhere or
+//! another process recovers while the commit is under way; somebody cancels its statements, ends its sessions, leads an
+//! address elsewhere, takes a standby away, or forces the unit. After each case the judge looks: the unit is everywhere or
 //! nowhere, what its caller heard is true, and another process has recovered within five seconds once the servers are
 //! back, so that nothing is prepared and no transaction open.
 //!
 //! `case` says what can go wrong, `list` finds all of it for a topology, `stage` makes it happen, `judge` looks, also at
-//! the units before (`history`), and `director` does so for all and prints the table. `cargo xtask matrix --all` runs everything; under `cargo test` it is a
+//! the units before (`history`), and `director` does so for all and prints the table. It is a test program of its own, because
+//! it kills servers that all tests use. `cargo xtask matrix --all` runs everything; under `cargo test` it is a
 //! random slice, whose seed is printed.
 
-#[path = "../suite/mod.rs"]
-mod suite;
-#[path = "../support/mod.rs"]
-mod support;
-
+mod armed;
+mod away;
+mod beside;
 mod case;
+mod class;
 mod director;
+mod elsewhere;
 mod history;
 mod judge;
 mod list;
 mod network;
+mod operator;
 mod recoverer;
 mod settings;
 mod stage;
@@ -30,8 +33,9 @@ mod unit;
 
 use std::process::ExitCode;
 
+use kit::harness;
+
 use crate::settings::{Role, Settings};
-use crate::support::harness;
 use crate::topology::with_sides;
 
 fn main() -> ExitCode {
@@ -46,10 +50,10 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match Role::of_this_process() {
             Role::Director => return director::direct(&Settings::from_environment()).await,
-            Role::Coordinator(place, attempt) => {
-                with_sides!(place.topology, unit::as_process(&place, &attempt));
+            Role::Coordinator(site, attempt) => {
+                with_sides!(site.topology, unit::as_process(&site, &attempt));
             }
-            Role::Recoverer(place) => with_sides!(place.topology, recoverer::recover(&place)),
+            Role::Recoverer(site) => with_sides!(site.topology, recoverer::recover(&site)),
         }
         ExitCode::SUCCESS
     })

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::case::Class;
-use crate::support::proxy::{Fault, Half};
+use kit::proxy::{Fault, Half};
+
+use crate::class::Class;
 
 /// A message of a commit, told by bytes in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +23,10 @@ pub(crate) enum Message {
 }
 
 impl Message {
-    fn bytes(self, mysql: bool) -> &'static str {
+    /// What it can be told by.
+    pub(crate) fn bytes(self, mysql: bool) -> &'static str {
         match (self, mysql) {
-            (Self::Identify, _) => "SELECT holder_id, version",
+            (Self::Identify, _) => "AS forgotten, holder_id, version",
             (Self::Prepare, false) => "PREPARE TRANSACTION",
             (Self::Prepare, true) => "XA PREPARE",
             // The table is named in other messages as well.

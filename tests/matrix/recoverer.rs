@@ -5,12 +5,12 @@ use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use diesel_binds::{Binds, Outcome};
+use diesel_binds::{Binds, Fault, Outcome, UnitId};
+use kit::world::Sides;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use crate::settings::{Limits, Place};
-use crate::suite::world::Sides;
+use crate::settings::{Limits, Site};
 
 /// A holder that is down is asked again by the next pass.
 const HASTY: Limits = Limits {
@@ -20,6 +20,14 @@ const HASTY: Limits = Limits {
 
 /// Between two passes that are made all the time.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// What a holder says of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    As(Outcome),
+    /// An operator has decided in its place.
+    Forced,
+}
 
 /// The process, as the director sees it. Ends with the last of its clones.
 #[derive(Clone)]
@@ -32,8 +40,8 @@ struct Process {
 }
 
 impl Recoverer {
-    pub(crate) fn start(place: &Place) -> Self {
-        let mut child = place
+    pub(crate) fn start(site: &Site) -> Self {
+        let mut child = site
             .recoverer()
             .spawn()
             .expect("this program can be started again");
@@ -63,12 +71,22 @@ impl Recoverer {
     }
 
     /// Whether a unit in doubt has committed.
-    pub(crate) async fn settle(&self, gid: &str) -> Result<bool, String> {
+    pub(crate) async fn settle(&self, gid: &str) -> Result<Settled, String> {
         match self.ask(format!("settle {gid}")).await.as_str() {
-            "commit" => Ok(true),
-            "abort" => Ok(false),
+            "commit" => Ok(Settled::As(Outcome::Commit)),
+            "abort" => Ok(Settled::As(Outcome::Abort)),
+            "forced" => Ok(Settled::Forced),
             error => Err(error.to_owned()),
         }
+    }
+
+    /// Forces a unit, as an operator does; returns whether that was accepted.
+    pub(crate) async fn force(&self, unit: UnitId, outcome: Outcome) -> bool {
+        let verb = match outcome {
+            Outcome::Commit => "force-commit",
+            Outcome::Abort => "force-abort",
+        };
+        self.ask(format!("{verb} {unit}")).await == "forced"
     }
 
     async fn ask(&self, question: String) -> String {
@@ -97,8 +115,8 @@ impl Drop for Process {
 }
 
 /// Does what it is told, until its input ends.
-pub(crate) async fn recover<S: Sides>(place: &Place) {
-    let binds = place.binds::<S>(&place.urls, HASTY).await;
+pub(crate) async fn recover<S: Sides>(site: &Site) {
+    let binds = site.binds::<S>(&site.urls, HASTY).await;
     let mut commands = commands();
     while let Some(command) = commands.recv().await {
         if command != "keep-on" {
@@ -129,9 +147,12 @@ async fn obey(binds: &Binds, command: &str) -> String {
             match binds.settle(&gid).await {
                 Ok(Outcome::Commit) => "commit".into(),
                 Ok(Outcome::Abort) => "abort".into(),
+                Err(error) if matches!(error.source, Fault::Forced) => "forced".into(),
                 Err(error) => format!("{error:?}").replace('\n', " "),
             }
         }
+        Some(("force-commit", unit)) => force(binds, unit, Outcome::Commit).await,
+        Some(("force-abort", unit)) => force(binds, unit, Outcome::Abort).await,
         _ if command == "pass" => {
             let pass = binds.recover_older_than(Duration::ZERO).await;
             if pass.is_complete() {
@@ -141,6 +162,20 @@ async fn obey(binds: &Binds, command: &str) -> String {
             }
         }
         _ => "done".into(),
+    }
+}
+
+/// Forces a unit of which a branch is listed.
+async fn force(binds: &Binds, unit: &str, outcome: Outcome) -> String {
+    let in_doubt = binds.in_doubt().await.in_doubt;
+    let mut gids = in_doubt.into_iter().filter_map(|branch| branch.gid);
+    let Some(gid) = gids.find(|gid| gid.unit().to_string() == unit) else {
+        return "nothing is listed".into();
+    };
+    match binds.force(&gid, outcome, "the matrix").await {
+        // What it could not finish stays recorded, and the next call does the rest.
+        Ok(_) => "forced".into(),
+        Err(error) => format!("{error:?}").replace('\n', " "),
     }
 }
 

@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use diesel_binds::{BindOptions, Binds, RecoveryOptions};
+use kit::harness::number;
+use kit::side::PoolKind;
+use kit::world::Sides;
 
 use crate::case::{Shape, Trouble};
-use crate::suite::side::PoolKind;
-use crate::suite::world::Sides;
-use crate::support::harness::number;
 use crate::topology::Topology;
 
 const ROLE: &str = "DIESEL_BINDS_MATRIX_ROLE";
@@ -44,14 +44,14 @@ pub(crate) struct Settings {
 pub(crate) enum Role {
     Director,
     /// Commits one unit, and is killed in it.
-    Coordinator(Place, Attempt),
+    Coordinator(Site, Attempt),
     /// Recovers what the others left.
-    Recoverer(Place),
+    Recoverer(Site),
 }
 
 /// Where the databases of a topology are.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Site {
     pub(crate) topology: Topology,
     pub(crate) namespace: String,
     pub(crate) urls: Vec<String>,
@@ -93,14 +93,14 @@ impl Settings {
 impl Role {
     pub(crate) fn of_this_process() -> Self {
         let read = |variable| env::var(variable).expect("the director sets it");
-        let place = || Place {
+        let site = || Site {
             topology: read(TOPOLOGY).parse().expect("the director names one"),
             namespace: read(NAMESPACE),
             urls: read(URLS).lines().map(str::to_owned).collect(),
         };
         match env::var(ROLE).as_deref() {
             Ok("coordinator") => Self::Coordinator(
-                place(),
+                site(),
                 Attempt {
                     shape: read(SHAPE).parse().expect("the director names one"),
                     text: read(TEXT),
@@ -111,13 +111,13 @@ impl Role {
                     point: read(POINT),
                 },
             ),
-            Ok("recoverer") => Self::Recoverer(place()),
+            Ok("recoverer") => Self::Recoverer(site()),
             _ => Self::Director,
         }
     }
 }
 
-impl Place {
+impl Site {
     /// This program as a coordinator.
     pub(crate) fn coordinator(&self, attempt: &Attempt) -> Command {
         let mut command = self.child("coordinator");

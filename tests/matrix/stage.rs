@@ -8,23 +8,25 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use diesel_binds::UnitId;
-use diesel_binds::testing::{Effect, FaultPlan};
+use diesel_binds::testing::{Effect, FaultPlan, Point};
+use diesel_binds::{Outcome, UnitId};
 use fastrand::Rng;
+use kit::kill::{kill, restart};
+use kit::servers::Server;
+use kit::world::{Sides, World};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::armed::Armed;
+use crate::away;
 use crate::case::{Case, Fault, Shape, Trouble};
+use crate::elsewhere::Others;
 use crate::history::History;
 use crate::judge::{self, Unit, Verdict};
 use crate::list::{self, Run};
 use crate::network::{Damage, How, Message};
 use crate::recoverer::Recoverer;
-use crate::settings::{Attempt, Limits, Place};
-use crate::suite::world::{Sides, World};
-use crate::support::kill::{kill, restart};
-use crate::support::proxy::Proxy;
-use crate::support::servers::Server;
+use crate::settings::{Attempt, Limits, Site};
 use crate::topology::Topology;
 use crate::unit::{self, Heard, PATIENT};
 
@@ -38,13 +40,37 @@ const HASTY: Limits = Limits {
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// A unit, and what its caller heard.
-type Told = (UnitId, Heard);
+pub(crate) type Told = (UnitId, Heard);
+
+/// What came of a case before it is judged.
+pub(crate) struct Attempted {
+    pub(crate) told: Told,
+    /// The fault happened.
+    pub(crate) fired: bool,
+    /// What was wrong in the meantime.
+    pub(crate) meanwhile: Option<String>,
+    /// What an operator has forced, and was told to be done.
+    pub(crate) forced: Option<Outcome>,
+}
+
+impl From<(Told, bool)> for Attempted {
+    fn from((told, fired): (Told, bool)) -> Self {
+        Self {
+            told,
+            fired,
+            meanwhile: None,
+            forced: None,
+        }
+    }
+}
 
 /// The databases, and the process that recovers them.
 pub(crate) struct Stage<S> {
-    place: Place,
-    world: World,
-    recoverer: Recoverer,
+    pub(crate) site: Site,
+    pub(crate) world: World,
+    pub(crate) recoverer: Recoverer,
+    /// Where addresses may lead.
+    pub(crate) others: tokio::sync::Mutex<Others>,
     history: History,
     cases: usize,
     sides: PhantomData<S>,
@@ -53,16 +79,17 @@ pub(crate) struct Stage<S> {
 impl<S: Sides> Stage<S> {
     pub(crate) async fn set(topology: Topology) -> Self {
         let databases = S::databases().await;
-        let place = Place {
+        let site = Site {
             topology,
             namespace: format!("m{:08x}", fastrand::u32(..)),
             urls: databases.iter().map(|d| d.url().to_owned()).collect(),
         };
-        let binds = place.binds::<S>(&place.urls, PATIENT).await;
+        let binds = site.binds::<S>(&site.urls, PATIENT).await;
         Self {
-            recoverer: Recoverer::start(&place),
+            others: tokio::sync::Mutex::default(),
+            recoverer: Recoverer::start(&site),
             world: World { binds, databases },
-            place,
+            site,
             history: History::default(),
             cases: 0,
             sides: PhantomData,
@@ -89,13 +116,13 @@ impl<S: Sides> Stage<S> {
         }
         let databases = &self.world.databases;
         let is_server = |index: usize| databases[index].name().is_some();
-        list::cases(self.place.topology, &runs, &S::keys(), is_server)
+        list::cases(self.site.topology, &runs, &S::keys(), is_server)
     }
 
     async fn rehearse(&mut self, shape: Shape, first: Option<Trouble>) -> Run {
         let plan = Trouble::plan(first.as_ref());
         let text = self.text();
-        let binds = self.place.binds::<S>(&self.place.urls, PATIENT).await;
+        let binds = self.site.binds::<S>(&self.site.urls, PATIENT).await;
         let (unit, _) = unit::run::<S>(&binds, &plan, shape, &text).await;
         binds.close().await;
         while self.recoverer.pass().await.is_some() {
@@ -111,12 +138,14 @@ impl<S: Sides> Stage<S> {
         let mut random = random(case, seed);
         let text = self.text();
         let attempt = timeout(LONGEST, self.attempt(case, &text, &mut random));
-        let Ok(((id, heard), fired)) = attempt.await else {
+        let Ok(attempted) = attempt.await else {
+            self.bring_standbys_back().await;
             return Verdict {
                 unrecovered: Some("it hangs".into()),
                 ..Verdict::default()
             };
         };
+        let (id, heard) = attempted.told;
         let unit = Unit {
             id,
             shape: case.shape,
@@ -126,17 +155,35 @@ impl<S: Sides> Stage<S> {
                 Fault::Server { server, .. } if self.is_mysql(server) => Some(server),
                 _ => None,
             },
+            forced: attempted.forced,
         };
-        let (world, namespace) = (&self.world, &self.place.namespace);
+        let (world, namespace) = (&self.world, &self.site.namespace);
         let history = &mut self.history;
+        let word = heard.word();
+        let verdict = judge::judge::<S>(world, namespace, &self.recoverer, history, unit).await;
         Verdict {
-            missed: !fired,
-            ..judge::judge::<S>(world, namespace, &self.recoverer, history, unit).await
+            missed: !attempted.fired,
+            heard: word,
+            lie: verdict.lie.or(attempted.meanwhile),
+            ..verdict
+        }
+    }
+
+    /// Drops what the cases have made.
+    pub(crate) async fn strike(self) {
+        self.others.into_inner().drop().await;
+    }
+
+    async fn bring_standbys_back(&self) {
+        for url in &self.site.urls {
+            if url.starts_with("postgres") {
+                away::returns(url).await;
+            }
         }
     }
 
     /// The unit, what its caller heard, and whether the fault happened. All servers are up again.
-    async fn attempt(&self, case: &Case, text: &str, random: &mut Rng) -> (Told, bool) {
+    async fn attempt(&self, case: &Case, text: &str, random: &mut Rng) -> Attempted {
         match &case.fault {
             Fault::Coordinator(point) => {
                 let attempt = Attempt {
@@ -145,14 +192,14 @@ impl<S: Sides> Stage<S> {
                     first: case.first.clone(),
                     point: point.to_string(),
                 };
-                self.dying(attempt).await
+                self.dying(attempt).await.into()
             }
             Fault::Server { server, .. } => {
                 let crash = Crash::default();
                 let plan = case.plan(crash.effect(self.server(*server), pause(random)));
                 let heard = self.commit(&plan, case, text).await;
                 crash.is_over().await;
-                (heard, self.has_fired(case, &plan))
+                (heard, self.has_fired(case, &plan)).into()
             }
             Fault::Recovered(_) => {
                 let recoverer = self.recoverer.clone();
@@ -163,42 +210,62 @@ impl<S: Sides> Stage<S> {
                     }
                 }));
                 let heard = self.commit(&plan, case, text).await;
-                (heard, self.has_fired(case, &plan))
+                (heard, self.has_fired(case, &plan)).into()
             }
             Fault::Slow(_) => {
                 let plan = case.plan(self.keep_on(pause(random)));
                 let heard = self.commit(&plan, case, text).await;
                 self.recoverer.stop().await;
-                (heard, self.has_fired(case, &plan))
+                (heard, self.has_fired(case, &plan)).into()
             }
             Fault::Network {
                 server,
                 message,
                 damage,
             } => {
-                let plan = Trouble::plan(case.first.as_ref());
                 let late = pause(random);
-                self.disturbed(case, text, &plan, (*server, *message, *damage), late)
+                self.disturbed(case, text, None, (*server, *message, *damage), late)
                     .await
+                    .into()
             }
             Fault::Late {
+                point,
                 server,
                 message,
                 reply,
-                ..
             } => {
                 let damage = Damage {
                     how: How::Delay,
                     reply: *reply,
                 };
-                let plan = case.plan(self.keep_on(Duration::ZERO));
+                let keep_on = Some((point, self.keep_on(Duration::ZERO)));
                 let late = pause(random);
                 let heard = self
-                    .disturbed(case, text, &plan, (*server, *message, damage), late)
+                    .disturbed(case, text, keep_on, (*server, *message, damage), late)
                     .await;
                 self.recoverer.stop().await;
-                heard
+                heard.into()
             }
+            Fault::Cancelled { server, message } => {
+                self.cancelled(case, text, (*server, *message), pause(random) / 6)
+                    .await
+            }
+            Fault::CancelledOften { server, .. } => {
+                self.cancelled_often(case, text, *server, pause(random))
+                    .await
+            }
+            Fault::SessionsKilled { server, .. } => self.sessions_killed(case, text, *server).await,
+            Fault::Elsewhere {
+                server, other, cut, ..
+            } => self.elsewhere(case, text, *server, (*other, *cut)).await,
+            Fault::Away { server, ended, .. } => {
+                self.standby_away(case, text, *server, *ended).await
+            }
+            Fault::Forced {
+                point,
+                outcome,
+                snapshot,
+            } => self.forced(case, text, (point, *outcome), *snapshot).await,
         }
     }
 
@@ -216,7 +283,7 @@ impl<S: Sides> Stage<S> {
 
     /// A process of its own commits, and is killed.
     async fn dying(&self, attempt: Attempt) -> (Told, bool) {
-        let mut process = self.place.coordinator(&attempt);
+        let mut process = self.site.coordinator(&attempt);
         let running = tokio::task::spawn_blocking(move || process.output());
         let output = running
             .await
@@ -234,47 +301,50 @@ impl<S: Sides> Stage<S> {
         ((unit, heard), killed)
     }
 
-    async fn commit(&self, plan: &FaultPlan, case: &Case, text: &str) -> Told {
-        let binds = self.place.binds::<S>(&self.place.urls, PATIENT).await;
+    pub(crate) async fn commit(&self, plan: &FaultPlan, case: &Case, text: &str) -> Told {
+        let binds = self.site.binds::<S>(&self.site.urls, PATIENT).await;
         let heard = unit::run::<S>(&binds, plan, case.shape, text).await;
         binds.close().await;
         heard
     }
 
-    /// Commits through a proxy.
+    /// Commits through a proxy, with an effect at a point.
     async fn disturbed(
         &self,
         case: &Case,
         text: &str,
-        plan: &FaultPlan,
+        effect: Option<(&Point, Effect)>,
         (server, message, damage): (usize, Message, Damage),
         late: Duration,
     ) -> (Told, bool) {
-        let mut urls = self.place.urls.clone();
-        let proxy = Proxy::start(&urls[server]).await;
-        let mysql = self.is_mysql(server);
-        urls[server] = proxy.url(&urls[server]);
+        let mut urls = self.site.urls.clone();
+        let fault = damage.fault(message, self.is_mysql(server), late);
+        let armed = Armed::new(case, message, fault, &urls[server]).await;
+        let plan = match effect {
+            Some((point, effect)) => armed.plan.clone().at_point(point.clone(), effect),
+            None => armed.plan.clone(),
+        };
+        urls[server] = armed.proxy.url(&urls[server]);
         let limits = if damage.how == How::Hang {
             HASTY
         } else {
             PATIENT
         };
-        let binds = self.place.binds::<S>(&urls, limits).await;
-        proxy.inject(damage.fault(message, mysql, late));
-        let heard = unit::run::<S>(&binds, plan, case.shape, text).await;
+        let binds = self.site.binds::<S>(&urls, limits).await;
+        let heard = unit::run::<S>(&binds, &plan, case.shape, text).await;
         binds.close().await;
-        (heard, !proxy.disarm())
+        (heard, armed.has_fired())
     }
 
-    fn has_fired(&self, case: &Case, plan: &FaultPlan) -> bool {
+    pub(crate) fn has_fired(&self, case: &Case, plan: &FaultPlan) -> bool {
         plan.fired().len() == 1 + usize::from(case.first.is_some())
     }
 
-    fn is_mysql(&self, index: usize) -> bool {
-        self.place.urls[index].starts_with("mysql")
+    pub(crate) fn is_mysql(&self, index: usize) -> bool {
+        self.site.urls[index].starts_with("mysql")
     }
 
-    fn server(&self, index: usize) -> Server {
+    pub(crate) fn server(&self, index: usize) -> Server {
         match S::keys()[index] {
             "pg-a" => Server::PostgresA,
             "pg-b" => Server::PostgresB,

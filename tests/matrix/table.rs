@@ -1,42 +1,65 @@
-//! The matrix: topologies by classes of faults.
+//! The matrix: classes of faults by topologies.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::case::{Case, Class};
+use crate::case::Case;
+use crate::class::Class;
 use crate::judge::Verdict;
 use crate::topology::Topology;
 
-const FIRST: usize = 21;
-const WIDTH: usize = 15;
+const FIRST: usize = 15;
+const GAP: usize = 2;
+const NARROWEST: usize = 11;
 
-/// A line for each topology, a column for each class: the cases, and how many of them failed.
+/// A line for each class, a column for each topology: the cases, and how many of them failed.
 pub(crate) fn table(results: &[(Case, Verdict)]) -> String {
+    let topologies: Vec<(Topology, usize)> = Topology::ALL
+        .into_iter()
+        .filter(|topology| results.iter().any(|(case, _)| case.topology == *topology))
+        .map(|topology| (topology, GAP + topology.to_string().len().max(NARROWEST)))
+        .collect();
     let mut table = format!("{:FIRST$}", "");
-    for class in Class::ALL {
-        let _ = write!(table, "{:>WIDTH$}", class.title());
+    for (topology, width) in &topologies {
+        let _ = write!(table, "{topology:>width$}");
     }
-    for topology in Topology::ALL {
-        let of_topology: Vec<_> = results
-            .iter()
-            .filter(|(case, _)| case.topology == topology)
-            .collect();
-        if of_topology.is_empty() {
-            continue;
-        }
-        let _ = write!(table, "\n{topology:FIRST$}");
-        for class in Class::ALL {
-            let of_class = || of_topology.iter().filter(|(case, _)| case.class() == class);
-            let (cases, failed) = (
-                of_class().count(),
-                of_class().filter(|(_, verdict)| !verdict.is_ok()).count(),
-            );
-            let cell = match (cases, failed) {
-                (0, _) => "-".to_owned(),
-                (cases, 0) => format!("{cases} ok"),
-                (cases, failed) => format!("{failed} of {cases} bad"),
-            };
-            let _ = write!(table, "{cell:>WIDTH$}");
+    for class in Class::ALL {
+        let _ = write!(table, "\n{:FIRST$}", class.title());
+        for (topology, width) in &topologies {
+            let cell = cell(results, class, *topology);
+            let _ = write!(table, "{cell:>width$}");
         }
     }
     table
+}
+
+fn cell(results: &[(Case, Verdict)], class: Class, topology: Topology) -> String {
+    let here = results
+        .iter()
+        .filter(|(case, _)| case.topology == topology && case.class() == class);
+    let failed = here.clone().filter(|(_, verdict)| !verdict.is_ok());
+    match (here.clone().count(), failed.count()) {
+        (0, _) => "-".to_owned(),
+        (cases, 0) => format!("{cases} ok"),
+        (cases, failed) => format!("{failed} of {cases} bad"),
+    }
+}
+
+/// A line for each class: what callers heard, and how often.
+pub(crate) fn answers(results: &[(Case, Verdict)]) -> String {
+    let mut lines = String::new();
+    for class in Class::ALL {
+        let mut answers: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, verdict) in results.iter().filter(|(case, _)| case.class() == class) {
+            *answers.entry(verdict.heard).or_default() += 1;
+        }
+        if !answers.is_empty() {
+            let answers: Vec<String> = answers
+                .into_iter()
+                .map(|(word, count)| format!("{count} {word}"))
+                .collect();
+            let _ = writeln!(lines, "{:FIRST$}  {}", class.title(), answers.join(", "));
+        }
+    }
+    lines
 }

@@ -53,7 +53,7 @@ impl FromStr for Topology {
 /// Calls a function that is generic over the sides of a topology.
 macro_rules! with_sides {
     ($topology:expr, $($function:ident)::+ ($($argument:expr),* $(,)?)) => {{
-        use crate::suite::side::{MariadbA, MariadbB, PostgresA, PostgresB, Sqlite};
+        use kit::side::{MariadbA, MariadbB, PostgresA, PostgresB, Sqlite};
         use crate::topology::Topology;
         match $topology {
             Topology::PostgresPostgres => $($function)::+::<(PostgresA, PostgresB)>($($argument),*).await,

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::{Binds, CommitError, Session, SessionOptions, UnitId};
+use kit::step::Step;
+use kit::world::Sides;
 
 use crate::case::{Shape, Trouble};
-use crate::settings::{Attempt, Limits, Place};
-use crate::suite::step::Step;
-use crate::suite::world::Sides;
+use crate::settings::{Attempt, Limits, Site};
 
 /// Time enough for a server to come back.
 pub(crate) const PATIENT: Limits = Limits {
@@ -52,7 +52,8 @@ fn session(binds: &Binds, plan: &FaultPlan) -> Session {
     binds.session_with(SessionOptions::new().faults(plan))
 }
 
-async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &str) -> Heard {
+/// What the unit does, and its commit.
+pub(crate) async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &str) -> Heard {
     for index in 0..S::keys().len() {
         let step = match shape {
             Shape::Read if index == 0 => Step::Select,
@@ -77,13 +78,27 @@ async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &str) -> Hear
 }
 
 /// Runs a unit in this process, which is killed in it; says first which one, and what was heard if it was not killed.
-pub(crate) async fn as_process<S: Sides>(place: &Place, attempt: &Attempt) {
-    let binds = place.binds::<S>(&place.urls, PATIENT).await;
+pub(crate) async fn as_process<S: Sides>(site: &Site, attempt: &Attempt) {
+    let binds = site.binds::<S>(&site.urls, PATIENT).await;
     let plan = Trouble::plan(attempt.first.as_ref()).at(&attempt.point, Effect::Kill);
     let mut session = session(&binds, &plan);
     println!("{}", session.unit());
     let heard = work::<S>(&mut session, attempt.shape, &attempt.text).await;
     println!("{heard}");
+}
+
+impl Heard {
+    /// A word for it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Committed { .. } => "committed",
+            Self::RolledBack { .. } => "rolled back",
+            Self::InDoubt(_) => "in doubt",
+            Self::Unknown => "unknown",
+            Self::Unexpected(_) => "unexpected",
+        }
+    }
 }
 
 impl fmt::Display for Heard {

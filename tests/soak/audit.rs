@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use diesel_binds::{Binds, Gid, Outcome};
+use kit::admin::Admin;
 
 use crate::bank::{ACCOUNTS, BALANCE};
 use crate::ledger::Answer;
-use crate::support::admin::Admin;
 
 /// What an audit found.
 #[derive(Debug, Default)]

@@ -6,9 +6,8 @@ use diesel_binds::{
     AsyncSqliteConnection, Bind, Binds, BindsBuilder, Error, FromUrl, Pooling, RunQueryDsl,
     Session, bind_tables,
 };
+use kit::admin::Admin;
 use std::time::Duration;
-
-use crate::support::admin::Admin;
 
 /// The keys of the binds, in the order of their URLs.
 pub(crate) const KEYS: [&str; 5] = ["pg-a", "pg-b", "my-a", "my-b", "lite"];

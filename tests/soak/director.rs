@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use diesel_binds::Binds;
 use fastrand::Rng;
+use kit::database::Database;
+use kit::kill::{kill, restart};
+use kit::servers::Server;
 
 use crate::audit;
 use crate::bank::{self, FILE};
 use crate::ledger::Ledger;
-use crate::settings::{Place, Settings};
-use crate::support::database::Database;
-use crate::support::kill::{kill, restart};
-use crate::support::servers::Server;
+use crate::settings::{Settings, Site};
 
 const HOSTS: usize = 2;
 const WORKERS: usize = 4;
@@ -39,10 +39,10 @@ pub(crate) async fn direct(settings: Settings) -> ExitCode {
     println!("soak: seed={} units={}", settings.seed, settings.units);
     let mut random = Rng::with_seed(settings.seed);
     let databases = Databases::open().await;
-    let places = databases.places(&settings);
+    let sites = databases.sites(&settings);
     let ledger = Ledger::default();
-    let mut workers = Crew::start("worker", WORKERS, &places, &mut random, &ledger);
-    let mut recoverers = Crew::start("recoverer", HOSTS, &places, &mut random, &ledger);
+    let mut workers = Crew::start("worker", WORKERS, &sites, &mut random, &ledger);
+    let mut recoverers = Crew::start("recoverer", HOSTS, &sites, &mut random, &ledger);
     let crashes = Crashes::start(&settings, random.fork(), ledger.clone());
 
     let start = Instant::now();
@@ -68,9 +68,9 @@ pub(crate) async fn direct(settings: Settings) -> ExitCode {
         start.elapsed().as_secs_f64()
     );
 
-    let hosts: Vec<Binds> = places
+    let hosts: Vec<Binds> = sites
         .iter()
-        .map(|place| bank::binds(&place.namespace, &place.urls))
+        .map(|site| bank::binds(&site.namespace, &site.urls))
         .collect();
     let in_doubt_left = settle(&hosts).await;
     let found = audit::audit(&databases.urls(), &hosts, &ledger.answers()).await;
@@ -138,11 +138,11 @@ impl Databases {
     }
 
     /// One for each host.
-    fn places(&self, settings: &Settings) -> Vec<Place> {
+    fn sites(&self, settings: &Settings) -> Vec<Site> {
         // The servers list what others have prepared, and other runs may have left something.
         let namespace = format!("soak-{}", fastrand::u32(..));
         self.of_hosts()
-            .map(|urls| Place {
+            .map(|urls| Site {
                 namespace: namespace.clone(),
                 urls,
                 seed: settings.seed,
@@ -165,7 +165,7 @@ impl Databases {
 /// Children of one role.
 struct Crew {
     role: &'static str,
-    places: Vec<Place>,
+    sites: Vec<Site>,
     members: Vec<Child>,
     kills: u64,
 }
@@ -174,13 +174,13 @@ impl Crew {
     fn start(
         role: &'static str,
         size: usize,
-        places: &[Place],
+        sites: &[Site],
         random: &mut Rng,
         ledger: &Ledger,
     ) -> Self {
         let mut crew = Self {
             role,
-            places: places.to_vec(),
+            sites: sites.to_vec(),
             members: Vec::new(),
             kills: 0,
         };
@@ -191,11 +191,11 @@ impl Crew {
     }
 
     fn child(&self, index: usize, random: &mut Rng, ledger: &Ledger) -> Child {
-        let place = Place {
+        let site = Site {
             seed: random.u64(..),
-            ..self.places[index % self.places.len()].clone()
+            ..self.sites[index % self.sites.len()].clone()
         };
-        let mut child = place
+        let mut child = site
             .child(self.role)
             .spawn()
             .expect("this program can be started again");

@@ -5,10 +5,8 @@
 //! were told. Recoverers run beside them. The director kills workers, recoverers and servers (SIGKILL) at random, and in
 //! the end audits: no unit is torn, no answer was a lie, nothing is in doubt, and the sum holds.
 //!
+//! A test program of its own, because it kills servers that all tests use, and starts itself again as its workers.
 //! `cargo xtask soak --units N [--seconds S]` runs a long one; under `cargo test` it is short.
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod audit;
 mod bank;
@@ -19,8 +17,9 @@ mod worker;
 
 use std::process::ExitCode;
 
+use kit::harness;
+
 use crate::settings::{Role, Settings};
-use crate::support::harness;
 
 fn main() -> ExitCode {
     if harness::is_filtered_out("soak") {
@@ -33,12 +32,12 @@ fn main() -> ExitCode {
         .expect("a runtime can be made");
     match Role::of_this_process() {
         Role::Director => runtime.block_on(director::direct(Settings::from_environment())),
-        Role::Worker(place) => {
-            runtime.block_on(worker::work(place));
+        Role::Worker(site) => {
+            runtime.block_on(worker::work(site));
             ExitCode::SUCCESS
         }
-        Role::Recoverer(place) => {
-            runtime.block_on(worker::recover(place));
+        Role::Recoverer(site) => {
+            runtime.block_on(worker::recover(site));
             ExitCode::SUCCESS
         }
     }

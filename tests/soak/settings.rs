@@ -4,7 +4,7 @@ use std::env;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::harness::number;
+use kit::harness::number;
 
 const ROLE: &str = "DIESEL_BINDS_SOAK_ROLE";
 const NAMESPACE: &str = "DIESEL_BINDS_SOAK_NAMESPACE";
@@ -30,13 +30,13 @@ pub(crate) struct Settings {
 /// What this process is.
 pub(crate) enum Role {
     Director,
-    Worker(Place),
-    Recoverer(Place),
+    Worker(Site),
+    Recoverer(Site),
 }
 
 /// Where a child works.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Site {
     pub(crate) namespace: String,
     /// In the order of `bank::KEYS`; the file is that of the child's host.
     pub(crate) urls: Vec<String>,
@@ -57,7 +57,7 @@ impl Settings {
 
 impl Role {
     pub(crate) fn of_this_process() -> Self {
-        let place = || Place {
+        let site = || Site {
             namespace: env::var(NAMESPACE).expect("the director names the namespace"),
             urls: env::var(URLS)
                 .expect("the director names the databases")
@@ -68,14 +68,14 @@ impl Role {
             hosts_only: env::var_os(HOSTS_ONLY).is_some(),
         };
         match env::var(ROLE).as_deref() {
-            Ok("worker") => Self::Worker(place()),
-            Ok("recoverer") => Self::Recoverer(place()),
+            Ok("worker") => Self::Worker(site()),
+            Ok("recoverer") => Self::Recoverer(site()),
             _ => Self::Director,
         }
     }
 }
 
-impl Place {
+impl Site {
     /// This program in another role, that reads and writes through pipes.
     pub(crate) fn child(&self, role: &str) -> Command {
         let mut command = Command::new(env::current_exe().expect("this program has a path"));

@@ -10,22 +10,22 @@ use fastrand::Rng;
 
 use crate::bank::{self, ACCOUNTS, FILE, KEYS, Leg};
 use crate::ledger::Answer;
-use crate::settings::Place;
+use crate::settings::Site;
 
 /// Units that one process has under way at once.
 const AT_ONCE: u64 = 4;
 
 /// Moves money, and says what it was told.
-pub(crate) async fn work(place: Place) {
-    let binds = bank::binds(&place.namespace, &place.urls);
+pub(crate) async fn work(site: Site) {
+    let binds = bank::binds(&site.namespace, &site.urls);
     let stop = at_end_of_input();
     let tasks: Vec<_> = (0..AT_ONCE)
         .map(|task| {
             let (binds, stop) = (binds.clone(), Arc::clone(&stop));
-            let mut random = Rng::with_seed(place.seed.wrapping_mul(31).wrapping_add(task));
+            let mut random = Rng::with_seed(site.seed.wrapping_mul(31).wrapping_add(task));
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let legs = legs(&mut random, place.hosts_only);
+                    let legs = legs(&mut random, site.hosts_only);
                     unit(&binds, &legs).await;
                 }
             })
@@ -38,10 +38,10 @@ pub(crate) async fn work(place: Place) {
 }
 
 /// Recovers again and again, also what is in the middle of its commit.
-pub(crate) async fn recover(place: Place) {
-    let binds = bank::binds(&place.namespace, &place.urls);
+pub(crate) async fn recover(site: Site) {
+    let binds = bank::binds(&site.namespace, &site.urls);
     let stop = at_end_of_input();
-    let mut random = Rng::with_seed(place.seed);
+    let mut random = Rng::with_seed(site.seed);
     while !stop.load(Ordering::Relaxed) {
         let age = [0, 0, 200, 3000][random.usize(..4)];
         let _ = binds.recover_older_than(Duration::from_millis(age)).await;

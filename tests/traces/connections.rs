@@ -8,11 +8,11 @@ use diesel::connection::InstrumentationEvent;
 use diesel_async::AsyncConnection as _;
 use diesel_binds::{Binds, StatementSpans};
 use futures_util::FutureExt as _;
+use kit::database::Database;
+use kit::side::{PostgresB, Side};
 
 use crate::listener::heard_in;
 use crate::spans::{hear, inserts, named};
-use crate::suite::side::{PostgresB, Side};
-use crate::support::database::Database;
 
 /// One connection in the pool, which the application also uses by itself.
 pub(crate) async fn pool(
@@ -128,7 +128,6 @@ async fn statements_that_were_never_heard_of_again_are_forgotten() {
         }
         assert!((1..=16).contains(&open()), "{} are open", open());
         let _ = session.commit_all().await.unwrap();
-        assert!(open() > 0, "the connection was closed");
         let mut connection = pool.get().await.unwrap();
         connection.batch_execute("SELECT 2").await.unwrap();
         assert_eq!(open(), 0);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -20,6 +20,7 @@ pub(crate) struct Heard {
     pub(crate) within: Vec<String>,
     pub(crate) fields: BTreeMap<String, String>,
     pub(crate) is_closed: bool,
+    pub(crate) level: Option<Level>,
     /// The spans around it.
     ancestors: Vec<u64>,
 }
@@ -86,6 +87,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
             within,
             fields: fields.0.into_iter().collect(),
             is_closed: false,
+            level: Some(*span.metadata().level()),
             ancestors,
         });
     }
@@ -110,6 +112,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
             within,
             fields: fields.0.into_iter().collect(),
             is_closed: true,
+            level: Some(*event.metadata().level()),
             ancestors,
         });
     }

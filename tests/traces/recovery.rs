@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use diesel_binds::{BindOptions, Binds, Gid, Outcome, RecoveryOptions};
 use futures_util::FutureExt as _;
+use kit::admin::Admin;
+use kit::application::{Application, Left, Three};
+use kit::side::PoolKind;
+use kit::world::Sides;
 use tokio::time::sleep;
+use tracing::Level;
 
-use crate::application::{Application, Left, Three};
-use crate::listener::{Heard, heard_with};
+use crate::listener::{Heard, heard_with, listen};
 use crate::spans::{hear, named};
-use crate::suite::side::PoolKind;
-use crate::suite::world::Sides;
-use crate::support::admin::Admin;
 
 /// The branches of a unit, by the keys of their binds.
 fn branches<'h>(heard: &'h [Heard], gid: &Gid) -> Vec<&'h Heard> {
@@ -133,7 +134,7 @@ async fn a_look_and_a_pass_that_is_dropped_are_told_as_such() {
 
 /// Somebody else has finished a branch between the look at its server and the answer of its holder.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_finished_meanwhile_is_not_told_as_done_here() {
+async fn branches_that_others_finished_are_not_reported_as_finished_here() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let process = application.process().await;
@@ -164,7 +165,7 @@ async fn what_others_finished_meanwhile_is_not_told_as_done_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_looked_at_or_finished_is_told_without_a_url_or_a_password() {
+async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_password() {
     let application = Application::new().await;
     let gid = application.leave(Left::Committed).await;
     let wrong = application.urls()[1].replacen("root@", "app:hunter2@", 1);
@@ -312,5 +313,24 @@ async fn the_worker_is_heard_from_its_start_to_its_end() {
     assert!(!branches.is_empty());
     for branch in branches {
         assert_eq!(branch.within, ["database", "recovery"]);
+    }
+}
+
+#[tokio::test]
+async fn a_unit_in_doubt_for_a_minute_is_a_warning_with_its_gid() {
+    let application = Application::new().await;
+    let binds = application.process().await;
+    for (seconds, warned) in [(50, false), (61, true)] {
+        let gid = application
+            .gid_of_new_unit(&application.namespace, "elsewhere")
+            .await;
+        drop(application.prepare_on_mariadb(&gid, true, seconds).await);
+        listen();
+        let pass = binds.recover_older_than(Duration::ZERO).await;
+        assert_eq!(pass.in_doubt.len(), 1, "{pass}");
+        let heard = heard_with("gid", &gid.to_string());
+        let warns = |heard: &Heard| heard.level.is_some_and(|level| level <= Level::WARN);
+        assert_eq!(heard.iter().any(warns), warned, "{heard:#?}");
+        application.roll_back(&gid).await;
     }
 }

@@ -2,13 +2,13 @@
 
 use diesel_binds::{BindOptions, Binds, CommitError, Error, Session};
 use futures_util::FutureExt as _;
+use kit::database::Database;
+use kit::proxy::Proxy;
+use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
+use kit::world::{Sides, World};
 use tracing::Instrument as _;
 
 use crate::listener::{Heard, heard_in, heard_with, listen};
-use crate::suite::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
-use crate::suite::world::{Sides, World};
-use crate::support::database::Database;
-use crate::support::proxy::Proxy;
 
 pub(crate) type All = (PostgresA, MariadbA, Sqlite);
 

@@ -4,11 +4,11 @@ use diesel::dsl::sql;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl as _;
 use diesel_binds::{Binds, BuildProblem};
+use kit::side::{PostgresB, Side};
+use kit::world::Sides;
 
 use crate::connections::pool;
 use crate::spans::{All, builder, hear, named};
-use crate::suite::side::{PostgresB, Side};
-use crate::suite::world::Sides;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_begins_with_a_comment_if_that_was_asked_for() {

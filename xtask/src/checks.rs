@@ -9,12 +9,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::command::{cargo, run, run_quietly};
 use crate::workspace;
 
-/// Every set of features that has to build by itself.
+/// Every set of features with which the library has to build by itself.
 const FEATURE_SETS: &[&str] = &[
     "",
     "manifest",
     "manifest,postgres,bb8",
-    "cli,sqlite-bundled",
     "deadpool",
     "bb8",
     "postgres",
@@ -41,6 +40,9 @@ const FEATURE_SETS: &[&str] = &[
     "postgres,mysql,sqlite-bundled,deadpool,bb8,testing,axum",
 ];
 
+/// Those of the command line, which is of no use without a backend.
+const COMMAND_LINE_FEATURE_SETS: &[&str] = &["postgres", "mysql", "sqlite-bundled"];
+
 /// Formatting and clippy. `incompatible_msrv` holds the code to the `rust-version` of `Cargo.toml`.
 pub(crate) fn lint() -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -63,24 +65,32 @@ pub(crate) fn docs() -> Result<()> {
     )
 }
 
-/// The library, and the programs that it has then, with each set of features. Clippy takes the place of `cargo check`: it denies warnings in this
-/// workspace only, where `RUSTFLAGS` would rebuild every dependency.
+/// The library and the command line with each set of features.
 pub(crate) fn features() -> Result<()> {
     for features in FEATURE_SETS {
-        run(&mut cargo(&[
-            "clippy",
-            "--package=diesel-binds",
-            "--lib",
-            "--bins",
-            "--no-default-features",
-            "--features",
-            features,
-            "--",
-            "--deny=warnings",
-        ]))?;
+        check("diesel-binds", "--lib", features)?;
+    }
+    for features in COMMAND_LINE_FEATURE_SETS {
+        check("diesel-binds-cli", "--bins", features)?;
     }
     faults_are_left_out()?;
     a_missing_pool_is_named()
+}
+
+/// One package with one set of features. Clippy takes the place of `cargo check`: it denies warnings in this workspace
+/// only, where `RUSTFLAGS` would rebuild every dependency.
+fn check(package: &str, targets: &str, features: &str) -> Result<()> {
+    run(&mut cargo(&[
+        "clippy",
+        "--package",
+        package,
+        targets,
+        "--no-default-features",
+        "--features",
+        features,
+        "--",
+        "--deny=warnings",
+    ]))
 }
 
 /// Makes sure that what an application ships cannot fail on purpose: the library without `testing` has no point of a

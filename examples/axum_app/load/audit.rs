@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_binds::{Binds, RunQueryDsl};
+use kit::database::Database;
+use kit::look::Look;
 use tokio::time::{Instant, sleep};
 
 use crate::service::schema::{accounts, entries, payments};
-use crate::support::database::Database;
-use crate::support::look::Look;
 use crate::{ACCOUNTS, BALANCE};
 
 /// Opens the accounts, and takes one reference.

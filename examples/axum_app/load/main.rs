@@ -7,8 +7,6 @@
 #[path = "../service/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program uses more of it")]
 mod service;
-#[path = "../../../tests/support/mod.rs"]
-mod support;
 
 mod audit;
 mod clients;
@@ -17,11 +15,11 @@ mod server;
 use std::env;
 
 use diesel_binds::Binds;
+use kit::database::Database;
+use kit::servers;
 
 use crate::server::Server;
 use crate::service::schema::{Accounts, Ledger};
-use crate::support::database::Database;
-use crate::support::servers;
 
 /// How many accounts there are.
 const ACCOUNTS: i32 = 100;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, AsyncMysqlConnection, SimpleAsyncConnection as _};
 use diesel_binds::{Binds, RunQueryDsl};
+use kit::database::Database;
+use kit::servers::Server;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::service;
 use crate::service::schema::{Accounts, Ledger, entries};
-use crate::support::database::Database;
-use crate::support::servers::Server;
 
 /// One service on a free port, with databases that go away with it.
 pub(crate) struct App {

@@ -3,8 +3,6 @@
 #[path = "../service/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program uses more of it")]
 mod service;
-#[path = "../../../tests/support/mod.rs"]
-mod support;
 
 mod app;
 mod payments;

@@ -7,14 +7,14 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use diesel_binds::testing::Sandbox;
 use diesel_binds::{Binds, RecoveryOptions};
+use kit::database::Database;
+use kit::servers::Server;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tower::ServiceExt as _;
 
 use crate::service;
 use crate::service::schema::{Accounts, Ledger};
-use crate::support::database::Database;
-use crate::support::servers::Server;
 
 /// The service, of which nothing is kept.
 pub(crate) struct Shop {

@@ -6,12 +6,13 @@ CREATE TABLE IF NOT EXISTS diesel_binds_meta (
 ) ENGINE = InnoDB;
 
 INSERT IGNORE INTO diesel_binds_meta (one, holder_id, version)
-VALUES (1, MD5(CONCAT(UUID(), RAND(), NOW(6))), 1);
+VALUES (1, MD5(CONCAT(UUID(), RAND(), NOW(6))), 2);
 
--- How units ended. Only their own application deletes what they committed.
+-- How units ended. Only their own application deletes what they committed. `forced`: an operator has decided in the
+-- place of this database, which keeps nothing of the unit.
 CREATE TABLE IF NOT EXISTS diesel_binds_decision (
     unit VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
-    outcome VARCHAR(6) CHARACTER SET ascii COLLATE ascii_bin NOT NULL CHECK (outcome IN ('commit', 'abort')),
+    outcome VARCHAR(6) CHARACTER SET ascii COLLATE ascii_bin NOT NULL CHECK (outcome IN ('commit', 'abort', 'forced')),
     participants TEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     namespace VARCHAR(31) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
     at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)
@@ -24,13 +25,15 @@ CREATE TABLE IF NOT EXISTS diesel_binds_horizon (
     moved_at BIGINT NOT NULL
 ) ENGINE = InnoDB;
 
--- A branch of a unit says who holds its decision: its name was fixed before that was known.
+-- A branch of a unit says who holds its decision, and how many branches were known when it was prepared: its name was
+-- fixed before that.
 CREATE TABLE IF NOT EXISTS diesel_binds_branch (
     unit VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     branch VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     holder VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     holder_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     connection_id BIGINT UNSIGNED NOT NULL,
+    parts SMALLINT UNSIGNED NOT NULL,
     namespace VARCHAR(31) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
     at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
     PRIMARY KEY (unit, branch)

@@ -6,13 +6,14 @@ CREATE TABLE IF NOT EXISTS public.diesel_binds_meta (
 );
 
 INSERT INTO public.diesel_binds_meta (holder_id, version)
-SELECT replace(gen_random_uuid()::text, '-', ''), 1
+SELECT replace(gen_random_uuid()::text, '-', ''), 2
 ON CONFLICT DO NOTHING;
 
--- How units ended. Only their own application deletes what they committed.
+-- How units ended. Only their own application deletes what they committed. `forced`: an operator has decided in the
+-- place of this database, which keeps nothing of the unit.
 CREATE TABLE IF NOT EXISTS public.diesel_binds_decision (
     unit text COLLATE "C" PRIMARY KEY,
-    outcome text NOT NULL CHECK (outcome IN ('commit', 'abort')),
+    outcome text NOT NULL CHECK (outcome IN ('commit', 'abort', 'forced')),
     participants text NOT NULL,
     namespace text NOT NULL DEFAULT '',
     at timestamptz NOT NULL DEFAULT current_timestamp

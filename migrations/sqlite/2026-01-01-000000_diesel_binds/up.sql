@@ -1,17 +1,20 @@
 -- The tables of the commit protocol of diesel-binds. May be run again: what exists stays.
+-- `place` tells this file from a copy of it, once the file has been used.
 CREATE TABLE IF NOT EXISTS main.diesel_binds_meta (
     one INTEGER PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     holder_id TEXT NOT NULL,
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL,
+    place TEXT
 );
 
 INSERT OR IGNORE INTO main.diesel_binds_meta (one, holder_id, version)
-VALUES (1, lower(hex(randomblob(16))), 1);
+VALUES (1, lower(hex(randomblob(16))), 2);
 
--- How units ended. Only their own application deletes what they committed.
+-- How units ended. Only their own application deletes what they committed. `forced`: an operator has decided in the
+-- place of this database, which keeps nothing of the unit.
 CREATE TABLE IF NOT EXISTS main.diesel_binds_decision (
     unit TEXT NOT NULL PRIMARY KEY,
-    outcome TEXT NOT NULL CHECK (outcome IN ('commit', 'abort')),
+    outcome TEXT NOT NULL CHECK (outcome IN ('commit', 'abort', 'forced')),
     participants TEXT NOT NULL,
     namespace TEXT NOT NULL DEFAULT '',
     at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP

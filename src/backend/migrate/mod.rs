@@ -2,6 +2,8 @@
 //!
 //! The lock is held by a connection of its own, so that it holds also while a migration runs outside of a transaction.
 
+// Files, each of which imports only from those before it: `mysql`, `postgres`, `sqlite`.
+
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -40,6 +42,13 @@ pub trait Migratable: Dialect {
     /// Whether the lock that was taken here is still ours. Keeps the connection alive, too.
     #[doc(hidden)]
     fn holds_lock(&mut self) -> impl Future<Output = QueryResult<bool>> + Send;
+
+    /// The prepared branches for which a migration that runs for long may be waiting. On the connection that holds the
+    /// lock.
+    #[doc(hidden)]
+    fn in_the_way(&mut self) -> impl Future<Output = QueryResult<Vec<String>>> + Send {
+        async { Ok(Vec::new()) }
+    }
 
     /// Gives the lock back. A connection that is closed does as well, only later.
     #[doc(hidden)]
@@ -118,9 +127,9 @@ struct BindRow {
     bind: String,
 }
 
-/// Which of the two tables there is.
+/// The name of a table, or of a branch.
 #[derive(QueryableByName)]
-struct TableRow {
+struct NameRow {
     #[diesel(sql_type = Text)]
     name: String,
 }
@@ -174,6 +183,6 @@ impl History {
     }
 }
 
-fn has(tables: &[TableRow], name: &str) -> bool {
+fn has(tables: &[NameRow], name: &str) -> bool {
     tables.iter().any(|table| table.name == name)
 }

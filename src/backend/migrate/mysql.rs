@@ -1,14 +1,20 @@
 //! Migrations on MySQL and MariaDB. The lock is one of the session, named after the database.
 
+use std::time::Duration;
+
 use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
+use crate::backend::Dialect as _;
 use crate::backend::migrate::{
-    Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, OURS, TableRow, VERSIONS, has,
+    Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, NameRow, OURS, VERSIONS, has,
 };
 
 /// Locks belong to the whole server, so their names say the database: by a digest, because they are short.
 const DATABASE: &str = "MD5(IF(@@lower_case_table_names = 0, DATABASE(), LOWER(DATABASE())))";
+
+/// A branch that is older is not about to be finished by its unit.
+const OLD: Duration = Duration::from_secs(5);
 
 impl Migratable for AsyncMysqlConnection {
     async fn try_lock(&mut self, own: LockId, earlier: &[LockId]) -> QueryResult<LockAttempt> {
@@ -36,13 +42,23 @@ impl Migratable for AsyncMysqlConnection {
         answer(self, &format!("IS_USED_LOCK({}) = CONNECTION_ID()", lock())).await
     }
 
+    /// The server does not tell who waits for whom, so it is every old branch of this database.
+    async fn in_the_way(&mut self) -> QueryResult<Vec<String>> {
+        // Of no namespace: those that have a row here.
+        let branches = self.branches("").await?;
+        let old = branches
+            .into_iter()
+            .filter(|branch| branch.age.is_some_and(|age| age >= OLD));
+        Ok(old.map(|branch| branch.name).collect())
+    }
+
     async fn unlock(&mut self) -> QueryResult<()> {
         self.batch_execute(&format!("DO RELEASE_LOCK({})", lock()))
             .await
     }
 
     async fn history(&mut self) -> QueryResult<History> {
-        let tables: Vec<TableRow> = sql_query(format!(
+        let tables: Vec<NameRow> = sql_query(format!(
             "SELECT TABLE_NAME AS name FROM information_schema.TABLES \
              WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ('{DIESELS}', '{OURS}')"
         ))

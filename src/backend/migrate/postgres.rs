@@ -7,13 +7,24 @@ use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::migrate::{
-    Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, OURS, TableRow, VERSIONS, has,
+    Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, NameRow, OURS, VERSIONS, has,
 };
 
 /// Without a limit on its age or idleness; and without a snapshot, which `CREATE INDEX CONCURRENTLY` would wait for.
 const BEGIN_LOCK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
      SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
+
+/// A prepared branch has the lock that a statement of this database waits for. Its locks are of no process, and of the
+/// virtual transaction that also has the lock of its id.
+const IN_THE_WAY: &str = "SELECT DISTINCT branch.gid AS name FROM pg_catalog.pg_prepared_xacts AS branch \
+     JOIN pg_catalog.pg_locks AS own ON own.pid IS NULL AND own.locktype = 'transactionid' \
+     AND own.transactionid::text = branch.transaction::text \
+     JOIN pg_catalog.pg_locks AS held ON held.pid IS NULL AND held.virtualtransaction = own.virtualtransaction \
+     JOIN pg_catalog.pg_locks AS wanted ON NOT wanted.granted AND wanted.locktype = held.locktype \
+     AND (wanted.database, wanted.relation, wanted.transactionid) \
+     IS NOT DISTINCT FROM (held.database, held.relation, held.transactionid) \
+     WHERE branch.database = pg_catalog.current_database()";
 
 impl Migratable for AsyncPgConnection {
     /// Never waits in the server: a statement that waits has a snapshot, `CREATE INDEX CONCURRENTLY` of the run that has
@@ -44,6 +55,15 @@ impl Migratable for AsyncPgConnection {
         Ok(true)
     }
 
+    /// In a savepoint: an error would end the transaction and its lock, and the catalogs that are read would stay locked.
+    async fn in_the_way(&mut self) -> QueryResult<Vec<String>> {
+        self.batch_execute("SAVEPOINT diesel_binds_lock").await?;
+        let branches: QueryResult<Vec<NameRow>> = sql_query(IN_THE_WAY).load(self).await;
+        self.batch_execute("ROLLBACK TO diesel_binds_lock; RELEASE diesel_binds_lock")
+            .await?;
+        Ok(branches?.into_iter().map(|branch| branch.name).collect())
+    }
+
     async fn unlock(&mut self) -> QueryResult<()> {
         self.batch_execute("ROLLBACK").await
     }
@@ -51,7 +71,7 @@ impl Migratable for AsyncPgConnection {
     async fn history(&mut self) -> QueryResult<History> {
         // In one transaction: behind a pooler, a statement that was prepared in one session may not be there in another.
         self.batch_execute("BEGIN READ ONLY").await?;
-        let tables: Vec<TableRow> = sql_query(format!(
+        let tables: Vec<NameRow> = sql_query(format!(
             "SELECT name FROM (VALUES ('{DIESELS}'), ('{OURS}')) AS t (name) \
              WHERE pg_catalog.to_regclass(name) IS NOT NULL"
         ))

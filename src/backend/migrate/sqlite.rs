@@ -7,7 +7,7 @@ use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, s
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
 use crate::backend::migrate::{
-    BINDS, DIESELS, History, LockAttempt, LockId, Migratable, NoLockFile, OURS, TableRow, VERSIONS,
+    BINDS, DIESELS, History, LockAttempt, LockId, Migratable, NameRow, NoLockFile, OURS, VERSIONS,
     has,
 };
 
@@ -65,7 +65,7 @@ where
 
     async fn history(&mut self) -> QueryResult<History> {
         self.spawn_blocking(|connection| {
-            let tables: Vec<TableRow> = sql_query(format!(
+            let tables: Vec<NameRow> = sql_query(format!(
                 "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name IN ('{DIESELS}', '{OURS}')"
             ))
             .load(connection)?;

@@ -1,21 +1,22 @@
 //! How a transaction of a unit begins on MySQL and MariaDB, and how what it has set on the connection is put back.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::backend::mysql::probe::{WRITES, counts_writes};
-use crate::backend::mysql::{is_branch, xid};
+use crate::backend::mysql::writes::{WRITES, counts_writes};
+use crate::backend::mysql::{is_branch, is_mariadb, xid};
 use crate::backend::{Terms, sql};
 
 /// Begins, and leaves the marker.
 pub(super) fn begin(terms: &Terms) -> String {
     // A deadlock, or DDL, ends a plain transaction behind the back of the application. Without autocommit, what it
     // then writes goes into one without a marker, which never commits. An XA branch refuses all that by itself.
-    let (before, start) = if is_branch(terms) {
-        ("", format!("XA START {}", xid(terms)))
+    let (before, start): (_, Cow<'_, str>) = if is_branch(terms) {
+        ("", format!("XA START {}", xid(terms)).into())
     } else if terms.read_only {
-        ("SET autocommit = 0; ", "START TRANSACTION READ ONLY".into())
+        (HOLD_AUTOCOMMIT, "START TRANSACTION READ ONLY".into())
     } else {
-        ("SET autocommit = 0; ", "START TRANSACTION".into())
+        (HOLD_AUTOCOMMIT, "START TRANSACTION".into())
     };
     // Holds for the next transaction, and so for no other than this.
     let isolation = match terms.settings.isolation {
@@ -27,13 +28,41 @@ pub(super) fn begin(terms: &Terms) -> String {
     } else {
         String::new()
     };
-    format!(
-        "{}{before}{}{isolation}{start}; SET @diesel_binds_warnings = NULL; SAVEPOINT {}{}{count}",
+    sql::message(format_args!(
+        "{}{before}{}{isolation}{start}; SET @diesel_binds_warnings = NULL, @diesel_binds_unit = '{}'; \
+         SAVEPOINT {}; SAVEPOINT {}{}{count}",
         sql::tag(terms),
         limits(terms),
-        sql::MARKER,
+        terms.marker(),
+        sql::last_marker(terms),
+        sql::marker(terms),
         sql::open_savepoints(terms.savepoints)
-    )
+    ))
+}
+
+/// Turns autocommit off, and keeps what the connection had.
+const HOLD_AUTOCOMMIT: &str =
+    "SET @diesel_binds_autocommit = @@SESSION.autocommit, autocommit = 0; ";
+
+/// Puts autocommit back, as a statement after the end of the transaction.
+pub(super) const PUT_BACK_AUTOCOMMIT: &str = "SET autocommit = @diesel_binds_autocommit";
+
+/// Commits, and puts autocommit back. Nothing in it can fail once it has committed: a value that a variable does not
+/// take fails before any is set.
+///
+/// `SET TRANSACTION ISOLATION LEVEL` holds for one transaction, until a statement that ends it by name. This is none, and
+/// so the level would hold for those that follow, whatever `@@tx_isolation` says: setting that ends it.
+pub(super) fn commit_by_autocommit(terms: &Terms) -> &'static str {
+    match is_mariadb(&terms.server.version) {
+        true => {
+            "SET autocommit = 1, autocommit = @diesel_binds_autocommit, \
+             SESSION tx_isolation = @@SESSION.tx_isolation"
+        }
+        false => {
+            "SET autocommit = 1, autocommit = @diesel_binds_autocommit, \
+             SESSION transaction_isolation = @@SESSION.transaction_isolation"
+        }
+    }
 }
 
 /// Sets the limits that the unit asks for, and keeps what the connection had. There is none that ends with the

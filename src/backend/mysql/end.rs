@@ -1,19 +1,17 @@
 //! How a transaction of a unit ends on MySQL and MariaDB: the marker is used up first in every message.
 
+use std::fmt;
+use std::io;
+
 use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::mysql::{Flag, begin, is_branch, join, probe, verb, xid};
-use crate::backend::{AloneFault, Terms, internals, sql};
+use crate::backend::mysql::probe::mentions_rollback;
+use crate::backend::mysql::writes::NOTE_NON_TRANSACTIONAL;
+use crate::backend::mysql::{Flag, begin, is_branch, is_mariadb, join, probe, verb, xid};
+use crate::backend::{AloneFault, Terms, Unseen, internals, sql};
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Branch, Gid};
-
-/// Undoing nothing warns when a table without transactions was changed: the server keeps a flag for the whole
-/// transaction. `SET` keeps the list of warnings, and so do savepoints: that of the statement before is cleared first, by
-/// one that has a table.
-pub(super) const NOTE_NON_TRANSACTIONAL: &str = "DO (SELECT 1 FROM (SELECT 1) AS cleared); \
-     SAVEPOINT diesel_binds_check; ROLLBACK TO SAVEPOINT diesel_binds_check; \
-     SET @diesel_binds_warnings = @@warning_count";
 
 /// Prepares.
 pub(super) async fn prepare(
@@ -22,23 +20,32 @@ pub(super) async fn prepare(
     branch: &Branch,
 ) -> Result<(), Fault> {
     let xid = xid(terms);
+    let parts = branch.parts;
     let Gid {
         unit,
         holder,
         holder_id,
         namespace,
     } = &branch.gid;
-    let message = format!(
+    let schema = &terms.server.schema;
+    let stands = fail_unless(format_args!(
+        "EXISTS (SELECT 1 FROM {schema}diesel_binds_branch WHERE unit = '{unit}' AND branch = '{}' \
+         AND holder = '{holder}' AND holder_id = '{holder_id}' AND connection_id = CONNECTION_ID() \
+         AND namespace = '{namespace}')",
+        branch.bind
+    ));
+    let message = sql::message(format_args!(
         "RELEASE SAVEPOINT {}{}; {NOTE_NON_TRANSACTIONAL}; \
-         INSERT INTO {}diesel_binds_branch (unit, branch, holder, holder_id, connection_id, namespace) \
-         VALUES (IF(@diesel_binds_warnings = 0, '{unit}', NULL), '{}', '{holder}', '{holder_id}', CONNECTION_ID(), \
-         '{namespace}'); \
+         INSERT INTO {}diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts, namespace) \
+         VALUES (IF({}, '{unit}', NULL), '{}', '{holder}', '{holder_id}', CONNECTION_ID(), \
+         {parts}, '{namespace}'); {stands}; \
          XA END {xid}; XA PREPARE {xid}",
-        sql::MARKER,
+        sql::marker(terms),
         begin::put_back(terms),
-        terms.server.schema,
+        schema,
+        may_record(terms),
         branch.bind,
-    );
+    ));
     match connection.batch_execute(&message).await {
         Ok(()) => Ok(()),
         Err(error) => Err(explain(connection, error).await),
@@ -50,28 +57,26 @@ pub(super) async fn commit(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
 ) -> Result<(), AloneFault> {
-    let message = format!(
-        "RELEASE SAVEPOINT {}{}; {}",
-        sql::MARKER,
-        begin::put_back(terms),
-        commit_statement(terms)
-    );
+    let message = commit_message(terms);
     let Err(error) = connection.batch_execute(&message).await else {
         internals::leave(internals::status(connection));
         return Ok(());
     };
-    let marker_gone = mentions_marker(&error);
-    let fault = match roll_back(connection, terms).await {
+    let marker_gone = sql::mentions_marker(&error);
+    let fault = match roll_back(connection, terms, Unseen::Nothing).await {
         // The branch was still there to roll back: whatever failed, it did not commit.
         Ok(()) if is_branch(terms) => Fault::Refused(error),
         Ok(()) if marker_gone => Fault::Ended(error),
-        Ok(()) => Fault::Refused(error),
+        // A proxy that has lost its server may go on with another session, which rolls back nothing and says that it did.
+        Ok(()) if probe::is_same_session(connection, terms).await => Fault::Refused(error),
+        Ok(()) => Fault::Lost(error),
         Err(_) if marker_gone && probe::answer(connection, terms).await.is_ok() => {
             Fault::Ended(error)
         }
         Err(_) if mentions_rollback(&error) && probe::answer(connection, terms).await.is_ok() => {
             Fault::Refused(error)
         }
+        Err(_) if never_left(&error) => Fault::Unreached(error),
         // It is gone, and nobody said how it ended.
         Err(_) => Fault::Lost(error),
     };
@@ -87,13 +92,14 @@ pub(super) async fn decide(
     terms: &Terms,
     decision: &Decision,
 ) -> Result<(), Fault> {
-    let message = format!(
-        "RELEASE SAVEPOINT {}{}; {NOTE_NON_TRANSACTIONAL}; {}; {}",
-        sql::MARKER,
+    let message = sql::message(format_args!(
+        "RELEASE SAVEPOINT {}{}; {NOTE_NON_TRANSACTIONAL}; {}; {}; {}",
+        sql::marker(terms),
         begin::put_back(terms),
-        sql::insert_decision(&terms.server.schema, decision, "@diesel_binds_warnings = 0"),
-        commit_statement(terms)
-    );
+        sql::insert_decision(&terms.server.schema, decision, may_record(terms)),
+        fail_unless(sql::decision_stands(&terms.server.schema, decision)),
+        CommitStatement(terms)
+    ));
     match connection.batch_execute(&message).await {
         Ok(()) => {
             internals::leave(internals::status(connection));
@@ -120,9 +126,21 @@ pub(super) async fn finish(
 pub(super) async fn roll_back(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
-) -> QueryResult<()> {
+    unseen: Unseen,
+) -> Result<(), Fault> {
     if terms.joined {
-        return join::undo(connection, terms).await;
+        return join::undo(connection, terms).await.map_err(Fault::Refused);
+    }
+    // The name of a branch is its marker.
+    if unseen != Unseen::Nothing && !is_branch(terms) {
+        let message = format!("RELEASE SAVEPOINT {}", sql::marker(terms));
+        connection.batch_execute(&message).await.map_err(|error| {
+            if sql::mentions_marker(&error) {
+                Fault::Ended(error)
+            } else {
+                Fault::Refused(error)
+            }
+        })?;
     }
     if is_branch(terms) {
         let xid = xid(terms);
@@ -134,47 +152,74 @@ pub(super) async fn roll_back(
         // Not before: a branch that has ended, or is prepared, takes no `SET`.
         connection
             .batch_execute(&format!("XA ROLLBACK {xid}{}", begin::put_back(terms)))
-            .await?;
+            .await
+            .map_err(Fault::Refused)?;
     } else {
         let put_back = begin::put_back(terms);
         connection
-            .batch_execute(&format!("ROLLBACK; SET autocommit = 1{put_back}"))
-            .await?;
+            .batch_execute(&format!(
+                "ROLLBACK; {}{put_back}",
+                begin::PUT_BACK_AUTOCOMMIT
+            ))
+            .await
+            .map_err(Fault::Refused)?;
     }
     internals::leave(internals::status(connection));
     Ok(())
 }
 
-fn commit_statement(terms: &Terms) -> String {
-    if is_branch(terms) {
-        let xid = xid(terms);
-        format!("XA END {xid}; XA COMMIT {xid} ONE PHASE")
-    } else if terms.read_only {
-        // MariaDB keeps the connection read-only when a transaction is not ended by name. There is nothing to lose
-        // between the two.
-        "COMMIT; SET autocommit = 1".into()
-    } else {
-        // This commits. A `COMMIT` before it would leave room for a failure between the two.
-        "SET autocommit = 1".into()
+/// Uses up the marker, puts back what the begin has set, and commits.
+fn commit_message(terms: &Terms) -> String {
+    sql::message(format_args!(
+        "RELEASE SAVEPOINT {}{}; {}",
+        sql::marker(terms),
+        begin::put_back(terms),
+        CommitStatement(terms)
+    ))
+}
+
+/// Commits the transaction in which it runs, if that is still the one of the unit: a server may end a transaction between
+/// two statements of a message, and run the next in another one. A branch is named; of a plain transaction, the second
+/// marker tells.
+struct CommitStatement<'t>(&'t Terms);
+
+impl fmt::Display for CommitStatement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(terms) = self;
+        if is_branch(terms) {
+            let xid = xid(terms);
+            return write!(f, "XA END {xid}; XA COMMIT {xid} ONE PHASE");
+        }
+        write!(f, "RELEASE SAVEPOINT {}; ", sql::last_marker(terms))?;
+        if terms.read_only {
+            // MariaDB keeps the connection read-only when a transaction is not ended by name. There is nothing to lose
+            // between the two.
+            write!(f, "COMMIT; {}", begin::PUT_BACK_AUTOCOMMIT)
+        } else {
+            // A `COMMIT` before it would leave room for a failure between the two.
+            f.write_str(begin::commit_by_autocommit(terms))
+        }
     }
 }
 
-/// The name of the marker stands in the error whatever language the server speaks.
-pub(super) fn mentions_marker(error: &diesel::result::Error) -> bool {
-    matches!(error, diesel::result::Error::DatabaseError(_, information)
-        if information.message().contains(sql::MARKER) && !information.message().contains("diesel_binds_"))
+/// Whether a row of ours may be inserted. Outside of the branch of the unit it would be committed at once.
+fn may_record(terms: &Terms) -> &'static str {
+    match is_branch(terms) && is_mariadb(&terms.server.version) {
+        true => "@diesel_binds_warnings = 0 AND @@in_transaction = 1",
+        false => "@diesel_binds_warnings = 0",
+    }
 }
 
-/// Whether the server says that it has rolled the branch back: `XA_RBROLLBACK`, `XA_RBDEADLOCK`, `XA_RBTIMEOUT`, words
-/// that begin the message in every language.
-fn mentions_rollback(error: &diesel::result::Error) -> bool {
-    matches!(error, diesel::result::Error::DatabaseError(_, information)
-        if information.message().contains("XA_RB"))
+/// A statement that fails unless something holds: a value of one row that has two.
+fn fail_unless(condition: impl fmt::Display) -> String {
+    format!(
+        "SET @diesel_binds_stands = (SELECT 1 UNION ALL SELECT 2 FROM DUAL WHERE NOT {condition})"
+    )
 }
 
 /// Says why the last message of a transaction failed, as far as the connection can still tell.
 async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::Error) -> Fault {
-    if mentions_marker(&error) {
+    if sql::mentions_marker(&error) {
         return Fault::Ended(error);
     }
     let warned: QueryResult<Flag> =
@@ -184,6 +229,23 @@ async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::E
     match warned {
         Ok(Flag { flag: true }) => Fault::NonTransactional(error),
         Ok(Flag { flag: false }) => Fault::Refused(error),
+        Err(_) if never_left(&error) => Fault::Unreached(error),
         Err(_) => Fault::Lost(error),
     }
+}
+
+/// Returns whether a message could not be written: a server runs only a message that it has read to its end.
+///
+/// The driver passes on the text of the error alone, and only writing to a socket fails in this way.
+fn never_left(error: &diesel::result::Error) -> bool {
+    let diesel::result::Error::DatabaseError(_, information) = error else {
+        return false;
+    };
+    let message = information.message();
+    let Some((_, code)) = message.rsplit_once("(os error ") else {
+        return false;
+    };
+    code.strip_suffix(')')
+        .and_then(|code| code.parse().ok())
+        .is_some_and(|code| io::Error::from_raw_os_error(code).kind() == io::ErrorKind::BrokenPipe)
 }

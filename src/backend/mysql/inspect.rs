@@ -1,11 +1,14 @@
 //! What MySQL and MariaDB say of themselves.
 
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use crate::backend::Server;
-use crate::backend::mysql::{Flag, is_mariadb};
+use crate::backend::mysql::{Flag, clean, is_mariadb};
+use crate::backend::{Durability, Lineage, Server, SessionDefaults};
+
+/// Where the database is. A copy is elsewhere.
+const PLACE: &str = "CONCAT(@@hostname, ':', @@port, @@datadir, '/', COALESCE(DATABASE(), ''))";
 
 #[derive(QueryableByName)]
 struct ServerRow {
@@ -13,6 +16,8 @@ struct ServerRow {
     version: String,
     #[diesel(sql_type = Text)]
     schema_name: String,
+    #[diesel(sql_type = BigInt)]
+    time: i64,
     #[diesel(sql_type = BigInt)]
     flush: i64,
     #[diesel(sql_type = BigInt)]
@@ -22,28 +27,21 @@ struct ServerRow {
     #[diesel(sql_type = Text)]
     identity: String,
     #[diesel(sql_type = BigInt)]
-    other_engines: i64,
+    english: i64,
 }
 
 /// Asks for all of it.
 pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResult<Server> {
-    let row: ServerRow = sql_query(
-        "SELECT VERSION() AS version, COALESCE(DATABASE(), '') AS schema_name, \
+    let row: ServerRow = sql_query(format!(
+        "SELECT VERSION() AS version, CAST(@@lc_messages LIKE 'en%' AS SIGNED) AS english, \
+         COALESCE(DATABASE(), '') AS schema_name, \
+         CAST(FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000) AS SIGNED) AS time, \
          CAST(@@innodb_flush_log_at_trx_commit AS SIGNED) AS flush, \
          CAST(@@log_bin AS SIGNED) AS log_bin, CAST(@@sync_binlog AS SIGNED) AS sync_binlog, \
-         CONCAT(@@hostname, ':', @@port, @@datadir, '/', COALESCE(DATABASE(), '')) AS identity, \
-         (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
-          AND TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB') AS other_engines",
-    )
+         {PLACE} AS identity"
+    ))
     .get_result(connection)
     .await?;
-    let mut remarks = Vec::new();
-    if row.other_engines > 0 {
-        remarks.push(format!(
-            "{} tables are not of InnoDB: a unit of several writers that changes them is refused",
-            row.other_engines
-        ));
-    }
     let not_durable = if row.flush != 1 {
         Some("`innodb_flush_log_at_trx_commit` is not 1".to_owned())
     } else if row.log_bin != 0 && row.sync_binlog != 1 {
@@ -63,9 +61,63 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
         version: row.version,
         prepared_slots: None,
         not_durable,
-        identity: row.identity,
-        remarks,
+        time: Some(row.time),
+        lineage: Some(at_place(row.identity.clone())),
+        identity: row.identity.into(),
+        pooled: false,
+        session: SessionDefaults {
+            // MySQL has other tables for all of it.
+            fresh: clean::state(connection).await.ok(),
+            english: row.english != 0,
+            ..SessionDefaults::default()
+        },
     })
+}
+
+#[derive(QueryableByName)]
+struct PlaceRow {
+    #[diesel(sql_type = Text)]
+    place: String,
+}
+
+/// Which server it is: its start is known to the second, so the place alone tells.
+pub(super) async fn lineage(connection: &mut AsyncMysqlConnection) -> QueryResult<Lineage> {
+    let row: PlaceRow = sql_query(format!("SELECT {PLACE} AS place"))
+        .get_result(connection)
+        .await?;
+    Ok(at_place(row.place))
+}
+
+fn at_place(place: String) -> Lineage {
+    Lineage {
+        started: None,
+        mark: Some(place),
+    }
+}
+
+/// How many tables are of an engine without transactions.
+///
+/// To tell, MariaDB opens every table of the database. It waits for none that is being altered, and leaves it out.
+const LOOSE: &str = "/*M! SET STATEMENT lock_wait_timeout = 0 FOR */ \
+     SELECT COUNT(*) AS value FROM information_schema.TABLES \
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB'";
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+/// Returns remarks for an operator.
+pub(super) async fn remarks(connection: &mut AsyncMysqlConnection) -> QueryResult<Vec<String>> {
+    let loose: Count = sql_query(LOOSE).get_result(connection).await?;
+    let remark = (loose.value > 0).then(|| {
+        format!(
+            "{} tables are not of InnoDB: a unit of several writers that changes them is refused",
+            loose.value
+        )
+    });
+    Ok(remark.into_iter().collect())
 }
 
 /// Whether it says that it is a replica, as every role may ask. Whether it follows another server only privileged ones
@@ -79,4 +131,38 @@ pub(super) async fn replica(
             .get_result(connection)
             .await?;
     Ok(row.flag.then_some("`read_only` is on"))
+}
+
+#[derive(QueryableByName)]
+struct DurabilityRow {
+    #[diesel(sql_type = Nullable<Text>)]
+    not_durable: Option<String>,
+    #[diesel(sql_type = Bool)]
+    replicated: bool,
+}
+
+/// What it makes of what it confirms. Each of these settings can be changed while it runs.
+pub(super) async fn durability(
+    connection: &mut AsyncMysqlConnection,
+    version: &str,
+) -> QueryResult<Durability> {
+    // MySQL has this elsewhere, and is not relied on for it.
+    let replicated = match is_mariadb(version) {
+        true => {
+            "(SELECT COUNT(*) FROM information_schema.GLOBAL_STATUS \
+             WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_MASTER_STATUS' AND VARIABLE_VALUE = 'ON') > 0"
+        }
+        false => "1 = 0",
+    };
+    let row: DurabilityRow = sql_query(format!(
+        "SELECT CASE WHEN @@GLOBAL.innodb_flush_log_at_trx_commit <> 1 THEN '`innodb_flush_log_at_trx_commit` is not 1' \
+         WHEN @@GLOBAL.log_bin <> 0 AND @@GLOBAL.sync_binlog <> 1 THEN '`sync_binlog` is not 1' END AS not_durable, \
+         {replicated} AS replicated"
+    ))
+    .get_result(connection)
+    .await?;
+    Ok(Durability {
+        not_durable: row.not_durable,
+        replicated: Some(row.replicated),
+    })
 }

@@ -4,8 +4,7 @@ use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 
 use crate::backend::mysql::Flag;
-use crate::backend::mysql::end::{NOTE_NON_TRANSACTIONAL, mentions_marker};
-use crate::backend::mysql::probe::{WRITES, counts_writes};
+use crate::backend::mysql::writes::{NOTE_NON_TRANSACTIONAL, WRITES, counts_writes};
 use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
@@ -21,9 +20,10 @@ pub(super) async fn begin(
     };
     // Outside of a transaction a savepoint is forgotten at once, without a word: it cannot be released.
     let message = format!(
-        "SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}; SAVEPOINT {marker}{}{count}",
+        "SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}; SET @diesel_binds_unit = '{}'; SAVEPOINT {marker}{}{count}",
+        terms.marker(),
         sql::open_savepoints(terms.savepoints),
-        marker = sql::MARKER,
+        marker = sql::marker(terms),
     );
     connection.batch_execute(&message).await?;
     Ok(Begun {
@@ -70,11 +70,11 @@ pub(super) async fn release(
     terms: &Terms,
 ) -> Result<(), Fault> {
     let message = match terms.read_only {
-        true => sql::undo_joined(),
-        false => format!("RELEASE SAVEPOINT {}", sql::MARKER),
+        true => sql::undo_joined(terms),
+        false => format!("RELEASE SAVEPOINT {}", sql::marker(terms)),
     };
     connection.batch_execute(&message).await.map_err(|error| {
-        if mentions_marker(&error) {
+        if sql::mentions_marker(&error) {
             Fault::Ended(error)
         } else {
             Fault::Refused(error)
@@ -84,7 +84,7 @@ pub(super) async fn release(
 
 /// Goes back to the savepoint. Fails where a deadlock has ended the transaction.
 pub(super) async fn undo(connection: &mut AsyncMysqlConnection, terms: &Terms) -> QueryResult<()> {
-    connection.batch_execute(&sql::undo_joined()).await?;
+    connection.batch_execute(&sql::undo_joined(terms)).await?;
     internals::return_to(internals::status(connection), terms.begun.depth);
     Ok(())
 }

@@ -3,17 +3,26 @@
 //! The name of a branch is fixed when it starts, so it cannot say who holds the decision. A row that the branch itself
 //! inserts does: recovery reads it under READ UNCOMMITTED.
 
+// Files, each of which imports only from those before it: `clean`, `drain`, `inspect`, `listing`, `lost`, `finish`,
+// `prepared`, `records`, `retry`, `tables`, `writes`, `begin`, `join`, `probe`, `end`, `sandbox`.
+
 mod begin;
+mod clean;
+mod drain;
 mod end;
 mod finish;
 mod inspect;
 mod join;
+mod listing;
+mod lost;
 mod prepared;
 mod probe;
 mod records;
 mod retry;
 #[cfg(feature = "testing")]
 mod sandbox;
+mod tables;
+mod writes;
 
 #[cfg(feature = "testing")]
 use std::sync::Arc;
@@ -25,13 +34,14 @@ use diesel_async::{
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
 
+use crate::backend::tables::{database_id, verify_holder};
 use crate::backend::{
-    AloneFault, Backend, Begun, Clock, Dialect, Found, RecordRow, SavepointStep, Server, Terms,
-    internals, sql,
+    AloneFault, Backend, Begun, Clock, Dialect, Found, Lineage, RecordRow, SavepointStep, Server,
+    Standing, Terms, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
-use crate::commit::{Asked, Decision, Fault, Outcome};
+use crate::commit::{Asked, Decision, Fault, Identified, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId, Xid};
 
 #[derive(QueryableByName)]
@@ -42,6 +52,9 @@ struct Flag {
 
 impl Dialect for AsyncMysqlConnection {
     const BACKEND: Backend = Backend::Mysql;
+    /// The driver reads nothing between two statements.
+    const HEARS: bool = false;
+    const STALE: &'static [&'static str] = &["Prepared statement needs to be re-prepared"];
     const CLOCK: Clock = Clock {
         now: "CAST(UNIX_TIMESTAMP() AS SIGNED)",
         at: "CAST(FLOOR(UNIX_TIMESTAMP(at)) AS SIGNED)",
@@ -49,6 +62,10 @@ impl Dialect for AsyncMysqlConnection {
 
     async fn inspect(&mut self) -> QueryResult<Server> {
         inspect::inspect(self).await
+    }
+
+    async fn remarks(&mut self) -> QueryResult<Vec<String>> {
+        inspect::remarks(self).await
     }
 
     async fn begin(&mut self, terms: &Terms) -> QueryResult<Begun> {
@@ -86,7 +103,16 @@ impl Dialect for AsyncMysqlConnection {
         self.batch_execute(&sql::savepoint_step(step, depth)).await
     }
 
-    async fn verify(&mut self, terms: &Terms) -> Result<(), Fault> {
+    /// A plain transaction runs without autocommit, and a branch takes no `COMMIT`.
+    fn autocommits(terms: &Terms) -> bool {
+        terms.joined && !terms.sandboxed
+    }
+
+    async fn drain(&mut self) -> QueryResult<()> {
+        drain::drain(self).await
+    }
+
+    async fn verify(&mut self, terms: &Terms) -> Result<Standing, Fault> {
         probe::verify(self, terms).await
     }
 
@@ -107,7 +133,12 @@ impl Dialect for AsyncMysqlConnection {
         probe::ask(self, terms).await
     }
 
-    async fn identify(&mut self, terms: &Terms) -> Result<DatabaseId, Fault> {
+    async fn durable(&mut self, terms: &Terms) -> Result<Option<bool>, Fault> {
+        let durability = inspect::durability(self, &terms.server.version).await;
+        terms.accept(durability.map_err(Fault::Refused)?)
+    }
+
+    async fn identify(&mut self, terms: &Terms) -> Result<Identified, Fault> {
         probe::identify(self, terms).await
     }
 
@@ -115,8 +146,8 @@ impl Dialect for AsyncMysqlConnection {
         end::prepare(self, terms, branch).await
     }
 
-    async fn commit(&mut self, terms: &Terms) -> Result<(), AloneFault> {
-        end::commit(self, terms).await
+    async fn commit(&mut self, terms: &Terms) -> Result<Option<i64>, AloneFault> {
+        end::commit(self, terms).await.map(|()| None)
     }
 
     async fn decide(&mut self, terms: &Terms, decision: &Decision) -> Result<(), Fault> {
@@ -127,8 +158,12 @@ impl Dialect for AsyncMysqlConnection {
         end::finish(self, terms, outcome).await
     }
 
-    async fn rollback(&mut self, terms: &Terms) -> QueryResult<()> {
-        end::roll_back(self, terms).await
+    async fn rollback(&mut self, terms: &Terms, unseen: Unseen) -> Result<(), Fault> {
+        end::roll_back(self, terms, unseen).await
+    }
+
+    async fn clean(&mut self, terms: &Terms) -> QueryResult<bool> {
+        clean::clean(self, terms).await
     }
 
     async fn retire(&mut self) {
@@ -155,12 +190,20 @@ impl Dialect for AsyncMysqlConnection {
         .await
     }
 
-    async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
-        records::keep_out(self, schema, gid).await
+    async fn barrier(&mut self, schema: &str) -> QueryResult<()> {
+        records::barrier(self, schema).await
+    }
+
+    async fn keep_out(&mut self, row: String) -> QueryResult<()> {
+        records::keep_out(self, &row).await
     }
 
     async fn replica(&mut self) -> QueryResult<Option<&'static str>> {
         inspect::replica(self).await
+    }
+
+    async fn lineage(&mut self) -> QueryResult<Option<Lineage>> {
+        inspect::lineage(self).await.map(Some)
     }
 
     async fn lists(&mut self, branch: &Branch) -> QueryResult<bool> {
@@ -176,12 +219,15 @@ impl Dialect for AsyncMysqlConnection {
     }
 
     async fn recorded(&mut self, schema: &str, gid: &Gid) -> Result<Option<Outcome>, Fault> {
-        sql::verify_holder(sql_query(sql::meta(schema)).load(self).await, gid)?;
-        sql::recorded(sql_query(sql::outcome(schema, gid)).get_result(self).await)
+        verify_holder(sql_query(tables::meta(schema)).load(self).await, gid)?;
+        sql::recorded(
+            sql_query(sql::outcome(schema, gid)).get_result(self).await,
+            gid,
+        )
     }
 
     async fn identity(&mut self, schema: &str) -> Result<DatabaseId, Fault> {
-        sql::database_id(sql_query(sql::meta(schema)).load(self).await)
+        database_id(sql_query(tables::meta(schema)).load(self).await)
     }
 
     async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {

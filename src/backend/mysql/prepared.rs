@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::sql_types::{BigInt, SmallInt, Text, Unsigned};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::mysql::Flag;
-use crate::backend::mysql::finish::{self, Row};
+use crate::backend::mysql::listing::{is_listed, names};
+use crate::backend::mysql::lost::{self, READ_UNCOMMITTED, Row};
 use crate::backend::records::PAGE;
 use crate::backend::{Found, Reach};
-use crate::gid::{Branch, Gid, MAX_KEY, UnitId, XA_FORMAT, is_name};
-
-/// For the next statement: the row of a branch that is prepared is not committed.
-pub(super) const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+use crate::gid::{Branch, Gid, MAX_KEY, UnitId, is_name};
 
 /// Whether the branch is prepared and unfinished: the server lists it, or has lost its name.
 pub(super) async fn lists(
@@ -21,18 +19,7 @@ pub(super) async fn lists(
     branch: &Branch,
 ) -> QueryResult<bool> {
     Ok(is_listed(connection, branch.gid.unit, &branch.bind).await?
-        || finish::is_lost(connection, branch.gid.unit, &branch.bind).await?)
-}
-
-/// Whether the server lists the branch.
-pub(super) async fn is_listed(
-    connection: &mut AsyncMysqlConnection,
-    unit: UnitId,
-    bind: &str,
-) -> QueryResult<bool> {
-    let names = names(connection).await?;
-    let mut names = names.iter();
-    Ok(names.any(|(_, named, of)| *named == unit && of == bind))
+        || lost::is_lost(connection, branch.gid.unit, &branch.bind).await?)
 }
 
 /// The branches of the namespace, each placed by the row that it has inserted, and those of others that have a row
@@ -45,7 +32,7 @@ pub(super) async fn branches(
     let names_now = names(connection).await?;
     let has_rows = has_table(connection).await?;
     let lost = match has_rows {
-        true => finish::lost(connection, namespace, &names_now).await?,
+        true => lost::lost(connection, namespace, &names_now).await?,
         false => Vec::new(),
     };
     let lost = lost
@@ -97,19 +84,6 @@ async fn has_table(connection: &mut AsyncMysqlConnection) -> QueryResult<bool> {
     Ok(row.flag)
 }
 
-/// The names of all branches of this library that the server lists: namespace, unit, bind.
-async fn names(
-    connection: &mut AsyncMysqlConnection,
-) -> QueryResult<Vec<(String, UnitId, String)>> {
-    let rows: Vec<Recovered> = sql_query("XA RECOVER").load(connection).await?;
-    let names = rows.iter().filter_map(|row| {
-        let (gtrid, bind) = row.names()?;
-        let (namespace, unit) = gtrid.split_once(':')?;
-        Some((namespace.to_owned(), unit.parse().ok()?, bind.to_owned()))
-    });
-    Ok(names.collect())
-}
-
 /// Deletes the rows of branches that committed: only those can be seen by others.
 pub(super) async fn delete_rows(
     connection: &mut AsyncMysqlConnection,
@@ -157,42 +131,12 @@ async fn placed(
 ) -> QueryResult<Option<Placed>> {
     connection.batch_execute(READ_UNCOMMITTED).await?;
     let rows: Vec<Placed> = sql_query(format!(
-        "SELECT holder, holder_id, TIMESTAMPDIFF(MICROSECOND, at, NOW(6)) DIV 1000 AS age \
+        "SELECT holder, holder_id, parts, TIMESTAMPDIFF(MICROSECOND, at, NOW(6)) DIV 1000 AS age \
          FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
     ))
     .load(connection)
     .await?;
     Ok(rows.into_iter().next())
-}
-
-/// One row of `XA RECOVER`.
-#[derive(QueryableByName)]
-#[diesel(check_for_backend(diesel::mysql::Mysql))]
-#[allow(non_snake_case)]
-struct Recovered {
-    #[diesel(sql_type = BigInt, column_name = "formatID")]
-    format: i64,
-    #[diesel(sql_type = BigInt)]
-    gtrid_length: i64,
-    #[diesel(sql_type = BigInt)]
-    #[allow(dead_code)]
-    bqual_length: i64,
-    /// Other applications may have any bytes in their names.
-    #[diesel(sql_type = Binary)]
-    data: Vec<u8>,
-}
-
-impl Recovered {
-    /// The global id and the branch, if it may be one of ours.
-    fn names(&self) -> Option<(&str, &str)> {
-        if self.format != i64::from(XA_FORMAT) {
-            return None;
-        }
-        let length = usize::try_from(self.gtrid_length).ok()?;
-        std::str::from_utf8(&self.data)
-            .ok()?
-            .split_at_checked(length)
-    }
 }
 
 /// The row that a branch has inserted about itself.
@@ -202,18 +146,24 @@ struct Placed {
     holder: String,
     #[diesel(sql_type = Text)]
     holder_id: String,
+    #[diesel(sql_type = Unsigned<SmallInt>)]
+    parts: u16,
     #[diesel(sql_type = BigInt)]
     age: i64,
 }
 
 impl Placed {
     fn branch(self, namespace: &str, unit: UnitId, bind: &str) -> Option<Branch> {
+        // Whoever may write to the table chooses what stands in it.
+        if !is_name(&self.holder, MAX_KEY) {
+            return None;
+        }
         let gid = Gid {
             namespace: namespace.into(),
             unit,
             holder: self.holder,
             holder_id: self.holder_id.parse().ok()?,
         };
-        Some(gid.branch(bind))
+        Some(gid.branch(bind, self.parts))
     }
 }

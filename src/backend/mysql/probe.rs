@@ -3,26 +3,28 @@
 
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{BigInt, Bool};
 use diesel::{IntoSql as _, QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::mysql::is_mariadb;
-use crate::backend::{Terms, internals, sql};
-use crate::commit::{Asked, Fault};
-use crate::gid::{DatabaseId, UnitId};
-
-/// What this session has written so far: each row counts, whoever asked for it.
-pub(super) const WRITES: &str = "(SELECT SUM(VARIABLE_VALUE) FROM information_schema.SESSION_STATUS \
-                      WHERE VARIABLE_NAME IN ('HANDLER_WRITE', 'HANDLER_UPDATE', 'HANDLER_DELETE'))";
+use crate::backend::mysql::drain::drain;
+use crate::backend::mysql::writes::{WRITES, counts_writes};
+use crate::backend::mysql::{Flag, is_mariadb, tables};
+use crate::backend::tables::{for_unit, identified};
+use crate::backend::{Standing, Terms, internals, is_of_our_tables, sql};
+use crate::commit::{Asked, Fault, Identified};
+use crate::gid::UnitId;
 
 /// Where a connection stands.
 #[derive(QueryableByName)]
-struct Standing {
+struct Place {
     #[diesel(sql_type = BigInt)]
     number: i64,
     #[diesel(sql_type = BigInt)]
     open: i64,
+    #[diesel(sql_type = Bool)]
+    marked: bool,
 }
 
 /// Asks whether this session wrote anything since the begin of its unit.
@@ -52,7 +54,14 @@ impl QueryFragment<Mysql> for Wrote {
 pub(super) async fn verify(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
-) -> Result<(), Fault> {
+) -> Result<Standing, Fault> {
+    // What a statement of the application on the raw connection failed of, the driver tells late.
+    drain(connection).await.map_err(|error| match error {
+        Error::DatabaseError(kind, _) if kind != DatabaseErrorKind::ClosedConnection => {
+            Fault::Refused(error)
+        }
+        _ => Fault::Incomplete,
+    })?;
     let sent = i64::from(rand_like(terms.unit));
     // MySQL has no such variable; its transactions are plain ones, without autocommit.
     let open = if is_mariadb(&terms.server.version) {
@@ -60,22 +69,67 @@ pub(super) async fn verify(
     } else {
         "1"
     };
-    let standing: Standing = sql_query(format!(
-        "SELECT CAST({sent} AS SIGNED) AS number, CAST({open} AS SIGNED) AS open"
-    ))
-    .get_result(connection)
-    .await
-    .map_err(|_| Fault::Incomplete)?;
+    let question = format!(
+        "SELECT CAST({sent} AS SIGNED) AS number, CAST({open} AS SIGNED) AS open, \
+         COALESCE(@diesel_binds_unit = '{}', FALSE) AS marked",
+        terms.marker()
+    );
+    let found: QueryResult<Place> = sql_query(question).get_result(connection).await;
+    let standing = match found {
+        Ok(standing) => standing,
+        // The server keeps nothing of the branch, and says so to whatever runs in it.
+        Err(error) if mentions_rollback(&error) => return Ok(Standing::Aborted),
+        // Of a statement before, of which nobody has read all replies; or nothing is heard any more.
+        Err(error) => {
+            return Err(match answer(connection, terms).await {
+                Ok(()) => Fault::Refused(error),
+                Err(_) => Fault::Lost(error),
+            });
+        }
+    };
     if standing.number != sent {
         return Err(Fault::Incomplete);
     }
     // Not before: a nested transaction that was dropped leaves its depth as well as its unread reply, and the
     // roll-back of the unit needs a connection that answers.
     internals::verify_depth(internals::status(connection), &terms.begun)?;
-    if standing.open == 0 {
+    let is_open = match terms.joined {
+        // Not every server tells, and where there is none, the next write would commit by itself.
+        true => takes_savepoints(connection).await?,
+        false => standing.open != 0,
+    };
+    if !is_open || !standing.marked {
         return Err(Fault::Ended(diesel::result::Error::NotInTransaction));
     }
-    Ok(())
+    Ok(Standing::Open)
+}
+
+/// Whether a transaction is open: outside of one, a savepoint is forgotten at once, without a word.
+async fn takes_savepoints(connection: &mut AsyncMysqlConnection) -> Result<bool, Fault> {
+    let name = sql::savepoint(0);
+    let probe = format!("SAVEPOINT {name}; RELEASE SAVEPOINT {name}");
+    match connection.batch_execute(&probe).await {
+        Ok(()) => Ok(true),
+        Err(error) if is_of_our_tables(&error) => Ok(false),
+        Err(error) => Err(Fault::Refused(error)),
+    }
+}
+
+/// Returns whether it is certain that the session is the one that began the unit.
+pub(super) async fn is_same_session(connection: &mut AsyncMysqlConnection, terms: &Terms) -> bool {
+    let question = format!(
+        "SELECT COALESCE(@diesel_binds_unit = '{}', FALSE) AS flag",
+        terms.marker()
+    );
+    let found: QueryResult<Flag> = sql_query(question).get_result(connection).await;
+    found.is_ok_and(|found| found.flag)
+}
+
+/// Returns whether the server says that it has rolled the branch back: `XA_RBROLLBACK`, `XA_RBDEADLOCK`,
+/// `XA_RBTIMEOUT`, words that begin the message in every language.
+pub(super) fn mentions_rollback(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::DatabaseError(_, information)
+        if information.message().contains("XA_RB"))
 }
 
 /// Whether the connection replies, and to what it was asked.
@@ -114,18 +168,10 @@ pub(super) async fn ask(
 pub(super) async fn identify(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
-) -> Result<DatabaseId, Fault> {
-    terms.refuse_not_durable()?;
+) -> Result<Identified, Fault> {
     let schema = &terms.server.schema;
-    let query = format!(
-        "{} AND NOT EXISTS (SELECT 1 FROM {schema}diesel_binds_branch WHERE 1 = 0)",
-        sql::meta(schema)
-    );
-    sql::database_id(sql_query(query).load(connection).await)
-}
-
-pub(super) fn counts_writes(terms: &Terms) -> bool {
-    terms.verify_reads && !terms.read_only && is_mariadb(&terms.server.version)
+    let query = for_unit(&tables::meta_for_writer(schema), schema, terms);
+    identified(sql_query(query).load(connection).await)
 }
 
 /// A number that no other reply on the connection carries by chance.

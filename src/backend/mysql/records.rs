@@ -1,25 +1,55 @@
 //! Writing what a holder keeps of units.
 
 use diesel::sql_types::Text;
-use diesel::{QueryResult, sql_query};
+use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::sql;
+use crate::backend::{Backend, sql};
 use crate::commit::Outcome;
-use crate::gid::Gid;
+use crate::gid::{Gid, UnitId};
 
-/// Keeps a late decision out.
-pub(super) async fn keep_out(
+#[derive(QueryableByName)]
+struct Variable {
+    #[diesel(sql_type = Text, column_name = "Value")]
+    value: String,
+}
+
+/// Makes a row and deletes it, where commits wait for a replica. The log has it, and a replica confirms what is in it
+/// in order.
+pub(super) async fn barrier(
     connection: &mut AsyncMysqlConnection,
     schema: &str,
-    gid: &Gid,
 ) -> QueryResult<()> {
+    // The second is the name that MySQL has for it.
+    let waits: Vec<Variable> = sql_query(
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('rpl_semi_sync_master_enabled', 'rpl_semi_sync_source_enabled')",
+    )
+    .load(connection)
+    .await?;
+    if waits.iter().all(|variable| variable.value != "ON") {
+        return Ok(());
+    }
+    let unit = UnitId::of_no_unit();
+    let confirmed = connection
+        .batch_execute(&format!(
+            "START TRANSACTION; INSERT INTO {schema}diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts) \
+             VALUES ('{unit}', '', '', '', CONNECTION_ID(), 0); \
+             DELETE FROM {schema}diesel_binds_branch WHERE unit = '{unit}'; COMMIT"
+        ))
+        .await;
+    if confirmed.is_err() {
+        connection.batch_execute("ROLLBACK").await?;
+    }
+    confirmed
+}
+
+/// Keeps a late decision out, with a row under the key of its unit.
+pub(super) async fn keep_out(connection: &mut AsyncMysqlConnection, row: &str) -> QueryResult<()> {
     // `INSERT IGNORE` turns other errors into warnings as well; the row that is read next is what counts.
     // Whoever deletes records counts on that it does not take long. MySQL has no such limit; it waits for locks only.
     connection
         .batch_execute(&format!(
-            "/*M! SET STATEMENT max_statement_time = 20 FOR */ INSERT IGNORE {}",
-            sql::fence_row(schema, gid)
+            "/*M! SET STATEMENT max_statement_time = 20 FOR */ INSERT IGNORE {row}"
         ))
         .await
 }
@@ -44,8 +74,6 @@ pub(super) async fn force(
 /// Creates the tables.
 pub(super) async fn install(connection: &mut AsyncMysqlConnection) -> QueryResult<()> {
     connection
-        .batch_execute(include_str!(
-            "../../../migrations/mysql/2026-01-01-000000_diesel_binds/up.sql"
-        ))
+        .batch_execute(Backend::Mysql.protocol_migration().up)
         .await
 }

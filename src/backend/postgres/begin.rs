@@ -1,59 +1,73 @@
 //! How a transaction of a unit begins on PostgreSQL: everything that is set is local to it, also behind a pooler that
 //! gives the connection to somebody else at its end.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
 use crate::backend::Terms;
 use crate::backend::settings::milliseconds;
 use crate::backend::sql;
 
 /// Begins, and leaves the marker.
 ///
-/// A limit that the unit asks for always holds; those of the registry only where the connection has none of its own.
+/// A limit that the unit asks for always holds; those of the registry only where the connections of the pool have none
+/// of their own. All of it is `SET LOCAL`, and nothing is asked: a `SELECT` would take the snapshot of the transaction,
+/// and the server would then refuse a `SET TRANSACTION` of the application.
 pub(super) fn begin(terms: &Terms) -> String {
     let settings = &terms.settings;
-    let mut modes = String::new();
+    let session = &terms.server.session;
+    let mut message = sql::message(format_args!("{}BEGIN", sql::tag(terms)));
     if let Some(isolation) = settings.isolation {
-        modes.push_str(" ISOLATION LEVEL ");
-        modes.push_str(isolation.sql());
+        message.push_str(" ISOLATION LEVEL ");
+        message.push_str(isolation.sql());
     }
     if terms.read_only {
-        modes.push_str(" READ ONLY");
+        message.push_str(" READ ONLY");
     } else if terms.sandboxed {
         // Its connection lets nothing be written outside of it.
-        modes.push_str(" READ WRITE");
+        message.push_str(" READ WRITE");
     }
     if settings.deferrable {
-        modes.push_str(" DEFERRABLE");
+        message.push_str(" DEFERRABLE");
     }
-    let mut asked = String::new();
+    let mut set = |name: &str, value: fmt::Arguments<'_>| {
+        let written = write!(message, "; SET LOCAL {name} = E'{value}'");
+        written.expect("a string takes whatever is written");
+    };
+    set("diesel_binds.unit", format_args!("{}", terms.marker()));
+    set(
+        "diesel_binds.role",
+        format_args!("{}", escaped(&session.role)),
+    );
+    let lock_timeout = match settings.lock_timeout {
+        None if !session.limits_locks => Some(terms.lock_timeout),
+        asked => asked,
+    };
+    let idle_timeout = (!session.limits_idling).then_some(terms.idle_timeout);
     for (name, limit) in [
         ("statement_timeout", settings.statement_timeout),
-        ("lock_timeout", settings.lock_timeout),
+        ("lock_timeout", lock_timeout),
+        ("idle_in_transaction_session_timeout", idle_timeout),
     ] {
         if let Some(limit) = limit {
-            let limit = milliseconds(limit);
-            asked.push_str(&format!(
-                ", pg_catalog.set_config('{name}', '{limit}', true)"
-            ));
+            set(name, format_args!("{}", milliseconds(limit)));
         }
     }
     if terms.tagged {
         // The server cuts off what is longer than a name may be: the bind, not the unit.
-        asked.push_str(&format!(
-            ", pg_catalog.set_config('application_name', '{} {}', true)",
-            terms.unit, terms.bind
-        ));
+        set(
+            "application_name",
+            format_args!("{} {}", terms.unit, terms.bind),
+        );
     }
-    format!(
-        "{}BEGIN{modes}; \
-         SELECT pg_catalog.set_config('diesel_binds.unit', '{}', true), \
-         pg_catalog.set_config('diesel_binds.role', pg_catalog.current_setting('role'), true){asked}; \
-         SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('lock_timeout', '{}'), \
-         ('idle_in_transaction_session_timeout', '{}')) AS unset (name, value) \
-         WHERE pg_catalog.current_setting(name) = '0'{}",
-        sql::tag(terms),
-        terms.unit,
-        milliseconds(terms.lock_timeout),
-        milliseconds(terms.idle_timeout),
-        sql::open_savepoints(terms.savepoints),
-    )
+    message.push_str(&sql::open_savepoints(terms.savepoints));
+    message
+}
+
+/// The name of a role may be anything.
+fn escaped(role: &str) -> Cow<'_, str> {
+    match role.contains(['\'', '\\']) {
+        true => role.replace('\\', "\\\\").replace('\'', "''").into(),
+        false => role.into(),
+    }
 }

@@ -1,26 +1,29 @@
 //! How a transaction of a unit ends on PostgreSQL: the marker is used up first in every message.
 
-use diesel::sql_types::BigInt;
-use diesel::{QueryResult, define_sql_function};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::postgres::probe::txid_current_if_assigned;
+use crate::backend::postgres::lineage::Current;
+use crate::backend::postgres::marker::{IsMarked, UseUpMarker};
+use crate::backend::postgres::message::{fault, is_of_server, run};
+use crate::backend::postgres::role::LEAVE_ROLE;
 use crate::backend::postgres::{SCHEMA, join};
-use crate::backend::{AloneFault, Terms, internals, sql};
-use crate::commit::{Decision, Fault, Outcome};
+use crate::backend::{AloneFault, Dialect as _, Terms, TransactionId, Unseen, internals, sql};
+use crate::commit::{Decision, Fault};
 use crate::gid::Branch;
 
-/// What a marker that is gone says. It stands in the error whatever language the server speaks.
-const MARKER_LOST: &str = "diesel_binds: the transaction of the unit is gone";
+/// What a decision says whose row was turned away or changed.
+const NOT_KEPT: &str = "diesel_binds: the row of the decision was not kept";
 
-/// Ends a `SET LOCAL ROLE` of the application. What it deferred runs before, with the rights of that role.
-pub(super) const LEAVE_ROLE: &str = "SET CONSTRAINTS ALL IMMEDIATE; \
-                          SELECT pg_catalog.set_config('role', pg_catalog.current_setting('diesel_binds.role'), true)";
+/// Fails where text has made the transaction of a read-only unit writable.
+const STILL_READ_ONLY: &str = "; SELECT CAST(CASE pg_catalog.current_setting('transaction_read_only') WHEN 'on' THEN '1' \
+     ELSE 'diesel_binds: a statement has made the read-only unit writable' END AS pg_catalog.int4)";
 
-define_sql_function! {
-    #[sql_name = "pg_catalog.txid_status"]
-    fn txid_status(id: BigInt) -> Nullable<Text>;
-}
+/// Makes the end of the transaction wait until it is durable, also on the standbys that the server names: a promise to
+/// commit as much as a decision.
+///
+/// Neither `statement_timeout` nor `transaction_timeout` cuts that wait short: the server ends them before it.
+const CONFIRMED: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) \
+    WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
 
 /// Prepares.
 pub(super) async fn prepare(
@@ -28,44 +31,65 @@ pub(super) async fn prepare(
     terms: &Terms,
     branch: &Branch,
 ) -> Result<(), Fault> {
-    // After `SET LOCAL ROLE` the prepared transaction would belong to that role, and we could never finish it.
-    let message = format!(
-        "{}; {LEAVE_ROLE}; PREPARE TRANSACTION '{branch}'",
-        use_up_marker(terms)
-    );
-    connection.batch_execute(&message).await.map_err(fault)?;
+    // After `SET LOCAL ROLE` the prepared transaction would belong to that role, and we could never finish it. The marker is
+    // last as well: outside of a transaction, `PREPARE TRANSACTION` prepares nothing, and is no error in such a message.
+    let message = sql::message(format_args!(
+        "{marker}; {LEAVE_ROLE}; {CONFIRMED}; {marker}; PREPARE TRANSACTION '{branch}'",
+        marker = UseUpMarker(terms)
+    ));
+    run(connection, &message).await?;
     internals::leave(internals::status(connection));
     Ok(())
 }
 
-/// Commits what nobody else has a part in.
+/// Commits what nobody else has a part in. Returns when the server was started.
 pub(super) async fn commit(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
-) -> Result<(), AloneFault> {
-    let message = format!("{}; COMMIT", use_up_marker(terms));
+) -> Result<Option<i64>, AloneFault> {
+    let still_read_only = match terms.read_only {
+        true => STILL_READ_ONLY,
+        false => "",
+    };
+    let message = sql::message(format_args!(
+        "{}{still_read_only}; COMMIT",
+        UseUpMarker(terms)
+    ));
     let (transaction, reply) = {
         // Both requests leave at once. The id comes back even when a crash in the commit takes that reply away.
         // The first time on a connection its statement must be prepared, and it answers too late: that costs the
         // answer to a reply lost in exactly this commit, and nothing else.
         let (mut asking, mut committing) = (&*connection, &*connection);
         tokio::join!(
-            diesel::select(txid_current_if_assigned()).get_result::<Option<i64>>(&mut asking),
+            Current.get_result::<(Option<i64>, i64)>(&mut asking),
             committing.batch_execute(&message),
         )
     };
     let Err(error) = reply else {
         internals::leave(internals::status(connection));
-        return Ok(());
+        return Ok(transaction.ok().map(|(_, started)| started));
     };
     // A connection that still answers makes the error the reply of the server, which then kept nothing.
-    let fault = match roll_back(connection, terms).await {
-        Ok(()) => fault(error),
-        Err(_) => Fault::Lost(error),
+    let fault = match roll_back(connection, terms, Unseen::Nothing).await {
+        Ok(()) => fault(connection, error),
+        Err(_) => match transaction {
+            // The server replies in order, and goes on to the commit after no error.
+            Err(refusal)
+                if is_of_server(&refusal) && AsyncPgConnection::errors_are_final(&terms.server) =>
+            {
+                return Err(AloneFault {
+                    fault: Fault::Unreached(refusal),
+                    transaction: None,
+                });
+            }
+            _ if is_of_server(&error) => Fault::Lost(error),
+            _ => fault(connection, error),
+        },
     };
+    let told = transaction.ok();
     Err(AloneFault {
         fault,
-        transaction: transaction.ok().flatten(),
+        transaction: told.and_then(|(id, started)| Some(TransactionId { id: id?, started })),
     })
 }
 
@@ -75,15 +99,14 @@ pub(super) async fn decide(
     terms: &Terms,
     decision: &Decision,
 ) -> Result<(), Fault> {
-    let message = format!(
-        "{}; {LEAVE_ROLE}; {}; \
-         SELECT pg_catalog.set_config('synchronous_commit', 'on', true) \
-         WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write'); \
-         COMMIT",
-        use_up_marker(terms),
-        sql::insert_decision(SCHEMA, decision, "true"),
-    );
-    connection.batch_execute(&message).await.map_err(fault)?;
+    let message = sql::message(format_args!(
+        "{marker}; {LEAVE_ROLE}; {}; \
+         SELECT CAST(CASE WHEN {} THEN '1' ELSE '{NOT_KEPT}' END AS pg_catalog.int4); {CONFIRMED}; {marker}; COMMIT",
+        sql::insert_decision(SCHEMA, decision, IsMarked(terms)),
+        sql::decision_stands(SCHEMA, decision),
+        marker = UseUpMarker(terms),
+    ));
+    run(connection, &message).await?;
     internals::leave(internals::status(connection));
     Ok(())
 }
@@ -92,48 +115,33 @@ pub(super) async fn decide(
 pub(super) async fn roll_back(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
-) -> QueryResult<()> {
+    unseen: Unseen,
+) -> Result<(), Fault> {
     if terms.joined {
-        return join::undo(connection, terms).await;
+        // The savepoint is there only in the transaction of the unit, also in an aborted one.
+        return join::undo(connection, terms).await.map_err(Fault::Refused);
     }
-    connection.batch_execute("ROLLBACK").await?;
+    let mut certain = unseen != Unseen::Hidden;
+    let mut ended = false;
+    if matches!(unseen, Unseen::Text | Unseen::Anything) {
+        let message = format!("{}; ROLLBACK", UseUpMarker(terms));
+        match run(connection, &message).await {
+            Ok(()) => ended = true,
+            Err(Fault::Ended(error)) => return Err(Fault::Ended(error)),
+            // An aborted transaction. The statement in text that failed in it has not ended one and begun another; a
+            // message of several can.
+            Err(_) => certain = unseen == Unseen::Text,
+        }
+    }
+    if !ended {
+        connection
+            .batch_execute("ROLLBACK")
+            .await
+            .map_err(Fault::Refused)?;
+    }
     internals::leave(internals::status(connection));
-    Ok(())
-}
-
-/// How a commit whose reply was lost has ended.
-pub(super) async fn fate(
-    connection: &mut AsyncPgConnection,
-    transaction: i64,
-) -> QueryResult<Option<Outcome>> {
-    let status: Option<String> = diesel::select(txid_status(transaction))
-        .get_result(connection)
-        .await?;
-    Ok(match status.as_deref() {
-        Some("committed") => Some(Outcome::Commit),
-        Some("aborted") => Some(Outcome::Abort),
-        _ => None,
-    })
-}
-
-/// Fails, in any state of the connection, unless this is the transaction that the unit began.
-///
-/// `COMMIT` and `PREPARE TRANSACTION` in an aborted transaction succeed, and keep nothing; after a `COMMIT` of the
-/// application there is none at all. A message stops at its first error, so this stands first in it.
-pub(super) fn use_up_marker(terms: &Terms) -> String {
-    format!(
-        "SELECT CAST(CASE WHEN coalesce(pg_catalog.current_setting('diesel_binds.unit', true), '') = '{}' \
-         THEN '1' ELSE '{MARKER_LOST}' END AS pg_catalog.int4)",
-        terms.unit
-    )
-}
-
-/// What the last message of a transaction failed of.
-pub(super) fn fault(error: diesel::result::Error) -> Fault {
-    if let diesel::result::Error::DatabaseError(_, information) = &error
-        && information.message().contains(MARKER_LOST)
-    {
-        return Fault::Ended(error);
+    match certain {
+        true => Ok(()),
+        false => Err(Fault::Uncertain),
     }
-    Fault::Refused(error)
 }

@@ -1,11 +1,12 @@
 //! What PostgreSQL says of itself.
 
-use diesel::sql_types::{Bool, Integer, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::backend::Server;
-use crate::backend::postgres::SCHEMA;
+use crate::backend::postgres::lineage::{MARK, STARTED};
+use crate::backend::postgres::{SCHEMA, clean, pooler};
+use crate::backend::{Durability, Lineage, Server, SessionDefaults};
 
 #[derive(QueryableByName)]
 struct ServerRow {
@@ -18,36 +19,56 @@ struct ServerRow {
     #[diesel(sql_type = Text)]
     fsync: String,
     #[diesel(sql_type = Bool)]
-    standby: bool,
+    english: bool,
+    #[diesel(sql_type = Text)]
+    role: String,
+    #[diesel(sql_type = Bool)]
+    limits_locks: bool,
+    #[diesel(sql_type = Bool)]
+    limits_idling: bool,
+    #[diesel(sql_type = Integer)]
+    process: i32,
+    #[diesel(sql_type = BigInt)]
+    time: i64,
+    #[diesel(sql_type = BigInt)]
+    started: i64,
 }
 
 #[derive(QueryableByName)]
 struct Identity {
     #[diesel(sql_type = Text)]
     identity: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    mark: Option<String>,
 }
 
 /// Asks for all of it.
 pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<Server> {
-    let row: ServerRow = sql_query(
+    let row: ServerRow = sql_query(format!(
         "SELECT current_setting('server_version') AS version, \
          current_setting('max_prepared_transactions')::int AS max_prepared, \
          current_setting('fsync') AS fsync, current_database()::text AS database, \
-         pg_is_in_recovery() AS standby",
-    )
+         current_setting('role') AS role, \
+         current_setting('lc_messages') ~* '^(c|posix|en)([._-]|$)' AS english, \
+         current_setting('lock_timeout') <> '0' AS limits_locks, \
+         current_setting('idle_in_transaction_session_timeout') <> '0' AS limits_idling, \
+         pg_backend_pid() AS process, {STARTED} AS started, \
+         (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS time"
+    ))
     .get_result(connection)
     .await?;
-    // Some hosts do not let everybody ask for it; only the preflight wants to know.
-    let identity: QueryResult<Identity> = sql_query(
+    // Some hosts do not let everybody ask for it.
+    let identity: QueryResult<Identity> = sql_query(format!(
         "SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || \
-         (SELECT oid FROM pg_database WHERE datname = current_database())::text AS identity",
-    )
+         (SELECT oid FROM pg_database WHERE datname = current_database())::text AS identity, {MARK} AS mark"
+    ))
     .get_result(connection)
     .await;
-    let mut remarks = Vec::new();
-    if row.standby {
-        remarks.push("the server is a read-only standby".to_owned());
-    }
+    let (identity, mark) = match identity {
+        Ok(row) => (row.identity, row.mark),
+        Err(_) => (String::new(), None),
+    };
+    let told = pooler::told_process(connection).await;
     Ok(Server {
         system: "postgresql",
         database: row.database,
@@ -57,8 +78,21 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
             .then(|| "`max_prepared_transactions` is 0".to_owned()),
         prepared_slots: u32::try_from(row.max_prepared).ok(),
         not_durable: (row.fsync != "on").then(|| "`fsync` is off".to_owned()),
-        identity: identity.map(|row| row.identity).unwrap_or_default(),
-        remarks,
+        time: Some(row.time),
+        identity: identity.into(),
+        lineage: Some(Lineage {
+            started: Some(row.started),
+            mark,
+        }),
+        pooled: told.is_some_and(|told| told != row.process),
+        session: SessionDefaults {
+            fresh: clean::fresh(connection).await.ok(),
+            english: row.english,
+            role: row.role,
+            limits_locks: row.limits_locks,
+            limits_idling: row.limits_idling,
+            ..SessionDefaults::default()
+        },
     })
 }
 
@@ -76,4 +110,26 @@ pub(super) async fn replica(
         .get_result(connection)
         .await?;
     Ok(row.follows.then_some("`pg_is_in_recovery()`"))
+}
+
+#[derive(QueryableByName)]
+struct DurabilityRow {
+    #[diesel(sql_type = Nullable<Text>)]
+    not_durable: Option<String>,
+    #[diesel(sql_type = Bool)]
+    replicated: bool,
+}
+
+/// What it makes of what it confirms. Each of these settings can be changed while it runs.
+pub(super) async fn durability(connection: &mut AsyncPgConnection) -> QueryResult<Durability> {
+    let row: DurabilityRow = sql_query(
+        "SELECT CASE WHEN pg_catalog.current_setting('fsync') <> 'on' THEN '`fsync` is off' END AS not_durable, \
+         pg_catalog.current_setting('synchronous_standby_names') <> '' AS replicated",
+    )
+    .get_result(connection)
+    .await?;
+    Ok(Durability {
+        not_durable: row.not_durable,
+        replicated: Some(row.replicated),
+    })
 }

@@ -3,7 +3,9 @@
 use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 
-use crate::backend::postgres::end::{LEAVE_ROLE, fault, use_up_marker};
+use crate::backend::postgres::marker::UseUpMarker;
+use crate::backend::postgres::message::run;
+use crate::backend::postgres::role::LEAVE_ROLE;
 use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
@@ -25,8 +27,8 @@ pub(super) async fn releasable(
 ) -> Result<(), Fault> {
     let asked = match terms.sandboxed {
         true => {
-            let message = format!("{}; {LEAVE_ROLE}; {DEFER_AGAIN}", use_up_marker(terms));
-            return connection.batch_execute(&message).await.map_err(fault);
+            let message = format!("{}; {LEAVE_ROLE}; {DEFER_AGAIN}", UseUpMarker(terms));
+            return run(connection, &message).await;
         }
         false => connection.savepoint(SavepointStep::Set, 0).await,
     };
@@ -47,8 +49,8 @@ pub(super) async fn begin(connection: &mut AsyncPgConnection, terms: &Terms) -> 
         "SAVEPOINT {}{read_only}; SELECT pg_catalog.set_config('diesel_binds.outer', \
          coalesce(pg_catalog.current_setting('diesel_binds.unit', true), ''), true); \
          SELECT pg_catalog.set_config('diesel_binds.unit', '{}', true){}",
-        sql::MARKER,
-        terms.unit,
+        sql::marker(terms),
+        terms.marker(),
         sql::open_savepoints(terms.savepoints),
     );
     connection.batch_execute(&message).await?;
@@ -64,20 +66,20 @@ pub(super) async fn release(
     terms: &Terms,
 ) -> Result<(), Fault> {
     let end = match terms.read_only {
-        true => sql::undo_joined(),
+        true => sql::undo_joined(terms),
         false => format!(
             "SELECT pg_catalog.set_config('diesel_binds.unit', \
              pg_catalog.current_setting('diesel_binds.outer'), true); RELEASE SAVEPOINT {}",
-            sql::MARKER
+            sql::marker(terms)
         ),
     };
-    let message = format!("{}; {end}", use_up_marker(terms));
-    connection.batch_execute(&message).await.map_err(fault)
+    let message = format!("{}; {end}", UseUpMarker(terms));
+    run(connection, &message).await
 }
 
 /// Goes back to the savepoint, in whatever state the transaction is.
 pub(super) async fn undo(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<()> {
-    connection.batch_execute(&sql::undo_joined()).await?;
+    connection.batch_execute(&sql::undo_joined(terms)).await?;
     internals::return_to(internals::status(connection), terms.begun.depth);
     Ok(())
 }

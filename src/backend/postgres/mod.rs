@@ -1,15 +1,27 @@
 //! PostgreSQL: units are transactions with a marker in a setting, branches are prepared transactions.
 
+// Files, each of which imports only from those before it: `begin`, `clean`, `connect`, `lineage`, `marker`, `message`,
+// `pooler`, `inspect`, `prepared`, `records`, `retry`, `role`, `join`, `end`, `sandbox`, `tables`, `probe`.
+
 mod begin;
+mod clean;
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+mod connect;
 mod end;
 mod inspect;
 mod join;
+mod lineage;
+mod marker;
+mod message;
+mod pooler;
 mod prepared;
 mod probe;
 mod records;
 mod retry;
+mod role;
 #[cfg(feature = "testing")]
 mod sandbox;
+mod tables;
 
 #[cfg(feature = "testing")]
 use std::sync::Arc;
@@ -20,14 +32,18 @@ use diesel_async::{
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
 
+use crate::backend::tables::{database_id, verify_holder};
 use crate::backend::{
-    AloneFault, Backend, Begun, Clock, Dialect, Found, RecordRow, SavepointStep, Server, Terms,
-    internals, sql,
+    AloneFault, Backend, Begun, Clock, Dialect, Found, Lineage, RecordRow, SavepointStep, Server,
+    Standing, Terms, TransactionId, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
-use crate::commit::{Asked, Decision, Fault, Outcome};
+use crate::commit::{Asked, Decision, Fault, Identified, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+pub(crate) use self::connect::establish;
 
 /// Our tables are always named in full: under a `search_path` of the application an unqualified decision would go
 /// into another schema, and recovery would find none.
@@ -35,6 +51,13 @@ const SCHEMA: &str = "public.";
 
 impl Dialect for AsyncPgConnection {
     const BACKEND: Backend = Backend::Postgres;
+    /// It reads on a task of its own.
+    const HEARS: bool = true;
+    // What `elog` says is never translated.
+    const STALE: &'static [&'static str] = &[
+        "cached plan must not change result type",
+        "cache lookup failed for *",
+    ];
     const CLOCK: Clock = Clock {
         now: "CAST(floor(extract(epoch FROM clock_timestamp())) AS bigint)",
         at: "CAST(floor(extract(epoch FROM at)) AS bigint)",
@@ -42,6 +65,14 @@ impl Dialect for AsyncPgConnection {
 
     async fn inspect(&mut self) -> QueryResult<Server> {
         inspect::inspect(self).await
+    }
+
+    async fn remarks(&mut self) -> QueryResult<Vec<String>> {
+        let standby = self
+            .replica()
+            .await?
+            .map(|_| "the server is a read-only standby");
+        Ok(standby.into_iter().map(Into::into).collect())
     }
 
     async fn begin(&mut self, terms: &Terms) -> QueryResult<Begun> {
@@ -79,8 +110,21 @@ impl Dialect for AsyncPgConnection {
         self.batch_execute(&sql::savepoint_step(step, depth)).await
     }
 
-    async fn verify(&mut self, terms: &Terms) -> Result<(), Fault> {
+    async fn verify(&mut self, terms: &Terms) -> Result<Standing, Fault> {
         probe::verify(self, terms).await
+    }
+
+    fn errors_are_final(server: &Server) -> bool {
+        !server.pooled
+    }
+
+    /// The task of the driver reads before the one that yields goes on.
+    async fn hear(&mut self) {
+        tokio::task::yield_now().await;
+    }
+
+    async fn closed(&mut self) -> Option<diesel::result::Error> {
+        probe::closed(self).await
     }
 
     async fn answer(&mut self, _: &Terms) -> QueryResult<()> {
@@ -91,7 +135,12 @@ impl Dialect for AsyncPgConnection {
         probe::ask(self).await
     }
 
-    async fn identify(&mut self, terms: &Terms) -> Result<DatabaseId, Fault> {
+    async fn durable(&mut self, terms: &Terms) -> Result<Option<bool>, Fault> {
+        let durability = inspect::durability(self).await;
+        terms.accept(durability.map_err(Fault::Refused)?)
+    }
+
+    async fn identify(&mut self, terms: &Terms) -> Result<Identified, Fault> {
         probe::identify(self, terms).await
     }
 
@@ -103,7 +152,7 @@ impl Dialect for AsyncPgConnection {
         end::prepare(self, terms, branch).await
     }
 
-    async fn commit(&mut self, terms: &Terms) -> Result<(), AloneFault> {
+    async fn commit(&mut self, terms: &Terms) -> Result<Option<i64>, AloneFault> {
         end::commit(self, terms).await
     }
 
@@ -115,8 +164,12 @@ impl Dialect for AsyncPgConnection {
         prepared::finish(self, branch, outcome).await
     }
 
-    async fn rollback(&mut self, terms: &Terms) -> QueryResult<()> {
-        end::roll_back(self, terms).await
+    async fn rollback(&mut self, terms: &Terms, unseen: Unseen) -> Result<(), Fault> {
+        end::roll_back(self, terms, unseen).await
+    }
+
+    async fn clean(&mut self, terms: &Terms) -> QueryResult<bool> {
+        clean::clean(self, terms).await
     }
 
     async fn retire(&mut self) {
@@ -140,8 +193,12 @@ impl Dialect for AsyncPgConnection {
         Ok(())
     }
 
-    async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
-        records::keep_out(self, schema, gid).await
+    async fn barrier(&mut self, _: &str) -> QueryResult<()> {
+        records::barrier(self).await
+    }
+
+    async fn keep_out(&mut self, row: String) -> QueryResult<()> {
+        records::keep_out(self, &row).await
     }
 
     async fn replica(&mut self) -> QueryResult<Option<&'static str>> {
@@ -161,12 +218,15 @@ impl Dialect for AsyncPgConnection {
     }
 
     async fn recorded(&mut self, schema: &str, gid: &Gid) -> Result<Option<Outcome>, Fault> {
-        sql::verify_holder(sql_query(sql::meta(schema)).load(self).await, gid)?;
-        sql::recorded(sql_query(sql::outcome(schema, gid)).get_result(self).await)
+        verify_holder(sql_query(tables::meta()).load(self).await, gid)?;
+        sql::recorded(
+            sql_query(sql::outcome(schema, gid)).get_result(self).await,
+            gid,
+        )
     }
 
-    async fn identity(&mut self, schema: &str) -> Result<DatabaseId, Fault> {
-        sql::database_id(sql_query(sql::meta(schema)).load(self).await)
+    async fn identity(&mut self, _: &str) -> Result<DatabaseId, Fault> {
+        database_id(sql_query(tables::meta()).load(self).await)
     }
 
     async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
@@ -192,8 +252,16 @@ impl Dialect for AsyncPgConnection {
         records::force(self, schema, gid, outcome, reason).await
     }
 
-    async fn fate(&mut self, transaction: i64) -> QueryResult<Option<Outcome>> {
-        end::fate(self, transaction).await
+    async fn lineage(&mut self) -> QueryResult<Option<Lineage>> {
+        lineage::lineage(self).await.map(Some)
+    }
+
+    async fn fate(
+        &mut self,
+        transaction: TransactionId,
+        mark: Option<&str>,
+    ) -> QueryResult<Option<Outcome>> {
+        lineage::fate(self, transaction, mark).await
     }
 
     async fn install(&mut self) -> QueryResult<()> {

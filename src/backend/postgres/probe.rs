@@ -1,15 +1,20 @@
 //! What is asked of a transaction of a unit before it ends: whether it is still there, whether it wrote, whose database
 //! it is in.
 
-use diesel::sql_types::{Bool, Text};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::sql_types::Text;
 use diesel::{QueryResult, define_sql_function, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::postgres::SCHEMA;
-use crate::backend::postgres::end::LEAVE_ROLE;
-use crate::backend::{Terms, internals, sql};
-use crate::commit::{Asked, Fault};
-use crate::gid::DatabaseId;
+use crate::backend::postgres::marker::UseUpMarker;
+use crate::backend::postgres::message::{reason_heard, run};
+use crate::backend::postgres::role::LEAVE_ROLE;
+use crate::backend::postgres::{SCHEMA, tables};
+use crate::backend::tables::{for_unit, identified};
+use crate::backend::{Standing, Terms, internals};
+use crate::commit::{Asked, Fault, Identified};
 
 // Typed functions rather than SQL literals: Diesel caches their statements, so that asking costs one round trip.
 define_sql_function! {
@@ -20,24 +25,55 @@ define_sql_function! {
     #[sql_name = "pg_catalog.current_setting"]
     fn current_setting(name: Text) -> Text;
 }
-define_sql_function! {
-    #[sql_name = "pg_catalog.current_setting"]
-    fn current_setting_if_set(name: Text, missing_ok: Bool) -> Nullable<Text>;
+
+/// Reads the marker as `SHOW` does, which takes no snapshot: `SET TRANSACTION` of the application may follow.
+///
+/// A query of its own type, so that Diesel keeps it prepared.
+#[derive(QueryId)]
+struct ShowMarker;
+
+impl Query for ShowMarker {
+    type SqlType = Text;
+}
+
+impl QueryFragment<Pg> for ShowMarker {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SHOW diesel_binds.unit");
+        Ok(())
+    }
 }
 
 /// Whether the transaction is still that of the unit.
-pub(super) async fn verify(connection: &mut AsyncPgConnection, terms: &Terms) -> Result<(), Fault> {
+pub(super) async fn verify(
+    connection: &mut AsyncPgConnection,
+    terms: &Terms,
+) -> Result<Standing, Fault> {
     internals::verify_depth(internals::status(connection), &terms.begun)?;
-    let marker: QueryResult<Option<String>> =
-        diesel::select(current_setting_if_set("diesel_binds.unit", true))
-            .get_result(connection)
-            .await;
+    let marker: QueryResult<String> = ShowMarker.get_result(connection).await;
     match marker {
-        Ok(marker) if marker.as_deref() == Some(&terms.unit.to_string()) => Ok(()),
+        Ok(marker) if marker == terms.marker().to_string() => Ok(Standing::Marked),
         Ok(_) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
-        // An aborted transaction answers nothing, keeps nothing, and takes no other statement.
-        Err(_) => Ok(()),
+        // The application has thrown away what was prepared, the connection behind a pooler is another one, or the
+        // transaction is aborted. Only in the last of these nothing can be written.
+        Err(_) => match run(connection, &UseUpMarker(terms).to_string()).await {
+            Ok(()) => Ok(Standing::Marked),
+            // An aborted transaction answers nothing, keeps nothing, and takes no other statement.
+            Err(Fault::Refused(_)) => Ok(Standing::Aborted),
+            Err(fault) => Err(fault),
+        },
     }
+}
+
+/// Why the connection is closed, if the driver has heard of that.
+pub(super) async fn closed(connection: &mut AsyncPgConnection) -> Option<Error> {
+    // Diesel also calls one broken on which a transaction of its own was begun and dropped. On a closed one nothing is sent.
+    if !internals::is_closed(connection) || answer(connection).await.is_ok() {
+        return None;
+    }
+    let reason = "the connection is closed".to_owned();
+    Some(reason_heard(connection).unwrap_or_else(|| {
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(reason))
+    }))
 }
 
 /// Whether the connection replies.
@@ -65,12 +101,10 @@ pub(super) async fn ask(connection: &mut AsyncPgConnection) -> Result<Asked, Fau
 pub(super) async fn identify(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
-) -> Result<DatabaseId, Fault> {
-    terms.refuse_not_durable()?;
-    // A role of the unit may not be allowed to read our tables.
-    connection
-        .batch_execute(LEAVE_ROLE)
-        .await
-        .map_err(Fault::Refused)?;
-    sql::database_id(sql_query(sql::meta(SCHEMA)).load(connection).await)
+) -> Result<Identified, Fault> {
+    // A role of the unit may not be allowed to read our tables. Which one was there before, only its transaction knows.
+    let message = format!("{}; {LEAVE_ROLE}", UseUpMarker(terms));
+    run(connection, &message).await?;
+    let query = for_unit(&tables::meta_for_writer(), SCHEMA, terms);
+    identified(sql_query(query).load(connection).await)
 }

@@ -4,7 +4,7 @@ use diesel::sql_types::Text;
 use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::sql;
+use crate::backend::{Backend, sql};
 use crate::commit::Outcome;
 use crate::gid::Gid;
 
@@ -12,15 +12,24 @@ use crate::gid::Gid;
 const DURABLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '1s'; \
                        SET LOCAL synchronous_commit = on";
 
-/// Keeps a late decision out.
-pub(super) async fn keep_out(
-    connection: &mut AsyncPgConnection,
-    schema: &str,
-    gid: &Gid,
-) -> QueryResult<()> {
+/// Writes a message to the log that nobody reads, where commits wait for a standby. A transaction that has written
+/// nothing waits for nobody, be it that it has an id.
+pub(super) async fn barrier(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+    let message = format!(
+        "{DURABLY}; SELECT pg_catalog.pg_logical_emit_message(true, 'diesel_binds', '') \
+         WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''; COMMIT"
+    );
+    let confirmed = connection.batch_execute(&message).await;
+    if confirmed.is_err() {
+        connection.batch_execute("ROLLBACK").await?;
+    }
+    confirmed
+}
+
+/// Keeps a late decision out, with a row under the key of its unit.
+pub(super) async fn keep_out(connection: &mut AsyncPgConnection, row: &str) -> QueryResult<()> {
     let insert = format!(
-        "{DURABLY}; SET LOCAL statement_timeout = '20s'; INSERT {} ON CONFLICT DO NOTHING; COMMIT",
-        sql::fence_row(schema, gid)
+        "{DURABLY}; SET LOCAL statement_timeout = '20s'; INSERT {row} ON CONFLICT DO NOTHING; COMMIT"
     );
     let inserted = connection.batch_execute(&insert).await;
     if inserted.is_err() {
@@ -59,7 +68,7 @@ pub(super) async fn install(connection: &mut AsyncPgConnection) -> QueryResult<(
     // `IF NOT EXISTS` does not keep two sessions from creating the same table at once; the lock does.
     let message = format!(
         "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('diesel_binds')); {}; COMMIT",
-        include_str!("../../../migrations/postgres/2026-01-01-000000_diesel_binds/up.sql")
+        Backend::Postgres.protocol_migration().up
     );
     let result = connection.batch_execute(&message).await;
     if result.is_err() {

@@ -1,9 +1,10 @@
 //! A transaction that never commits on PostgreSQL.
 
-use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection};
 
 use crate::backend::postgres::begin::begin;
-use crate::backend::postgres::end::{fault, use_up_marker};
+use crate::backend::postgres::marker::UseUpMarker;
+use crate::backend::postgres::message::run;
 use crate::backend::{Enclosed, NotEnclosed, Terms, internals};
 use crate::commit::Fault;
 
@@ -48,9 +49,9 @@ pub(super) async fn leave(connection: &mut AsyncPgConnection, terms: &Terms) -> 
     // Behind a pooler somebody else may have the connection next.
     let message = format!(
         "{}; ROLLBACK; RESET default_transaction_read_only",
-        use_up_marker(terms)
+        UseUpMarker(terms)
     );
-    connection.batch_execute(&message).await.map_err(fault)?;
+    run(connection, &message).await?;
     internals::leave(internals::status(connection));
     Ok(())
 }

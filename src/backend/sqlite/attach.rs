@@ -15,8 +15,14 @@ struct Name {
 }
 
 /// Attaches what is missing. Before the transaction, so that it locks all files at its begin.
-pub(super) fn attach(connection: &mut SqliteConnection, attached: &[Attached]) -> QueryResult<()> {
-    for Attached { key, path } in attached {
+///
+/// Returns which files that were, a bit for each: SQLite attaches 125 at most.
+pub(super) fn attach(
+    connection: &mut SqliteConnection,
+    attached: &[Attached],
+) -> QueryResult<u128> {
+    let mut missing = 0;
+    for (position, Attached { key, path }) in attached.iter().enumerate() {
         let present = number(
             connection,
             &format!("SELECT count(*) AS value FROM pragma_database_list WHERE name = '{key}'"),
@@ -26,6 +32,22 @@ pub(super) fn attach(connection: &mut SqliteConnection, attached: &[Attached]) -
                 "ATTACH DATABASE '{}' AS \"{key}\"",
                 path.replace('\'', "''")
             ))?;
+            missing |= 1 << position;
+        }
+    }
+    Ok(missing)
+}
+
+/// Detaches what [`attach`] has attached, outside of a transaction. The next user of the connection may have no such
+/// bind, and would find its tables by their bare names.
+pub(super) fn detach(
+    connection: &mut SqliteConnection,
+    attached: &[Attached],
+    missing: u128,
+) -> QueryResult<()> {
+    for (position, Attached { key, .. }) in attached.iter().enumerate() {
+        if missing & (1 << position) != 0 {
+            connection.batch_execute(&format!("DETACH DATABASE \"{key}\""))?;
         }
     }
     Ok(())
@@ -104,6 +126,6 @@ pub(super) fn schemas(attached: &[Attached]) -> impl Iterator<Item = &str> {
     std::iter::once("main").chain(attached.iter().map(|file| file.key))
 }
 
-fn refusal(message: String) -> Error {
+pub(super) fn refusal(message: String) -> Error {
     Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message))
 }

@@ -5,7 +5,7 @@ use diesel::{QueryResult, SqliteConnection};
 
 use crate::backend::settings::milliseconds;
 use crate::backend::sqlite::attach;
-use crate::backend::sqlite::pragma::{busy_timeout, written};
+use crate::backend::sqlite::pragma::{busy_timeout, number, written};
 use crate::backend::{Begun, Terms, sql};
 
 /// Begins, and leaves the marker.
@@ -16,33 +16,44 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     } else {
         "BEGIN IMMEDIATE"
     };
+    if terms.server.session.keeps_no_journal {
+        return Err(attach::refusal(
+            "the connection has `journal_mode = OFF`: SQLite could not roll back; set another one when a connection is opened"
+                .to_owned(),
+        ));
+    }
     let before = busy_timeout(connection)?;
     let limit = limit(terms, before);
     if limit != before {
         connection.batch_execute(&format!("PRAGMA busy_timeout = {limit}"))?;
     }
-    attach::attach(connection, &terms.attached)?;
+    let attached = attach::attach(connection, &terms.attached)?;
+    let mut query_only = false;
     if terms.read_only {
         // Nothing can be torn. Within the transaction this would lock files that the unit may never read.
         attach::verify(connection, &terms.attached)?;
+        query_only = number(
+            connection,
+            "SELECT query_only AS value FROM pragma_query_only",
+        )? != 0;
         connection.batch_execute("PRAGMA query_only = ON")?;
     }
-    AnsiTransactionManager::begin_transaction_sql(
-        connection,
-        &format!("{}{begin}", sql::tag(terms)),
-    )?;
+    let message = format!(
+        "{}{begin}; SAVEPOINT {}{}",
+        sql::tag(terms),
+        sql::marker(terms),
+        sql::open_savepoints(terms.savepoints)
+    );
+    AnsiTransactionManager::begin_transaction_sql(connection, &message)?;
     if !terms.read_only {
         attach::verify(connection, &terms.attached)?;
     }
-    connection.batch_execute(&format!(
-        "SAVEPOINT {}{}",
-        sql::MARKER,
-        sql::open_savepoints(terms.savepoints)
-    ))?;
     Ok(Begun {
         depth: 1,
         written: written(connection)?,
         busy_timeout: (limit != before).then_some(before),
+        query_only,
+        attached,
     })
 }
 
@@ -61,7 +72,8 @@ fn limit(terms: &Terms, before: i64) -> i64 {
 
 /// Puts back what [`begin`] has set, which must not reach the next user of the connection.
 pub(super) fn put_back(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<()> {
-    if terms.read_only {
+    attach::detach(connection, &terms.attached, terms.begun.attached)?;
+    if terms.read_only && !terms.begun.query_only {
         connection.batch_execute("PRAGMA query_only = OFF")?;
     }
     if let Some(before) = terms.begun.busy_timeout {

@@ -1,15 +1,32 @@
 //! How a transaction of a unit ends on SQLite: the marker is used up first in every message.
+//!
+//! There is no second one: between two statements of a message, nothing but an error ends a transaction of SQLite, and the
+//! message stops at that.
 
+use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection as _;
-use diesel::{QueryResult, SqliteConnection};
 
-use crate::backend::sqlite::{SCHEMA, begin, join};
-use crate::backend::{Terms, internals, sql};
+use crate::backend::sqlite::pragma::number;
+use crate::backend::sqlite::{SCHEMA, attach, begin, join};
+use crate::backend::{Terms, Unseen, internals, sql};
 use crate::commit::{Decision, Fault};
 
 /// Commits what nobody else has a part in.
 pub(super) fn commit(connection: &mut SqliteConnection, terms: &Terms) -> Result<(), Fault> {
-    let message = format!("RELEASE {}; COMMIT", sql::MARKER);
+    if terms.read_only
+        && number(
+            connection,
+            "SELECT query_only AS value FROM pragma_query_only",
+        )
+        .map_err(Fault::Refused)?
+            == 0
+    {
+        roll_back(connection, terms, Unseen::Nothing)?;
+        return Err(Fault::Refused(attach::refusal(
+            "a statement has made the read-only unit writable".to_owned(),
+        )));
+    }
+    let message = format!("RELEASE {}; COMMIT", sql::marker(terms));
     send(connection, terms, &message)
 }
 
@@ -21,20 +38,33 @@ pub(super) fn decide(
 ) -> Result<(), Fault> {
     let message = format!(
         "RELEASE {}; {}; COMMIT",
-        sql::MARKER,
-        sql::insert_decision(SCHEMA, decision, "true")
+        sql::marker(terms),
+        sql::insert_decision(SCHEMA, decision, "true"),
     );
     send(connection, terms, &message)
 }
 
 /// Rolls back, or undoes the savepoint of a unit that has joined.
-pub(super) fn roll_back(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<()> {
+pub(super) fn roll_back(
+    connection: &mut SqliteConnection,
+    terms: &Terms,
+    unseen: Unseen,
+) -> Result<(), Fault> {
     if terms.joined {
-        return join::undo(connection, terms.begun.depth);
+        return join::undo(connection, terms).map_err(Fault::Refused);
+    }
+    if unseen != Unseen::Nothing
+        && let Err(error) = connection.batch_execute(&format!("RELEASE {}", sql::marker(terms)))
+    {
+        return Err(if sql::mentions_marker(&error) {
+            Fault::Ended(error)
+        } else {
+            Fault::Refused(error)
+        });
     }
     let result = connection.batch_execute("ROLLBACK");
-    begin::put_back(connection, terms)?;
-    result?;
+    begin::put_back(connection, terms).map_err(Fault::Refused)?;
+    result.map_err(Fault::Refused)?;
     internals::leave(internals::sqlite_status(connection));
     Ok(())
 }
@@ -50,17 +80,11 @@ fn send(connection: &mut SqliteConnection, terms: &Terms, message: &str) -> Resu
         }
         return Ok(());
     };
-    let ended = mentions_marker(&error);
-    let rolled_back = roll_back(connection, terms);
+    let ended = sql::mentions_marker(&error);
+    let rolled_back = roll_back(connection, terms, Unseen::Nothing);
     Err(match rolled_back {
         _ if ended => Fault::Ended(error),
         Ok(()) => Fault::Refused(error),
         Err(_) => Fault::Lost(error),
     })
-}
-
-/// The name of the marker stands in the error.
-pub(super) fn mentions_marker(error: &diesel::result::Error) -> bool {
-    matches!(error, diesel::result::Error::DatabaseError(_, information)
-        if information.message().ends_with(&format!("no such savepoint: {}", sql::MARKER)))
 }

@@ -2,6 +2,7 @@
 
 use diesel::{QueryResult, SqliteConnection};
 
+use crate::backend::server::SessionDefaults;
 use crate::backend::sqlite::SCHEMA;
 use crate::backend::sqlite::pragma::{number, text};
 use crate::backend::{Attached, Server};
@@ -13,6 +14,10 @@ pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> 
         connection,
         "SELECT file AS value FROM pragma_database_list WHERE name = 'main'",
     )?;
+    let journal = text(
+        connection,
+        "SELECT journal_mode AS value FROM pragma_journal_mode('main')",
+    )?;
     let name = std::path::Path::new(&file).file_name();
     Ok(Server {
         system: "sqlite",
@@ -22,8 +27,15 @@ pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> 
         cannot_prepare: Some("SQLite cannot prepare a transaction".into()),
         prepared_slots: None,
         not_durable: not_durable(connection, &[])?,
-        identity: file,
-        remarks: Vec::new(),
+        time: None,
+        identity: file.into(),
+        lineage: None,
+        pooled: false,
+        session: SessionDefaults {
+            keeps_no_journal: journal == "off",
+            english: true,
+            ..SessionDefaults::default()
+        },
     })
 }
 

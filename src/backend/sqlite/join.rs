@@ -4,7 +4,6 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, SqliteConnection};
 
 use crate::backend::sqlite::attach;
-use crate::backend::sqlite::end::mentions_marker;
 use crate::backend::sqlite::pragma::written;
 use crate::backend::sqlite::probe::is_in_transaction;
 use crate::backend::{Begun, Terms, internals, sql};
@@ -21,24 +20,24 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     attach::verify(connection, &terms.attached)?;
     connection.batch_execute(&format!(
         "SAVEPOINT {}{}",
-        sql::MARKER,
+        sql::marker(terms),
         sql::open_savepoints(terms.savepoints)
     ))?;
     Ok(Begun {
         depth,
         written: written(connection)?,
-        busy_timeout: None,
+        ..Begun::default()
     })
 }
 
 /// Releases the savepoint, or goes back to it where nothing was to be written.
-pub(super) fn release(connection: &mut SqliteConnection, read_only: bool) -> Result<(), Fault> {
-    let message = match read_only {
-        true => sql::undo_joined(),
-        false => format!("RELEASE {}", sql::MARKER),
+pub(super) fn release(connection: &mut SqliteConnection, terms: &Terms) -> Result<(), Fault> {
+    let message = match terms.read_only {
+        true => sql::undo_joined(terms),
+        false => format!("RELEASE {}", sql::marker(terms)),
     };
     connection.batch_execute(&message).map_err(|error| {
-        if mentions_marker(&error) {
+        if sql::mentions_marker(&error) {
             Fault::Ended(error)
         } else {
             Fault::Refused(error)
@@ -47,8 +46,8 @@ pub(super) fn release(connection: &mut SqliteConnection, read_only: bool) -> Res
 }
 
 /// Goes back to the savepoint. Fails where an error has ended the transaction.
-pub(super) fn undo(connection: &mut SqliteConnection, depth: u32) -> QueryResult<()> {
-    connection.batch_execute(&sql::undo_joined())?;
-    internals::return_to(internals::sqlite_status(connection), depth);
+pub(super) fn undo(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<()> {
+    connection.batch_execute(&sql::undo_joined(terms))?;
+    internals::return_to(internals::sqlite_status(connection), terms.begun.depth);
     Ok(())
 }

@@ -4,17 +4,24 @@
 //! Everything runs in one closure on the connection's own thread: while a statement is in flight the wrapper must not
 //! be touched from outside (it blocks, or panics).
 
+// Files, each of which imports only from those before it: `identity`, `pragma`, `attach`, `begin`, `clean`, `inspect`,
+// `lineage`, `retry`, `sandbox`, `tables`, `probe`, `join`, `end`, `records`, `worker`.
+
 mod attach;
 mod begin;
+mod clean;
 mod end;
+mod identity;
 mod inspect;
 mod join;
+mod lineage;
 mod pragma;
 mod probe;
 mod records;
 mod retry;
 #[cfg(feature = "testing")]
 mod sandbox;
+mod tables;
 mod worker;
 
 #[cfg(feature = "testing")]
@@ -27,13 +34,14 @@ use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper
 use futures_util::future::BoxFuture;
 
 pub use self::worker::Worker;
+use crate::backend::tables::database_id;
 use crate::backend::{
     AloneFault, Backend, Begun, Clock, Dialect, Found, InsertRows, RecordRow, SavepointStep,
-    Server, Terms, internals, sql,
+    Server, Standing, Terms, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
-use crate::commit::{Asked, Decision, Fault, Outcome};
+use crate::commit::{Asked, Decision, Fault, Identified, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 /// A connection to SQLite: Diesel-async's wrapper, on a thread of its own.
@@ -50,8 +58,7 @@ const SCHEMA: &str = "main.";
 pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<AsyncSqliteConnection> {
     use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 
-    let path = url.strip_prefix("sqlite://").unwrap_or(url);
-    let mut connection = AsyncSqliteConnection::establish(path).await?;
+    let mut connection = AsyncSqliteConnection::establish(url).await?;
     SyncConnectionWrapper::batch_execute(
         &mut connection,
         "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL",
@@ -66,6 +73,9 @@ where
     S: SpawnBlocking + Send + 'static,
 {
     const BACKEND: Backend = Backend::Sqlite;
+    /// Nothing stands between us and the file.
+    const HEARS: bool = true;
+    const STALE: &'static [&'static str] = &["database schema has changed"];
     const CLOCK: Clock = Clock {
         now: "CAST(strftime('%s', 'now') AS INTEGER)",
         at: "CAST(strftime('%s', at) AS INTEGER)",
@@ -74,8 +84,13 @@ where
     const ERRORS_END_TRANSACTIONS: bool = true;
 
     async fn inspect(&mut self) -> QueryResult<Server> {
-        self.spawn_blocking(|connection| pragma::patiently(connection, inspect::inspect))
-            .await
+        self.spawn_blocking(|connection| {
+            let mut server = pragma::patiently(connection, inspect::inspect)?;
+            // With the patience that it has by itself.
+            server.session.fresh = clean::state(connection).ok();
+            Ok(server)
+        })
+        .await
     }
 
     async fn begin(&mut self, terms: &Terms) -> QueryResult<Begun> {
@@ -91,8 +106,8 @@ where
     }
 
     async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
-        let read_only = terms.read_only;
-        self.spawn_blocking(move |connection| Ok(join::release(connection, read_only)))
+        let terms = terms.clone();
+        self.spawn_blocking(move |connection| Ok(join::release(connection, &terms)))
             .await
             .map_err(Fault::Lost)?
     }
@@ -118,11 +133,21 @@ where
             .await
     }
 
-    async fn verify(&mut self, terms: &Terms) -> Result<(), Fault> {
+    async fn verify(&mut self, terms: &Terms) -> Result<Standing, Fault> {
         let begun = terms.begun;
         self.spawn_blocking(move |connection| Ok(probe::verify(connection, &begun)))
             .await
             .map_err(Fault::Lost)?
+    }
+
+    async fn mark(&mut self) -> QueryResult<Option<i64>> {
+        self.spawn_blocking(|connection| identity::mark(connection).map(Some))
+            .await
+    }
+
+    async fn marked(&mut self) -> QueryResult<Option<i64>> {
+        self.spawn_blocking(|connection| Ok(identity::number(connection)))
+            .await
     }
 
     async fn answer(&mut self, _: &Terms) -> QueryResult<()> {
@@ -140,7 +165,7 @@ where
             .map_err(Fault::Refused)
     }
 
-    async fn identify(&mut self, terms: &Terms) -> Result<DatabaseId, Fault> {
+    async fn identify(&mut self, terms: &Terms) -> Result<Identified, Fault> {
         let terms = terms.clone();
         self.spawn_blocking(move |connection| Ok(probe::identify(connection, &terms)))
             .await
@@ -151,11 +176,12 @@ where
         unreachable!("a plan never prepares SQLite: `inspect` says that it cannot")
     }
 
-    async fn commit(&mut self, terms: &Terms) -> Result<(), AloneFault> {
+    async fn commit(&mut self, terms: &Terms) -> Result<Option<i64>, AloneFault> {
         let terms = terms.clone();
         self.spawn_blocking(move |connection| Ok(end::commit(connection, &terms)))
             .await
             .unwrap_or_else(|error| Err(Fault::Lost(error)))
+            .map(|()| None)
             .map_err(|fault| AloneFault {
                 fault,
                 transaction: None,
@@ -173,9 +199,16 @@ where
         unreachable!("a plan never prepares SQLite: `inspect` says that it cannot")
     }
 
-    async fn rollback(&mut self, terms: &Terms) -> QueryResult<()> {
+    async fn rollback(&mut self, terms: &Terms, unseen: Unseen) -> Result<(), Fault> {
         let terms = terms.clone();
-        self.spawn_blocking(move |connection| end::roll_back(connection, &terms))
+        self.spawn_blocking(move |connection| Ok(end::roll_back(connection, &terms, unseen)))
+            .await
+            .map_err(Fault::Lost)?
+    }
+
+    async fn clean(&mut self, terms: &Terms) -> QueryResult<bool> {
+        let terms = terms.clone();
+        self.spawn_blocking(move |connection| clean::clean(connection, &terms))
             .await
     }
 
@@ -203,9 +236,8 @@ where
         .await
     }
 
-    async fn keep_out(&mut self, schema: &str, gid: &Gid) -> QueryResult<()> {
-        let (schema, gid) = (schema.to_owned(), gid.clone());
-        self.spawn_blocking(move |connection| records::keep_out(connection, &schema, &gid))
+    async fn keep_out(&mut self, row: String) -> QueryResult<()> {
+        self.spawn_blocking(move |connection| records::keep_out(connection, &row))
             .await
     }
 
@@ -228,10 +260,13 @@ where
             .map_err(Fault::Lost)?
     }
 
-    async fn identity(&mut self, schema: &str) -> Result<DatabaseId, Fault> {
-        let meta = sql::meta(schema);
+    async fn identity(&mut self, _: &str) -> Result<DatabaseId, Fault> {
+        let meta = tables::meta();
         self.spawn_blocking(move |connection| {
-            Ok(sql::database_id(sql_query(meta).load(connection)))
+            pragma::patiently(connection, |connection| {
+                let identity = database_id(sql_query(meta).load(connection));
+                Ok(identity.and_then(|id| lineage::verify(connection).map(|_| id)))
+            })
         })
         .await
         .map_err(Fault::Lost)?
@@ -252,6 +287,11 @@ where
 
     async fn change(&mut self, statement: String) -> QueryResult<usize> {
         self.spawn_blocking(move |connection| sql_query(statement).execute(connection))
+            .await
+    }
+
+    async fn adopt(&mut self, _: &str, id: Option<DatabaseId>) -> QueryResult<()> {
+        self.spawn_blocking(move |connection| lineage::adopt(connection, id))
             .await
     }
 

@@ -2,7 +2,14 @@
 
 use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::{BigInt, Text};
-use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query};
+use diesel::{
+    QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, define_sql_function,
+    sql_query,
+};
+
+define_sql_function! {
+    fn total_changes() -> BigInt;
+}
 
 #[derive(QueryableByName)]
 struct Pragma {
@@ -42,9 +49,10 @@ pub(super) fn patiently<T>(
     result
 }
 
-/// Rows that the connection changed since it was opened.
+/// Rows that the connection changed since it was opened. Each unit asks, so its type tells the query: Diesel keeps it
+/// prepared.
 pub(super) fn written(connection: &mut SqliteConnection) -> QueryResult<i64> {
-    number(connection, "SELECT total_changes() AS value")
+    diesel::select(total_changes()).get_result(connection)
 }
 
 pub(super) fn text(connection: &mut SqliteConnection, query: &str) -> QueryResult<String> {

@@ -4,18 +4,19 @@
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
 
-use crate::backend::sqlite::SCHEMA;
 use crate::backend::sqlite::inspect::not_durable;
+use crate::backend::sqlite::lineage;
 use crate::backend::sqlite::pragma::written;
-use crate::backend::{Begun, Terms, internals, sql};
-use crate::commit::{Asked, Fault};
-use crate::gid::DatabaseId;
+use crate::backend::sqlite::{SCHEMA, tables};
+use crate::backend::tables::{for_unit, identified};
+use crate::backend::{Begun, Standing, Terms, internals};
+use crate::commit::{Asked, Fault, Identified};
 
 /// Whether the transaction is still that of the unit.
-pub(super) fn verify(connection: &mut SqliteConnection, begun: &Begun) -> Result<(), Fault> {
+pub(super) fn verify(connection: &mut SqliteConnection, begun: &Begun) -> Result<Standing, Fault> {
     internals::verify_depth(internals::sqlite_status(connection), begun)?;
     match is_in_transaction(connection) {
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(Standing::Open),
         Ok(false) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
         Err(error) => Err(Fault::Lost(error)),
     }
@@ -43,11 +44,17 @@ pub(super) fn ask(connection: &mut SqliteConnection, begun: &Begun) -> QueryResu
 pub(super) fn identify(
     connection: &mut SqliteConnection,
     terms: &Terms,
-) -> Result<DatabaseId, Fault> {
+) -> Result<Identified, Fault> {
     if !terms.allow_not_durable
         && let Some(setting) = not_durable(connection, &terms.attached).map_err(Fault::Refused)?
     {
         return Err(Fault::NotDurable { setting });
     }
-    sql::database_id(sql_query(sql::meta(SCHEMA)).load(connection))
+    let query = for_unit(&tables::meta(), SCHEMA, terms);
+    let identified = identified(sql_query(query).load(connection))?;
+    if !lineage::verify(connection)? && !terms.read_only {
+        // Kept together with the unit, if that is.
+        lineage::record(connection).map_err(Fault::Refused)?;
+    }
+    Ok(identified)
 }

@@ -3,18 +3,17 @@
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
 
-use crate::backend::sql;
+use crate::backend::sqlite::lineage;
 use crate::backend::sqlite::pragma::patiently;
+use crate::backend::sqlite::tables;
+use crate::backend::tables::verify_holder;
+use crate::backend::{Backend, sql};
 use crate::commit::{Fault, Outcome};
 use crate::gid::Gid;
 
-/// Keeps a late decision out.
-pub(super) fn keep_out(
-    connection: &mut SqliteConnection,
-    schema: &str,
-    gid: &Gid,
-) -> QueryResult<()> {
-    connection.batch_execute(&format!("INSERT OR IGNORE {}", sql::fence_row(schema, gid)))
+/// Keeps a late decision out, with a row under the key of its unit.
+pub(super) fn keep_out(connection: &mut SqliteConnection, row: &str) -> QueryResult<()> {
+    connection.batch_execute(&format!("INSERT OR IGNORE {row}"))
 }
 
 /// How a unit ended, as it is recorded.
@@ -23,8 +22,12 @@ pub(super) fn recorded(
     schema: &str,
     gid: &Gid,
 ) -> Result<Option<Outcome>, Fault> {
-    sql::verify_holder(sql_query(sql::meta(schema)).load(connection), gid)?;
-    sql::recorded(sql_query(sql::outcome(schema, gid)).get_result(connection))
+    verify_holder(sql_query(tables::meta()).load(connection), gid)?;
+    lineage::verify(connection)?;
+    sql::recorded(
+        sql_query(sql::outcome(schema, gid)).get_result(connection),
+        gid,
+    )
 }
 
 /// Creates the tables.
@@ -32,9 +35,8 @@ pub(super) fn install(connection: &mut SqliteConnection) -> QueryResult<()> {
     // Several processes may install at once.
     patiently(connection, |connection| {
         connection.immediate_transaction(|connection| {
-            connection.batch_execute(include_str!(
-                "../../../migrations/sqlite/2026-01-01-000000_diesel_binds/up.sql"
-            ))
+            connection.batch_execute(Backend::Sqlite.protocol_migration().up)?;
+            lineage::install(connection)
         })
     })
 }

@@ -10,8 +10,8 @@ use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper
 use futures_util::FutureExt as _;
 use tempfile::TempDir;
 
-use crate::backend::sqlite::attach;
 use crate::backend::sqlite::pragma::{busy_timeout, patiently, text, texts};
+use crate::backend::sqlite::{attach, lineage};
 use crate::backend::{Attached, Enclosed, NotEnclosed, Open, PrivateCopy, Reopen};
 
 type Connection<S> = SyncConnectionWrapper<SqliteConnection, S>;
@@ -94,6 +94,7 @@ where
             let outside = outside(connection, &folder)?;
             if outside.is_none() {
                 connection.batch_execute(&copy.journals)?;
+                lineage::forget(connection);
             }
             Ok(outside)
         })

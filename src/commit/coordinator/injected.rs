@@ -6,7 +6,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::commit::coordinator::{StepResult, Unit, step as carry_out};
+use crate::commit::coordinator::{Prepared, StepResult, Unit, step as carry_out};
 use crate::commit::inject::{Effect, FaultPlan, Moment, Point, Step};
 use crate::commit::participant::{Decision, Participant};
 use crate::commit::protocol::Command;
@@ -100,13 +100,13 @@ impl Unit {
 pub(super) fn step<'a>(
     injection: &'a Injection,
     participant: &'a mut Box<dyn Participant>,
-    key: &'static str,
-    command: Command,
+    (key, command): (&'static str, Command),
     gid: Option<&'a Gid>,
+    branch: Option<&'a Prepared>,
     decision: Option<&'a Decision>,
 ) -> BoxFuture<'a, StepResult> {
     let Some(plan) = &injection.plan else {
-        return carry_out(participant, key, command, gid, decision);
+        return carry_out(participant, command, gid, branch, decision);
     };
     async move {
         let at = |moment| Point::new(Step::from(command), key, moment);
@@ -116,7 +116,7 @@ pub(super) fn step<'a>(
             Then::Disconnect => return lose(participant, command).await,
             Then::Refuse => return refuse(participant, command).await,
         }
-        let mut carried_out = carry_out(participant, key, command, gid, decision);
+        let mut carried_out = carry_out(participant, command, gid, branch, decision);
         let early = tokio::select! {
             biased;
             result = &mut carried_out => Some(result),
@@ -180,7 +180,9 @@ async fn refuse(participant: &mut Box<dyn Participant>, command: Command) -> Ste
             participant.cut().await;
             return StepResult::Done;
         }
-        Command::EndReader | Command::CommitAlone => participant.roll_back().await,
+        Command::EndReader | Command::CommitAlone => {
+            let _ = participant.roll_back().await;
+        }
         _ => {}
     }
     StepResult::Failed(Fault::Refused(DieselError::DatabaseError(

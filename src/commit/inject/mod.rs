@@ -2,6 +2,8 @@
 //!
 //! `point` names the points, `plan` says what happens at which of them. The coordinator carries it out, in `injected`.
 
+// Files, each of which imports only from those before it: `point`, `plan`.
+
 mod plan;
 mod point;
 

@@ -1,13 +1,7 @@
 //! Once the fate of the unit is known: commit what is prepared, or roll back what is open.
 
-use super::{Command, Conclusion, Next, Phase, Protocol, Reply};
-
-/// A unit that ends without anything committed by us, for a reason known before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum GivingUp {
-    NotAtomic { first: usize, second: usize },
-    Unknown { writer: usize },
-}
+use crate::commit::protocol::state::{GivingUp, Phase, Protocol};
+use crate::commit::protocol::words::{Command, Conclusion, Next, Reply};
 
 impl Protocol {
     /// The decision is durable.
@@ -83,15 +77,6 @@ impl Protocol {
                 (index, command)
             })
             .collect()
-    }
-}
-
-impl GivingUp {
-    pub(super) fn conclusion(self) -> Conclusion {
-        match self {
-            Self::NotAtomic { first, second } => Conclusion::NotAtomic { first, second },
-            Self::Unknown { writer } => Conclusion::Unknown { writer },
-        }
     }
 }
 

@@ -7,91 +7,22 @@
 //! Work goes in rounds: a round is at most one command for each member, carried out in parallel; when all replies are
 //! there, [`Protocol::next`] says what follows.
 //!
-//! `words` says what can be said, `plan` what happens before the decision, `end` what happens after it.
+//! `words` says what can be said, `state` what is known, `plan` what happens before the decision, `end` what happens after it.
+
+// Files, each of which imports only from those before it: `words`, `state`, `end`, `plan`.
 
 mod end;
 mod plan;
+mod state;
 mod words;
 
-use self::end::{GivingUp, committed, unfinished};
+use self::end::{committed, unfinished};
+pub(crate) use self::state::Protocol;
+use self::state::{GivingUp, Phase};
 pub use self::words::Outcome;
 pub(crate) use self::words::{Command, Conclusion, Member, Next, Reply};
 
-/// Where the protocol stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Phase {
-    Start,
-    Asking,
-    Identifying { holder: usize },
-    Preparing { holder: usize },
-    EndingReaders,
-    EndingSerializable { writer: usize },
-    Alone { writer: usize },
-    EndingAfterCommit,
-    Deciding { holder: usize },
-    LettingGo { holder: usize },
-    Resolving { holder: usize },
-    Applying,
-    RollingBackHolder { because: usize },
-    RollingBack { because: usize },
-    Giving { up: GivingUp },
-}
-
-/// What is known of a member.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct State {
-    member: Member,
-    serializable: bool,
-    /// A prepare was sent.
-    maybe_prepared: bool,
-    /// The prepare was confirmed.
-    prepared: bool,
-    /// Nothing of it is open any more.
-    ended: bool,
-}
-
-/// The commit of one unit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Protocol {
-    members: Vec<State>,
-    phase: Phase,
-}
-
 impl Protocol {
-    pub(crate) fn new(members: impl IntoIterator<Item = Member>) -> Self {
-        let members = members
-            .into_iter()
-            .map(|member| State {
-                member,
-                serializable: false,
-                maybe_prepared: false,
-                prepared: false,
-                ended: false,
-            })
-            .collect();
-        Self {
-            members,
-            phase: Phase::Start,
-        }
-    }
-
-    /// Who holds the decision, once that is planned.
-    pub(crate) fn holder(&self) -> Option<usize> {
-        match self.phase {
-            Phase::Identifying { holder }
-            | Phase::Preparing { holder }
-            | Phase::Deciding { holder }
-            | Phase::LettingGo { holder }
-            | Phase::Resolving { holder } => Some(holder),
-            _ => None,
-        }
-    }
-
-    /// Who wrote, as far as is known.
-    pub(crate) fn writers(&self) -> impl Iterator<Item = usize> + '_ {
-        self.select(|state| state.member.writer)
-    }
-
     /// Takes the replies to the last round, and says what follows. The first round has none.
     pub(crate) fn next(&mut self, replies: &[(usize, Command, Reply)]) -> Next {
         self.note(replies);
@@ -162,65 +93,6 @@ impl Protocol {
             }),
             Phase::Giving { up } => Next::Done(up.conclusion()),
         }
-    }
-
-    fn note(&mut self, replies: &[(usize, Command, Reply)]) {
-        for (index, command, reply) in replies {
-            let state = &mut self.members[*index];
-            match (command, reply) {
-                (
-                    Command::Ask,
-                    Reply::Asked {
-                        wrote,
-                        serializable,
-                    },
-                ) => {
-                    state.member.writer |= wrote;
-                    state.member.askable = false;
-                    state.serializable = *serializable;
-                }
-                (Command::Identify, Reply::Done) => state.member.identified = true,
-                (Command::Prepare, reply) => {
-                    state.maybe_prepared = true;
-                    state.prepared = *reply == Reply::Done;
-                }
-                (
-                    Command::EndReader
-                    | Command::CommitAlone
-                    | Command::Decide
-                    | Command::Apply
-                    | Command::Undo,
-                    Reply::Done,
-                )
-                // A lone commit that was refused has rolled back.
-                | (Command::CommitAlone, Reply::Failed)
-                | (Command::RollBack, _) => state.ended = true,
-                _ => {}
-            }
-        }
-    }
-
-    fn open(&self) -> Vec<usize> {
-        self.select(|state| !state.ended).collect()
-    }
-
-    fn select(&self, keep: impl Fn(&State) -> bool) -> impl Iterator<Item = usize> {
-        self.members
-            .iter()
-            .enumerate()
-            .filter(move |(_, state)| keep(state))
-            .map(|(index, _)| index)
-    }
-
-    fn run(&self, command: Command, members: Vec<usize>) -> Option<Next> {
-        (!members.is_empty()).then(|| {
-            Next::Run(
-                members
-                    .into_iter()
-                    .map(|member| (member, command))
-                    .collect(),
-            )
-        })
     }
 }
 

@@ -1,13 +1,15 @@
 //! Before the decision: who wrote, who holds, who prepares.
 
-use super::{Command, GivingUp, Next, Phase, Protocol, committed};
+use crate::commit::protocol::end::committed;
+use crate::commit::protocol::state::{GivingUp, Phase, Protocol};
+use crate::commit::protocol::words::{Command, Next};
 
 impl Protocol {
     pub(super) fn start(&mut self) -> Next {
         let writers = self.writers().count();
-        // Alone, it does not matter whether it wrote. With two writers, the readers are asked beside the prepares, but
-        // for those that would have to be the holder: by then another one is.
-        if self.members.len() > 1 {
+        // Alone, it does not matter whether it wrote, but for a record of it. With two writers, the readers are asked beside
+        // the prepares, but for those that would have to be the holder: by then another one is.
+        if self.members.len() > 1 || self.members.iter().any(|state| state.member.records) {
             let askable = self
                 .select(|state| {
                     state.member.askable

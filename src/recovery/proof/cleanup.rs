@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::model::Model;
 use super::mutant::Mutation;
-use super::state::{State, Store, Task, Work};
+use super::state::{Address, Part, Row, State, Store, Task, Work};
 use super::topology::{OURS, Process};
-use crate::commit::Outcome;
 use crate::gid::DatabaseId;
 use crate::recovery::retention::{Seen, may_forget};
 
@@ -24,18 +23,21 @@ impl Model {
         for bind in process.binds.iter().copied() {
             let store = &state.stores[bind];
             let forgotten = match store.row {
-                Some(Outcome::Commit) => true,
-                // Records that a unit was rolled back keep a late decision out.
-                Some(Outcome::Abort) => self.is(Mutation::AbortRowDeleted),
+                Some(Row::Commit) => true,
+                // Records that a unit was rolled back keep a late decision out, and so do those of operators.
+                Some(Row::Abort | Row::Forced) => self.is(Mutation::AbortRowDeleted),
                 None => false,
             };
             if store.reached() && self.is(Mutation::LooksBeforeRecord) {
-                if state.holder == Some(bind) && self.may_forget(process, state, bind) {
+                let parts = [Part::Before, Part::Within];
+                let shows = |part| self.may_forget(process, state, bind, part);
+                if state.holder == Some(bind) && parts.into_iter().all(shows) {
                     let task = Task::Deleting { holder: bind };
                     begun.push(("looks at participants", task, state.clone()));
                 }
             } else if store.reached() && forgotten {
-                let task = Task::Forgetting { holder: bind };
+                let part = Part::Before;
+                let task = Task::Forgetting { holder: bind, part };
                 begun.push(("reads a record", task, state.clone()));
             }
             let orphan =
@@ -55,17 +57,39 @@ impl Model {
         process: &Process,
         state: &State,
         holder: usize,
+        part: Part,
     ) -> Task {
-        if self.may_forget(process, state, holder) {
-            Task::Deleting { holder }
-        } else {
-            Task::Idle
+        if !self.may_forget(process, state, holder, part) {
+            return Task::Idle;
         }
+        let mut participants = self.topology.writers().filter(|writer| *writer != holder);
+        match part {
+            Part::Before if participants.all(|at| self.stays(state, at)) => {
+                self.look_at_participants(process, state, holder, Part::Within)
+            }
+            Part::Before => {
+                let part = Part::Within;
+                Task::Forgetting { holder, part }
+            }
+            // What the database itself has shown is so, whatever its address leads to afterwards.
+            Part::Within if participants.any(|at| !state.stores[at].reached()) => {
+                let part = Part::After;
+                Task::Forgetting { holder, part }
+            }
+            Part::Within | Part::After => Task::Deleting { holder },
+        }
+    }
+
+    /// An older copy has the id of a participant, and nothing tells it from one that has finished. It is not in its place
+    /// for as long as a record takes to be deleted.
+    pub(super) fn may_look(&self, state: &State) -> bool {
+        let mut writers = self.topology.writers();
+        !writers.any(|at| state.stores[at].address == Address::Older)
     }
 
     /// Moves the horizon for a record, or deletes it once that was done.
     pub(super) fn forget(&self, store: &mut Store) {
-        let deletes = store.row == Some(Outcome::Commit) || self.is(Mutation::AbortRowDeleted);
+        let deletes = store.row == Some(Row::Commit) || self.is(Mutation::AbortRowDeleted);
         match store.horizon {
             _ if !store.reached() => {}
             false if !self.is(Mutation::HorizonAfterDeletion) => store.horizon = true,
@@ -74,7 +98,8 @@ impl Model {
         }
     }
 
-    fn may_forget(&self, process: &Process, state: &State, holder: usize) -> bool {
+    /// What the look shows up to there.
+    fn may_forget(&self, process: &Process, state: &State, holder: usize, part: Part) -> bool {
         let participants: Vec<(String, DatabaseId)> = self
             .topology
             .writers()
@@ -91,18 +116,24 @@ impl Model {
             Duration::ZERO,
             Duration::ZERO,
             |key, id| match self.bind(process, key) {
-                Some(bind) => self.look(bind, &state.stores[bind], id),
+                Some(bind) => self.look(bind, &state.stores[bind], id, part),
                 None => self.mistaken(Seen::Unreached),
             },
         )
     }
 
-    fn look(&self, bind: usize, store: &Store, id: &DatabaseId) -> Seen {
+    fn look(&self, bind: usize, store: &Store, id: &DatabaseId, part: Part) -> Seen {
+        let is_same = match part {
+            Part::Before => self.is_same(store, Mutation::LookNotComparedBefore),
+            Part::Within => true,
+            Part::After => self.is_same(store, Mutation::LookNotComparedAfter),
+        };
+        let lists = store.reached() && store.work == Work::Prepared;
         self.mistaken(if !store.up {
             Seen::Unreached
-        } else if store.stand_in || self.topology.id(bind) != *id {
+        } else if !is_same || self.topology.id(bind) != *id {
             Seen::Replaced
-        } else if store.work == Work::Prepared {
+        } else if part == Part::Within && lists {
             Seen::Listed
         } else {
             Seen::Gone

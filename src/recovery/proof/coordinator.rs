@@ -5,10 +5,10 @@ use std::rc::Rc;
 use super::database::{Answered, Executed, Finished};
 use super::model::{Event, Model};
 use super::mutant::Mutation;
-use super::state::{Ask, Connection, Coordinator, State, Step, Told, Work};
+use super::state::{Address, Ask, Connection, Coordinator, State, Step, Store, Told, Work};
 use super::topology::Kind;
 use crate::commit::Outcome;
-use crate::commit::proof::{Command, Conclusion, Next, Reply};
+use crate::commit::proof::{Command, Conclusion, Next, Reply, Undone};
 
 impl Model {
     pub(super) fn of_coordinator(&self, state: &State, events: &mut Vec<Event>) {
@@ -21,8 +21,21 @@ impl Model {
         }
         for (position, (index, command, step)) in running.steps.iter().enumerate() {
             let mut next = state.clone();
+            let store = &state.stores[*index];
             let (what, step, heals) = match step {
                 Step::Sent | Step::Replied(_) => continue,
+                Step::AskingFate => {
+                    for (fate, heals) in self.fates(store) {
+                        let mut next = state.clone();
+                        self.step(&mut next, position, Step::Replied(fate));
+                        events.push(Event {
+                            what: ("asks for the fate of a commit", *index),
+                            state: next,
+                            heals,
+                        });
+                    }
+                    continue;
+                }
                 Step::Asking(ask) => {
                     match self.ask_as_coordinator(&mut next, *index, *ask) {
                         Some((step, heals)) => ("asks the holder", step, heals),
@@ -30,11 +43,18 @@ impl Model {
                         None => ("asks in vain", Step::Replied(Reply::Failed), false),
                     }
                 }
-                Step::Looking | Step::Finishing if !state.stores[*index].reached() => {
+                Step::Looking | Step::Listing | Step::Finishing | Step::Comparing if !store.up => {
                     ("cannot finish", Step::Replied(Reply::Failed), true)
                 }
-                Step::Looking => {
-                    let listed = state.stores[*index].work == Work::Prepared;
+                Step::Looking if !self.is_same(store, Mutation::FinishNotComparedBefore) => {
+                    ("meets another database", Step::Replied(Reply::Failed), true)
+                }
+                Step::Looking if !self.stays(state, *index) => {
+                    ("compares the database", Step::Listing, true)
+                }
+                Step::Looking | Step::Listing => {
+                    let is_itself = store.address == Address::Itself;
+                    let listed = is_itself && store.work == Work::Prepared;
                     // What is not listed now may be later, if it is still on its way.
                     let late = *command == Command::Undo
                         && !running.confirmed.contains(index)
@@ -42,9 +62,21 @@ impl Model {
                     let step = match (listed, late) {
                         (true, _) => Step::Finishing,
                         (false, true) => Step::Replied(Reply::Failed),
-                        (false, false) => Step::Replied(Reply::Done),
+                        // What the database itself has shown is so, whatever its address leads to afterwards.
+                        (false, false) if is_itself => Step::Replied(Reply::Done),
+                        (false, false) => Step::Comparing,
                     };
                     ("looks for the branch", step, true)
+                }
+                Step::Finishing if store.address != Address::Itself => {
+                    ("finds the branch gone", Step::Comparing, true)
+                }
+                Step::Comparing => {
+                    let reply = match self.is_same(store, Mutation::FinishNotComparedAfter) {
+                        true => Reply::Done,
+                        false => Reply::Failed,
+                    };
+                    ("compares the database again", Step::Replied(reply), true)
                 }
                 Step::Finishing => {
                     let outcome = match command {
@@ -76,7 +108,7 @@ impl Model {
             if let Some((position, command)) = waiting {
                 let mut lost = state.clone();
                 lost.stores[index].let_go();
-                self.step(&mut lost, position, no_reply(command));
+                self.step(&mut lost, position, self.no_reply(index, command));
                 if store.connection != Connection::Live {
                     events.push(Event {
                         what: ("loses its connection", index),
@@ -104,12 +136,17 @@ impl Model {
                         let mut lost = next.clone();
                         lost.faults -= 1;
                         lost.stores[index].let_go();
-                        self.step(&mut lost, position, no_reply(command));
+                        self.step(&mut lost, position, self.no_reply(index, command));
                         events.push(Event {
                             what: ("replies in vain", index),
                             state: lost,
                             heals: false,
                         });
+                    }
+                    let store = &mut next.stores[index];
+                    if store.kept_apart && (reply == Reply::Failed || command == Command::RollBack)
+                    {
+                        store.undone = Undone::Ended;
                     }
                     self.step(&mut next, position, read(command, reply));
                 }
@@ -145,6 +182,22 @@ impl Model {
             .iter()
             .position(|(at, _, step)| *at == index && *step == Step::Sent)
             .map(|position| (position, running.steps[position].1))
+    }
+
+    /// How a lone commit without a reply may be told to have ended, and whether that comes by itself.
+    fn fates(&self, store: &Store) -> Vec<(Reply, bool)> {
+        let unknown = (Reply::Lost, true);
+        match (store.up, store.address, store.work) {
+            (true, Address::Itself, Work::Committed) => vec![(Reply::Done, true)],
+            (true, Address::Itself, Work::RolledBack) => vec![(Reply::Failed, true)],
+            // It is still on its way; the time for the question may be over first.
+            (true, Address::Itself, _) => vec![(Reply::Lost, false)],
+            // Another transaction has that id there.
+            (true, ..) if self.is_same(store, Mutation::FateOfAnother) => {
+                vec![(Reply::Done, true), (Reply::Failed, true)]
+            }
+            _ => vec![unknown],
+        }
     }
 
     fn ask_as_coordinator(&self, next: &mut State, index: usize, ask: Ask) -> Option<(Step, bool)> {
@@ -231,7 +284,7 @@ impl Model {
             .collect();
         match running.protocol.next(&replies) {
             Next::Done(conclusion) => {
-                state.coordinator = Coordinator::Done(told(conclusion));
+                state.coordinator = Coordinator::Done(self.told(conclusion, &state.stores));
                 for store in &mut state.stores {
                     store.let_go();
                 }
@@ -240,10 +293,18 @@ impl Model {
                 if let Some(holder) = running.protocol.holder() {
                     state.holder = Some(holder);
                 }
+                let known = running.protocol.writers().count().saturating_sub(1);
+                let parts = match self.is(Mutation::LateWritersNotCounted) {
+                    true => u16::try_from(known).expect("a few"),
+                    false => running.protocol.most_branches(),
+                };
                 running.steps = round
                     .into_iter()
                     .map(|(index, command)| {
                         let store = &mut state.stores[index];
+                        if command == Command::Prepare {
+                            store.parts = parts;
+                        }
                         let step = match (command, store.connection) {
                             (Command::Resolve, _) => Step::Asking(Ask::Look),
                             (_, Connection::Live) => {
@@ -251,7 +312,7 @@ impl Model {
                                 Step::Sent
                             }
                             // It goes on once the round is known to be out.
-                            _ => no_reply(command),
+                            _ => self.no_reply(index, command),
                         };
                         (index, command, step)
                     })
@@ -264,6 +325,41 @@ impl Model {
                     self.advance(state);
                 }
             }
+        }
+    }
+
+    /// What a participant does when it cannot wait for a reply any more.
+    fn no_reply(&self, index: usize, command: Command) -> Step {
+        let kind = self.topology.databases[index].kind;
+        match command {
+            Command::Apply | Command::Undo => Step::Looking,
+            Command::CommitAlone if kind == Kind::Postgres => Step::AskingFate,
+            Command::CommitAlone | Command::EndReader => Step::Replied(Reply::Lost),
+            Command::RollBack => Step::Replied(Reply::Done),
+            _ => Step::Replied(Reply::Failed),
+        }
+    }
+
+    /// What the application gets to hear. That nothing is kept, only each database can say.
+    fn told(&self, conclusion: Conclusion, stores: &[Store]) -> Told {
+        let believed = |(index, store): (usize, &Store)| match store.undone {
+            _ if self.is(Mutation::OnlyFirstAsked) && index > 0 => Undone::NothingKept,
+            Undone::Ended if self.is(Mutation::EndedIsNothing) => Undone::NothingKept,
+            Undone::Unconfirmed if self.is(Mutation::UnconfirmedIsNothing) => Undone::NothingKept,
+            undone => undone,
+        };
+        let mut undone = stores.iter().enumerate().map(believed);
+        let pending = match conclusion {
+            Conclusion::Committed { pending } => return Told::Committed { pending },
+            Conclusion::Unknown { .. } => return Told::Unknown,
+            Conclusion::InDoubt { .. } => return Told::InDoubt,
+            Conclusion::RolledBack { pending, .. } => pending,
+            Conclusion::NotAtomic { .. } => Vec::new(),
+        };
+        match undone.all(|undone| undone == Undone::NothingKept) {
+            true => Told::RolledBack { pending },
+            false if self.is(Mutation::EndedForgetsPending) => Told::Ended { pending: vec![] },
+            false => Told::Ended { pending },
         }
     }
 
@@ -288,33 +384,11 @@ fn read(command: Command, reply: Reply) -> Step {
     }
 }
 
-/// What a participant does when it cannot wait for a reply any more.
-fn no_reply(command: Command) -> Step {
-    match command {
-        Command::Apply | Command::Undo => Step::Looking,
-        Command::CommitAlone | Command::EndReader => Step::Replied(Reply::Lost),
-        Command::RollBack => Step::Replied(Reply::Done),
-        _ => Step::Replied(Reply::Failed),
-    }
-}
-
 /// Deferred constraints and serialization failures arrive with these.
 fn may_be_refused(serializable: bool, command: Command) -> bool {
     match command {
         Command::Prepare | Command::CommitAlone | Command::Decide => true,
         Command::EndReader => serializable,
         _ => false,
-    }
-}
-
-fn told(conclusion: Conclusion) -> Told {
-    match conclusion {
-        Conclusion::Committed { pending } => Told::Committed { pending },
-        Conclusion::RolledBack { pending, .. } => Told::RolledBack { pending },
-        Conclusion::NotAtomic { .. } => Told::RolledBack {
-            pending: Vec::new(),
-        },
-        Conclusion::Unknown { .. } => Told::Unknown,
-        Conclusion::InDoubt { .. } => Told::InDoubt,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::mutant::Mutation;
-use super::state::{Ask, Connection, Store, Work};
+use super::state::{Address, Ask, Connection, Row, Store, Work};
 use super::topology::Kind;
 use crate::commit::Outcome;
 use crate::commit::proof::{Command, Reply};
@@ -48,23 +48,25 @@ impl Model {
             },
             (Command::Prepare, Work::Open) => {
                 store.work = Work::Prepared;
+                store.was_prepared = true;
                 store.placed = database.kind == Kind::MariaDb;
                 Reply::Done
             }
             (Command::Prepare, Work::Ended) if self.is(Mutation::NoMarkerAtPrepare) => Reply::Done,
             (Command::Decide, Work::Open | Work::Ended) => {
                 let unmarked = store.work == Work::Ended;
-                let refused =
-                    store.row == Some(Outcome::Abort) && !self.is(Mutation::DecisionIgnoresFence);
+                let forgotten = store.horizon && !self.topology.old_snapshots;
+                let kept_out = matches!(store.row, Some(Row::Abort | Row::Forced));
+                let refused = forgotten || kept_out && !self.is(Mutation::DecisionIgnoresFence);
                 if refused || (unmarked && !self.is(Mutation::NoMarkerAtDecision)) {
                     store.work = Work::Ended;
                     Reply::Failed
                 } else if unmarked {
-                    store.row = Some(Outcome::Commit);
+                    store.row = Some(Row::Commit);
                     Reply::Done
                 } else {
                     if self.is(Mutation::DecisionApart) {
-                        store.row = Some(Outcome::Commit);
+                        store.row = Some(Row::Commit);
                     }
                     store.work = Work::Deciding;
                     return Executed::Half;
@@ -72,7 +74,7 @@ impl Model {
             }
             (Command::Decide, Work::Deciding) => {
                 store.work = Work::Committed;
-                store.row = Some(Outcome::Commit);
+                store.row = Some(Row::Commit);
                 Reply::Done
             }
             (Command::EndReader | Command::CommitAlone, Work::Open) => {
@@ -102,18 +104,24 @@ impl Model {
     /// One step of keeping a late decision out and reading the outcome, on a new connection. `same` is whether it is
     /// the database that the name of the branch tells.
     pub(super) fn answer(&self, store: &mut Store, ask: Ask, same: bool) -> Answered {
-        let replaced = store.stand_in || !same;
+        let replaced = store.address != Address::Itself || !same;
         if !store.up || (replaced && !self.is(Mutation::HolderIdIgnored)) {
             return Answered::Failed;
         }
-        if store.stand_in {
+        if store.address != Address::Itself {
             // Another database, which knows nothing of the unit, and now keeps it out of itself.
             return Answered::Outcome(Outcome::Abort);
         }
         let forgotten = store.row.is_none() && store.horizon && !self.is(Mutation::HorizonIgnored);
         match (ask, store.row) {
             _ if forgotten => Answered::Failed,
-            (Ask::Look | Ask::Read, Some(outcome)) => Answered::Outcome(outcome),
+            (Ask::Look | Ask::Read, Some(Row::Commit)) => Answered::Outcome(Outcome::Commit),
+            (Ask::Look | Ask::Read, Some(Row::Abort)) => Answered::Outcome(Outcome::Abort),
+            (Ask::Look | Ask::Read, Some(Row::Forced)) => match self.mutation {
+                Some(Mutation::ForcedIsAbort) => Answered::Outcome(Outcome::Abort),
+                Some(Mutation::ForcedIsCommit) => Answered::Outcome(Outcome::Commit),
+                _ => Answered::Failed,
+            },
             (Ask::Look, None) if self.is(Mutation::NoFence) => Answered::Outcome(Outcome::Abort),
             (Ask::Look, None) => Answered::Next(Ask::Insert),
             (Ask::Insert, _) if store.work == Work::Deciding => Answered::Blocked,
@@ -125,7 +133,7 @@ impl Model {
                 Answered::Next(Ask::Read)
             }
             (Ask::Insert, _) => {
-                store.row = Some(Outcome::Abort);
+                store.row = Some(Row::Abort);
                 Answered::Next(Ask::Read)
             }
             (Ask::Read, None) => Answered::Failed,
@@ -169,7 +177,7 @@ impl Model {
     pub(super) fn crash(&self, store: &mut Store) {
         store.up = false;
         store.close();
-        if self.is(Mutation::DecisionNotDurable) && store.row == Some(Outcome::Commit) {
+        if self.is(Mutation::DecisionNotDurable) && store.row == Some(Row::Commit) {
             store.row = None;
             store.work = Work::RolledBack;
         }

@@ -1,16 +1,19 @@
 //! Every run of a commit together with recovery, over small worlds, and what must hold at each moment of it.
 //!
 //! The protocol and the judgements of recovery are the real ones. [`topology`] says which databases and processes there
-//! are, [`state`] what a run can differ in, [`model`] what can happen next: to servers ([`database`]), to the process
-//! that commits ([`coordinator`]) and to those that recover ([`process`]) and delete what is old ([`cleanup`]). [`explore`] follows all of it, [`rules`]
+//! are, [`state`] what a run can differ in, [`address`] where their addresses lead, [`model`] what can happen next: to servers ([`database`]), to the process
+//! that commits ([`coordinator`]), to those that recover ([`process`]) and delete what is old ([`cleanup`]), and to
+//! operators that force a unit ([`operator`]). [`explore`] follows all of it, [`rules`]
 //! judges. [`mutant`] breaks one part on purpose: a rule that no broken system violates proves nothing.
 
+mod address;
 mod cleanup;
 mod coordinator;
 mod database;
 mod explore;
 mod model;
 mod mutant;
+mod operator;
 mod process;
 mod rules;
 mod state;
@@ -43,7 +46,12 @@ fn no_run_is_torn_or_told_wrong_or_left_in_doubt() {
 fn every_broken_system_is_caught() {
     let mut survivors = Vec::new();
     for mutation in mutant::all() {
-        let caught = topology::all().into_iter().find_map(|topology| {
+        let mut topologies = topology::all();
+        // Where it shows first.
+        if mutation.is_of_operators() {
+            topologies.reverse();
+        }
+        let caught = topologies.into_iter().find_map(|topology| {
             let model = Model::new(topology, Some(mutation));
             explore(&model)
                 .err()

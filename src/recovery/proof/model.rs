@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::mutant::Mutation;
-use super::state::{Connection, Coordinator, Running, State, Store, Task, Work};
+use super::state::{Address, Connection, Coordinator, Running, State, Store, Task, Work};
 use super::topology::{Kind, Topology};
 use crate::backend::{Found, Reach};
-use crate::commit::proof::Protocol;
+use crate::commit::proof::{Protocol, Undone};
 
 /// What happens next, and what is then.
 pub(super) struct Event {
@@ -62,18 +62,22 @@ impl Model {
         self.mutation == Some(mutation)
     }
 
-    /// A unit is about to commit; perhaps the application, or an error, has ended its transaction on one database.
+    /// A unit is about to commit; perhaps an error has ended its transaction on one database, or the application has
+    /// committed it there.
     pub(super) fn starts(&self) -> Vec<State> {
         let databases = &self.topology.databases;
-        let store = |index: usize, ended: Option<usize>| {
+        let store = |index: usize, ended: Option<(usize, bool)>| {
             let enlisted = databases[index].member.is_some();
+            let ended = ended.filter(|(at, _)| *at == index);
+            let kept_apart = ended.is_some_and(|(_, is_kept)| is_kept);
             Store {
                 up: true,
-                stand_in: false,
+                address: Address::Itself,
+                moved: false,
                 work: match ended {
                     _ if !enlisted => Work::RolledBack,
-                    Some(ended) if ended == index => Work::Ended,
-                    _ => Work::Open,
+                    Some(_) => Work::Ended,
+                    None => Work::Open,
                 },
                 connection: if enlisted {
                     Connection::Live
@@ -84,28 +88,42 @@ impl Model {
                 row: None,
                 horizon: false,
                 placed: false,
+                parts: 0,
+                was_prepared: false,
+                forced: None,
+                lost: false,
+                undone: match kept_apart {
+                    // Until a reply tells more.
+                    true => Undone::Unconfirmed,
+                    false => Undone::NothingKept,
+                },
+                kept_apart,
             }
         };
         let members: Vec<_> = databases.iter().filter_map(|d| d.member).collect();
-        let ends = std::iter::once(None).chain((0..members.len()).map(Some));
-        ends.map(|ended| {
-            let mut state = State {
-                stores: (0..databases.len()).map(|i| store(i, ended)).collect(),
-                coordinator: Coordinator::Running(Rc::new(Running {
-                    protocol: Protocol::new(members.clone()),
-                    steps: Vec::new(),
-                    confirmed: Vec::new(),
-                })),
-                tasks: vec![Task::Idle; self.topology.processes.len()],
-                holder: None,
-                said: None,
-                faults: self.topology.faults - u8::from(ended.is_some()),
-                offence: None,
-            };
-            self.advance(&mut state);
-            state
-        })
-        .collect()
+        let aborted = (0..members.len()).map(|at| (at, false));
+        let committed = self.topology.writers().map(|at| (at, true));
+        let ends = aborted.chain(committed).map(Some);
+        std::iter::once(None)
+            .chain(ends)
+            .map(|ended| {
+                let mut state = State {
+                    stores: (0..databases.len()).map(|i| store(i, ended)).collect(),
+                    coordinator: Coordinator::Running(Rc::new(Running {
+                        protocol: Protocol::new(members.clone()),
+                        steps: Vec::new(),
+                        confirmed: Vec::new(),
+                    })),
+                    tasks: vec![Task::Idle; self.topology.processes.len()],
+                    holder: None,
+                    said: None,
+                    faults: self.topology.faults - u8::from(ended.is_some()),
+                    offence: None,
+                };
+                self.advance(&mut state);
+                state
+            })
+            .collect()
     }
 
     pub(super) fn events(&self, state: &State) -> Vec<Event> {
@@ -118,8 +136,19 @@ impl Model {
         events
     }
 
+    /// Whatever was under way has ended: an operator forces a unit whose holder is lost when its coordinator and those
+    /// that recovered are through. Nobody could tell that from a unit that was decided before the loss.
+    fn is_over(&self, state: &State) -> bool {
+        !matches!(state.coordinator, Coordinator::Running(_))
+            && state.stores.iter().all(|store| store.wire.is_none())
+            && state.tasks.iter().all(|task| *task == Task::Idle)
+    }
+
     /// Which of two equal processes does what makes no difference.
     pub(super) fn without_names(&self, mut state: State) -> State {
+        for index in 0..state.stores.len() {
+            state.stores[index].moved &= self.is_asked(&state, index);
+        }
         if let [one, other] = self.topology.processes.as_slice()
             && one == other
         {
@@ -129,6 +158,8 @@ impl Model {
     }
 
     fn of_servers(&self, state: &State, events: &mut Vec<Event>) {
+        let mut processes = self.topology.processes.iter();
+        let operated = processes.any(|process| process.operator.is_some());
         for (index, store) in state.stores.iter().enumerate() {
             let kind = self.topology.databases[index].kind;
             let mut happens = |what, heals, change: &dyn Fn(&mut State)| {
@@ -140,6 +171,9 @@ impl Model {
                     heals,
                 });
             };
+            if store.lost {
+                continue;
+            }
             if !store.up {
                 happens("comes back", true, &|next| next.stores[index].up = true);
             } else if store.connection != Connection::Closed {
@@ -150,9 +184,24 @@ impl Model {
                     });
                 }
             }
-            if store.stand_in {
+            let is_held = state.holder == Some(index);
+            if operated && is_held && state.faults > 0 && self.is_over(state) {
+                happens("is lost for good", false, &|next| {
+                    next.faults -= 1;
+                    next.stores[index].close();
+                    next.stores[index].up = false;
+                    next.stores[index].lost = true;
+                });
+            }
+            let is_asked = self.is_asked(state, index);
+            let may_move = !(is_asked && store.moved);
+            let leads = |next: &mut State, address| {
+                next.stores[index].address = address;
+                next.stores[index].moved = is_asked;
+            };
+            if store.address != Address::Itself && may_move {
                 happens("is itself again", true, &|next| {
-                    next.stores[index].stand_in = false;
+                    leads(next, Address::Itself);
                 });
             }
             if state.faults == 0 {
@@ -164,19 +213,26 @@ impl Model {
                     next.stores[index].horizon = true;
                 });
             }
-            if kind == Kind::Sqlite {
-                continue;
+            if store.address == Address::Itself && may_move && self.may_lead_elsewhere(state, index)
+            {
+                happens("has its address lead to another database", false, &|next| {
+                    next.faults -= 1;
+                    leads(next, Address::Other);
+                });
+                // Nothing tells an older copy of a holder from it, but what it has lost.
+                let is_participant = state.holder.is_some_and(|holder| holder != index);
+                if is_participant && kind == Kind::Postgres {
+                    happens("has its address lead to an older copy", false, &|next| {
+                        next.faults -= 1;
+                        leads(next, Address::Older);
+                    });
+                }
             }
-            if store.up {
+            // What operators do is explored where servers stay up: there are states enough.
+            if kind != Kind::Sqlite && store.up && !operated {
                 happens("crashes", false, &|next| {
                     next.faults -= 1;
                     self.crash(&mut next.stores[index]);
-                });
-            }
-            if !store.stand_in {
-                happens("is stood in for", false, &|next| {
-                    next.faults -= 1;
-                    next.stores[index].stand_in = true;
                 });
             }
         }

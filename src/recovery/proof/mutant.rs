@@ -61,10 +61,61 @@ pub(super) enum Mutation {
     LooksBeforeRecord,
     /// The row of a fence is deleted as that of a decision.
     AbortRowDeleted,
+    /// The fate of a lone commit is believed, whichever server tells it.
+    FateOfAnother,
+    /// The coordinator finishes a branch wherever its address leads.
+    FinishNotComparedBefore,
+    /// Recovery finishes a branch in another database than the one that listed it.
+    ListNotCompared,
+    /// A branch is taken for finished in a database that was not compared afterwards.
+    FinishNotComparedAfter,
+    /// A look at a participant does not say whose it is.
+    LookNotComparedBefore,
+    /// What a look at a participant shows is believed whoever has shown it in the end.
+    LookNotComparedAfter,
+    /// Databases are compared by their ids alone.
+    LineageIgnored,
+    /// A transaction that was gone is taken for one that was rolled back.
+    EndedIsNothing,
+    /// A roll-back that nothing confirms is believed.
+    UnconfirmedIsNothing,
+    /// Only one database is asked whether it keeps nothing.
+    OnlyFirstAsked,
+    /// Who is told that a transaction was ended is not told who is behind.
+    EndedForgetsPending,
     /// The fence does not look at the horizon.
     HorizonIgnored,
     /// The row is deleted before the horizon moves.
     HorizonAfterDeletion,
+    /// An operator finishes a forgotten unit without keeping a late decision out.
+    ForceLeavesNoRow,
+    /// An operator finishes a forgotten unit whatever its holder has decided meanwhile.
+    ForceIgnoresDecision,
+    /// Who meets the row of an operator is told that the unit was rolled back.
+    ForcedIsAbort,
+    /// Who meets the row of an operator is told that the unit committed.
+    ForcedIsCommit,
+    /// An operator forces what is seen, whatever the branches say of others.
+    PartsNotCounted,
+    /// A branch does not speak of those that are asked beside its prepare.
+    LateWritersNotCounted,
+    /// An operator does not mind what another one has recorded.
+    RecordIgnored,
+    /// An operator commits a unit whose holder is there and has forgotten it.
+    CommitForcedBesideHolder,
+    /// A decision that has a snapshot of its own is forced while it is on its way.
+    ForceDoesNotWait,
+    /// An operator records wherever an address leads.
+    RecordNotComparedBefore,
+    /// An operator does not compare the database again when it has recorded.
+    RecordNotComparedAfter,
+}
+
+impl Mutation {
+    /// It shows only where an operator forces units.
+    pub(super) fn is_of_operators(self) -> bool {
+        self as u8 > Self::HorizonAfterDeletion as u8
+    }
 }
 
 /// All of them.
@@ -100,7 +151,29 @@ pub(super) fn all() -> Vec<Mutation> {
         ReplacedIsGone,
         LooksBeforeRecord,
         AbortRowDeleted,
+        FateOfAnother,
+        FinishNotComparedBefore,
+        ListNotCompared,
+        FinishNotComparedAfter,
+        LookNotComparedBefore,
+        LookNotComparedAfter,
+        LineageIgnored,
+        EndedIsNothing,
+        UnconfirmedIsNothing,
+        OnlyFirstAsked,
+        EndedForgetsPending,
         HorizonIgnored,
         HorizonAfterDeletion,
+        ForceLeavesNoRow,
+        ForceIgnoresDecision,
+        ForcedIsAbort,
+        ForcedIsCommit,
+        PartsNotCounted,
+        LateWritersNotCounted,
+        RecordIgnored,
+        CommitForcedBesideHolder,
+        ForceDoesNotWait,
+        RecordNotComparedBefore,
+        RecordNotComparedAfter,
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::database::{Answered, Finished};
 use super::model::{Event, Model};
 use super::mutant::Mutation;
-use super::state::{Ask, State, Task, Work};
+use super::state::{Address, Ask, Part, State, Task, Work};
 use super::topology::{Kind, OURS, Process};
 use crate::commit::Outcome;
 use crate::recovery::judge::{Finder, Verdict, judge};
@@ -36,7 +36,7 @@ impl Model {
                 // Somebody calls `settle` with the name of the unit.
                 if let Some(holder) = state
                     .holder
-                    .filter(|_| state.said.is_none() && process.namespace == OURS)
+                    .filter(|_| state.said.is_none() && process.settles())
                     && let Some(bind) = self.bind(process, self.topology.databases[holder].key)
                 {
                     let task = Task::Asking {
@@ -45,6 +45,12 @@ impl Model {
                         ask: Ask::Look,
                     };
                     happens("is asked to settle", false, task, state.clone());
+                }
+                if let Some(force) = self.operator(process, state) {
+                    happens("forces", false, Task::Forcing(force), state.clone());
+                }
+                if process.operator.is_some() {
+                    return;
                 }
                 for (what, task, next) in self.clean_up(process, state) {
                     happens(what, false, task, next);
@@ -61,7 +67,8 @@ impl Model {
                     },
                     Answered::Next(ask) => Task::Asking { on, holder, ask },
                     Answered::Outcome(outcome) => {
-                        if state.holder == Some(holder) && !state.stores[holder].stand_in {
+                        let address = state.stores[holder].address;
+                        if state.holder == Some(holder) && address == Address::Itself {
                             self.say(&mut next, outcome);
                         }
                         finishing(on, outcome)
@@ -71,28 +78,72 @@ impl Model {
                 happens("asks", true, task, next);
                 happens("dies", false, Task::Idle, state.clone());
             }
-            Task::Finishing { on, outcome } => {
+            Task::Finishing { on, outcome, part } => {
                 let mut next = state.clone();
-                if !state.stores[on].reached() || state.stores[on].work != Work::Prepared {
-                    return happens("finds nothing to finish", true, Task::Idle, next);
-                }
-                let task = match self.finish(on, &mut next.stores[on], outcome) {
-                    Finished::Wait => return,
-                    Finished::Killed => Task::Finishing { on, outcome },
-                    Finished::Done | Finished::NotThere => Task::Idle,
+                let Some(task) = self.finish_listed(&mut next, on, outcome, part) else {
+                    return;
                 };
-                self.touch(process, &mut next);
+                if next.stores[on].work != state.stores[on].work {
+                    self.touch(process, &mut next);
+                }
                 happens("finishes", true, task, next);
                 happens("dies", false, Task::Idle, state.clone());
             }
-            Task::Forgetting { holder } => {
-                let task = self.look_at_participants(process, state, holder);
+            Task::Forgetting {
+                part: Part::Before, ..
+            } if !self.may_look(state) => {}
+            Task::Forgetting { holder, part } => {
+                let task = self.look_at_participants(process, state, holder, part);
                 happens("looks at participants", true, task, state.clone());
+            }
+            Task::Forcing(force) => {
+                let mut next = state.clone();
+                let Some(task) = self.force(process, &mut next, force) else {
+                    // The statement that waits has a limit.
+                    return happens("waits in vain", false, Task::Idle, next);
+                };
+                happens("goes on by force", true, task, next);
+                happens("dies", false, Task::Idle, state.clone());
             }
             Task::Deleting { holder } => {
                 let mut next = state.clone();
                 self.forget(&mut next.stores[holder]);
                 happens("forgets", true, Task::Idle, next);
+            }
+        }
+    }
+
+    /// Finishes a branch in the database that listed it. `None` if that has to wait.
+    fn finish_listed(
+        &self,
+        next: &mut State,
+        on: usize,
+        outcome: Outcome,
+        part: Part,
+    ) -> Option<Task> {
+        let stays = self.stays(next, on);
+        let go_on = |part| Some(Task::Finishing { on, outcome, part });
+        let store = &mut next.stores[on];
+        if !store.up {
+            return Some(Task::Idle);
+        }
+        match part {
+            Part::Before if !self.is_same(store, Mutation::ListNotCompared) => Some(Task::Idle),
+            Part::Before if !stays => go_on(Part::Within),
+            Part::Before | Part::Within if store.address != Address::Itself => go_on(Part::After),
+            Part::Before | Part::Within if store.work != Work::Prepared => Some(Task::Idle),
+            Part::Before | Part::Within => match self.finish(on, store, outcome) {
+                Finished::Wait => None,
+                Finished::Killed => go_on(part),
+                // What the database itself has done is so, whatever its address leads to afterwards.
+                Finished::Done | Finished::NotThere => Some(Task::Idle),
+            },
+            Part::After => {
+                let is_same = self.is_same(store, Mutation::FinishNotComparedAfter);
+                if is_same && store.work == Work::Prepared {
+                    next.offence = Some("what is said to be finished is finished");
+                }
+                Some(Task::Idle)
             }
         }
     }
@@ -159,5 +210,6 @@ impl Model {
 }
 
 fn finishing(on: Option<usize>, outcome: Outcome) -> Task {
-    on.map_or(Task::Idle, |on| Task::Finishing { on, outcome })
+    let part = Part::Before;
+    on.map_or(Task::Idle, |on| Task::Finishing { on, outcome, part })
 }

@@ -1,7 +1,7 @@
 //! What must hold at every moment of every run.
 
 use super::model::Model;
-use super::state::{Coordinator, State, Told, Work};
+use super::state::{Coordinator, Row, State, Told, Work};
 use crate::commit::Outcome;
 
 impl Model {
@@ -13,18 +13,38 @@ impl Model {
             |index: usize| matches!(state.stores[index].work, Work::RolledBack | Work::Ended);
         let any_kept = self.topology.writers().any(kept);
         let any_lost = self.topology.writers().any(lost);
-        let torn = any_kept && any_lost;
+        // What a holder did whose place an operator has taken is given up.
+        let given_up = |index: &usize| {
+            let store = &state.stores[*index];
+            store.lost || store.row == Some(Row::Forced)
+        };
+        let is_lost = self
+            .topology
+            .writers()
+            .any(|index| state.stores[index].lost);
+        let others = || {
+            let writers = self.topology.writers().filter(|index| !given_up(index));
+            // A unit may be forced to commit that was never decided: what was prepared of it is kept.
+            writers.filter(|index| !is_lost || state.stores[*index].was_prepared)
+        };
+        if others().any(kept) && others().any(lost) {
+            return Some("all or nothing");
+        }
+        // How a unit ended whose holder is lost says who forces it.
+        if is_lost {
+            return state.offence;
+        }
         let hidden = |pending: &[usize]| {
             let mut databases = 0..state.stores.len();
             databases.any(|at| state.stores[at].work == Work::Prepared && !pending.contains(&at))
         };
+        let kept_apart = state.stores.iter().any(|store| store.kept_apart);
         let told = match &state.coordinator {
             Coordinator::Done(told) => Some(told),
             _ => None,
         };
         let rules = [
             (state.offence.is_none(), state.offence.unwrap_or_default()),
-            (!torn, "all or nothing"),
             (
                 !any_kept || self.readers_stand(state),
                 "what a committed unit has read stands",
@@ -44,8 +64,12 @@ impl Model {
                     "`Committed` is durable, and names who is behind",
                 ),
                 Some(Told::RolledBack { pending }) => (
-                    !any_kept && !hidden(pending),
-                    "`RolledBack` is for good, and names who is behind",
+                    !any_kept && !kept_apart && !hidden(pending),
+                    "`RolledBack` is for good and everywhere, and names who is behind",
+                ),
+                Some(Told::Ended { pending }) => (
+                    !any_kept && kept_apart && !hidden(pending),
+                    "`TransactionEnded` is where something else has ended it, and names who is behind",
                 ),
                 Some(Told::Unknown) => (
                     self.topology.writers().count() == 1,
@@ -69,7 +93,9 @@ impl Model {
         let forgotten = state.holder.is_some_and(|holder| {
             let store = &state.stores[holder];
             let undecided = store.work == Work::RolledBack && store.row.is_none();
-            store.reached() && undecided && store.horizon
+            let forced = store.row == Some(Row::Forced);
+            // Or by an operator, who has yet to do the rest.
+            store.lost || store.reached() && (forced || undecided && store.horizon)
         });
         !matches!(state.coordinator, Coordinator::Running(_))
             && state.stores.iter().all(|store| match store.work {

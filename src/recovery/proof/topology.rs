@@ -1,5 +1,6 @@
 //! Which databases there are, what the unit did on each, and who recovers.
 
+use crate::commit::Outcome;
 use crate::commit::proof::Member;
 use crate::gid::{Branch, DatabaseId, Gid};
 
@@ -36,6 +37,8 @@ pub(super) struct Process {
     pub(super) namespace: &'static str,
     /// The databases that it has binds of.
     pub(super) binds: Vec<usize>,
+    /// What its operator forces, if one may.
+    pub(super) operator: Option<Outcome>,
 }
 
 /// A small world.
@@ -47,6 +50,8 @@ pub(super) struct Topology {
     pub(super) processes: Vec<Process>,
     /// How many things may go wrong in one run.
     pub(super) faults: u8,
+    /// A decision does not see a horizon that moved after its transaction began.
+    pub(super) old_snapshots: bool,
 }
 
 impl Database {
@@ -124,7 +129,8 @@ impl Topology {
         )
         .parse()
         .expect("a gid");
-        gid.branch(self.databases[on].key)
+        let parts = self.writers().count().saturating_sub(1);
+        gid.branch(self.databases[on].key, parts.try_into().expect("a few"))
     }
 
     pub(super) fn id(&self, database: usize) -> DatabaseId {
@@ -134,6 +140,13 @@ impl Topology {
     pub(super) fn writers(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.databases.len())
             .filter(|index| self.databases[*index].member.is_some() && self.databases[*index].wrote)
+    }
+}
+
+impl Process {
+    /// Somebody calls `settle` in it.
+    pub(super) fn settles(&self) -> bool {
+        self.namespace == OURS && self.operator.is_none()
     }
 }
 
@@ -149,6 +162,15 @@ fn ours(binds: Vec<usize>) -> Process {
     Process {
         namespace: OURS,
         binds,
+        operator: None,
+    }
+}
+
+/// One whose operator forces that.
+fn operated(binds: Vec<usize>, outcome: Outcome) -> Process {
+    Process {
+        operator: Some(outcome),
+        ..ours(binds)
     }
 }
 
@@ -167,30 +189,42 @@ pub(super) fn all() -> Vec<Topology> {
             databases: vec![my(), Database::reader("r", Postgres, false, true)],
             processes: both(2),
             faults: 3,
+            old_snapshots: true,
         },
         Topology {
             name: "a lone writer that records every commit",
             databases: vec![my().recorded()],
             processes: both(1),
             faults: 3,
+            old_snapshots: true,
+        },
+        Topology {
+            name: "a lone writer on a PostgreSQL that is asked for its fate",
+            databases: vec![a()],
+            processes: both(1),
+            faults: 3,
+            old_snapshots: true,
         },
         Topology {
             name: "a serializable reader beside two writers",
             databases: vec![a(), lite(), Database::reader("r", Postgres, false, true)],
             processes: both(3),
             faults: 1,
+            old_snapshots: true,
         },
         Topology {
             name: "two hosts with a SQLite each share a MariaDB",
             databases: vec![my(), lite(), Database::elsewhere("lite", Sqlite)],
             processes: vec![ours(vec![0, 1]), ours(vec![0, 2])],
             faults: 2,
+            old_snapshots: true,
         },
         Topology {
             name: "a process without the holder's bind",
             databases: vec![a(), my()],
             processes: vec![ours(vec![0, 1]), ours(vec![0])],
             faults: 2,
+            old_snapshots: true,
         },
         Topology {
             name: "two applications on the same servers",
@@ -200,33 +234,93 @@ pub(super) fn all() -> Vec<Topology> {
                 Process {
                     namespace: "theirs",
                     binds: vec![0, 1],
+                    operator: None,
                 },
             ],
             faults: 2,
+            old_snapshots: true,
         },
         Topology {
             name: "PostgreSQL, MariaDB, SQLite holds",
             databases: vec![a(), my(), lite()],
             processes: both(3),
             faults: 1,
+            old_snapshots: true,
         },
         Topology {
             name: "two PostgreSQL",
             databases: vec![a().unidentified(), b()],
             processes: both(2),
             faults: 2,
+            old_snapshots: true,
         },
         Topology {
             name: "a reader that wrote",
             databases: vec![my(), Database::reader("r", Postgres, true, false)],
             processes: both(2),
             faults: 2,
+            old_snapshots: true,
         },
         Topology {
             name: "two MariaDB, one holds in one phase",
             databases: vec![other(), my()],
             processes: both(2),
             faults: 2,
+            old_snapshots: true,
+        },
+        Topology {
+            name: "an operator whose addresses lead elsewhere once the holder is lost",
+            databases: vec![a(), b()],
+            processes: vec![operated(vec![0, 1], Outcome::Commit), ours(vec![0, 1])],
+            faults: 3,
+            old_snapshots: true,
+        },
+        Topology {
+            name: "an operator beside a coordinator that sees the horizon",
+            databases: vec![a(), b()],
+            processes: vec![operated(vec![0, 1], Outcome::Abort), ours(vec![0, 1])],
+            faults: 1,
+            old_snapshots: false,
+        },
+        Topology {
+            name: "two operators contradict each other beside a slow coordinator",
+            databases: vec![a(), b()],
+            processes: vec![
+                operated(vec![0, 1], Outcome::Commit),
+                operated(vec![0, 1], Outcome::Abort),
+            ],
+            faults: 2,
+            old_snapshots: true,
+        },
+        Topology {
+            name: "two operators with different binds contradict each other",
+            databases: vec![a(), b(), my()],
+            processes: vec![
+                operated(vec![0, 2], Outcome::Commit),
+                operated(vec![1, 2], Outcome::Abort),
+            ],
+            faults: 2,
+            old_snapshots: true,
+        },
+        Topology {
+            name: "an operator who knows nothing of the holder contradicts one who does",
+            databases: vec![a(), b(), my()],
+            processes: vec![
+                operated(vec![0, 1, 2], Outcome::Abort),
+                operated(vec![1, 2], Outcome::Commit),
+            ],
+            faults: 2,
+            old_snapshots: true,
+        },
+        Topology {
+            name: "an operator does not know of a writer that was found late",
+            databases: vec![a(), my(), Database::reader("r", Postgres, true, false)],
+            processes: vec![
+                operated(vec![0, 1], Outcome::Commit),
+                operated(vec![1, 2], Outcome::Abort),
+            ],
+            faults: 2,
+            old_snapshots: true,
         },
     ]
 }

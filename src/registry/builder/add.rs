@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, Dialect as _};
 use crate::bind::Bind;
+#[cfg(feature = "sqlite")]
+use crate::config::sqlite_name;
 use crate::config::{BindOptions, Pooling, Setup, UrlProblem, check_url};
 use crate::pool::{FromUrl, Pool};
 use crate::registry::builder::BindsBuilder;
@@ -34,7 +36,7 @@ impl BindsBuilder {
     ) {
         let bind = who.key;
         let problem = match check_url(C::BACKEND, url) {
-            Err(UrlProblem::TlsUnsupported) if setup.is_some() => None,
+            Err(UrlProblem::TlsUnsupported | UrlProblem::OwnMemory) if setup.is_some() => None,
             result => result.err(),
         };
         match problem {
@@ -61,7 +63,7 @@ impl BindsBuilder {
         } else if matches!(bind, "main" | "temp") {
             self.broken(who, backend, BuildProblem::ReservedKey { key: bind });
         } else {
-            let path = Some(path.strip_prefix("sqlite://").unwrap_or(path).to_owned());
+            let path = Some(sqlite_name(path));
             self.push(who, backend, Place::Shared { with: to, path });
         }
     }

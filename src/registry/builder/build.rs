@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::gid::UnitClock;
 use crate::recovery::{Database, Scope, Worker};
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{Attachment, Common, Pending, Place, Who};
@@ -29,6 +30,7 @@ impl BindsBuilder {
         }
         describe_metrics();
         let namespace: Arc<str> = self.namespace.unwrap_or_default().into();
+        let clock = Arc::new(UnitClock::new(self.recovery.retention));
         let mut attached: Vec<Attachment> = Vec::new();
         for bind in &mut self.binds {
             if let Place::Shared { with, path } = &mut bind.place
@@ -78,6 +80,7 @@ impl BindsBuilder {
                         namespace: Arc::clone(&namespace),
                         alone,
                         timeouts: self.timeouts.clone(),
+                        clock: Arc::clone(&clock),
                     }));
                 }
                 Place::Shared { with, .. } => shared.push((bind.who, with)),
@@ -119,6 +122,7 @@ impl BindsBuilder {
             entries,
             neighbours,
             namespace,
+            clock,
             scope: Arc::new(scope),
             background: TaskTracker::new(),
             worker: Worker::new(self.recovery, recoverable),

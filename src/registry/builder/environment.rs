@@ -13,9 +13,16 @@ impl BindsBuilder {
         who: Who,
         backend: Backend,
     ) -> Result<String, BuildProblem> {
-        self.environment_read = true;
         let bind = who.key;
         let variable = self.variable(bind, backend)?;
+        if let Some((with, _)) = self.variables.iter().find(|(_, read)| *read == variable) {
+            return Err(BuildProblem::SharedVariable {
+                bind,
+                with,
+                variable,
+            });
+        }
+        self.variables.push((bind, variable.clone()));
         std::env::var(&variable).map_err(|_| BuildProblem::NoUrl { bind, variable })
     }
 

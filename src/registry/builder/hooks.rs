@@ -18,6 +18,12 @@ impl BindsBuilder {
     /// transaction: the next statement finds that out, and the unit can then only be rolled back. Before the first
     /// statement the server is asked about that, which costs a round trip.
     ///
+    /// What a hook did before it failed, panicked or was dropped ends with its unit. If it has ended the transaction, so
+    /// that this is not certain, the unit ends with [`TransactionEnded`](crate::CommitError::TransactionEnded).
+    ///
+    /// It uses the connection that it is given. A query of a session on the same bind would wait for the hook, or run it
+    /// again: it fails with [`Error::InsideHook`](crate::Error::InsideHook). The deadline of the unit bounds the hook.
+    ///
     /// What it sets with `LOCAL` on PostgreSQL ends with the transaction. MariaDB and SQLite have no such thing: there it
     /// stays on the connection for its next user, so set only what is the same for all of them.
     ///

@@ -14,7 +14,8 @@ impl BindsBuilder {
     ///
     /// A bind of [`bind_env`](Self::bind_env) must then be in the manifest, with the backend of its type.
     pub fn manifest(mut self, manifest: &Manifest) -> Self {
-        if self.environment_read {
+        // It may name other variables.
+        if !self.variables.is_empty() {
             self.problems.push(BuildProblem::LateManifest);
         }
         self.namespace = Some(manifest.namespace().to_owned());

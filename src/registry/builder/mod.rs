@@ -1,12 +1,17 @@
 //! What the registry is made of. `manifest` and `environment` are other ways to register a bind, `hooks`, `migrations`
 //! and `trace` go with it, and `add` notes each; `mistakes` finds every mistake, and `build` makes the registry.
 
+// Files, each of which imports only from those before it: `pending`, `add`, `build`, `environment`, `hooks`,
+// `manifest`, `migration_sets`, `migrations`, `mistakes`, `trace`.
+
 mod add;
 mod build;
 mod environment;
 mod hooks;
 #[cfg(feature = "manifest")]
 mod manifest;
+#[cfg(feature = "migrations")]
+mod migration_sets;
 #[cfg(feature = "migrations")]
 mod migrations;
 mod mistakes;
@@ -43,12 +48,12 @@ pub struct BindsBuilder {
     problems: Vec<BuildProblem>,
     /// Hooks of the binds, each of its connection type.
     after_begin: Vec<(Who, Box<dyn Any + Send>)>,
-    /// The rule for the variable of a URL was used, which a manifest would have changed.
-    environment_read: bool,
+    /// The variables that URLs were read from, and for which binds.
+    variables: Vec<(&'static str, String)>,
     #[cfg(feature = "manifest")]
     manifest: Option<Manifest>,
     #[cfg(feature = "migrations")]
-    migrations: self::migrations::Given,
+    migrations: self::migration_sets::Given,
 }
 
 impl BindsBuilder {
@@ -61,11 +66,11 @@ impl BindsBuilder {
             binds: Vec::new(),
             problems: Vec::new(),
             after_begin: Vec::new(),
-            environment_read: false,
+            variables: Vec::new(),
             #[cfg(feature = "manifest")]
             manifest: None,
             #[cfg(feature = "migrations")]
-            migrations: self::migrations::Given::default(),
+            migrations: self::migration_sets::Given::default(),
         }
     }
 
@@ -202,6 +207,7 @@ impl BindsBuilder {
 
     /// How long a statement waits for a lock on PostgreSQL, where the connection has no limit. Defaults to 10 seconds.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.refuse_zero("lock_timeout", timeout);
         self.timeouts.lock = timeout;
         self
     }
@@ -209,8 +215,15 @@ impl BindsBuilder {
     /// How long a transaction may be idle on PostgreSQL, where the connection has no limit: then the server rolls it
     /// back. Should be longer than every deadline. Defaults to 10 minutes.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.refuse_zero("idle_timeout", timeout);
         self.timeouts.idle = timeout;
         self
+    }
+
+    fn refuse_zero(&mut self, option: &'static str, timeout: Duration) {
+        if timeout.is_zero() {
+            self.problems.push(BuildProblem::NoLimit { option });
+        }
     }
 
     /// How long one step of a commit may take before the server counts as lost. Defaults to 30 seconds.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::backend::{Backend, Connection};
 use crate::bind::Bind;
 use crate::config::{BindOptions, Setup, Timeouts};
+use crate::gid::UnitClock;
 use crate::pool::Pool;
 use crate::registry::entry::AfterBegin;
 use crate::registry::{AnyEntry, Entry};
@@ -56,6 +57,7 @@ pub(super) struct Common {
     pub(super) namespace: Arc<str>,
     pub(super) alone: bool,
     pub(super) timeouts: Timeouts,
+    pub(super) clock: Arc<UnitClock>,
 }
 
 impl Who {
@@ -106,7 +108,7 @@ impl Place {
                 common.alone,
                 common.timeouts,
             );
-            Arc::new(entry.opened_by(setup))
+            Arc::new(entry.opened_by(setup).stamped_by(common.clock))
         };
         Self::Own {
             options,

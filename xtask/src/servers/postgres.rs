@@ -69,6 +69,8 @@ impl Engine for Postgres {
             String::from("max_connections=400"),
             String::from("fsync=on"),
             String::from("shared_buffers=32MB"),
+            // A copy or a standby that is being made still finds what a checkpoint would take away.
+            String::from("wal_keep_size=512MB"),
         ];
         let mut command = home.command(&self.programs.postgres);
         command.arg("-D").arg(home.data());

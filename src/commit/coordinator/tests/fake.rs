@@ -6,7 +6,10 @@ use diesel::result::Error as DieselError;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::commit::{Aloneness, Asked, Decision, Fault, Outcome, Participant, Profile};
+use crate::commit::coordinator::tests::mutant::{self, Mutation};
+use crate::commit::{
+    Aloneness, Asked, Decision, Fault, Identified, Outcome, Participant, Profile, Undone,
+};
 use crate::gid::{Branch, DatabaseId, Gid};
 
 pub(super) const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -41,14 +44,53 @@ pub(super) struct Script {
     pub(super) can_prepare: bool,
     pub(super) holder_rank: i8,
     pub(super) records: bool,
+    /// What else may have ended its transaction.
+    pub(super) apart: Apart,
     pub(super) replies: Vec<Reply>,
     /// How long each step takes, in turns of the runtime.
     pub(super) turns: Vec<usize>,
 }
 
+/// What something other than the unit did with the transaction, before the commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Apart {
+    /// Nothing, which is certain.
+    Nothing,
+    /// Nothing, but only the marker tells.
+    Perhaps,
+    /// A statement rolled it back, and the marker with it.
+    RolledBack,
+    /// A statement committed it.
+    Committed,
+    /// The same, and the server does not tell whether the marker is there.
+    CommittedUnseen,
+}
+
+impl Apart {
+    fn has_ended(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Perhaps)
+    }
+
+    /// What the unit wrote until then is kept.
+    pub(super) fn keeps(self) -> bool {
+        matches!(self, Self::Committed | Self::CommittedUnseen)
+    }
+
+    /// What a message that begins with the marker tells.
+    fn seen(self) -> Undone {
+        match self {
+            Self::Nothing | Self::Perhaps => Undone::NothingKept,
+            Self::RolledBack | Self::Committed => Undone::Ended,
+            Self::CommittedUnseen => Undone::Unconfirmed,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Open,
+    /// Something else has ended it.
+    Ended,
     Prepared,
     Committed,
     RolledBack,
@@ -61,7 +103,7 @@ pub(super) struct Database(Arc<Mutex<Contents>>);
 struct Contents {
     id: DatabaseId,
     state: State,
-    prepared_for: Option<Gid>,
+    prepared_for: Option<Branch>,
     outcome: Option<Outcome>,
     /// A message that is being worked on, and one that has yet to arrive.
     late: Option<Message>,
@@ -70,7 +112,7 @@ struct Contents {
 
 #[derive(Clone, Debug)]
 enum Message {
-    Prepare(Gid),
+    Prepare(Branch),
     Decide,
     Commit,
     Finish(Outcome),
@@ -85,6 +127,8 @@ pub(super) struct Fake {
     connected: bool,
     /// A prepare was sent.
     may_be_prepared: bool,
+    undone: Undone,
+    mutation: Option<Mutation>,
 }
 
 impl Default for Contents {
@@ -122,7 +166,14 @@ impl Database {
     pub(super) fn prepared_for(&self) -> Option<Gid> {
         let contents = self.lock();
         let prepared = contents.state == State::Prepared;
-        contents.prepared_for.clone().filter(|_| prepared)
+        let branch = contents.prepared_for.as_ref().filter(|_| prepared);
+        branch.map(|branch| branch.gid.clone())
+    }
+
+    /// As one of how many it was prepared, if it was.
+    pub(super) fn parts(&self) -> Option<u16> {
+        let contents = self.lock();
+        contents.prepared_for.as_ref().map(|branch| branch.parts)
     }
 
     /// Waits for a decision in flight, keeps a later one out, and tells.
@@ -150,9 +201,9 @@ impl Contents {
 
     fn take(&mut self, message: Message) {
         match (message, self.state) {
-            (Message::Prepare(gid), State::Open) => {
+            (Message::Prepare(branch), State::Open) => {
                 self.state = State::Prepared;
-                self.prepared_for = Some(gid);
+                self.prepared_for = Some(branch);
             }
             (Message::Decide, State::Open) => {
                 // The unique key of the decision.
@@ -170,8 +221,12 @@ impl Contents {
             // By somebody before.
             (Message::Finish(Outcome::Commit), State::Committed)
             | (Message::Finish(Outcome::Abort), State::RolledBack) => {}
-            // It arrives after the server has ended the transaction.
-            (Message::Prepare(_) | Message::Decide | Message::Commit, State::RolledBack) => {}
+            // It arrives after the server has ended the transaction, or finds no marker.
+            (
+                Message::Prepare(_) | Message::Decide | Message::Commit,
+                State::RolledBack | State::Ended,
+            ) => {}
+            (Message::Finish(Outcome::Abort), State::Ended) => {}
             (message, state) => panic!("{message:?} for a transaction that is {state:?}"),
         }
     }
@@ -186,7 +241,15 @@ impl Contents {
 }
 
 impl Fake {
-    pub(super) fn new(key: &'static str, script: Script, database: Database) -> Self {
+    pub(super) fn new(
+        key: &'static str,
+        script: Script,
+        database: Database,
+        mutation: Option<Mutation>,
+    ) -> Self {
+        if script.apart.has_ended() {
+            database.lock().state = State::Ended;
+        }
         Self {
             key,
             script,
@@ -194,6 +257,25 @@ impl Fake {
             database,
             connected: true,
             may_be_prepared: false,
+            undone: Undone::NothingKept,
+            mutation,
+        }
+    }
+
+    /// A reply tells whether the marker was there.
+    fn met_marker(&mut self) -> Result<(), Fault> {
+        self.undone = self.script.apart.seen();
+        match self.script.apart.has_ended() {
+            true => Err(Fault::Ended(DieselError::NotInTransaction)),
+            false => Ok(()),
+        }
+    }
+
+    /// The connection goes, and what has ended the transaction is not known any more.
+    fn disconnect(&mut self) {
+        self.connected = false;
+        if self.script.apart != Apart::Nothing && self.undone == Undone::NothingKept {
+            self.undone = Undone::Unconfirmed;
         }
     }
 
@@ -215,6 +297,10 @@ impl Fake {
     async fn send(&mut self, message: Message) -> Result<(), Fault> {
         assert!(self.connected, "{message:?} on a lost connection");
         let reply = self.next().await;
+        let finishes = matches!(message, Message::Finish(_));
+        if matches!(reply, Reply::Done | Reply::Refused) && !finishes {
+            self.met_marker()?;
+        }
         let mut contents = self.database.lock();
         match reply {
             Reply::Done => {
@@ -232,7 +318,8 @@ impl Fake {
             Reply::VeryLate => contents.very_late = Some(message),
         }
         contents.hang_up();
-        self.connected = false;
+        drop(contents);
+        self.disconnect();
         Err(lost())
     }
 
@@ -243,7 +330,7 @@ impl Fake {
             Reply::Refused => Err(refused()),
             _ => {
                 self.database.lock().hang_up();
-                self.connected = false;
+                self.disconnect();
                 Err(lost())
             }
         }
@@ -267,6 +354,7 @@ impl Participant for Fake {
             read_only: false,
             askable,
             database: known.then(|| self.database.id()),
+            place: "".into(),
             cannot_prepare: (!can_prepare).then(|| "the script says so".into()),
             holder_rank,
             records,
@@ -285,10 +373,14 @@ impl Participant for Fake {
         .boxed()
     }
 
-    fn identify(&mut self) -> BoxFuture<'_, Result<DatabaseId, Fault>> {
+    fn identify(&mut self) -> BoxFuture<'_, Result<Identified, Fault>> {
         async move {
             self.look().await?;
-            Ok(self.database.id())
+            self.met_marker()?;
+            Ok(Identified {
+                database: self.database.id(),
+                has_forgotten: false,
+            })
         }
         .boxed()
     }
@@ -297,7 +389,7 @@ impl Participant for Fake {
         assert_eq!(branch.bind, self.key, "each prepares its own branch");
         assert!(self.script.can_prepare && self.script.wrote);
         self.may_be_prepared = true;
-        self.send(Message::Prepare(branch.gid.clone())).boxed()
+        self.send(Message::Prepare(branch.clone())).boxed()
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>> {
@@ -323,15 +415,26 @@ impl Participant for Fake {
         self.send(Message::Decide).boxed()
     }
 
-    fn roll_back(&mut self) -> BoxFuture<'_, ()> {
+    fn roll_back(&mut self) -> BoxFuture<'_, Undone> {
         async move {
             assert!(!self.may_be_prepared, "it may be prepared");
-            self.next().await;
-            // A connection that cannot is closed, which does it as well.
+            let reply = self.next().await;
+            if self.connected && reply == Reply::Done {
+                // What it tells is asked in the end.
+                let _ = self.met_marker();
+            } else {
+                // A connection that cannot is closed, which does it as well.
+                self.disconnect();
+            }
             self.database.lock().hang_up();
             self.connected = false;
+            self.undone()
         }
         .boxed()
+    }
+
+    fn undone(&self) -> Undone {
+        mutant::believed(self.mutation, self.key, self.undone)
     }
 
     fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
@@ -353,14 +456,30 @@ impl Participant for Fake {
         &'a mut self,
         branch: &'a Branch,
         outcome: Outcome,
+        database: DatabaseId,
     ) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             assert_eq!(branch.bind, self.key, "each finishes its own branch");
+            assert_eq!(database, self.database.id(), "and in its own database");
+            if let Some(prepared) = &self.database.lock().prepared_for {
+                assert_eq!(branch, prepared, "under the name that it was prepared with");
+            }
+            if self.undone != Undone::NothingKept && self.connected {
+                // The server has said that it prepared nothing.
+                assert_eq!(outcome, Outcome::Abort);
+                self.connected = false;
+                return Ok(());
+            }
             // On another connection, if its own is lost.
             let uncertain = !self.connected;
             self.connected = true;
+            let listed = self.database.state() == State::Prepared;
             if self.database.lock().very_late.is_none() {
                 self.send(Message::Finish(outcome)).await?;
+            }
+            if listed {
+                // Only what had the marker was prepared.
+                self.undone = Undone::NothingKept;
             }
             // What is not listed now may be later.
             if uncertain && outcome == Outcome::Abort {

@@ -4,16 +4,21 @@
 //! go through the real coordinator: who gets which command, what is in the decision, and what its caller is told.
 
 mod fake;
+mod mutant;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use self::fake::{Database, Fake, Reply, Script, State};
+use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestError, TestRng, TestRunner};
+
+use self::fake::{Apart, Database, Fake, Reply, Script, State};
+use self::mutant::Mutation;
 use crate::commit::coordinator::{Orders, commit};
 use crate::commit::{CommitError, Committed, Outcome, Participant};
-use crate::gid::UnitId;
+use crate::gid::UnitClock;
 
 const NAMESPACE: &str = "proptest";
 
@@ -32,10 +37,22 @@ fn reply() -> impl Strategy<Value = Reply> {
     ]
 }
 
+/// What else may have ended a transaction: seldom, otherwise few units get far.
+fn apart() -> impl Strategy<Value = Apart> {
+    prop_oneof![
+        40 => Just(Apart::Nothing),
+        1 => Just(Apart::Perhaps),
+        1 => Just(Apart::RolledBack),
+        1 => Just(Apart::Committed),
+        1 => Just(Apart::CommittedUnseen),
+    ]
+}
+
 fn script() -> impl Strategy<Value = Script> {
     let profile = (
         prop::bool::weighted(0.8),
         any::<[bool; 4]>(),
+        apart(),
         prop::bool::weighted(0.85),
         -1..=1_i8,
         prop::bool::weighted(0.1),
@@ -43,7 +60,14 @@ fn script() -> impl Strategy<Value = Script> {
     let replies = (vec(reply(), 9), vec(0..4_usize, 9));
     (profile, replies).prop_map(
         |(
-            (writer, [wrote, serializable, askable, known], can_prepare, holder_rank, records),
+            (
+                writer,
+                [wrote, serializable, askable, known],
+                apart,
+                can_prepare,
+                holder_rank,
+                records,
+            ),
             (replies, turns),
         )| {
             Script {
@@ -55,6 +79,7 @@ fn script() -> impl Strategy<Value = Script> {
                 can_prepare,
                 holder_rank,
                 records,
+                apart,
                 replies,
                 turns,
             }
@@ -68,7 +93,7 @@ struct Ended {
     result: Result<Committed, CommitError>,
 }
 
-fn run(scripts: &[Script]) -> Ended {
+fn run(scripts: &[Script], mutation: Option<Mutation>) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime can be made");
@@ -76,11 +101,12 @@ fn run(scripts: &[Script]) -> Ended {
     let participants = scripts.iter().zip(&databases).zip(fake::KEYS);
     let participants = participants
         .map(|((script, database), key)| {
-            Box::new(Fake::new(key, script.clone(), database.clone())) as Box<dyn Participant>
+            let fake = Fake::new(key, script.clone(), database.clone(), mutation);
+            Box::new(fake) as Box<dyn Participant>
         })
         .collect();
     let orders = Orders {
-        unit: UnitId::generate(),
+        unit: UnitClock::new(Duration::MAX).generate(),
         namespace: NAMESPACE.into(),
         trace: None,
         rehearses: false,
@@ -88,6 +114,7 @@ fn run(scripts: &[Script]) -> Ended {
         faults: None,
     };
     let result = runtime.block_on(commit(orders, participants));
+    let result = mutant::told(mutation, result);
     Ended { databases, result }
 }
 
@@ -117,53 +144,88 @@ impl Ended {
     }
 }
 
+/// Nothing is torn, and what the caller hears is so, whatever the servers reply.
+fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
+    let ended = run(scripts, mutation);
+    ended.come_to_rest();
+    let open = ended.keys_in(State::Open);
+    prop_assert!(open.is_empty(), "left open: {open:?}");
+    let prepared = ended.keys_in(State::Prepared);
+    if let Ok(Committed { pending, .. })
+    | Err(
+        CommitError::RolledBack { pending, .. } | CommitError::TransactionEnded { pending, .. },
+    ) = &ended.result
+    {
+        let named: BTreeSet<_> = pending.iter().copied().collect();
+        prop_assert!(
+            prepared.is_subset(&named),
+            "prepared: {prepared:?}, named: {named:?}"
+        );
+    }
+    ended.recover();
+
+    let writers: Vec<bool> = scripts
+        .iter()
+        .zip(&ended.databases)
+        .filter(|(script, _)| script.wrote)
+        .map(|(_, database)| database.state() == State::Committed)
+        .collect();
+    let kept = writers.first().copied().unwrap_or_default();
+    prop_assert!(writers.iter().all(|one| *one == kept), "torn: {writers:?}");
+    let keyed = fake::KEYS.into_iter().zip(scripts);
+    let kept_apart: BTreeSet<_> = keyed
+        .filter(|(_, script)| script.wrote && script.apart.keeps())
+        .map(|(key, _)| key)
+        .collect();
+    match &ended.result {
+        Ok(committed) => {
+            prop_assert!(kept || writers.is_empty(), "committed, and not there");
+            prop_assert_eq!(committed.binds(), &fake::KEYS[..scripts.len()]);
+            prop_assert!(kept_apart.is_empty(), "in two parts: {kept_apart:?}");
+        }
+        Err(CommitError::RolledBack { .. }) => {
+            prop_assert!(!kept, "rolled back, and there");
+            prop_assert!(kept_apart.is_empty(), "kept: {kept_apart:?}");
+        }
+        Err(CommitError::TransactionEnded { bind, also, .. }) => {
+            prop_assert!(!kept, "ended, and there");
+            let named: BTreeSet<_> = also.iter().chain([bind]).copied().collect();
+            prop_assert!(
+                kept_apart.is_subset(&named),
+                "kept: {kept_apart:?}, named: {named:?}"
+            );
+            // Nothing but typed queries ran on the others.
+            let mut keyed = fake::KEYS.into_iter().zip(scripts);
+            prop_assert!(
+                keyed.all(|(key, script)| script.apart != Apart::Nothing || !named.contains(key)),
+                "named: {named:?}"
+            );
+        }
+        Err(CommitError::NotAtomic { first, second, .. }) => {
+            prop_assert!(!kept && kept_apart.is_empty() && first != second);
+            for key in [first, second] {
+                let index = fake::KEYS.iter().position(|known| known == key);
+                prop_assert!(!scripts[index.expect("a member")].can_prepare);
+            }
+        }
+        Err(CommitError::InDoubt { gid, .. }) => {
+            let holder = fake::KEYS.iter().position(|key| *key == gid.holder());
+            let outcome = ended.databases[holder.expect("a member")].fence();
+            // Alone, who wrote nothing that is known of records its commit too; there is nothing to look at then.
+            prop_assert!(writers.is_empty() || kept == (outcome == Outcome::Commit));
+        }
+        Err(CommitError::Unknown { .. }) => prop_assert!(writers.len() <= 1),
+        Err(other) => prop_assert!(false, "no unit ends so: {other:?}"),
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Nothing is torn, and what the caller hears is so, whatever the servers reply.
     #[test]
     fn every_unit_is_whole_and_every_answer_true(scripts in vec(script(), 1..=MOST)) {
-        let ended = run(&scripts);
-        ended.come_to_rest();
-        let open = ended.keys_in(State::Open);
-        prop_assert!(open.is_empty(), "left open: {open:?}");
-        let prepared = ended.keys_in(State::Prepared);
-        if let Ok(Committed { pending, .. }) | Err(CommitError::RolledBack { pending, .. }) = &ended.result {
-            let named: BTreeSet<_> = pending.iter().copied().collect();
-            prop_assert!(prepared.is_subset(&named), "prepared: {prepared:?}, named: {named:?}");
-        }
-        ended.recover();
-
-        let writers: Vec<bool> = scripts
-            .iter()
-            .zip(&ended.databases)
-            .filter(|(script, _)| script.wrote)
-            .map(|(_, database)| database.state() == State::Committed)
-            .collect();
-        let kept = writers.first().copied().unwrap_or_default();
-        prop_assert!(writers.iter().all(|one| *one == kept), "torn: {writers:?}");
-        match &ended.result {
-            Ok(committed) => {
-                prop_assert!(kept || writers.is_empty(), "committed, and not there");
-                prop_assert_eq!(committed.binds(), &fake::KEYS[..scripts.len()]);
-            }
-            Err(CommitError::RolledBack { .. }) => prop_assert!(!kept, "rolled back, and there"),
-            Err(CommitError::NotAtomic { first, second, .. }) => {
-                prop_assert!(!kept && first != second);
-                for key in [first, second] {
-                    let index = fake::KEYS.iter().position(|known| known == key);
-                    prop_assert!(!scripts[index.expect("a member")].can_prepare);
-                }
-            }
-            Err(CommitError::InDoubt { gid, .. }) => {
-                let holder = fake::KEYS.iter().position(|key| *key == gid.holder());
-                let outcome = ended.databases[holder.expect("a member")].fence();
-                // Alone, who wrote nothing that is known of records its commit too; there is nothing to look at then.
-                prop_assert!(writers.is_empty() || kept == (outcome == Outcome::Commit));
-            }
-            Err(CommitError::Unknown { .. }) => prop_assert!(writers.len() <= 1),
-            Err(other) => prop_assert!(false, "no unit ends so: {other:?}"),
-        }
+        holds(&scripts, None)?;
     }
 
     /// Where every reply is ok, every unit that can be atomic commits, and nothing is left.
@@ -171,15 +233,44 @@ proptest! {
     fn without_a_fault_everything_commits(mut scripts in vec(script(), 1..=MOST)) {
         for script in &mut scripts {
             script.replies.fill(Reply::Done);
+            script.apart = Apart::Nothing;
         }
-        let ended = run(&scripts);
+        let ended = run(&scripts, None);
         match &ended.result {
             Ok(committed) => {
                 prop_assert!(committed.pending().is_empty());
                 prop_assert_eq!(ended.keys_in(State::Committed).len(), scripts.len());
+                // Who finds one of them knows that there may be all.
+                let parts: Vec<u16> = ended.databases.iter().filter_map(Database::parts).collect();
+                prop_assert!(parts.iter().all(|most| usize::from(*most) >= parts.len()), "{parts:?}");
+                if !scripts.iter().any(|script| script.askable) {
+                    prop_assert!(parts.iter().all(|most| usize::from(*most) == parts.len()));
+                }
             }
             Err(CommitError::NotAtomic { .. }) => {}
             Err(error) => prop_assert!(false, "{error:?}"),
         }
     }
+}
+
+/// A property that no broken coordinator fails says nothing.
+#[test]
+fn every_broken_coordinator_is_caught() {
+    let mut survivors = Vec::new();
+    for mutation in mutant::ALL {
+        let config = ProptestConfig {
+            cases: 20_000,
+            failure_persistence: None,
+            max_shrink_iters: 0,
+            ..ProptestConfig::default()
+        };
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let mut runner = TestRunner::new_with_rng(config, rng);
+        let units = vec(script(), 1..=MOST);
+        match runner.run(&units, |scripts| holds(&scripts, Some(mutation))) {
+            Err(TestError::Fail(rule, _)) => println!("{mutation:?} is caught: {rule}"),
+            _ => survivors.push(mutation),
+        }
+    }
+    assert!(survivors.is_empty(), "nothing catches {survivors:?}");
 }

@@ -1,0 +1,215 @@
+//! `in-doubt` and `recover`: what is prepared and unfinished, and finishing it.
+
+use std::time::Duration;
+
+use diesel_binds::{Binds, BuildProblem, ForceOptions, Gid, Outcome, Recovery};
+use serde_json::{Value, json};
+
+use crate::arguments::{Forced, Format};
+use crate::ending::{Ending, Refusal, chain};
+use crate::project::{Project, Reachable};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// How often `resolve` looks again: a unit is left to the process that is committing it for three seconds.
+const LOOKS: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(500);
+
+pub(crate) async fn list(project: &Project, format: Format) -> Result<Ending, Refusal> {
+    let (binds, problems) = binds(project)?;
+    let recovery = binds.in_doubt().await;
+    print(&recovery, &problems, format, "nothing is in doubt");
+    Ok(ending(&recovery, &problems))
+}
+
+pub(crate) async fn recover(
+    project: &Project,
+    retention: Option<u32>,
+    format: Format,
+) -> Result<Ending, Refusal> {
+    let retention = retention.map_or(Duration::MAX, |days| DAY * days);
+    let (binds, problems) = usable(project.reachable_keeping(retention))?;
+    let recovery = binds.recover().await;
+    print(&recovery, &problems, format, "nothing is left");
+    Ok(ending(&recovery, &problems))
+}
+
+pub(crate) async fn resolve(
+    project: &Project,
+    name: &str,
+    format: Format,
+) -> Result<Ending, Refusal> {
+    let gid = parse(project, name)?;
+    let (binds, problems) = binds(project)?;
+    let outcome = match binds.settle(&gid).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            return Ok(Ending::Findings);
+        }
+    };
+    // The outcome cannot change any more. Its branches are finished by passes of recovery, which leave a young one to
+    // the process that prepared it.
+    let mut recovery = binds.recover().await;
+    for _ in 0..LOOKS {
+        if !has(&recovery, &gid) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        recovery = binds.recover().await;
+    }
+    let left = has(&recovery, &gid);
+    match format {
+        Format::Text => {
+            println!("{gid}: {outcome:?}");
+            if left || !recovery.unreachable.is_empty() {
+                print!("{recovery}");
+            }
+            for problem in &problems {
+                println!("not asked: {problem}");
+            }
+        }
+        Format::Json => {
+            let mut value = report(&recovery, &problems);
+            value["gid"] = json!(gid.to_string());
+            value["outcome"] = json!(format!("{outcome:?}").to_lowercase());
+            println!("{value:#}");
+        }
+    }
+    // A bind that was not asked may list a branch of the unit.
+    Ok(Ending::well_if(
+        !left && recovery.unreachable.is_empty() && problems.is_empty(),
+    ))
+}
+
+pub(crate) async fn force(
+    project: &Project,
+    name: &str,
+    outcome: Forced,
+    reason: &str,
+    options: ForceOptions,
+    format: Format,
+) -> Result<Ending, Refusal> {
+    let gid = parse(project, name)?;
+    let (binds, problems) = binds(project)?;
+    // A bind that is not asked may have a part of the unit. That of the holder is lost.
+    let unseen = |problem: &&BuildProblem| problem.bind() != Some(gid.holder());
+    if let Some(problem) = problems.iter().find(unseen) {
+        return Err(Refusal::new(format!("nothing is forced: {problem}")));
+    }
+    let outcome = match outcome {
+        Forced::Commit => Outcome::Commit,
+        Forced::Rollback => Outcome::Abort,
+    };
+    match binds.force_with(&gid, outcome, reason, options).await {
+        Ok(recovery) => {
+            print(&recovery, &problems, format, "nothing is left");
+            Ok(Ending::well_if(recovery.is_complete()))
+        }
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            Ok(Ending::Findings)
+        }
+    }
+}
+
+/// The gid of a unit of the project, or the name of its branch: that has the bind behind it, and a number.
+fn parse(project: &Project, name: &str) -> Result<Gid, Refusal> {
+    let of_branch = || {
+        let (branch, _) = name.rsplit_once(':')?;
+        let (gid, _) = branch.rsplit_once(':')?;
+        gid.parse().ok()
+    };
+    let gid: Gid = name.parse().ok().or_else(of_branch).ok_or_else(|| {
+        Refusal::new(
+            "this is not the gid of a unit, as `in-doubt list` prints it: \
+             db1:<namespace>:<unit>:<holder>:<holder id>",
+        )
+    })?;
+    let ours = project.manifest.namespace();
+    if gid.namespace() != ours {
+        return Err(Refusal::new(format!(
+            "{gid} is of the application `{}`, and this is `{ours}`",
+            gid.namespace(),
+        )));
+    }
+    Ok(gid)
+}
+
+fn has(recovery: &Recovery, gid: &Gid) -> bool {
+    recovery
+        .in_doubt
+        .iter()
+        .any(|branch| branch.gid.as_ref() == Some(gid))
+}
+
+/// The binds that can be asked; none at all is an error of the configuration.
+fn binds(project: &Project) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
+    usable(project.reachable())
+}
+
+fn usable(reachable: Reachable) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
+    let Reachable { binds, problems } = reachable;
+    let binds = binds.ok_or_else(|| {
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Refusal::new(told.join("; "))
+    })?;
+    Ok((binds, problems))
+}
+
+fn ending(recovery: &Recovery, problems: &[BuildProblem]) -> Ending {
+    Ending::well_if(recovery.is_complete() && problems.is_empty())
+}
+
+fn print(recovery: &Recovery, problems: &[BuildProblem], format: Format, nothing: &str) {
+    match format {
+        Format::Text => {
+            print!("{recovery}");
+            for problem in problems {
+                println!("not asked: {problem}");
+            }
+            if recovery.is_complete() && recovery.recovered.is_empty() && problems.is_empty() {
+                println!("{nothing}");
+            }
+        }
+        Format::Json => println!("{:#}", report(recovery, problems)),
+    }
+}
+
+fn report(recovery: &Recovery, problems: &[BuildProblem]) -> Value {
+    let recovered = recovery.recovered.iter().map(|one| {
+        json!({
+            "bind": one.bind,
+            "gid": one.gid.to_string(),
+            "outcome": format!("{:?}", one.outcome).to_lowercase(),
+        })
+    });
+    let in_doubt = recovery.in_doubt.iter().map(|branch| {
+        json!({
+            "bind": branch.bind,
+            "name": branch.name,
+            "gid": branch.gid.as_ref().map(ToString::to_string),
+            "age_seconds": branch.age.map(|age| age.as_secs()),
+            "left": chain(&branch.left),
+        })
+    });
+    let unreachable = recovery
+        .unreachable
+        .iter()
+        .map(|(bind, fault)| json!({ "bind": bind, "message": chain(fault) }));
+    let not_forgotten = recovery
+        .not_forgotten
+        .iter()
+        .map(|(bind, fault)| json!({ "bind": bind, "message": chain(fault) }));
+    let problems = problems
+        .iter()
+        .map(|problem| json!({ "bind": problem.bind(), "message": problem.to_string() }));
+    json!({
+        "recovered": recovered.collect::<Vec<_>>(),
+        "in_doubt": in_doubt.collect::<Vec<_>>(),
+        "unreachable": unreachable.collect::<Vec<_>>(),
+        "forgotten": recovery.forgotten,
+        "not_forgotten": not_forgotten.collect::<Vec<_>>(),
+        "problems": problems.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,37 @@
+//! `identity`: what a database is whose id another one may have.
+
+use diesel_binds::Fault;
+
+use crate::arguments::KeptOrNew;
+use crate::ending::{Ending, Refusal, chain};
+use crate::project::{Project, Reachable};
+
+pub(crate) async fn identity(
+    project: &Project,
+    key: &str,
+    asked: &KeptOrNew,
+) -> Result<Ending, Refusal> {
+    let Reachable { binds, problems } = project.reachable();
+    if let Some(problem) = problems.iter().find(|problem| problem.bind() == Some(key)) {
+        return Err(Refusal::new(problem.to_string()));
+    }
+    let done = match &binds {
+        Some(binds) if asked.new => binds.renew_identity(key).await,
+        Some(binds) => binds.keep_identity(key).await,
+        None => Err(Fault::UnknownBind),
+    };
+    match done {
+        Ok(()) if asked.new => println!("`{key}` has an id of its own"),
+        Ok(()) => println!("`{key}` keeps its id"),
+        Err(Fault::UnknownBind) => {
+            return Err(Refusal::new(format!(
+                "`{key}` is no bind with a database of its own"
+            )));
+        }
+        Err(fault) => {
+            eprintln!("error: nothing was changed: {}", chain(&fault));
+            return Ok(Ending::Findings);
+        }
+    }
+    Ok(Ending::Well)
+}

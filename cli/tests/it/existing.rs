@@ -1,0 +1,134 @@
+//! docs/existing-project.md, as it stands: from `tests/crates/one_database` to `tests/crates/two_binds`. Both are compiled
+//! with the workspace.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use kit::admin::Admin;
+use kit::database::Database;
+use kit::servers::{Server, workspace};
+
+use crate::project::Project;
+
+/// What the page has its reader do.
+#[derive(Debug)]
+enum Step {
+    Run(String),
+    Write(String, String),
+}
+
+/// Commands are in blocks of `sh`; a file is the block that follows the line with its path and a colon.
+fn steps(page: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut file = None;
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(path) = line.strip_prefix('`').and_then(|l| l.strip_suffix("`:")) {
+            file = Some(path.to_owned());
+        } else if let Some(language) = line.strip_prefix("```") {
+            let text: String = lines
+                .by_ref()
+                .take_while(|line| *line != "```")
+                .flat_map(|line| [line, "\n"])
+                .collect();
+            steps.push(match (language, file.take()) {
+                ("sh", None) => Step::Run(text),
+                (_, Some(file)) => Step::Write(file, text),
+                (language, None) => panic!("a block of {language} says no file: {text}"),
+            });
+        }
+    }
+    steps
+}
+
+/// The text files in a folder of a project, by their paths.
+fn files(root: &Path, folder: &str) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(root.join(folder)).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let path = if folder.is_empty() {
+            name
+        } else {
+            format!("{folder}/{name}")
+        };
+        if root.join(&path).is_dir() {
+            files.extend(self::files(root, &path));
+        } else {
+            files.insert(path.clone(), fs::read_to_string(root.join(&path)).unwrap());
+        }
+    }
+    files
+}
+
+/// What the page makes: without the migrations that others write, and without the versions that the clock gave.
+fn made(root: &Path) -> BTreeMap<String, String> {
+    let foreign = [
+        "_diesel_binds/",
+        "_diesel_initial_setup/",
+        ".diesel_lock",
+        "Cargo.toml",
+    ];
+    let unversioned = |path: &str| {
+        let parts = path.split('/').map(|part| match part.split_once('_') {
+            Some((version, name)) if version.starts_with("20") => name,
+            _ => part,
+        });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    files(root, "")
+        .into_iter()
+        .filter(|(path, _)| !foreign.iter().any(|part| path.contains(part)))
+        .map(|(path, text)| (unversioned(&path), text))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_with_one_database_becomes_one_with_two_binds() {
+    let crates = workspace().join("tests/crates");
+    let (old, new) = (
+        Database::on(Server::PostgresA).await,
+        Database::on(Server::PostgresB).await,
+    );
+    let mut project = Project::empty().with_diesel();
+    let own = Path::new(env!("CARGO_BIN_EXE_diesel-binds"));
+    project.add_to_path(own.parent().unwrap());
+    for (path, text) in files(&crates.join("one_database"), "") {
+        project.write(&path, &text);
+    }
+    project.set("DATABASE_URL", old.url());
+    project.plain("", &["migration", "run"]).ends(0);
+    let printed = fs::read_to_string(crates.join("one_database/src/schema.rs")).unwrap();
+    assert_eq!(project.read("src/schema.rs"), printed);
+
+    project.set("ACCOUNTS_DATABASE_URL", old.url());
+    project.set("LEDGER_DATABASE_URL", new.url());
+    let page = fs::read_to_string(workspace().join("docs/existing-project.md")).unwrap();
+    for step in steps(&page) {
+        match step {
+            Step::Run(script) => {
+                let arguments = ["-euo", "pipefail", "-c", &script];
+                project.start(Path::new("bash"), "", &arguments).ends(0);
+            }
+            Step::Write(file, text) => project.write(&file, &text),
+        }
+    }
+
+    let expected = made(&crates.join("two_binds"));
+    assert_eq!(made(&project.path("")), expected);
+    let mut accounts = Admin::connect(old.url()).await;
+    let mut ledger = Admin::connect(new.url()).await;
+    let amounts = "SELECT amount::text AS value FROM entries ORDER BY id";
+    assert!(accounts.values(amounts).await.is_err());
+    assert_eq!(ledger.values(amounts).await.unwrap(), ["100", "50"]);
+    // The sequence came with the rows.
+    ledger
+        .run("INSERT INTO entries (user_id, amount) VALUES (1, -30)")
+        .await
+        .unwrap();
+    // As it was before, plain Diesel, on the bind of the top folder.
+    project
+        .plain("", &["migration", "pending"])
+        .ends(0)
+        .says("false");
+}

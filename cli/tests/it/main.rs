@@ -1,0 +1,15 @@
+//! The command line, run as a user runs it: the real program, in the folder of a project, on real databases.
+
+mod accidents;
+mod doctor;
+mod doubt;
+mod existing;
+mod migrations;
+mod passwords;
+mod project;
+mod readme;
+mod scaffold;
+mod status;
+mod swapped;
+mod tool;
+mod usage;

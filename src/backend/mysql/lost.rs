@@ -1,0 +1,153 @@
+//! Branches that are prepared, and whose names the server has lost.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use diesel::sql_types::{BigInt, Bool, Text, Unsigned};
+use diesel::{OptionalExtension as _, QueryResult, QueryableByName, sql_query};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use tokio::time::sleep;
+
+use crate::backend::mysql::Flag;
+use crate::backend::mysql::listing::is_listed;
+use crate::gid::{MAX_KEY, UnitId, is_name};
+
+/// For the next statement: the row of a branch that is prepared is not committed.
+pub(super) const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+
+/// The server stops listing a connection a few instructions before InnoDB lets go of its branch, and nothing that every
+/// role may ask tells that moment.
+const LETTING_GO: Duration = Duration::from_millis(50);
+
+/// Returns whether a branch is prepared, and the server does not list it any more: its connection is gone, and its row
+/// is still not committed.
+pub(super) async fn is_lost(
+    connection: &mut AsyncMysqlConnection,
+    unit: UnitId,
+    bind: &str,
+) -> QueryResult<bool> {
+    let Some(owner) = owner(connection, unit, bind).await? else {
+        return Ok(false);
+    };
+    // In this order. A transaction that is not prepared is rolled back before its connection is gone; what is not listed
+    // any more is finished, or lost; and what is finished shows a row to everybody, or none.
+    Ok(is_gone(connection, owner.id, 1).await?
+        && !is_listed(connection, unit, bind).await?
+        && has_row(connection, unit, bind, true).await?
+        && !has_row(connection, unit, bind, false).await?
+        && has_row(connection, unit, bind, true).await?)
+}
+
+/// The branches of the namespace that the server has lost. `listed` was read before.
+pub(super) async fn lost(
+    connection: &mut AsyncMysqlConnection,
+    namespace: &str,
+    listed: &[(String, UnitId, String)],
+) -> QueryResult<Vec<(UnitId, String)>> {
+    let rows =
+        format!("SELECT unit, branch FROM diesel_binds_branch WHERE namespace = '{namespace}'");
+    connection.batch_execute(READ_UNCOMMITTED).await?;
+    let all: Vec<Row> = sql_query(&rows).load(connection).await?;
+    let committed: Vec<Row> = sql_query(&rows).load(connection).await?;
+    let committed: HashSet<_> = committed.into_iter().collect();
+    let mut lost = Vec::new();
+    for row in all.into_iter().filter(|row| !committed.contains(row)) {
+        let (Ok(unit), true) = (row.unit.parse(), is_name(&row.branch, MAX_KEY)) else {
+            continue;
+        };
+        let mut listed = listed.iter();
+        if !listed.any(|(_, named, bind)| *named == unit && *bind == row.branch)
+            && is_lost(connection, unit, &row.branch).await?
+        {
+            lost.push((unit, row.branch));
+        }
+    }
+    Ok(lost)
+}
+
+/// Returns whether the branch has a row, be it uncommitted.
+async fn has_row(
+    connection: &mut AsyncMysqlConnection,
+    unit: UnitId,
+    bind: &str,
+    uncommitted: bool,
+) -> QueryResult<bool> {
+    if uncommitted {
+        connection.batch_execute(READ_UNCOMMITTED).await?;
+    }
+    let row: Flag = sql_query(format!(
+        "SELECT COUNT(*) > 0 AS flag FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
+    ))
+    .get_result(connection)
+    .await?;
+    Ok(row.flag)
+}
+
+/// The connection that prepared a branch, as the branch says.
+///
+/// Connections get their numbers anew when the server starts. Its start is known to the second.
+pub(super) async fn owner(
+    connection: &mut AsyncMysqlConnection,
+    unit: UnitId,
+    bind: &str,
+) -> QueryResult<Option<Owner>> {
+    let Status { value: uptime } = sql_query("SHOW GLOBAL STATUS LIKE 'Uptime'")
+        .get_result(connection)
+        .await?;
+    connection.batch_execute(READ_UNCOMMITTED).await?;
+    let row: QueryResult<Owner> = sql_query(format!(
+        "SELECT connection_id AS id, at >= FROM_UNIXTIME(UNIX_TIMESTAMP() - '{uptime}' + 1) AS is_of_this_start \
+         FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
+    ))
+    .get_result(connection)
+    .await;
+    row.optional()
+}
+
+/// Looks so often whether a connection is gone. If it was there, we wait until InnoDB has let go of what it had.
+pub(super) async fn is_gone(
+    connection: &mut AsyncMysqlConnection,
+    id: u64,
+    looks: usize,
+) -> QueryResult<bool> {
+    for look in 0..looks {
+        let row: Flag = sql_query(format!(
+            "SELECT COUNT(*) > 0 AS flag FROM information_schema.PROCESSLIST WHERE ID = {id}"
+        ))
+        .get_result(connection)
+        .await?;
+        if !row.flag {
+            if look > 0 {
+                sleep(LETTING_GO).await;
+            }
+            return Ok(true);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(false)
+}
+
+#[derive(QueryableByName)]
+struct Status {
+    #[diesel(sql_type = Text, column_name = "Value")]
+    value: String,
+}
+
+/// The connection that prepared a branch.
+#[derive(QueryableByName)]
+pub(super) struct Owner {
+    #[diesel(sql_type = Unsigned<BigInt>)]
+    pub(super) id: u64,
+    /// Certainty that the server has not been started again since.
+    #[diesel(sql_type = Bool)]
+    pub(super) is_of_this_start: bool,
+}
+
+/// The name of a row about a branch.
+#[derive(PartialEq, Eq, Hash, QueryableByName)]
+pub(super) struct Row {
+    #[diesel(sql_type = Text)]
+    pub(super) unit: String,
+    #[diesel(sql_type = Text)]
+    pub(super) branch: String,
+}

@@ -1,0 +1,112 @@
+//! Which PostgreSQL server it is, of all that come from one, and the fate of a transaction there.
+//!
+//! Ids of transactions are given anew on each server: a copy, or a standby that was promoted, has given those that came
+//! after it to others.
+
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{QueryResult, QueryableByName, sql_query};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::backend::{Lineage, TransactionId};
+use crate::commit::Outcome;
+
+/// When the server was started, in microseconds since 1970.
+pub(super) const STARTED: &str =
+    "CAST(extract(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000 AS bigint)";
+
+/// What stays when the server is started again: its identifier, its timeline, which is another one after it was promoted
+/// or restored to a point in time, its database, and its address, which tells it from a copy of its files. Null on a
+/// standby.
+pub(super) const MARK: &str = "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.concat_ws('/', \
+    (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
+    pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8), \
+    (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()), \
+    coalesce(pg_catalog.host(pg_catalog.inet_server_addr()), 'socket'), \
+    pg_catalog.current_setting('port')) END";
+
+/// Asks for the id of the open transaction, if it has one, and when its server was started. A query of its own type, so
+/// that Diesel keeps it prepared: it goes out together with the commit.
+#[derive(QueryId)]
+pub(super) struct Current;
+
+impl Query for Current {
+    type SqlType = (Nullable<BigInt>, BigInt);
+}
+
+impl QueryFragment<Pg> for Current {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT pg_catalog.txid_current_if_assigned(), ");
+        out.push_sql(STARTED);
+        Ok(())
+    }
+}
+
+#[derive(QueryableByName)]
+struct Started {
+    #[diesel(sql_type = BigInt)]
+    started: i64,
+}
+
+#[derive(QueryableByName)]
+struct Mark {
+    #[diesel(sql_type = Nullable<Text>)]
+    mark: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct Status {
+    #[diesel(sql_type = Nullable<Text>)]
+    status: Option<String>,
+}
+
+/// Which server it is.
+pub(super) async fn lineage(connection: &mut AsyncPgConnection) -> QueryResult<Lineage> {
+    let Started { started } = sql_query(format!("SELECT {STARTED} AS started"))
+        .get_result(connection)
+        .await?;
+    // Some hosts do not let everybody ask for it.
+    let mark: QueryResult<Mark> = sql_query(format!("SELECT {MARK} AS mark"))
+        .get_result(connection)
+        .await;
+    Ok(Lineage {
+        started: Some(started),
+        mark: mark.ok().and_then(|row| row.mark),
+    })
+}
+
+/// How a commit whose reply was lost has ended, where this is the server that it was sent to. Each question says in one
+/// statement which server answers.
+pub(super) async fn fate(
+    connection: &mut AsyncPgConnection,
+    TransactionId { id, started }: TransactionId,
+    mark: Option<&str>,
+) -> QueryResult<Option<Outcome>> {
+    let same_start: Status = sql_query(format!(
+        "SELECT CASE WHEN {STARTED} = {started} THEN pg_catalog.txid_status({id}) END AS status"
+    ))
+    .get_result(connection)
+    .await?;
+    let status = match (same_start.status, mark) {
+        (Some(status), _) => status,
+        (None, None) => return Ok(None),
+        (None, Some(mark)) => {
+            let same_mark: Status = sql_query(format!(
+                "SELECT CASE WHEN {MARK} = $1 THEN pg_catalog.txid_status({id}) END AS status"
+            ))
+            .bind::<Text, _>(mark)
+            .get_result(connection)
+            .await?;
+            let Some(status) = same_mark.status else {
+                return Ok(None);
+            };
+            status
+        }
+    };
+    Ok(match status.as_str() {
+        "committed" => Some(Outcome::Commit),
+        "aborted" => Some(Outcome::Abort),
+        _ => None,
+    })
+}

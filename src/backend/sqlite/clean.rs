@@ -1,0 +1,97 @@
+//! What statements of an application may leave on a connection of SQLite. Nothing takes it back: the connection is compared
+//! with a fresh one, and closed if it differs.
+
+use diesel::sql_types::BigInt;
+use diesel::{
+    OptionalExtension as _, QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection,
+    sql_query,
+};
+
+use crate::backend::Terms;
+use crate::backend::sqlite::identity::FUNCTION;
+use crate::backend::sqlite::pragma::{number, text};
+
+/// Settings of a connection, each of which gives one value.
+const PRAGMAS: [&str; 30] = [
+    "analysis_limit",
+    "automatic_index",
+    "busy_timeout",
+    "cache_size",
+    "cache_spill",
+    "cell_size_check",
+    "checkpoint_fullfsync",
+    "count_changes",
+    "defer_foreign_keys",
+    "empty_result_callbacks",
+    "foreign_keys",
+    "full_column_names",
+    "fullfsync",
+    "ignore_check_constraints",
+    "journal_mode",
+    "journal_size_limit",
+    "legacy_alter_table",
+    "locking_mode",
+    "max_page_count",
+    "query_only",
+    "read_uncommitted",
+    "recursive_triggers",
+    "reverse_unordered_selects",
+    "secure_delete",
+    "short_column_names",
+    "synchronous",
+    "temp_store",
+    "threads",
+    "trusted_schema",
+    "writable_schema",
+];
+
+/// After how many pages the log is written back. This one is no table.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = BigInt)]
+    wal_autocheckpoint: i64,
+}
+
+/// How much of the file is mapped, where that is possible. Neither is this one.
+#[derive(QueryableByName)]
+struct Mapped {
+    #[diesel(sql_type = BigInt)]
+    mmap_size: i64,
+}
+
+/// What the connection is like: its settings, files, functions, collations, and what is in its temporary schema.
+pub(super) fn state(connection: &mut SqliteConnection) -> QueryResult<String> {
+    let mut query = format!(
+        // An empty temporary schema is as none.
+        "SELECT quote((SELECT group_concat(name || file, ';') FROM pragma_database_list WHERE name <> 'temp')) \
+         || quote((SELECT group_concat(name || '/' || narg || '/' || type || builtin || flags, ';') \
+         FROM pragma_function_list WHERE name <> '{FUNCTION}')) \
+         || quote((SELECT group_concat(name, ';') FROM pragma_collation_list))",
+    );
+    // To look into the temporary schema opens it.
+    let opened = "SELECT count(*) AS value FROM pragma_database_list WHERE name = 'temp'";
+    if number(connection, opened)? != 0 {
+        query
+            .push_str(" || coalesce((SELECT group_concat(name, ';') FROM sqlite_temp_master), '')");
+    }
+    for pragma in PRAGMAS {
+        query.push_str(&format!(" || quote((SELECT * FROM pragma_{pragma}))"));
+    }
+    query.push_str(" AS value");
+    let told = text(connection, &query)?;
+    let Checkpoint { wal_autocheckpoint } =
+        sql_query("PRAGMA wal_autocheckpoint").get_result(connection)?;
+    let mapped: Option<Mapped> = sql_query("PRAGMA mmap_size")
+        .get_result(connection)
+        .optional()?;
+    let mapped = mapped.map_or(0, |mapped| mapped.mmap_size);
+    Ok(format!("{told} {wal_autocheckpoint} {mapped}"))
+}
+
+/// Compares the connection with a fresh one of its pool.
+pub(super) fn clean(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<bool> {
+    let Some(fresh) = &terms.server.session.fresh else {
+        return Ok(false);
+    };
+    Ok(state(connection)? == *fresh)
+}

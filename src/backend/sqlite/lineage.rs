@@ -1,0 +1,111 @@
+//! Whether a SQLite file is the one that got its id, or came from it.
+//!
+//! A copy has the id of its original, and both would decide the same units. What a copy does not take along is the number of
+//! its inode and the time at which that was made: they stand beside the id. The number of the device is left out, which
+//! changes when a machine starts.
+
+use std::fs;
+use std::time::UNIX_EPOCH;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::sql_types::{Nullable, Text};
+use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query};
+
+use crate::backend::sqlite::pragma::text;
+use crate::backend::tables::is_of_our_tables;
+use crate::commit::Fault;
+use crate::gid::DatabaseId;
+
+#[derive(QueryableByName)]
+struct Recorded {
+    #[diesel(sql_type = Nullable<Text>)]
+    place: Option<String>,
+}
+
+/// Refuses a file that is not the one of which the id was recorded. Returns whether it was.
+pub(super) fn verify(connection: &mut SqliteConnection) -> Result<bool, Fault> {
+    // The name of the table stands before that of the column: so it is in the error where that is missing.
+    let recorded: Recorded =
+        sql_query("SELECT diesel_binds_meta.place AS place FROM main.diesel_binds_meta")
+            .get_result(connection)
+            .map_err(|error| match is_of_our_tables(&error) {
+                true => Fault::NotInstalled(error),
+                false => Fault::Refused(error),
+            })?;
+    let Some(recorded) = recorded.place else {
+        return Ok(false);
+    };
+    match place(connection).map_err(Fault::Refused)? {
+        // On a file system that does not tell, nothing can be noticed.
+        Some(now) if now != recorded => Err(Fault::Copied),
+        _ => Ok(true),
+    }
+}
+
+/// Records the file with its id, unless one is recorded.
+pub(super) fn record(connection: &mut SqliteConnection) -> QueryResult<()> {
+    match place(connection)? {
+        Some(place) => connection.batch_execute(&format!(
+            "UPDATE main.diesel_binds_meta SET place = '{place}' WHERE place IS NULL"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Lets the file be the one that has the id, or gives it another id.
+pub(super) fn adopt(connection: &mut SqliteConnection, id: Option<DatabaseId>) -> QueryResult<()> {
+    let place = place(connection)?.map_or("NULL".to_owned(), |place| format!("'{place}'"));
+    let id = id.map_or(String::new(), |id| format!(", holder_id = '{id}'"));
+    connection.batch_execute(&format!(
+        "UPDATE main.diesel_binds_meta SET place = {place}{id}"
+    ))
+}
+
+/// Lets a copy be nobody's until it is used.
+#[cfg(feature = "testing")]
+pub(super) fn forget(connection: &mut SqliteConnection) {
+    // Where the tables are missing, there is nothing to forget.
+    let _ = connection.batch_execute("UPDATE main.diesel_binds_meta SET place = NULL");
+}
+
+/// Adds what tables of before do not have.
+pub(super) fn install(connection: &mut SqliteConnection) -> QueryResult<()> {
+    let columns = text(
+        connection,
+        "SELECT group_concat(name) AS value FROM pragma_table_info('diesel_binds_meta', 'main')",
+    )?;
+    if !columns.split(',').any(|column| column == "place") {
+        connection.batch_execute("ALTER TABLE main.diesel_binds_meta ADD COLUMN place TEXT")?;
+    }
+    record(connection)
+}
+
+/// What tells the file from every copy of it. `None` without a file, and on file systems that do not keep the time at which a
+/// file was made: the numbers of their inodes need not stay either.
+fn place(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
+    let file = text(
+        connection,
+        "SELECT file AS value FROM pragma_database_list WHERE name = 'main'",
+    )?;
+    if file.is_empty() {
+        return Ok(None);
+    }
+    let Ok(metadata) = fs::metadata(&file) else {
+        return Ok(Some("gone".into()));
+    };
+    let made = metadata
+        .created()
+        .ok()
+        .and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    Ok(made.map(|made| format!("{}:{}", inode(&metadata), made.as_nanos())))
+}
+
+#[cfg(unix)]
+fn inode(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &fs::Metadata) -> u64 {
+    0
+}

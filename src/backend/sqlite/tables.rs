@@ -1,0 +1,32 @@
+//! What SQLite says of the tables of the protocol.
+
+use crate::backend::sqlite::SCHEMA;
+use crate::backend::tables;
+
+/// Something that keeps a table from what the commit counts on: a row is there once, for all to see, from the commit of its
+/// transaction on and also after a crash. A text, or null.
+///
+/// A trigger may also be one of the connection alone.
+const UNFIT: &str = "(SELECT found FROM (\
+    WITH ours (name, key) AS (VALUES ('diesel_binds_meta', NULL), ('diesel_binds_decision', 'unit'), \
+        ('diesel_binds_horizon', 'namespace')), \
+    made AS (SELECT ours.name, ours.key, m.type, m.sql FROM ours JOIN main.sqlite_master m ON m.name = ours.name) \
+    SELECT name || ':kind:a ' || iif(type = 'table', 'virtual table', type) AS found FROM made \
+        WHERE type <> 'table' OR sql LIKE 'create virtual%' \
+    UNION ALL SELECT ours.name || ':trigger:' || t.name FROM ours JOIN \
+        (SELECT name, tbl_name, type FROM main.sqlite_master UNION ALL SELECT name, tbl_name, type FROM temp.sqlite_master) t \
+        ON lower(t.tbl_name) = ours.name AND t.type = 'trigger' \
+    UNION ALL SELECT name || ':conflict:' FROM made WHERE sql LIKE '%on%conflict%' \
+    UNION ALL SELECT made.name || ':generated:' || c.name FROM made JOIN pragma_table_xinfo(made.name, 'main') c \
+        WHERE c.hidden <> 0 AND made.type = 'table' \
+    UNION ALL SELECT made.name || ':nullable:' || c.name FROM made JOIN pragma_table_info(made.name, 'main') c \
+        WHERE c.name = made.key AND NOT c.\"notnull\" \
+    UNION ALL SELECT name || ':key:' || key FROM made WHERE key IS NOT NULL AND NOT EXISTS (\
+        SELECT 1 FROM pragma_index_list(made.name, 'main') i WHERE i.\"unique\" AND NOT i.partial \
+        AND (SELECT group_concat(coalesce(x.name, '') || ' ' || x.coll) FROM pragma_index_xinfo(i.name, 'main') x \
+            WHERE x.key) = made.key || ' BINARY')) LIMIT 1)";
+
+/// The row of `diesel_binds_meta`.
+pub(super) fn meta() -> String {
+    tables::meta(SCHEMA, UNFIT)
+}

@@ -1,0 +1,66 @@
+//! Errors that speak of the connection and not of the statement: what it keeps prepared no longer fits the database.
+//!
+//! diesel-async passes on no SQLSTATE, so these are told by their texts. Where a server speaks another language, each error
+//! without a kind of its own may be one of them.
+
+use diesel::result::{DatabaseErrorKind, Error};
+
+use crate::backend::SessionDefaults;
+
+/// Whether a connection can be used after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staleness {
+    /// The error is about the statement.
+    Fresh,
+    /// Nobody can tell: it is better closed.
+    Unknown,
+    /// What it keeps no longer fits the database. Another connection may do it.
+    Stale,
+}
+
+/// Texts of such errors. Where one ends in a star, it begins so.
+pub(super) type Texts = [&'static str];
+
+/// What an error says of its connection.
+pub(super) fn staleness(error: &Error, texts: &Texts, session: &SessionDefaults) -> Staleness {
+    let Error::DatabaseError(DatabaseErrorKind::Unknown, information) = error else {
+        return Staleness::Fresh;
+    };
+    let message = information.message();
+    let is_stale = texts.iter().any(|text| match text.strip_suffix('*') {
+        Some(start) => message.starts_with(start),
+        None => message == *text,
+    });
+    match (is_stale, session.english) {
+        (true, _) => Staleness::Stale,
+        (false, true) => Staleness::Fresh,
+        (false, false) => Staleness::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXTS: &Texts = &["the plan is old", "no such type *"];
+
+    fn of(kind: DatabaseErrorKind, message: &str, english: bool) -> Staleness {
+        let session = SessionDefaults {
+            english,
+            ..SessionDefaults::default()
+        };
+        let error = Error::DatabaseError(kind, Box::new(message.to_owned()));
+        staleness(&error, TEXTS, &session)
+    }
+
+    #[test]
+    fn an_error_about_the_connection_is_told_by_its_text() {
+        use DatabaseErrorKind::{UniqueViolation, Unknown};
+
+        assert_eq!(of(Unknown, "the plan is old", true), Staleness::Stale);
+        assert_eq!(of(Unknown, "no such type 7", false), Staleness::Stale);
+        assert_eq!(of(Unknown, "so: the plan is old", true), Staleness::Fresh);
+        assert_eq!(of(Unknown, "der Plan ist alt", false), Staleness::Unknown);
+        assert_eq!(of(UniqueViolation, "ist da", false), Staleness::Fresh);
+    }
+}

@@ -1,0 +1,194 @@
+//! The tables of the protocol: whose database they say it is, and whether they can keep what the commit promises.
+//!
+//! Each adapter asks its server in `tables`, in the same statement that reads the id: one column more, which is null where
+//! all is well. What it says is a table, a word and a detail, with a colon between each.
+
+use diesel::sql_types::{Bool, Integer, Nullable, Text};
+use diesel::{QueryResult, QueryableByName};
+
+use crate::backend::{Terms, sql};
+use crate::commit::{Fault, Identified};
+use crate::gid::{DatabaseId, Gid};
+
+/// The version of the tables that this library writes.
+const TABLES_VERSION: i32 = 2;
+
+/// The one row of `diesel_binds_meta`, and what the server says of the tables.
+#[derive(QueryableByName)]
+pub(super) struct Meta {
+    #[diesel(sql_type = Text)]
+    holder_id: String,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    unfit: Option<String>,
+}
+
+/// The row of `diesel_binds_meta`, and beside it what `unfit` finds. Fails where a table of a holder or one of its columns is
+/// missing, and locks nothing in them.
+pub(super) fn meta(schema: &str, unfit: &str) -> String {
+    // The name of the table stands before each column: so it is in the error about one that is missing.
+    let columns = |table: &str, columns: &[&str]| {
+        let columns: Vec<String> = columns.iter().map(|c| format!("{table}.{c}")).collect();
+        columns.join(", ")
+    };
+    format!(
+        "SELECT holder_id, version, {unfit} AS unfit FROM {schema}diesel_binds_meta \
+         WHERE NOT EXISTS (SELECT {} FROM {schema}diesel_binds_decision WHERE 1 = 0) \
+         AND NOT EXISTS (SELECT {} FROM {schema}diesel_binds_horizon WHERE 1 = 0)",
+        columns(
+            "diesel_binds_decision",
+            &["unit", "outcome", "participants", "namespace", "at"]
+        ),
+        columns("diesel_binds_horizon", &["namespace", "unit", "moved_at"]),
+    )
+}
+
+/// The same row, asked for the sake of a unit.
+#[derive(QueryableByName)]
+pub(super) struct MetaForUnit {
+    #[diesel(embed)]
+    meta: Meta,
+    #[diesel(sql_type = Bool)]
+    forgotten: bool,
+}
+
+/// Asks beside `meta` whether records of the unit may have been deleted.
+pub(super) fn for_unit(meta: &str, schema: &str, terms: &Terms) -> String {
+    let forgotten = sql::is_behind_horizon(schema, &terms.namespace, terms.unit);
+    let columns = meta.trim_start_matches("SELECT ");
+    format!("SELECT {forgotten} AS forgotten, {columns}")
+}
+
+/// Whose database it is, and whether it could hold the decision of the unit.
+pub(super) fn identified(rows: QueryResult<Vec<MetaForUnit>>) -> Result<Identified, Fault> {
+    let mut has_forgotten = false;
+    let rows = rows.map(|rows| {
+        let metas = rows.into_iter().map(|row| {
+            has_forgotten |= row.forgotten;
+            row.meta
+        });
+        metas.collect()
+    });
+    Ok(Identified {
+        database: database_id(rows)?,
+        has_forgotten,
+    })
+}
+
+/// Makes sure that the database is the one that was to decide.
+pub(super) fn verify_holder(rows: QueryResult<Vec<Meta>>, gid: &Gid) -> Result<(), Fault> {
+    if database_id(rows)? == gid.holder_id {
+        Ok(())
+    } else {
+        Err(Fault::Replaced)
+    }
+}
+
+/// Whose database it is.
+pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fault> {
+    let rows = rows.map_err(|error| {
+        if is_of_our_tables(&error) {
+            Fault::NotInstalled(error)
+        } else {
+            Fault::Refused(error)
+        }
+    })?;
+    let [row] = rows.as_slice() else {
+        return Err(Fault::NotInstalled(diesel::result::Error::NotFound));
+    };
+    if row.version != TABLES_VERSION {
+        return Err(Fault::Foreign {
+            found: row.version,
+            expected: TABLES_VERSION,
+        });
+    }
+    if let Some(found) = &row.unfit {
+        return Err(unfit(found));
+    }
+    row.holder_id.trim().parse().map_err(Fault::ForeignId)
+}
+
+/// Whether one of our tables is missing, or not ours to use. Their names stand in the error whatever language the server
+/// speaks.
+pub(crate) fn is_of_our_tables(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::DatabaseError(_, information)
+        if information.message().contains("diesel_binds_"))
+}
+
+/// Says in full what a server found.
+fn unfit(found: &str) -> Fault {
+    let mut parts = found.splitn(3, ':');
+    let mut next = || parts.next().unwrap_or_default().to_owned();
+    let (table, word, detail) = (next(), next(), next());
+    if word == "denied" {
+        return Fault::Denied {
+            table: table.into(),
+            privilege: detail.into(),
+        };
+    }
+    let made_anew = "make it anew by the migration of diesel-binds";
+    let (reason, remedy) = match word.as_str() {
+        "kind" => (format!("it is no plain table ({detail})"), made_anew),
+        "engine" => (
+            format!("its engine is {detail}, which does not commit together with the unit"),
+            "`ALTER TABLE … ENGINE = InnoDB`",
+        ),
+        "unlogged" => (
+            "it is unlogged, and a crash empties it".to_owned(),
+            "`ALTER TABLE … SET LOGGED`",
+        ),
+        "security" => (
+            "row-level security hides rows of it from this role".to_owned(),
+            "`ALTER TABLE … DISABLE ROW LEVEL SECURITY`",
+        ),
+        "trigger" => (
+            format!("its trigger `{detail}` may change what is written"),
+            "drop the trigger",
+        ),
+        "rule" => (
+            format!("its rule `{detail}` may change what is written"),
+            "drop the rule",
+        ),
+        "inherited" => (
+            format!("the table `{detail}` inherits from it, and its key does not hold there"),
+            "`ALTER TABLE … NO INHERIT …`",
+        ),
+        "key" => (
+            format!("no unique key on `{detail}` alone holds at once and for every row"),
+            made_anew,
+        ),
+        "nullable" => (format!("`{detail}` may be null"), made_anew),
+        "collation" => (
+            format!("`{detail}` is not compared byte by byte"),
+            made_anew,
+        ),
+        "generated" => (format!("`{detail}` is a generated column"), made_anew),
+        "conflict" => (
+            "one of its constraints has an `ON CONFLICT` clause, and rows vanish or go unwritten"
+                .to_owned(),
+            made_anew,
+        ),
+        _ => (format!("{word} {detail}"), made_anew),
+    };
+    Fault::Unfit {
+        table: table.into(),
+        reason: reason.into(),
+        remedy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_colons_stays_whole_in_what_is_said() {
+        let fault = unfit("diesel_binds_decision:trigger:a:b:c");
+        assert_eq!(
+            fault.to_string(),
+            "the table `diesel_binds_decision` cannot keep what a commit promises: its trigger `a:b:c` may change what \
+             is written; drop the trigger"
+        );
+    }
+}

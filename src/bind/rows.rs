@@ -1,0 +1,167 @@
+//! The rows of an insert, held to one bind.
+//!
+//! Diesel does not export the type of an insert from a select. But it builds SQL of every part of a query by one trait, for the
+//! backend that is asked for, and lets a backend say how a select is written. So this is a backend that no database has: what
+//! can be written for it takes all its rows from one bind.
+
+use std::marker::PhantomData;
+
+use diesel::QueryResult;
+use diesel::backend::{Backend, SqlDialect, TrustedBackend, sql_dialect};
+use diesel::expression::AppearsOnTable;
+use diesel::insertable::ColumnInsertValue;
+use diesel::internal::table_macro::{BoxedSelectStatement, SelectStatement};
+use diesel::query_builder::bind_collector::RawBytesBindCollector;
+use diesel::query_builder::{AstPass, BatchInsert, QueryBuilder, QueryFragment};
+use diesel::sql_types::{
+    BigInt, Binary, Date, Double, Float, HasSqlType, Integer, SmallInt, Text, Time, Timestamp,
+    TypeMetadata,
+};
+
+use crate::bind::within::{Nowhere, Within};
+use crate::bind::{Bind, Bound};
+
+/// The backend of rows that come from the bind `B`.
+#[derive(Debug)]
+pub struct RowsOf<B>(PhantomData<fn() -> B>);
+
+/// How it writes selects and inserts of several rows: as the implementations here say.
+#[derive(Debug)]
+pub enum Ours {}
+
+const NEVER: &str = "no statement is written for this backend: it is for the compiler";
+
+impl<B, Col, E> QueryFragment<RowsOf<B>> for ColumnInsertValue<Col, E>
+where
+    B: 'static,
+    E: AppearsOnTable<Within<Nowhere, B>>,
+{
+    fn walk_ast<'b>(&'b self, _: AstPass<'_, 'b, RowsOf<B>>) -> QueryResult<()> {
+        unreachable!("{NEVER}")
+    }
+}
+
+impl<B, F, S, D, W, O, L, G, H, K> QueryFragment<RowsOf<B>, Ours>
+    for SelectStatement<F, S, D, W, O, L, G, H, K>
+where
+    B: Bind,
+    Self: Bound<Bind = B>,
+{
+    fn walk_ast<'b>(&'b self, _: AstPass<'_, 'b, RowsOf<B>>) -> QueryResult<()> {
+        unreachable!("{NEVER}")
+    }
+}
+
+impl<B, V, T, Id, const STATIC: bool> QueryFragment<RowsOf<B>, Ours>
+    for BatchInsert<Vec<V>, T, Id, STATIC>
+where
+    B: 'static,
+    V: QueryFragment<RowsOf<B>>,
+{
+    fn walk_ast<'b>(&'b self, _: AstPass<'_, 'b, RowsOf<B>>) -> QueryResult<()> {
+        unreachable!("{NEVER}")
+    }
+}
+
+// For each backend apart: Diesel has this for boxed queries of the backend itself.
+#[cfg(feature = "postgres")]
+impl<B, ST, F, GB> QueryFragment<RowsOf<B>> for BoxedSelectStatement<'_, ST, F, diesel::pg::Pg, GB>
+where
+    B: Bind,
+    Self: Bound<Bind = B>,
+{
+    fn walk_ast<'b>(&'b self, _: AstPass<'_, 'b, RowsOf<B>>) -> QueryResult<()> {
+        unreachable!("{NEVER}")
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl<B, ST, F, GB> QueryFragment<RowsOf<B>>
+    for BoxedSelectStatement<'_, ST, F, diesel::mysql::Mysql, GB>
+where
+    B: Bind,
+    Self: Bound<Bind = B>,
+{
+    fn walk_ast<'b>(&'b self, _: AstPass<'_, 'b, RowsOf<B>>) -> QueryResult<()> {
+        unreachable!("{NEVER}")
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl<B, ST, F, GB> QueryFragment<RowsOf<B>>
+    for BoxedSelectStatement<'_, ST, F, diesel::sqlite::Sqlite, GB>
+where
+    B: Bind,
+    Self: Bound<Bind = B>,
+{
+    fn walk_ast<'b>(&'b self, _: AstPass<'_, 'b, RowsOf<B>>) -> QueryResult<()> {
+        unreachable!("{NEVER}")
+    }
+}
+
+impl<B: 'static> Backend for RowsOf<B> {
+    type QueryBuilder = NoSql;
+    type RawValue<'a> = ();
+    type BindCollector<'a> = RawBytesBindCollector<Self>;
+}
+
+impl<B> TrustedBackend for RowsOf<B> {}
+
+impl<B> SqlDialect for RowsOf<B> {
+    type ReturningClause = Ours;
+    type OnConflictClause = Ours;
+    type InsertWithDefaultKeyword = sql_dialect::default_keyword_for_insert::IsoSqlDefaultKeyword;
+    type BatchInsertSupport = Ours;
+    type ConcatClause = Ours;
+    type DefaultValueClauseForInsert = sql_dialect::default_value_clause::AnsiDefaultValueClause;
+    type EmptyFromClauseSyntax = Ours;
+    type ExistsSyntax = Ours;
+    type ArrayComparison = Ours;
+    type SelectStatementSyntax = Ours;
+    type AliasSyntax = Ours;
+    type WindowFrameClauseGroupSupport = Ours;
+    type WindowFrameExclusionSupport = Ours;
+    type AggregateFunctionExpressions = Ours;
+    type BuiltInWindowFunctionRequireOrder = Ours;
+}
+
+impl<B> TypeMetadata for RowsOf<B> {
+    type TypeMetadata = ();
+    type MetadataLookup = ();
+}
+
+/// The types that Diesel demands of every backend.
+pub trait Demanded {}
+
+impl Demanded for SmallInt {}
+impl Demanded for Integer {}
+impl Demanded for BigInt {}
+impl Demanded for Float {}
+impl Demanded for Double {}
+impl Demanded for Text {}
+impl Demanded for Binary {}
+impl Demanded for Date {}
+impl Demanded for Time {}
+impl Demanded for Timestamp {}
+
+impl<B, ST: Demanded> HasSqlType<ST> for RowsOf<B> {
+    fn metadata((): &mut ()) {}
+}
+
+/// The builder of what is never written.
+#[derive(Debug, Default)]
+pub struct NoSql;
+
+impl<B: 'static> QueryBuilder<RowsOf<B>> for NoSql {
+    fn push_sql(&mut self, _: &str) {}
+
+    fn push_identifier(&mut self, _: &str) -> QueryResult<()> {
+        Ok(())
+    }
+
+    fn push_bind_param(&mut self) {}
+
+    fn finish(self) -> String {
+        unreachable!("{NEVER}")
+    }
+}

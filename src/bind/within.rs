@@ -1,0 +1,71 @@
+//! A source of Diesel's that has the tables of one bind only.
+//!
+//! Diesel holds every expression to the tables of its query (`AppearsOnTable`), through functions, operators and subqueries, of
+//! its own and of the application. With this source in the place of the query's own, the same rules find each table that does
+//! not belong to the bind. A walk of ours would need a trait on every node, and cannot name them all.
+
+use std::marker::PhantomData;
+
+use diesel::QuerySource;
+use diesel::expression::{
+    AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate,
+};
+use diesel::query_source::{AppearsInFromClause, Never};
+use diesel::sql_types::Bool;
+
+use crate::bind::Bound;
+
+/// The source `F`, of which only tables of the bind `B` may be read, in subqueries too.
+#[derive(Debug)]
+pub struct Within<F, B>(PhantomData<(F, B)>);
+
+/// What a value of an insert can refer to.
+#[derive(Debug)]
+pub enum Nowhere {}
+
+/// The selection of a source that is never read.
+#[derive(Debug)]
+pub enum Nothing {}
+
+impl<F, B> Clone for Within<F, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F, B> Copy for Within<F, B> {}
+
+impl<T, F, B> AppearsInFromClause<T> for Within<F, B>
+where
+    F: AppearsInFromClause<T>,
+    T: Bound<Bind = B>,
+{
+    type Count = F::Count;
+}
+
+impl<T> AppearsInFromClause<T> for Nowhere {
+    type Count = Never;
+}
+
+impl<F, B> QuerySource for Within<F, B> {
+    type FromClause = ();
+    type DefaultSelection = Nothing;
+
+    fn from_clause(&self) {}
+
+    fn default_selection(&self) -> Nothing {
+        unreachable!("no statement has this source: it is for the compiler")
+    }
+}
+
+impl Expression for Nothing {
+    type SqlType = Bool;
+}
+
+impl<Source: ?Sized> AppearsOnTable<Source> for Nothing {}
+
+impl<Source: ?Sized> SelectableExpression<Source> for Nothing {}
+
+impl<Group> ValidGrouping<Group> for Nothing {
+    type IsAggregate = is_aggregate::Never;
+}

@@ -1,0 +1,160 @@
+//! Where a commit stands, and what it knows of its members.
+
+use crate::commit::protocol::words::{Command, Conclusion, Member, Next, Reply};
+
+/// Where the protocol stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
+    Start,
+    Asking,
+    Identifying { holder: usize },
+    Preparing { holder: usize },
+    EndingReaders,
+    EndingSerializable { writer: usize },
+    Alone { writer: usize },
+    EndingAfterCommit,
+    Deciding { holder: usize },
+    LettingGo { holder: usize },
+    Resolving { holder: usize },
+    Applying,
+    RollingBackHolder { because: usize },
+    RollingBack { because: usize },
+    Giving { up: GivingUp },
+}
+
+/// A unit that ends without anything committed by us, for a reason known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum GivingUp {
+    NotAtomic { first: usize, second: usize },
+    Unknown { writer: usize },
+}
+
+impl GivingUp {
+    pub(super) fn conclusion(self) -> Conclusion {
+        match self {
+            Self::NotAtomic { first, second } => Conclusion::NotAtomic { first, second },
+            Self::Unknown { writer } => Conclusion::Unknown { writer },
+        }
+    }
+}
+
+/// What is known of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    pub(super) member: Member,
+    pub(super) serializable: bool,
+    /// A prepare was sent.
+    pub(super) maybe_prepared: bool,
+    /// The prepare was confirmed.
+    pub(super) prepared: bool,
+    /// Nothing of it is open any more.
+    pub(super) ended: bool,
+}
+
+/// The commit of one unit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Protocol {
+    pub(super) members: Vec<State>,
+    pub(super) phase: Phase,
+}
+
+impl Protocol {
+    pub(crate) fn new(members: impl IntoIterator<Item = Member>) -> Self {
+        let members = members
+            .into_iter()
+            .map(|member| State {
+                member,
+                serializable: false,
+                maybe_prepared: false,
+                prepared: false,
+                ended: false,
+            })
+            .collect();
+        Self {
+            members,
+            phase: Phase::Start,
+        }
+    }
+
+    /// Who holds the decision, once that is planned.
+    pub(crate) fn holder(&self) -> Option<usize> {
+        match self.phase {
+            Phase::Identifying { holder }
+            | Phase::Preparing { holder }
+            | Phase::Deciding { holder }
+            | Phase::LettingGo { holder }
+            | Phase::Resolving { holder } => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// Who wrote, as far as is known.
+    pub(crate) fn writers(&self) -> impl Iterator<Item = usize> + '_ {
+        self.select(|state| state.member.writer)
+    }
+
+    /// How many branches the unit has at most: of all that wrote or may have, but the holder.
+    pub(crate) fn most_branches(&self) -> u16 {
+        let writers = self.select(|state| state.member.writer || state.member.askable);
+        u16::try_from(writers.count().saturating_sub(1)).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn note(&mut self, replies: &[(usize, Command, Reply)]) {
+        for (index, command, reply) in replies {
+            let state = &mut self.members[*index];
+            match (command, reply) {
+                (
+                    Command::Ask,
+                    Reply::Asked {
+                        wrote,
+                        serializable,
+                    },
+                ) => {
+                    state.member.writer |= wrote;
+                    state.member.askable = false;
+                    state.serializable = *serializable;
+                }
+                (Command::Identify, Reply::Done) => state.member.identified = true,
+                (Command::Prepare, reply) => {
+                    state.maybe_prepared = true;
+                    state.prepared = *reply == Reply::Done;
+                }
+                (
+                    Command::EndReader
+                    | Command::CommitAlone
+                    | Command::Decide
+                    | Command::Apply
+                    | Command::Undo,
+                    Reply::Done,
+                )
+                // A lone commit that was refused has rolled back.
+                | (Command::CommitAlone, Reply::Failed)
+                | (Command::RollBack, _) => state.ended = true,
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn open(&self) -> Vec<usize> {
+        self.select(|state| !state.ended).collect()
+    }
+
+    pub(super) fn select(&self, keep: impl Fn(&State) -> bool) -> impl Iterator<Item = usize> {
+        self.members
+            .iter()
+            .enumerate()
+            .filter(move |(_, state)| keep(state))
+            .map(|(index, _)| index)
+    }
+
+    pub(super) fn run(&self, command: Command, members: Vec<usize>) -> Option<Next> {
+        (!members.is_empty()).then(|| {
+            Next::Run(
+                members
+                    .into_iter()
+                    .map(|member| (member, command))
+                    .collect(),
+            )
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! Events of a pass: what it could not look at, finished and left in doubt.
+
+use tracing::Span;
+
+use crate::commit::Fault;
+use crate::recovery::database::{Database, Listing};
+use crate::recovery::judge::OLD;
+use crate::recovery::purpose::Purpose;
+use crate::recovery::report::{InDoubtBranch, Recovered};
+use crate::trace::recovery::{BranchTrace, Done};
+use crate::trace::{self, Ends};
+
+/// Notes where a database is, as far as its server was asked.
+pub(super) fn note_place(span: &Span, database: &dyn Database) {
+    let server = database.server();
+    let place = server.as_ref().map(|server| server.place(database.key()));
+    trace::recovery::note_place(span, place);
+}
+
+/// What the look at one database showed.
+pub(super) fn note_look(
+    span: &Span,
+    database: &dyn Database,
+    listed: &Result<Listing, Fault>,
+    purpose: Purpose,
+) {
+    note_place(span, database);
+    match listed {
+        Ok(Listing { found, .. }) => {
+            span.record("listed", found.len());
+        }
+        Err(fault) => {
+            trace::recovery::note_error(span, fault);
+            // Who looks is told.
+            if purpose != Purpose::Look {
+                tracing::warn!(
+                    parent: span,
+                    bind = database.key(),
+                    error = fault as &dyn std::error::Error,
+                    "a bind could not be looked at: what is in doubt there stays so"
+                );
+            }
+        }
+    }
+}
+
+/// A branch that is not there any more: somebody else may have finished it.
+pub(super) fn tell_done(trace: &BranchTrace, recovered: &Recovered, was_there: bool) {
+    let ends = Ends::from(recovered.outcome);
+    let Recovered { bind, gid, .. } = recovered;
+    if was_there {
+        trace.done(ends, Done::Finished);
+        tracing::info!(bind, %gid, outcome = ends.word(), "finished a unit that was in doubt");
+    } else {
+        trace.done(ends, Done::Gone);
+        tracing::debug!(bind, %gid, outcome = ends.word(), "somebody else finished a unit that was in doubt");
+    }
+}
+
+/// A branch that stays in doubt. When it is old, that is a warning.
+pub(super) fn tell_left(branch: &InDoubtBranch) {
+    let gid = branch.gid.as_ref().map(tracing::field::display);
+    let age = branch.age.map(|age| age.as_secs());
+    let error = &branch.left as &dyn std::error::Error;
+    let (bind, branch_name) = (branch.bind, &*branch.name);
+    // Of unknown age is one that nothing places: it does not go away by itself.
+    if branch.age.is_none_or(|age| age >= OLD) {
+        tracing::warn!(
+            bind,
+            gid,
+            branch = branch_name,
+            age,
+            error,
+            "a unit is in doubt and keeps its locks"
+        );
+    } else {
+        tracing::debug!(
+            bind,
+            gid,
+            branch = branch_name,
+            age,
+            error,
+            "a unit is in doubt"
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! An entry without the type of its connection.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::backend::{Backend, Connection};
+use crate::commit::Fault;
+use crate::error::Error;
+use crate::gid::DatabaseId;
+use crate::recovery::Database;
+#[cfg(feature = "testing")]
+use crate::registry::enclosure::{AnyEnclosure, NotStarted};
+use crate::registry::entry::Entry;
+use crate::registry::examine::Examined;
+
+/// An entry of any connection type.
+pub(crate) trait AnyEntry: Database {
+    fn backend(&self) -> Backend;
+    fn allows_not_durable(&self) -> bool;
+    fn requires_replication(&self) -> bool;
+    /// It may leave something to recover, or to delete.
+    fn needs_recovery(&self) -> bool;
+    /// Whether an error says that a transaction was given up for the sake of others.
+    fn is_conflict(&self, error: &diesel::result::Error) -> bool;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    fn install(&self) -> BoxFuture<'_, Result<(), Error>>;
+    fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
+    fn adopt(&self, id: Option<DatabaseId>) -> BoxFuture<'_, Result<(), Fault>>;
+    fn close(&self);
+    /// The same bind, on a connection of which nothing is ever kept.
+    #[cfg(feature = "testing")]
+    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>>;
+    /// What keeps all of its units from being kept.
+    #[cfg(feature = "testing")]
+    fn enclosure(&self) -> Option<&dyn AnyEnclosure>;
+}
+
+impl<C: Connection> AnyEntry for Entry<C> {
+    fn backend(&self) -> Backend {
+        C::BACKEND
+    }
+
+    fn allows_not_durable(&self) -> bool {
+        self.options.allow_not_durable
+    }
+
+    fn requires_replication(&self) -> bool {
+        self.options.require_synchronous_replication
+    }
+
+    fn needs_recovery(&self) -> bool {
+        let may_prepare = !self.alone
+            && C::BACKEND != Backend::Sqlite
+            && !self.options.never_prepare
+            && !self.options.read_only;
+        may_prepare || self.options.record_every_commit
+    }
+
+    fn is_conflict(&self, error: &diesel::result::Error) -> bool {
+        C::is_conflict(error)
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    fn install(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.install().boxed()
+    }
+
+    fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>> {
+        self.examine().boxed()
+    }
+
+    fn adopt(&self, id: Option<DatabaseId>) -> BoxFuture<'_, Result<(), Fault>> {
+        self.adopt(id).boxed()
+    }
+
+    fn close(&self) {
+        self.pool.close();
+    }
+
+    #[cfg(feature = "testing")]
+    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>> {
+        async move { Ok(Arc::new(self.enclose().await?) as Arc<dyn AnyEntry>) }.boxed()
+    }
+
+    #[cfg(feature = "testing")]
+    fn enclosure(&self) -> Option<&dyn AnyEnclosure> {
+        self.enclosure.as_ref().map(|enclosure| enclosure as _)
+    }
+}

@@ -1,0 +1,169 @@
+//! The migrations of the binds, as they are given to the builder.
+
+use std::sync::Arc;
+
+use diesel_async::AsyncConnection as _;
+use futures_util::FutureExt as _;
+
+use crate::backend::migrate::Migratable;
+use crate::bind::Bind;
+use crate::commit::Fault;
+use crate::migrate::{
+    AnySet, Connect, MigrationMistake, Need, Set, Sets, Source, read, version_of,
+};
+use crate::registry::builder::pending::{Attachment, Who};
+use crate::registry::problem::{BuildError, BuildProblem};
+use crate::registry::{AnyEntry, Entry};
+
+/// All migrations that were given.
+#[derive(Default)]
+pub(super) struct Given {
+    sets: Vec<GivenSet>,
+    needs: Vec<Need>,
+}
+
+struct GivenSet {
+    who: Who,
+    make: Box<Make>,
+}
+
+type Make = dyn FnOnce(Place) -> Result<Arc<dyn AnySet>, MigrationMistake> + Send;
+
+/// Where the migrations of a bind run.
+struct Place {
+    number: usize,
+    entry: Arc<dyn AnyEntry>,
+    /// The file, if it is attached to the connection of the entry.
+    file: Option<String>,
+}
+
+impl Given {
+    /// Adds those of a bind.
+    pub(super) fn add<B>(&mut self, source: Arc<Source<B::Connection>>)
+    where
+        B: Bind<Connection: Migratable>,
+    {
+        let make = move |place: Place| -> Result<Arc<dyn AnySet>, MigrationMistake> {
+            let known = read(&*source)?;
+            let entry: Arc<Entry<B::Connection>> = place
+                .entry
+                .into_any()
+                .downcast()
+                .expect("the builder registers a bind with a pool of its own connection type");
+            let limit = entry.timeouts.step;
+            let connect = connect::<B>(entry, place.file);
+            Ok(Arc::new(Set {
+                key: B::KEY,
+                place: place.number,
+                known,
+                source,
+                connect,
+                limit,
+            }))
+        };
+        self.sets.push(GivenSet {
+            who: Who::of::<B>(),
+            make: Box::new(make),
+        });
+    }
+
+    /// Adds that those of one bind need those of another.
+    pub(super) fn add_need<B: Bind, Needs: Bind>(&mut self, version: &str) {
+        self.needs.push(Need {
+            bind: B::KEY,
+            needs: Needs::KEY,
+            version: version_of(version),
+        });
+    }
+
+    /// Adds what the manifest says of the binds whose migrations were given.
+    #[cfg(feature = "manifest")]
+    pub(super) fn add_needs(&mut self, manifest: &crate::config::Manifest) {
+        let keys: Vec<&'static str> = self.sets.iter().map(|set| set.who.key).collect();
+        for bind in &keys {
+            let needs = manifest.bind(bind).map_or(&[][..], |bind| bind.needs());
+            for need in needs {
+                let Some(other) = keys.iter().find(|key| **key == need.bind()) else {
+                    // What was not given is run by somebody else, and that is who sees to it.
+                    continue;
+                };
+                self.needs.push(Need {
+                    bind,
+                    needs: other,
+                    version: need.version().to_owned(),
+                });
+            }
+        }
+    }
+
+    /// The sets in their order, unless something is wrong with them.
+    pub(super) fn build(
+        self,
+        owners: &[(Who, usize)],
+        entries: &[Arc<dyn AnyEntry>],
+        attached: &[Attachment],
+    ) -> Result<Arc<Sets>, BuildError> {
+        let mut problems = Vec::new();
+        let mut sets: Vec<Arc<dyn AnySet>> = Vec::new();
+        for given in self.sets {
+            let bind = given.who.key;
+            let set = if sets.iter().any(|set| set.key() == bind) {
+                Err(MigrationMistake::Repeated)
+            } else {
+                place(given.who, owners, entries, attached)
+                    .ok_or(MigrationMistake::UnknownBind)
+                    .and_then(given.make)
+            };
+            match set {
+                Ok(set) => sets.push(set),
+                Err(mistake) => problems.push(BuildProblem::Migrations { bind, mistake }),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(BuildError { problems });
+        }
+        match Sets::new(sets, self.needs) {
+            Ok(sets) => Ok(Arc::new(sets)),
+            Err(mistakes) => Err(BuildError {
+                problems: mistakes
+                    .into_iter()
+                    .map(|(bind, mistake)| BuildProblem::Migrations { bind, mistake })
+                    .collect(),
+            }),
+        }
+    }
+}
+
+/// Where a bind is. Only by its type: a bind that is registered by its key alone may have another connection type.
+fn place(
+    who: Who,
+    owners: &[(Who, usize)],
+    entries: &[Arc<dyn AnyEntry>],
+    attached: &[Attachment],
+) -> Option<Place> {
+    let (_, position) = owners.iter().find(|(owner, _)| owner.id == who.id)?;
+    let file = attached.iter().position(|file| file.who.id == who.id);
+    Some(Place {
+        number: file.map_or(*position, |number| entries.len() + number),
+        entry: Arc::clone(&entries[*position]),
+        file: file.map(|number| attached[number].path.clone()),
+    })
+}
+
+fn connect<B: Bind>(
+    entry: Arc<Entry<B::Connection>>,
+    file: Option<String>,
+) -> Arc<Connect<B::Connection>> {
+    Arc::new(move || {
+        let (entry, file) = (Arc::clone(&entry), file.clone());
+        async move {
+            match file {
+                Some(file) => B::Connection::establish(&file)
+                    .await
+                    .map_err(|error| Fault::Connect(error.into())),
+                None => entry.connect(entry.timeouts.checkout).await,
+            }
+        }
+        .boxed()
+    })
+}

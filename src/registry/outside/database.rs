@@ -1,0 +1,196 @@
+//! A bind as recovery asks it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::backend::records::{self, Shelf};
+use crate::backend::{Backend, Connection, Server, Whose};
+use crate::commit::{Fault, Outcome};
+use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+use crate::recovery::{Database, Listing, Look, Records};
+use crate::registry::entry::Entry;
+use crate::registry::outside::{refuse_other, refuse_replica, refused, whose};
+
+impl<C: Connection> Database for Entry<C> {
+    fn key(&self) -> &'static str {
+        self.key
+    }
+
+    fn server(&self) -> Option<Arc<Server>> {
+        self.server_anywhere()
+    }
+
+    fn branches(&self) -> BoxFuture<'_, Result<Listing, Fault>> {
+        self.ask(async |connection, server| {
+            refuse_replica(connection).await?;
+            let whose = whose(connection, &server.schema).await?;
+            let found = connection.branches(&self.namespace).await;
+            Ok(Listing {
+                whose,
+                found: found.map_err(Fault::Lost)?,
+            })
+        })
+        .boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<Look, Fault>> {
+        self.ask(async |connection, server| {
+            let schema = &server.schema;
+            refuse_replica(connection).await?;
+            let database = connection.identity(schema).await?;
+            let asked = Whose {
+                database: Some(database),
+                lineage: connection.lineage().await.map_err(Fault::Lost)?,
+            };
+            let listed = connection.branches(&self.namespace).await;
+            let listed = listed.map_err(Fault::Lost)?;
+            // What is listed no more is finished for good only then.
+            self.confirm(connection, server).await?;
+            // The list of another one would make finished of what is in doubt.
+            refuse_other(connection, schema, &asked).await?;
+            Ok(Look { database, listed })
+        })
+        .boxed()
+    }
+
+    fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
+        self.ask(async |connection, server| {
+            let recorded = connection.recorded(&server.schema, gid).await?;
+            if recorded.is_some() {
+                self.confirm(connection, server).await?;
+            }
+            Ok(recorded)
+        })
+        .boxed()
+    }
+
+    fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
+        self.resolve(gid, None).boxed()
+    }
+
+    fn finish<'a>(
+        &'a self,
+        branch: &'a Branch,
+        outcome: Outcome,
+        listed_by: &'a Whose,
+    ) -> BoxFuture<'a, Result<bool, Fault>> {
+        self.finish(branch, outcome, listed_by).boxed()
+    }
+
+    fn give_over<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
+        self.ask(async |connection, server| {
+            let given_over = connection.give_over(&server.schema, gid).await?;
+            self.confirm(connection, server).await?;
+            Ok(given_over)
+        })
+        .boxed()
+    }
+
+    fn forced<'a>(
+        &'a self,
+        gid: &'a Gid,
+        listed_by: &'a Whose,
+    ) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
+        self.ask_only(listed_by, async |connection, schema| {
+            let forced = connection.forced(schema, gid.unit()).await;
+            forced.map_err(refused)
+        })
+        .boxed()
+    }
+
+    fn force<'a>(
+        &'a self,
+        gid: &'a Gid,
+        outcome: Outcome,
+        reason: &'a str,
+        listed_by: &'a Whose,
+    ) -> BoxFuture<'a, Result<Outcome, Fault>> {
+        self.ask_only(listed_by, async move |connection, schema| {
+            let recording = connection.record_force(schema, gid, outcome, reason);
+            recording.await.map_err(refused)?;
+            let forced = connection.forced(schema, gid.unit()).await;
+            let recorded = forced.map_err(refused)?;
+            recorded.ok_or(Fault::Statement(diesel::result::Error::NotFound))
+        })
+        .boxed()
+    }
+
+    fn records(
+        &self,
+        retention: Duration,
+        after: Option<UnitId>,
+    ) -> BoxFuture<'_, Result<Records, Fault>> {
+        self.ask(async move |connection, server| {
+            let schema = &server.schema;
+            let holder = connection.identity(schema).await?;
+            let shelf = self.shelf(schema, holder);
+            // By its own clock: that of this host may be far from those that stamp units.
+            let now = records::now(connection).await.map_err(Fault::Lost)?;
+            let before = now
+                .checked_sub(retention)
+                .and_then(UnitId::before_all_since);
+            let page = match before {
+                Some(before) => records::page(connection, shelf, before, after).await,
+                None => Ok(Vec::new()),
+            };
+            Ok(Records {
+                holder,
+                page: page.map_err(Fault::Lost)?,
+            })
+        })
+        .boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        holder: DatabaseId,
+        units: &'a [UnitId],
+    ) -> BoxFuture<'a, Result<usize, Fault>> {
+        if units.is_empty() {
+            return async { Ok(0) }.boxed();
+        }
+        self.ask(async move |connection, server| {
+            let schema = &server.schema;
+            let deleted = records::delete(connection, self.shelf(schema, holder), units).await;
+            // The records were read just now, so the table is there.
+            deleted.map_err(Fault::Statement)
+        })
+        .boxed()
+    }
+
+    fn move_horizon(&self, holder: DatabaseId, to: UnitId) -> BoxFuture<'_, Result<(), Fault>> {
+        self.ask(async move |connection, server| {
+            let schema = &server.schema;
+            let moved = records::move_horizon(connection, self.shelf(schema, holder), to).await;
+            moved.map_err(Fault::Statement)
+        })
+        .boxed()
+    }
+
+    fn delete_branch_rows(&self) -> BoxFuture<'_, Result<usize, Fault>> {
+        if C::BACKEND != Backend::Mysql {
+            return async { Ok(0) }.boxed();
+        }
+        self.ask(async |connection, server| {
+            let schema = &server.schema;
+            // Where the tables are missing, that says so.
+            connection.identity(schema).await?;
+            let deleted = connection.delete_branch_rows(schema, &self.namespace).await;
+            deleted.map_err(Fault::Statement)
+        })
+        .boxed()
+    }
+}
+
+impl<C: Connection> Entry<C> {
+    fn shelf<'a>(&'a self, schema: &'a str, holder: DatabaseId) -> Shelf<'a> {
+        Shelf {
+            schema,
+            namespace: &self.namespace,
+            holder,
+        }
+    }
+}

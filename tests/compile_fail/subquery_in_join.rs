@@ -1,0 +1,34 @@
+//! A condition of a join that reads a table of another bind.
+
+use diesel::prelude::*;
+use diesel_binds::{AsyncSqliteConnection, Bind, RunQueryDsl, Session, bind_tables};
+
+diesel::table! { users (id) { id -> Integer, name -> Text, } }
+
+diesel::table! { entries (id) { id -> Integer, user_id -> Integer, name -> Text, } }
+
+diesel::allow_tables_to_appear_in_same_query!(users, entries);
+
+#[derive(Bind)]
+#[bind(key = "accounts", connection = AsyncSqliteConnection)]
+pub struct Accounts;
+
+#[derive(Bind)]
+#[bind(key = "ledger", connection = AsyncSqliteConnection)]
+pub struct Ledger;
+
+bind_tables! {
+    Accounts => users;
+    Ledger => entries;
+}
+
+fn run(session: &Session) {
+    let others = diesel::alias!(users as others);
+    let owners = entries::table.select(entries::user_id);
+    let _ = users::table
+        .inner_join(others.on(users::id.eq_any(owners)))
+        .select(users::name)
+        .load::<String>(session);
+}
+
+fn main() {}

@@ -1,0 +1,161 @@
+//! Nothing of ours stands between two statements of the application where it can be seen.
+
+use std::time::Duration;
+
+use diesel::QueryableByName;
+use diesel::sql_types::BigInt;
+use diesel_binds::{BindOptions, Binds, Error, Retry, RunQueryDsl as _, Session, SessionOptions};
+use futures_util::TryStreamExt as _;
+use kit::database::Database;
+use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
+
+/// A deadline that nothing here meets.
+const LATE: Duration = Duration::from_secs(60);
+
+/// The server takes it only while no statement has had a snapshot.
+#[tokio::test]
+async fn a_transaction_of_postgres_takes_its_isolation_level_as_first_statement() {
+    let database = PostgresA::database().await;
+    let builder = PostgresA::register(
+        Binds::builder(),
+        database.url(),
+        PoolKind::Deadpool,
+        1,
+        BindOptions::new(),
+    );
+    let binds = builder.await.build().unwrap();
+    for level in ["serializable", "repeatable read"] {
+        let mut session = binds.session();
+        let set = format!("SET TRANSACTION ISOLATION LEVEL {level}");
+        PostgresA::sql(&session, &set).await.unwrap();
+        let said = "SELECT current_setting('transaction_isolation') AS text";
+        assert_eq!(PostgresA::text(&session, said).await.unwrap(), level);
+        PostgresA::write(&session, level).await.unwrap();
+        let _ = session.commit_all().await.unwrap();
+    }
+}
+
+#[derive(Debug, QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+async fn mariadb(options: BindOptions) -> (Database, Binds) {
+    let database = MariadbA::database().await;
+    let builder = Binds::builder().namespace("seen");
+    let builder = MariadbA::register(builder, database.url(), PoolKind::Deadpool, 1, options).await;
+    let other = Database::sqlite();
+    let builder = builder.bind_url::<Sqlite>(other.url());
+    (database, builder.build().unwrap())
+}
+
+/// Counts, warnings and ids of the statement before, which a statement of ours would replace by its own.
+#[tokio::test]
+async fn mariadb_describes_the_last_statement_of_the_application() {
+    for options in [BindOptions::new(), BindOptions::new().never_prepare()] {
+        let (_database, binds) = mariadb(options).await;
+        for session_options in [SessionOptions::new(), SessionOptions::new().deadline(LATE)] {
+            let session = binds.session_with(session_options);
+            let number = async |sql: &str| -> i64 {
+                let row: Number = diesel::sql_query(sql.to_owned())
+                    .get_result(&session.on(MariadbA))
+                    .await
+                    .unwrap();
+                row.number
+            };
+            let run = async |sql: &str| MariadbA::sql(&session, sql).await;
+            run("INSERT INTO notes (id, text) VALUES (11, 'a'), (12, 'b'), (13, 'c')")
+                .await
+                .unwrap();
+            assert_eq!(
+                number("SELECT CAST(ROW_COUNT() AS SIGNED) AS number").await,
+                3
+            );
+            run("SELECT SQL_CALC_FOUND_ROWS * FROM notes LIMIT 1")
+                .await
+                .unwrap();
+            assert_eq!(
+                number("SELECT CAST(FOUND_ROWS() AS SIGNED) AS number").await,
+                3
+            );
+            run("INSERT INTO notes (text) VALUES ('d')").await.unwrap();
+            assert!(number("SELECT CAST(LAST_INSERT_ID() AS SIGNED) AS number").await > 13);
+            run("SELECT CAST('x' AS SIGNED)").await.unwrap();
+            assert_eq!(
+                number("SELECT CAST(@@warning_count AS SIGNED) AS number").await,
+                1
+            );
+            // Typed statements have always been let alone.
+            MariadbA::write(&session, "e").await.unwrap();
+            assert_eq!(
+                number("SELECT CAST(ROW_COUNT() AS SIGNED) AS number").await,
+                1
+            );
+        }
+    }
+}
+
+/// What a unit that may run again is told of its errors, the diagnostics of the server still tell.
+#[tokio::test]
+async fn diagnostics_of_mariadb_stay_where_units_run_again() {
+    let (_database, binds) = mariadb(BindOptions::new()).await;
+    let result: Result<(), _> = binds
+        .retrying(Retry::new().attempts(1))
+        .transaction(async |session: &mut Session| {
+            MariadbA::sql(session, "not SQL").await.unwrap_err();
+            let sql = "SELECT CAST(@@error_count AS SIGNED) AS number";
+            let row: Number = diesel::sql_query(sql)
+                .get_result(&session.on(MariadbA))
+                .await?;
+            assert_eq!(row.number, 1);
+            Ok::<_, Error>(())
+        })
+        .await;
+    result.unwrap();
+}
+
+/// The statement that failed says so, and none after it.
+#[tokio::test]
+async fn an_error_in_a_later_result_of_a_call_is_that_of_the_call() {
+    let (database, binds) = mariadb(BindOptions::new()).await;
+    MariadbA::admin(
+        &database,
+        "CREATE PROCEDURE twice() BEGIN SELECT 1 AS number; \
+         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the second'; END",
+    )
+    .await;
+    MariadbA::admin(
+        &database,
+        "CREATE PROCEDURE rows_first() BEGIN SELECT 1 AS number UNION ALL SELECT 2; SELECT 3 AS number; \
+         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the second'; END",
+    )
+    .await;
+    for procedure in ["twice", "rows_first"] {
+        let call = diesel::sql_query(format!("CALL {procedure}()"));
+        let mut session = binds.session();
+        MariadbA::write(&session, procedure).await.unwrap();
+        let on = session.on(MariadbA);
+        let failed = [
+            call.clone().execute(&on).await.unwrap_err(),
+            call.clone().load::<Number>(&on).await.unwrap_err(),
+            call.clone().get_result::<Number>(&on).await.unwrap_err(),
+            {
+                let rows = call.clone().load_stream::<Number>(&on).await.unwrap();
+                let rows: Result<Vec<Number>, Error> = rows.try_collect().await;
+                rows.unwrap_err()
+            },
+        ];
+        for error in failed {
+            let said = error.diesel().map(ToString::to_string).unwrap_or_default();
+            assert!(said.contains("the second"), "{procedure}: {error:?}");
+        }
+        assert_eq!(MariadbA::echo(&session, 7).await.unwrap(), 7);
+        let _ = session.commit_all().await.unwrap();
+        assert!(
+            MariadbA::rows(&database)
+                .await
+                .contains(&procedure.to_owned())
+        );
+    }
+}

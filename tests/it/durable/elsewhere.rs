@@ -1,0 +1,329 @@
+//! The address of a database leads to another server from one moment on: what that says of a unit is not believed.
+
+use std::time::Duration;
+
+use diesel_binds::testing::{Effect, FaultPlan};
+use diesel_binds::{
+    BindOptions, Binds, CommitError, Fault as Cause, HolderPreference, Left, Outcome,
+    RecoveryOptions, SessionOptions, UnitId,
+};
+use kit::admin::Admin;
+use kit::copy::{Copy, Role};
+use kit::database::Database;
+use kit::prepared::prepared;
+use kit::proxy::{Fault, Proxy};
+use kit::servers::Server;
+use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side};
+use kit::standby::NAME;
+use tokio::time::sleep;
+
+/// A database behind an address that can lead elsewhere, and one that holds the decisions.
+struct Moving {
+    database: Database,
+    address: Proxy,
+    holder: Database,
+    holder_address: Proxy,
+    /// PostgreSQL lists what is prepared in all databases of the server.
+    namespace: String,
+}
+
+impl Moving {
+    async fn new() -> Self {
+        let (database, holder) = (PostgresA::database().await, PostgresB::database().await);
+        let namespace = database.name().unwrap_or_default().replace('_', "-");
+        Self {
+            namespace,
+            address: Proxy::start(database.url()).await,
+            holder_address: Proxy::start(holder.url()).await,
+            database,
+            holder,
+        }
+    }
+
+    fn builder(&self) -> diesel_binds::BindsBuilder {
+        Binds::builder()
+            .namespace(&self.namespace)
+            .recovery(RecoveryOptions::new().elsewhere())
+            .resolve_timeout(Duration::from_secs(1))
+    }
+
+    async fn alone(&self) -> Binds {
+        let builder = self.builder();
+        let url = self.address.url(self.database.url());
+        PostgresA::register(builder, &url, PoolKind::Deadpool, 1, BindOptions::new())
+            .await
+            .build()
+            .unwrap()
+    }
+
+    async fn both(&self) -> Binds {
+        self.both_with(HolderPreference::Avoid).await
+    }
+
+    /// Both, of which the one that moves holds the decision, or the other.
+    async fn both_with(&self, holder: HolderPreference) -> Binds {
+        let (builder, pool) = (self.builder(), PoolKind::Deadpool);
+        let options = BindOptions::new().holder(holder);
+        let url = self.address.url(self.database.url());
+        let builder = PostgresA::register(builder, &url, pool, 1, options).await;
+        let url = self.holder_address.url(self.holder.url());
+        PostgresB::register(builder, &url, pool, 1, BindOptions::new())
+            .await
+            .build()
+            .unwrap()
+    }
+}
+
+/// Other servers that have the same tables and the same id in them.
+async fn others(database: &Database) -> Vec<(&'static str, Copy)> {
+    let original = Server::PostgresA.url();
+    let standby = Copy::of(original.as_str(), Role::Standby(NAME)).await;
+    standby.promote().await;
+    let restored = Copy::of(original.as_str(), Role::Apart).await;
+    let others = vec![("promoted", standby), ("restored", restored)];
+    for (_, other) in &others {
+        // What their transactions are called is what those of the original are called that come after the copy.
+        let mut admin = Admin::connect(&other.url(database.url())).await;
+        let many = "DO $$ BEGIN FOR i IN 1..3000 LOOP PERFORM pg_catalog.txid_current(); COMMIT; END LOOP; END $$";
+        admin.run(many).await.unwrap();
+    }
+    others
+}
+
+/// The bare id of the transaction was looked up wherever the address led, and somebody else's commit taken for this one.
+#[tokio::test]
+async fn a_lone_commit_is_not_looked_up_on_another_server() {
+    let world = Moving::new().await;
+    for (name, other) in others(&world.database).await {
+        let binds = world.alone().await;
+        let mut session = binds.session();
+        // The question for the id is prepared once on each connection.
+        PostgresA::write(&session, &format!("warm {name}"))
+            .await
+            .unwrap();
+        let _ = session.commit_all().await.unwrap();
+        PostgresA::write(&session, name).await.unwrap();
+        // The id comes back, and the commit never arrives.
+        let late = Fault::before("COMMIT").delaying(Duration::from_secs(60));
+        world.address.inject(late);
+        let leave = async {
+            let fired = world.address.fired();
+            world.address.wait_fired(fired.max(1)).await;
+            sleep(Duration::from_millis(300)).await;
+            world
+                .address
+                .lead_to(&other.url(world.database.url()))
+                .await;
+            world.address.cut();
+        };
+        let (result, ()) = tokio::join!(session.commit_all(), leave);
+        assert!(
+            matches!(result, Err(CommitError::Unknown { .. })),
+            "{name}: {result:?}"
+        );
+        world.address.lead_to(world.database.url()).await;
+        assert!(
+            !PostgresA::rows(&world.database)
+                .await
+                .contains(&name.to_owned())
+        );
+    }
+}
+
+async fn has_branch(world: &Moving, unit: UnitId) -> bool {
+    !prepared(world.database.url(), unit).await.is_empty()
+}
+
+/// "Not listed" on another server was taken for finished, while the branch was prepared.
+#[tokio::test]
+async fn a_branch_that_another_server_does_not_list_is_pending() {
+    let world = Moving::new().await;
+    let mut others = others(&world.database).await;
+    let different = Copy::of(Server::PostgresA.url().as_str(), Role::Apart).await;
+    let mut admin = Admin::connect(&different.url(world.database.url())).await;
+    let renamed = "UPDATE diesel_binds_meta SET holder_id = pg_catalog.md5('another')";
+    admin.run(renamed).await.unwrap();
+    others.push(("different", different));
+    for (name, other) in others {
+        let binds = world.both().await;
+        let mut session = binds.session();
+        PostgresA::write(&session, name).await.unwrap();
+        PostgresB::write(&session, name).await.unwrap();
+        let unit = session.unit();
+        world
+            .address
+            .lead_to(&other.url(world.database.url()))
+            .await;
+        world.address.inject(Fault::before("COMMIT PREPARED"));
+        let committed = session.commit_all().await.unwrap();
+        assert_eq!(committed.pending(), ["pg-a"], "{name}");
+        assert!(has_branch(&world, unit).await, "{name}");
+        world.address.lead_to(world.database.url()).await;
+        let pass = binds.recover_older_than(Duration::ZERO).await;
+        assert!(
+            pass.is_complete() && pass.recovered.len() == 1,
+            "{name}: {pass}"
+        );
+        assert!(!has_branch(&world, unit).await, "{name}");
+    }
+    assert_eq!(
+        PostgresA::rows(&world.database).await,
+        PostgresB::rows(&world.holder).await
+    );
+}
+
+/// The fence was made in a copy, which had nothing recorded: the caller heard "rolled back", and the holder had committed.
+#[tokio::test]
+async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
+    let world = Moving::new().await;
+    for (name, other) in others(&world.database).await {
+        let binds = world.both_with(HolderPreference::Prefer).await;
+        let plan = FaultPlan::new().at("decide:pg-a:after", Effect::Disconnect);
+        let mut session = binds.session_with(SessionOptions::new().faults(&plan));
+        PostgresA::write(&session, name).await.unwrap();
+        PostgresB::write(&session, name).await.unwrap();
+        world
+            .address
+            .lead_to(&other.url(world.database.url()))
+            .await;
+        let told = session.commit_all().await.unwrap_err();
+        let CommitError::InDoubt { gid, source } = &told else {
+            panic!("{name}: {told:?}")
+        };
+        assert!(matches!(source, Cause::Replaced), "{name}: {told:?}");
+        world.address.lead_to(world.database.url()).await;
+        let pass = binds.recover_older_than(Duration::ZERO).await;
+        assert!(
+            pass.is_complete() && pass.recovered.len() == 1,
+            "{name}: {pass}"
+        );
+        assert_eq!(binds.settle(gid).await.unwrap(), Outcome::Commit);
+        // What the server says of itself is asked again, and the next unit is not in doubt for that.
+        let plan = FaultPlan::new().at("decide:pg-a:after", Effect::Disconnect);
+        let mut session = binds.session_with(SessionOptions::new().faults(&plan));
+        let next = format!("next {name}");
+        PostgresA::write(&session, &next).await.unwrap();
+        PostgresB::write(&session, &next).await.unwrap();
+        let committed = session.commit_all().await.unwrap();
+        assert!(committed.pending().is_empty(), "{name}: {committed:?}");
+    }
+    assert_eq!(
+        PostgresA::rows(&world.database).await,
+        PostgresB::rows(&world.holder).await
+    );
+}
+
+/// A database of MariaDB on another server, of the same name and with the same id, as a restored dump is.
+async fn restored(original: &Database) -> String {
+    let name = original.name().unwrap();
+    let mut url = Server::MariadbB.url();
+    let mut admin = Admin::connect(url.as_str()).await;
+    admin.run(&format!("CREATE DATABASE {name}")).await.unwrap();
+    url.set_path(name);
+    let mut admin = Admin::connect(url.as_str()).await;
+    let tables = include_str!("../../../migrations/mysql/2026-01-01-000000_diesel_binds/up.sql");
+    admin.run(tables).await.unwrap();
+    let id = "SELECT holder_id AS value FROM diesel_binds_meta";
+    let mut source = Admin::connect(original.url()).await;
+    let id = source.values(id).await.unwrap().remove(0);
+    let restored = format!("UPDATE diesel_binds_meta SET holder_id = '{id}'");
+    admin.run(&restored).await.unwrap();
+    url.into()
+}
+
+/// MariaDB had nothing but the id to tell a database by.
+#[tokio::test]
+async fn a_restored_database_of_mariadb_is_not_believed_in_place_of_its_original() {
+    let (database, other) = (MariadbA::database().await, PostgresB::database().await);
+    let restored = restored(&database).await;
+    for (holder, point) in [
+        (HolderPreference::Prefer, "decide:my-a:after"),
+        (HolderPreference::Avoid, "apply:my-a:before"),
+    ] {
+        let address = Proxy::start(database.url()).await;
+        let builder = Binds::builder()
+            .namespace(database.name().unwrap().replace('_', "-"))
+            .recovery(RecoveryOptions::new().elsewhere())
+            .resolve_timeout(Duration::from_secs(1));
+        let (pool, options) = (PoolKind::Deadpool, BindOptions::new().holder(holder));
+        let url = address.url(database.url());
+        let builder = MariadbA::register(builder, &url, pool, 1, options).await;
+        let builder = PostgresB::register(builder, other.url(), pool, 1, BindOptions::new()).await;
+        let binds = builder.build().unwrap();
+        let plan = FaultPlan::new().at(point, Effect::Disconnect);
+        let mut session = binds.session_with(SessionOptions::new().faults(&plan));
+        MariadbA::write(&session, point).await.unwrap();
+        PostgresB::write(&session, point).await.unwrap();
+        address.lead_to(&restored).await;
+        match session.commit_all().await {
+            Err(CommitError::InDoubt { source, .. }) if holder == HolderPreference::Prefer => {
+                assert!(matches!(source, Cause::Replaced), "{point}: {source:?}");
+            }
+            Ok(committed) if holder == HolderPreference::Avoid => {
+                assert_eq!(committed.pending(), ["my-a"], "{point}");
+            }
+            told => panic!("{point}: {told:?}"),
+        }
+        drop(session);
+        address.lead_to(database.url()).await;
+        let pass = binds.recover_older_than(Duration::ZERO).await;
+        assert!(
+            pass.is_complete() && pass.recovered.len() == 1,
+            "{point}: {pass}"
+        );
+    }
+    assert_eq!(
+        MariadbA::rows(&database).await,
+        PostgresB::rows(&other).await
+    );
+    let name = database.name().unwrap();
+    let mut admin = Admin::connect(Server::MariadbB.url().as_str()).await;
+    admin.run(&format!("DROP DATABASE {name}")).await.unwrap();
+}
+
+/// The address leads elsewhere between the list of what is prepared and the finish.
+#[tokio::test]
+async fn recovery_finishes_a_branch_only_where_it_was_listed() {
+    let world = Moving::new().await;
+    for (name, other) in others(&world.database).await {
+        let binds = world.both().await;
+        let plan = FaultPlan::new().at("decide:after", Effect::Crash);
+        let mut session = binds.session_with(SessionOptions::new().faults(&plan));
+        PostgresA::write(&session, name).await.unwrap();
+        PostgresB::write(&session, name).await.unwrap();
+        let unit = session.unit();
+        assert!(session.commit_all().await.is_err());
+        drop(session);
+        let late = Fault::before("diesel_binds_decision").delaying(Duration::from_secs(1));
+        let fired = world.holder_address.fired();
+        world.holder_address.inject(late);
+        let leave = async {
+            world.holder_address.wait_fired(fired + 1).await;
+            world
+                .address
+                .lead_to(&other.url(world.database.url()))
+                .await;
+        };
+        let (pass, ()) = tokio::join!(binds.recover_older_than(Duration::ZERO), leave);
+        assert!(pass.recovered.is_empty(), "{name}: {pass}");
+        assert!(
+            matches!(&pass.in_doubt[..], [branch] if matches!(
+                &branch.left,
+                Left::Unfinished(Outcome::Commit, fault) if matches!(**fault, Cause::Replaced)
+            )),
+            "{name}: {pass}"
+        );
+        assert!(has_branch(&world, unit).await, "{name}");
+        world.address.lead_to(world.database.url()).await;
+        let pass = binds.recover_older_than(Duration::ZERO).await;
+        assert!(
+            pass.is_complete() && pass.recovered.len() == 1,
+            "{name}: {pass}"
+        );
+        assert!(!has_branch(&world, unit).await, "{name}");
+    }
+    assert_eq!(
+        PostgresA::rows(&world.database).await,
+        PostgresB::rows(&world.holder).await
+    );
+}

@@ -1,0 +1,160 @@
+//! A PostgreSQL server of a test's own whose commits wait for a standby, and one without beside it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use diesel_binds::{BindOptions, Binds, HolderPreference, RecoveryOptions};
+use kit::admin::Admin;
+use kit::copy::{Copy, Role};
+use kit::database::Database;
+use kit::servers::Server;
+use kit::side::{PoolKind, PostgresA, PostgresB, Side};
+use kit::standby::{NAME, Standby};
+use kit::world::Sides;
+use tokio::time::{Instant, sleep};
+
+/// Which of the two writers is replicated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// The one that holds the decision.
+    Replicated,
+    /// The one that prepares.
+    Other,
+}
+
+/// How long a step of a commit may take here.
+pub(crate) const STEP: Duration = Duration::from_secs(1);
+
+/// The longest that anything may take, on a loaded machine.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Two databases, the first on a server with a synchronous standby.
+pub(crate) struct Replicated {
+    pub(crate) namespace: String,
+    pub(crate) primary: Copy,
+    pub(crate) standby: Standby,
+    databases: (Database, Database),
+}
+
+impl Replicated {
+    pub(crate) async fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let databases = (PostgresA::database().await, PostgresB::database().await);
+        let server = Server::PostgresA.url();
+        let primary = Copy::of(server.as_str(), Role::Apart).await;
+        let standby = Standby::following(&primary.url(server.as_str())).await;
+        primary.set("synchronous_standby_names", NAME).await;
+        Self {
+            namespace: format!(
+                "durable-{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            ),
+            primary,
+            standby,
+            databases,
+        }
+    }
+
+    /// The replicated database.
+    pub(crate) fn url(&self) -> String {
+        self.primary.url(self.databases.0.url())
+    }
+
+    /// The same database, on the standby.
+    pub(crate) fn standby_url(&self) -> String {
+        self.standby.url(self.databases.0.url())
+    }
+
+    /// The database without a standby.
+    pub(crate) fn other(&self) -> &Database {
+        &self.databases.1
+    }
+
+    /// Binds over the replicated database alone.
+    pub(crate) async fn alone(&self, options: &BindOptions) -> Binds {
+        let builder = self.builder();
+        <(PostgresA,)>::register(builder, &[self.url()], PoolKind::Deadpool, options)
+            .await
+            .build()
+            .unwrap()
+    }
+
+    /// Binds over both.
+    pub(crate) async fn both(&self, holds: Holds) -> Binds {
+        self.both_at(&self.url(), holds).await
+    }
+
+    /// The same, with the first where this URL leads.
+    pub(crate) async fn both_at(&self, url: &str, holds: Holds) -> Binds {
+        let preference = match holds {
+            Holds::Replicated => HolderPreference::Prefer,
+            Holds::Other => HolderPreference::Avoid,
+        };
+        let options = BindOptions::new().holder(preference);
+        let (builder, pool) = (self.builder(), PoolKind::Deadpool);
+        let builder = PostgresA::register(builder, url, pool, 4, options).await;
+        let other = self.other().url();
+        PostgresB::register(builder, other, pool, 4, BindOptions::new())
+            .await
+            .build()
+            .unwrap()
+    }
+
+    fn builder(&self) -> diesel_binds::BindsBuilder {
+        Binds::builder()
+            .namespace(&self.namespace)
+            .recovery(RecoveryOptions::new().elsewhere())
+            .step_timeout(STEP)
+            .resolve_timeout(2 * STEP)
+    }
+
+    /// The rows of both, as others see them.
+    pub(crate) async fn rows(&self) -> [Vec<String>; 2] {
+        self.rows_at(&self.url()).await
+    }
+
+    /// The same, with those of the first where this URL leads.
+    pub(crate) async fn rows_at(&self, url: &str) -> [Vec<String>; 2] {
+        [rows(url).await, PostgresB::rows(self.other()).await]
+    }
+
+    /// How many server processes of the primary wait for the standby.
+    pub(crate) async fn waiting(&self) -> usize {
+        let waiting =
+            "SELECT pid::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        let mut admin = self.primary.admin().await;
+        admin.values(waiting).await.unwrap().len()
+    }
+
+    /// Nothing on the primary waits for the standby any more, which has it all.
+    pub(crate) async fn comes_back(&mut self) {
+        self.standby.start().await;
+        self.wait_until_waiting(0).await;
+    }
+
+    /// Tells all sessions to come of the replicated database.
+    pub(crate) async fn alter_database(&self, setting: &str) {
+        let mut admin = Admin::connect(&self.url()).await;
+        let alter = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {setting}', current_database()); END $$"
+        );
+        admin.run(&alter).await.unwrap();
+    }
+
+    /// Waits until so many server processes of the primary wait for the standby.
+    pub(crate) async fn wait_until_waiting(&self, count: usize) {
+        let end = Instant::now() + LONG;
+        while self.waiting().await != count {
+            assert!(Instant::now() < end, "{} wait", self.waiting().await);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The rows of a database of PostgreSQL.
+pub(crate) async fn rows(url: &str) -> Vec<String> {
+    let mut admin = Admin::connect(url).await;
+    let rows = "SELECT text AS value FROM notes ORDER BY id";
+    admin.values(rows).await.unwrap()
+}

@@ -1,0 +1,92 @@
+//! A semi-synchronous MariaDB server whose replica is away: its commits can be seen, and are called done by nobody.
+
+use std::time::Duration;
+
+use diesel_binds::{
+    BindOptions, Binds, CommitError, Fault, Outcome, RecoveryOptions, SessionOptions,
+};
+use kit::database::Database;
+use kit::semisync::Semisync;
+use kit::side::{MariadbA, PoolKind, PostgresB, Side};
+
+use crate::durable::replicated::STEP;
+
+pub(crate) const SCHEMA: &str = "CREATE TABLE shop.notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200) NOT NULL UNIQUE)";
+
+async fn binds(server: &Semisync, other: &Database, options: BindOptions) -> Binds {
+    let (builder, pool) = (Binds::builder(), PoolKind::Deadpool);
+    let builder = builder
+        .namespace("semisync")
+        .recovery(RecoveryOptions::new().elsewhere())
+        .step_timeout(STEP)
+        .resolve_timeout(2 * STEP);
+    let builder = MariadbA::register(builder, &server.url(), pool, 4, options).await;
+    PostgresB::register(builder, other.url(), pool, 4, BindOptions::new())
+        .await
+        .build()
+        .unwrap()
+}
+
+/// How many connections wait for the replica.
+async fn waiting(server: &Semisync) -> usize {
+    let waiting = "SELECT CAST(ID AS CHAR) AS value FROM information_schema.PROCESSLIST WHERE STATE LIKE '%semi-sync%'";
+    server.admin().await.values(waiting).await.unwrap().len()
+}
+
+async fn rows(server: &Semisync) -> Vec<String> {
+    let rows = "SELECT text AS value FROM shop.notes ORDER BY id";
+    server.admin().await.values(rows).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
+    let (server, other) = (Semisync::start().await, PostgresB::database().await);
+    server.admin().await.run(SCHEMA).await.unwrap();
+    let binds = binds(&server, &other, BindOptions::new().record_every_commit()).await;
+    binds.install().await.unwrap();
+    let mut gids = Vec::new();
+    for (count, text) in ["both", "alone"].into_iter().enumerate() {
+        // The pool opens its connections, and the database says who it is.
+        let mut session = binds.session();
+        MariadbA::write(&session, &format!("warm {text}"))
+            .await
+            .unwrap();
+        PostgresB::write(&session, &format!("warm {text}"))
+            .await
+            .unwrap();
+        let _ = session.commit_all().await.unwrap();
+        server.waits(true).await;
+        let limit = Duration::from_millis(300);
+        let mut session = binds.session_with(SessionOptions::new().statement_timeout(limit));
+        MariadbA::write(&session, text).await.unwrap();
+        if text == "both" {
+            PostgresB::write(&session, text).await.unwrap();
+        }
+        let result = session.commit_all().await;
+        let Err(CommitError::InDoubt { gid, .. }) = result else {
+            panic!("{text}: {result:?}");
+        };
+        // It can be seen, and is nowhere else.
+        assert!(rows(&server).await.contains(&text.to_owned()));
+        for _ in 0..3 {
+            let pass = binds.recover_older_than(Duration::ZERO).await;
+            assert!(pass.recovered.is_empty(), "{pass}");
+            let settled = binds.settle(&gid).await.unwrap_err();
+            assert!(matches!(settled.source, Fault::Unconfirmed), "{settled:?}");
+        }
+        // The commit alone goes on waiting.
+        let end = tokio::time::Instant::now() + crate::durable::replicated::LONG;
+        while waiting(&server).await != 1 {
+            assert!(tokio::time::Instant::now() < end, "{count}");
+        }
+        gids.push(*gid);
+        // Somebody decides to do without the replica.
+        server.waits(false).await;
+    }
+    let pass = binds.recover_older_than(Duration::ZERO).await;
+    assert!(pass.is_complete() && pass.recovered.len() == 1, "{pass}");
+    for gid in &gids {
+        assert_eq!(binds.settle(gid).await.unwrap(), Outcome::Commit);
+    }
+    assert!(PostgresB::rows(&other).await.contains(&"both".to_owned()));
+}

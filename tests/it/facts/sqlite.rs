@@ -1,0 +1,113 @@
+//! Facts about SQLite.
+
+use kit::admin::Admin;
+use kit::database::Database;
+
+use crate::facts::refused;
+
+async fn file() -> (Database, Admin) {
+    let database = Database::sqlite();
+    let mut admin = Admin::connect(database.url()).await;
+    admin
+        .run("CREATE TABLE t (n INTEGER PRIMARY KEY); PRAGMA foreign_keys = ON")
+        .await
+        .unwrap();
+    (database, admin)
+}
+
+async fn numbers(admin: &mut Admin) -> Vec<String> {
+    admin
+        .values("SELECT CAST(n AS TEXT) AS value FROM t ORDER BY n")
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_failing_commit_leaves_the_transaction_open() {
+    let (_database, mut admin) = file().await;
+    admin
+        .run("CREATE TABLE c (n INTEGER REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED)")
+        .await
+        .unwrap();
+    admin.run("BEGIN; INSERT INTO c VALUES (1)").await.unwrap();
+    refused(admin.run("COMMIT").await, "FOREIGN KEY constraint failed");
+    refused(admin.run("BEGIN").await, "within a transaction");
+    admin.run("INSERT INTO t VALUES (1); COMMIT").await.unwrap();
+    assert_eq!(numbers(&mut admin).await, ["1"]);
+}
+
+/// Whatever the busy timeout: the lock of another reader is no reason to wait, because that may never end.
+#[tokio::test]
+async fn a_deferred_transaction_fails_its_upgrade_at_once() {
+    let (database, mut one) = file().await;
+    let mut two = Admin::connect(database.url()).await;
+    one.run("PRAGMA journal_mode = WAL").await.unwrap();
+    two.run("PRAGMA busy_timeout = 60000; BEGIN DEFERRED")
+        .await
+        .unwrap();
+    assert!(numbers(&mut two).await.is_empty());
+    one.run("INSERT INTO t VALUES (1)").await.unwrap();
+    refused(two.run("INSERT INTO t VALUES (2)").await, "locked");
+}
+
+/// Nothing says so: what a unit sets is the setting of before.
+#[tokio::test]
+async fn foreign_keys_cannot_be_turned_within_a_transaction() {
+    let (_database, mut admin) = file().await;
+    let setting = "SELECT CAST(foreign_keys AS TEXT) AS value FROM pragma_foreign_keys";
+    admin.run("BEGIN; PRAGMA foreign_keys = OFF").await.unwrap();
+    assert_eq!(admin.values(setting).await.unwrap(), ["1"]);
+    admin.run("COMMIT").await.unwrap();
+    assert_eq!(admin.values(setting).await.unwrap(), ["1"]);
+    admin.run("PRAGMA foreign_keys = OFF").await.unwrap();
+    assert_eq!(admin.values(setting).await.unwrap(), ["0"]);
+}
+
+#[tokio::test]
+async fn a_temporary_table_shadows_that_of_the_file() {
+    let (_database, mut admin) = file().await;
+    admin
+        .run("INSERT INTO t VALUES (1); CREATE TEMP TABLE t (n INTEGER)")
+        .await
+        .unwrap();
+    assert!(numbers(&mut admin).await.is_empty());
+    let named = "SELECT CAST(n AS TEXT) AS value FROM main.t";
+    assert_eq!(admin.values(named).await.unwrap(), ["1"]);
+}
+
+#[tokio::test]
+async fn an_unqualified_name_is_found_in_attached_files() {
+    let (_database, mut admin) = file().await;
+    let (other, mut there) = file().await;
+    there
+        .run("CREATE TABLE elsewhere (n INTEGER); INSERT INTO elsewhere VALUES (1)")
+        .await
+        .unwrap();
+    admin
+        .run(&format!("ATTACH DATABASE '{}' AS other", other.url()))
+        .await
+        .unwrap();
+    let found = admin
+        .values("SELECT CAST(n AS TEXT) AS value FROM elsewhere")
+        .await;
+    assert_eq!(found.unwrap(), ["1"]);
+}
+
+#[tokio::test]
+async fn total_changes_counts_what_a_transaction_wrote_and_not_what_it_read() {
+    let (_database, mut admin) = file().await;
+    let count = "SELECT CAST(total_changes() AS TEXT) AS value";
+    admin.run("BEGIN").await.unwrap();
+    let before = admin.values(count).await.unwrap();
+    let _ = numbers(&mut admin).await;
+    assert_eq!(admin.values(count).await.unwrap(), before);
+    admin.run("INSERT INTO t VALUES (1)").await.unwrap();
+    assert_ne!(admin.values(count).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn synchronous_cannot_be_changed_inside_a_transaction() {
+    let (_database, mut admin) = file().await;
+    admin.run("BEGIN").await.unwrap();
+    refused(admin.run("PRAGMA synchronous = OFF").await, "Safety level");
+}

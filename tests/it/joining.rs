@@ -1,0 +1,41 @@
+//! Mounts sessions in a transaction of somebody else on every backend.
+
+use kit::side::{MariadbA, PostgresA, PostgresB, Sqlite};
+
+/// Mounts each behaviour on each type, or list of types.
+macro_rules! mount {
+    ([$($behaviour:ident),+ $(,)?] on $sides:tt) => {
+        $(mount!(@sides $behaviour $sides);)+
+    };
+    (@sides $behaviour:ident [$($name:ident: <$($side:ty),+>),+ $(,)?]) => {
+        mod $behaviour {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $name() {
+                crate::suite::joining::$behaviour::<$($side),+>().await;
+            })+
+        }
+    };
+}
+
+mount!([
+    the_outer_transaction_decides_what_is_kept,
+    a_roll_back_goes_back_to_where_the_unit_began,
+    a_unit_that_is_left_open_is_undone,
+    a_unit_whose_outer_transaction_is_gone_runs_nothing,
+    options_that_cannot_hold_in_the_outer_transaction_are_refused,
+    a_unit_that_only_reads_leaves_nothing,
+    a_commit_dropped_at_any_poll_is_whole,
+    a_dropped_statement_ends_the_outer_transaction,
+    work_that_was_not_undone_is_never_reported_as_rolled_back,
+] on [postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>]);
+
+mount!([a_joined_unit_is_not_run_again] on [postgres: <PostgresA>, mariadb: <MariadbA>]);
+
+mount!([two_joined_binds_are_kept_or_undone_together] on [
+    postgres_and_postgres: <PostgresA, PostgresB>,
+    postgres_and_mariadb: <PostgresA, MariadbA>,
+    mariadb_and_sqlite: <MariadbA, Sqlite>,
+    sqlite_and_postgres: <Sqlite, PostgresA>,
+]);

@@ -1,0 +1,31 @@
+//! The integration tests, on real servers: one program, with a module for each thing that is tested.
+//!
+//! `cargo test --all-features --test it recovery::` runs the tests of one module. What tests share is the crate `kit`.
+//!
+//! All tests of the program run at the same time, on the same servers. So a test owns its databases and its namespace, and
+//! changes no setting of a whole server, of the process or of its environment: who needs that copies a server (`kit::copy`)
+//! or starts itself again with other variables. What cannot do with either stands beside this program, as one of its own.
+
+mod binding;
+mod cancellation;
+mod commit;
+mod connections;
+mod cost;
+mod dead;
+mod durable;
+mod exchanged;
+mod facts;
+mod hooks;
+mod joining;
+mod migrations;
+mod recovery;
+mod registry;
+mod retries;
+mod sandbox;
+mod scope;
+mod self_test;
+mod session_options;
+mod suite;
+mod testing;
+mod units;
+mod web;

@@ -1,0 +1,107 @@
+//! What these tests share: binds with migrations on a database, and what is in it.
+
+use std::error::Error;
+
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
+use diesel_async::{
+    AsyncConnection as _, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl,
+    SimpleAsyncConnection as _,
+};
+use diesel_binds::{
+    AsyncSqliteConnection, Bind, Binds, BindsBuilder, FromUrl, Migratable, MigrationError,
+    MigrationState, MigrationStep,
+};
+use kit::source::Steps;
+
+/// A builder with the namespace of these tests.
+pub fn builder() -> BindsBuilder {
+    Binds::builder().namespace("migrations")
+}
+
+/// One bind on one database.
+pub fn on<B: Bind<Connection: FromUrl + Migratable>>(url: &str, steps: Steps) -> Binds {
+    builder()
+        .bind_url::<B>(url)
+        .migrations::<B>(steps)
+        .build()
+        .unwrap()
+}
+
+/// The state of one bind.
+pub async fn state(binds: &Binds, key: &str) -> MigrationState {
+    let report = binds.migrations().of_key(key).report().await;
+    let [bind] = <[_; 1]>::try_from(report.binds).unwrap();
+    bind.state.unwrap()
+}
+
+/// `accounts/2026-01-02-000000_users`, one for each.
+pub fn told(steps: &[MigrationStep]) -> Vec<String> {
+    steps
+        .iter()
+        .map(|step| format!("{}/{}", step.bind, step.migration))
+        .collect()
+}
+
+/// An error with all its causes.
+pub fn with_causes(error: &MigrationError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+#[derive(QueryableByName)]
+struct Value {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+/// Runs statements past everything.
+pub async fn execute(url: &str, statements: &str) {
+    if url.starts_with("postgres") {
+        let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+        connection.batch_execute(statements).await.unwrap();
+    } else if url.starts_with("mysql") {
+        let mut connection = AsyncMysqlConnection::establish(url).await.unwrap();
+        connection.batch_execute(statements).await.unwrap();
+    } else {
+        let mut connection = AsyncSqliteConnection::establish(url).await.unwrap();
+        connection.batch_execute(statements).await.unwrap();
+    }
+}
+
+/// The column `value` of a query past everything.
+pub async fn values(url: &str, query: &str) -> Vec<String> {
+    let query = diesel::sql_query(query);
+    let rows: Vec<Value> = if url.starts_with("postgres") {
+        let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+        query.load(&mut connection).await.unwrap()
+    } else if url.starts_with("mysql") {
+        let mut connection = AsyncMysqlConnection::establish(url).await.unwrap();
+        query.load(&mut connection).await.unwrap()
+    } else {
+        let mut connection = AsyncSqliteConnection::establish(url).await.unwrap();
+        query.load(&mut connection).await.unwrap()
+    };
+    rows.into_iter().map(|row| row.value).collect()
+}
+
+/// What Diesel's own table says.
+pub async fn versions(url: &str) -> Vec<String> {
+    let query = "SELECT version AS value FROM __diesel_schema_migrations ORDER BY version";
+    values(url, query).await
+}
+
+/// What ours says: `20260102000000 accounts`.
+pub async fn owners(url: &str) -> Vec<String> {
+    let query = if url.starts_with("mysql") {
+        "SELECT CONCAT(version, ' ', bind) AS value FROM diesel_binds_migrations ORDER BY version"
+    } else {
+        "SELECT version || ' ' || bind AS value FROM diesel_binds_migrations ORDER BY version"
+    };
+    values(url, query).await
+}

@@ -1,0 +1,478 @@
+//! Records of decisions are deleted when nobody can need them any more, and not before.
+
+use std::time::Duration;
+
+use diesel_binds::{BindOptions, Binds, Fault, Gid, Left as Why, RecoveryOptions, UnitId};
+use kit::admin::Admin;
+use kit::application::{Application, Left, Three};
+use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Sqlite};
+use kit::world::{Sides, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A unit that began long ago.
+const ANCIENT: &str = "01000000000070008000000000000001";
+
+fn kept_for(retention: Duration) -> RecoveryOptions {
+    RecoveryOptions::new().elsewhere().retention(retention)
+}
+
+/// Everything that is finished is old enough.
+pub(crate) fn at_once() -> RecoveryOptions {
+    kept_for(Duration::ZERO)
+}
+
+async fn run(url: &str, sql: &str) {
+    Admin::connect(url).await.run(sql).await.unwrap();
+}
+
+async fn values(url: &str, sql: &str) -> Vec<String> {
+    Admin::connect(url).await.values(sql).await.unwrap()
+}
+
+/// The units of which a database has a record.
+async fn records(url: &str) -> Vec<String> {
+    values(url, "SELECT unit AS value FROM diesel_binds_decision").await
+}
+
+/// Makes a horizon look as if it had stood for a minute.
+async fn a_minute_later(url: &str) {
+    run(
+        url,
+        "UPDATE diesel_binds_horizon SET moved_at = moved_at - 60",
+    )
+    .await;
+}
+
+/// A horizon behind which everything lies, and which has stood for long.
+pub(crate) async fn everything_lies_behind(application: &Application) {
+    let horizon = format!(
+        "INSERT INTO diesel_binds_horizon (namespace, unit, moved_at) VALUES ('{}', '{}', 0)",
+        application.namespace,
+        "f".repeat(32)
+    );
+    run(application.file().url(), &horizon).await;
+}
+
+/// A unit commits everywhere, and is finished.
+async fn commit(application: &Application) -> Gid {
+    let process = application.process().await;
+    let mut session = process.session();
+    let text = session.unit().to_string();
+    Three::write(&session, &text).await.unwrap();
+    let committed = session.commit_all().await.unwrap();
+    assert_eq!(committed.pending(), &[] as &[&str]);
+    committed.gid().unwrap().clone()
+}
+
+pub(crate) async fn is_recorded(application: &Application, gid: &Gid) -> bool {
+    let unit = gid.unit().to_string();
+    records(application.file().url()).await.contains(&unit)
+}
+
+/// The horizon moves first, and a minute later the record goes.
+async fn forgets<S: Sides>(holder: usize) {
+    let namespace = format!("forget-{}-{}", S::keys().join("-"), std::process::id());
+    let world = World::builder::<S>()
+        .binds(|binds| binds.namespace(&namespace).recovery(at_once()))
+        .build()
+        .await;
+    let holder = world.databases[holder].url();
+    let mut session = world.binds.session();
+    S::write(&session, "kept").await.unwrap();
+    let committed = session.commit_all().await.unwrap();
+    let gid = committed.gid().unwrap();
+    let unit = gid.unit().to_string();
+    assert_eq!(records(holder).await, [unit.as_str()]);
+
+    for _ in 0..2 {
+        let pass = world.binds.recover().await;
+        assert!(
+            pass.is_complete() && pass.not_forgotten.is_empty(),
+            "{pass}"
+        );
+        assert_eq!(records(holder).await, [unit.as_str()], "not at once");
+    }
+    a_minute_later(holder).await;
+    let pass = world.binds.recover().await;
+    assert!(pass.not_forgotten.is_empty(), "{pass}");
+    assert_eq!(pass.forgotten, 1, "{pass:?}");
+    assert_eq!(records(holder).await, [] as [&str; 0]);
+    for database in &world.databases {
+        if database.url().starts_with("mysql") {
+            let rows = "SELECT unit AS value FROM diesel_binds_branch";
+            assert_eq!(values(database.url(), rows).await, [] as [&str; 0]);
+        }
+    }
+
+    // Nobody knows: that is not the same as rolled back.
+    let asked = world.binds.outcome_of(gid).await.unwrap_err();
+    assert!(matches!(asked.source, Fault::Forgotten), "{asked:?}");
+    let settled = world.binds.settle(gid).await.unwrap_err();
+    assert!(matches!(settled.source, Fault::Forgotten), "{settled:?}");
+    assert_eq!(records(holder).await, [] as [&str; 0], "no fence stands");
+
+    // The next unit commits as any other.
+    S::write(&session, "later").await.unwrap();
+    let later = session.commit_all().await.unwrap();
+    let outcome = world.binds.outcome_of(later.gid().unwrap()).await;
+    assert!(outcome.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_record_goes_a_minute_after_its_horizon_on_postgres() {
+    forgets::<(PostgresA, PostgresB)>(0).await;
+}
+
+#[tokio::test]
+async fn a_record_goes_a_minute_after_its_horizon_on_mariadb() {
+    forgets::<(PostgresA, MariadbA)>(1).await;
+}
+
+#[tokio::test]
+async fn a_record_goes_a_minute_after_its_horizon_on_sqlite() {
+    forgets::<(MariadbA, Sqlite)>(1).await;
+}
+
+/// A pass that may delete, but for what the record still needs; then without that.
+async fn goes_only_after(
+    application: &Application,
+    gid: &Gid,
+    before: &Binds,
+    obstacle: impl Future<Output = ()>,
+) {
+    everything_lies_behind(application).await;
+    let pass = before.recover_older_than(HOUR).await;
+    assert!(is_recorded(application, gid).await, "{pass}");
+    obstacle.await;
+    let after = application.process_with(at_once()).await;
+    let pass = after.recover_older_than(Duration::ZERO).await;
+    assert!(pass.is_complete(), "{pass}");
+    assert!(!is_recorded(application, gid).await, "{pass}");
+}
+
+#[tokio::test]
+async fn a_record_stays_while_a_participant_lists_the_branch() {
+    let application = Application::new().await;
+    let gid = application.leave(Left::Committed).await;
+    let process = application.process_with(at_once()).await;
+    goes_only_after(&application, &gid, &process, async {}).await;
+    assert!(application.is_kept(&gid).await);
+}
+
+#[tokio::test]
+async fn a_record_stays_while_a_participant_is_not_reached() {
+    let application = Application::new().await;
+    let gid = commit(&application).await;
+    let builder = Binds::builder()
+        .namespace(&application.namespace)
+        .recovery(at_once());
+    let mut urls = application.urls();
+    "postgres://postgres@127.0.0.1:1/gone".clone_into(&mut urls[0]);
+    let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
+    let process = builder.build().unwrap();
+    goes_only_after(&application, &gid, &process, async {}).await;
+}
+
+#[tokio::test]
+async fn a_record_stays_where_a_participant_is_not_a_bind() {
+    let application = Application::new().await;
+    let gid = commit(&application).await;
+    let builder = Binds::builder()
+        .namespace(&application.namespace)
+        .recovery(at_once());
+    let urls = [
+        application.mariadb().url().to_owned(),
+        application.file().url().to_owned(),
+    ];
+    let options = BindOptions::new();
+    let builder =
+        <(MariadbA, Sqlite)>::register(builder, &urls, PoolKind::Deadpool, &options).await;
+    let process = builder.build().unwrap();
+    goes_only_after(&application, &gid, &process, async {}).await;
+}
+
+/// The bind of `pg-a` was renamed: the key of the record is none of the process, and its database has another one.
+#[tokio::test]
+async fn the_record_of_a_renamed_bind_goes_when_its_database_has_finished() {
+    type Renamed = (PostgresB, MariadbA, Sqlite);
+    let application = Application::new().await;
+    let gid = application.leave(Left::Committed).await;
+    everything_lies_behind(&application).await;
+    let builder = Binds::builder()
+        .namespace(&application.namespace)
+        .recovery(at_once());
+    let (urls, options) = (application.urls(), BindOptions::new());
+    let builder = Renamed::register(builder, &urls, PoolKind::Deadpool, &options).await;
+    let renamed = builder.build().unwrap();
+    let pass = renamed.recover_older_than(HOUR).await;
+    assert!(pass.not_forgotten.is_empty(), "{pass}");
+    assert!(is_recorded(&application, &gid).await, "it lists a branch");
+    let pass = renamed.recover_older_than(Duration::ZERO).await;
+    assert!(pass.is_complete(), "{pass}");
+    assert!(!is_recorded(&application, &gid).await, "{pass}");
+    assert!(application.is_kept(&gid).await);
+}
+
+#[tokio::test]
+async fn a_record_stays_while_another_database_is_in_the_place_of_a_participant() {
+    let application = Application::new().await;
+    let gid = commit(&application).await;
+    let id = application.id(application.postgres()).await;
+    let set = |id: &str| format!("UPDATE diesel_binds_meta SET holder_id = '{id}'");
+    run(application.postgres().url(), &set(&"0".repeat(32))).await;
+    let process = application.process_with(at_once()).await;
+    goes_only_after(&application, &gid, &process, async {
+        run(application.postgres().url(), &set(&id)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_of_another_application_stays() {
+    let application = Application::new().await;
+    let gid = commit(&application).await;
+    let mut other = Binds::builder().namespace("another").recovery(at_once());
+    let (urls, options) = (application.urls(), BindOptions::new());
+    other = Three::register(other, &urls, PoolKind::Deadpool, &options).await;
+    let other = other.build().unwrap();
+    // It has a horizon of its own.
+    run(
+        application.file().url(),
+        &format!(
+            "INSERT INTO diesel_binds_horizon VALUES ('another', '{}', 0)",
+            "f".repeat(32)
+        ),
+    )
+    .await;
+    goes_only_after(&application, &gid, &other, async {}).await;
+}
+
+#[tokio::test]
+async fn a_record_stays_for_its_retention() {
+    let application = Application::new().await;
+    everything_lies_behind(&application).await;
+    let process = application.process_with(kept_for(HOUR)).await;
+    let record = async |unit: &str, at: &str| {
+        let insert = format!(
+            "INSERT INTO diesel_binds_decision (unit, outcome, participants, namespace, at) \
+             VALUES ('{unit}', 'commit', '', '{}', datetime('now', '{at}'))",
+            application.namespace
+        );
+        run(application.file().url(), &insert).await;
+    };
+    let young = process.session().unit().to_string();
+    record(ANCIENT, "-59 minutes").await;
+    record(&young, "-2 hours").await;
+    let _ = process.recover().await;
+    assert_eq!(
+        records(application.file().url()).await,
+        [ANCIENT, young.as_str()],
+        "an old unit was decided late, and a clock was wrong"
+    );
+    let older = "UPDATE diesel_binds_decision SET at = datetime('now', '-61 minutes')";
+    run(application.file().url(), older).await;
+    let _ = process.recover().await;
+    assert_eq!(records(application.file().url()).await, [young.as_str()]);
+}
+
+#[tokio::test]
+async fn the_record_of_a_roll_back_is_kept_for_ever() {
+    let application = Application::new().await;
+    let gid = application.leave(Left::Undecided).await;
+    let process = application.process_with(kept_for(Duration::MAX)).await;
+    let pass = process.recover_older_than(Duration::ZERO).await;
+    assert!(pass.is_complete(), "{pass}");
+    everything_lies_behind(&application).await;
+    let process = application.process_with(at_once()).await;
+    let _ = process.recover().await;
+    assert!(is_recorded(&application, &gid).await);
+    assert!(process.outcome_of(&gid).await.unwrap().is_some());
+}
+
+async fn horizon(application: &Application) -> Option<String> {
+    let horizon = format!(
+        "SELECT unit AS value FROM diesel_binds_horizon WHERE namespace = '{}'",
+        application.namespace
+    );
+    values(application.file().url(), &horizon).await.pop()
+}
+
+/// What is in doubt and lies behind the horizon can only be finished by hand.
+#[tokio::test]
+async fn the_horizon_stays_before_what_is_in_doubt() {
+    let application = Application::new().await;
+    let first = commit(&application).await;
+    let doubtful = application.leave(Left::Committed).await;
+    let last = commit(&application).await;
+    let process = application.process_with(at_once()).await;
+    let _ = process.recover_older_than(HOUR).await;
+    assert_eq!(horizon(&application).await, Some(first.unit().to_string()));
+    a_minute_later(application.file().url()).await;
+    let pass = process.recover_older_than(Duration::ZERO).await;
+    assert!(pass.is_complete(), "{pass}");
+    assert!(!application.is_prepared(&doubtful).await);
+    assert_eq!(horizon(&application).await, Some(last.unit().to_string()));
+}
+
+#[tokio::test]
+async fn the_horizon_stays_while_a_bind_is_not_reached() {
+    let application = Application::new().await;
+    let mut urls = application.urls();
+    "mysql://root@127.0.0.1:1/gone".clone_into(&mut urls[1]);
+    let record = format!(
+        "INSERT INTO diesel_binds_decision (unit, outcome, participants, namespace, at) \
+         VALUES ('{ANCIENT}', 'commit', '', '{}', datetime('now', '-1 hour'))",
+        application.namespace
+    );
+    run(application.file().url(), &record).await;
+    let builder = Binds::builder()
+        .namespace(&application.namespace)
+        .recovery(at_once());
+    let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
+    let _ = builder.build().unwrap().recover().await;
+    assert_eq!(horizon(&application).await, None);
+    let _ = application.process_with(at_once()).await.recover().await;
+    assert_eq!(horizon(&application).await.as_deref(), Some(ANCIENT));
+}
+
+/// A unit that was not decided, and is older than all that its holder remembers.
+#[tokio::test]
+async fn branches_whose_holder_has_forgotten_them_are_left_alone() {
+    let application = Application::new().await;
+    let gid = application.leave(Left::Undecided).await;
+    everything_lies_behind(&application).await;
+    let process = application.process_with(at_once()).await;
+    let pass = process.recover_older_than(Duration::ZERO).await;
+    assert_eq!(pass.in_doubt.len(), 2, "{pass}");
+    let mut in_doubt = pass.in_doubt.iter();
+    assert!(
+        in_doubt.all(|branch| matches!(branch.left, Why::Forgotten)),
+        "{pass}"
+    );
+    assert!(process.settle(&gid).await.is_err());
+    assert!(!is_recorded(&application, &gid).await, "no fence stands");
+    assert!(application.is_prepared(&gid).await);
+    application.roll_back(&gid).await;
+}
+
+/// Its row says who holds the decision of a branch.
+#[tokio::test]
+async fn the_row_of_a_listed_branch_stays() {
+    let application = Application::new().await;
+    let process = application.process_with(at_once()).await;
+    let unit: UnitId = process.session().unit();
+    let namespace = &application.namespace;
+    let url = application.mariadb().url();
+    let row = format!(
+        "INSERT INTO diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts, namespace) \
+         VALUES ('{unit}', 'my-a', 'elsewhere', '{}', 1, 1, '{namespace}')",
+        "0".repeat(32)
+    );
+    let xid = format!("'{namespace}:{unit}','my-a',1145188401");
+    let mut admin = Admin::connect(url).await;
+    admin.run(&row).await.unwrap();
+    let prepare = format!(
+        "XA START {xid}; INSERT INTO notes (text) VALUES ('{unit}'); XA END {xid}; XA PREPARE {xid}"
+    );
+    admin.run(&prepare).await.unwrap();
+    let rows = "SELECT unit AS value FROM diesel_binds_branch";
+    let pass = process.recover_older_than(Duration::ZERO).await;
+    assert_eq!(pass.in_doubt.len(), 1, "{pass}");
+    assert_eq!(values(url, rows).await, [unit.to_string()]);
+    admin.run(&format!("XA ROLLBACK {xid}")).await.unwrap();
+    let pass = process.recover_older_than(Duration::ZERO).await;
+    assert_eq!((pass.in_doubt.len(), pass.forgotten), (0, 1), "{pass}");
+    assert_eq!(values(url, rows).await, [] as [&str; 0]);
+}
+
+/// The role may not be allowed to.
+#[tokio::test]
+async fn records_that_cannot_be_deleted_are_reported() {
+    let application = Application::new().await;
+    let gid = commit(&application).await;
+    everything_lies_behind(&application).await;
+    run(
+        application.file().url(),
+        "CREATE TRIGGER keep BEFORE DELETE ON diesel_binds_decision BEGIN SELECT RAISE(ABORT, 'kept'); END",
+    )
+    .await;
+    let pass = application.process_with(at_once()).await.recover().await;
+    assert!(pass.is_complete(), "{pass}");
+    let [(bind, _)] = pass.not_forgotten.as_slice() else {
+        panic!("{pass}")
+    };
+    assert_eq!(*bind, "lite");
+    assert!(pass.to_string().contains("old records stay"), "{pass}");
+    assert!(is_recorded(&application, &gid).await);
+}
+
+/// Roles that may do what the docs ask of units, and no more: what they cannot delete, a pass says, and other roles do it.
+#[tokio::test]
+async fn records_that_the_role_of_a_process_cannot_delete_are_reported() {
+    let application = Application::new().await;
+    let login = format!("login_{}", application.postgres().name().unwrap());
+    let grant = format!(
+        "CREATE ROLE {login} LOGIN; GRANT SELECT, INSERT ON notes TO {login}; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {login}; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {login}; GRANT INSERT ON diesel_binds_decision TO {login}"
+    );
+    run(application.postgres().url(), &grant).await;
+    let name = application.mariadb().name().unwrap();
+    let user = format!("'l{}'@'%'", &name[5..]);
+    let grant = format!(
+        "CREATE USER {user} IDENTIFIED BY 'secret'; GRANT SELECT ON {name}.* TO {user}; \
+         GRANT INSERT ON {name}.notes TO {user}; GRANT INSERT ON {name}.diesel_binds_decision TO {user}; \
+         GRANT INSERT, DELETE ON {name}.diesel_binds_branch TO {user}"
+    );
+    run(application.mariadb().url(), &grant).await;
+    let (postgres, mariadb) = (
+        application
+            .postgres()
+            .url()
+            .replace("postgres@", &format!("{login}@")),
+        application
+            .mariadb()
+            .url()
+            .replace("root@", &format!("l{}:secret@", &name[5..])),
+    );
+    // The holder is MariaDB.
+    let binds = async |urls: [&str; 2]| {
+        let builder = Binds::builder()
+            .namespace(&application.namespace)
+            .recovery(at_once());
+        let urls = urls.map(str::to_owned);
+        let options = BindOptions::new();
+        let builder =
+            <(PostgresA, MariadbA)>::register(builder, &urls, PoolKind::Deadpool, &options);
+        builder.await.build().unwrap()
+    };
+    let limited = binds([&postgres, &mariadb]).await;
+    let full = binds([application.postgres().url(), application.mariadb().url()]).await;
+    let mut session = full.session();
+    <(PostgresA, MariadbA)>::write(&session, "kept")
+        .await
+        .unwrap();
+    let _ = session.commit_all().await.unwrap();
+
+    let to_move = limited.recover().await;
+    let _ = full.recover().await;
+    a_minute_later(application.mariadb().url()).await;
+    let to_delete = limited.recover().await;
+    let deleted = full.recover().await;
+    limited.close().await;
+    full.close().await;
+    run(application.mariadb().url(), &format!("DROP USER {user}")).await;
+    let drop = format!("DROP OWNED BY {login}; DROP ROLE {login}");
+    run(application.postgres().url(), &drop).await;
+    for pass in [&to_move, &to_delete] {
+        assert!(
+            matches!(
+                pass.not_forgotten.as_slice(),
+                [("my-a", Fault::Statement(_))]
+            ),
+            "{pass:?}"
+        );
+    }
+    assert_eq!(deleted.forgotten, 1, "{deleted:?}");
+}

@@ -1,0 +1,130 @@
+//! Groups of SQLite files that would not commit as one, or in which a name means two tables, are refused.
+
+use diesel_binds::{BindOptions, Binds, Error, Fault, Finding, Pooling, Severity};
+use futures_util::FutureExt as _;
+use kit::side::{Side as _, Sqlite};
+
+use crate::registry::attach::{Group, HIT, PAGE, files, group, with_pragma, write};
+use crate::registry::binds::{Archive, Cache, told};
+
+async fn first_write(group: &Group) -> Error {
+    let session = group.binds.session();
+    let written = write(&session, 1).await;
+    let rows = write(&group.binds.session(), 2).await;
+    assert!(rows.is_err(), "refused again, on whatever connection");
+    written.unwrap_err()
+}
+
+/// In WAL a crash between the two files tears the unit.
+#[tokio::test]
+async fn files_in_wal_are_refused() {
+    for wal_first in [true, false] {
+        let group = group(HIT, PAGE).await;
+        let file = group.file(wal_first);
+        Sqlite::admin(file, "PRAGMA journal_mode = WAL").await;
+        let error = first_write(&group).await;
+        assert!(matches!(error, Error::Begin { bind: "cache", .. }));
+        assert!(told(&error).contains("wal"), "{}", told(&error));
+
+        let report = group.binds.check().await;
+        assert_eq!(report.severity(), Severity::Error);
+        assert!(matches!(
+            report.bind("cache").unwrap().findings.as_slice(),
+            [
+                Finding::Attached { bind: "archive" },
+                Finding::Unusable(Fault::Refused(_))
+            ]
+        ));
+        assert!(
+            report
+                .to_string()
+                .contains("error: no transaction can begin: ")
+        );
+    }
+}
+
+/// A connection that was used before says of a file what it knew then: the first unit after the change used to be let
+/// through, and its commit was two.
+#[tokio::test]
+async fn files_that_came_into_wal_since_the_last_unit_are_refused() {
+    for wal_first in [true, false] {
+        let group = group(HIT, PAGE).await;
+        let mut session = group.binds.session();
+        write(&session, 1).await.unwrap();
+        let _ = session.commit_all().await.unwrap();
+        Sqlite::admin(group.file(wal_first), "PRAGMA journal_mode = WAL").await;
+        let error = write(&session, 2).await.unwrap_err();
+        assert!(matches!(error, Error::Begin { bind: "cache", .. }));
+        assert!(told(&error).contains("wal"), "{}", told(&error));
+        session.rollback_all().await.unwrap();
+        assert_eq!(group.ids().await, (vec![1], vec![1]));
+    }
+}
+
+/// SQLite writes no journal over all files for one that it does not synchronise: the death of the process between two
+/// commits tore the unit.
+#[tokio::test]
+async fn files_that_are_not_synchronised_are_refused() {
+    for (schema, synchronous) in [("main", "OFF"), ("archive", "OFF"), ("archive", "NORMAL")] {
+        let (cache, archive) = files(HIT, PAGE).await;
+        let pragma = format!(
+            "ATTACH '{}' AS archive; PRAGMA {schema}.synchronous = {synchronous}",
+            archive.url()
+        );
+        let binds = Binds::builder()
+            .bind_with_setup::<Cache, _>(
+                cache.url(),
+                move |path| with_pragma(path, pragma.clone()).boxed(),
+                Pooling::new(),
+                BindOptions::new(),
+            )
+            .attach::<Archive, Cache>(archive.url())
+            .build()
+            .unwrap();
+        let mut session = binds.session();
+        let written = write(&session, 1).await;
+        if synchronous == "OFF" {
+            let error = written.unwrap_err();
+            assert!(matches!(error, Error::Begin { bind: "cache", .. }));
+            let expected = format!("the file `{schema}`");
+            assert!(told(&error).contains(&expected), "{}", told(&error));
+        } else {
+            written.unwrap();
+            let _ = session.commit_all().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn equal_table_names_are_refused() {
+    for second in [
+        "CREATE TABLE hit (id INTEGER)",
+        "CREATE TABLE HIT (id INTEGER)",
+        "CREATE VIEW hit AS SELECT 1 AS id",
+    ] {
+        let group = group(HIT, &format!("{PAGE}; {second}")).await;
+        let error = first_write(&group).await;
+        assert!(matches!(error, Error::Begin { bind: "cache", .. }));
+        assert!(told(&error).contains("a table `hit`"), "{}", told(&error));
+    }
+}
+
+/// The tables of the protocol and of Diesel's migrations are in many files.
+#[tokio::test]
+async fn tables_that_every_file_may_have_are_no_obstacle() {
+    let migrations = "CREATE TABLE __diesel_schema_migrations (version TEXT)";
+    let group = group(
+        &format!("{HIT}; {migrations}"),
+        &format!("{PAGE}; {migrations}"),
+    )
+    .await;
+    let install = Binds::builder()
+        .bind_url::<Archive>(group.archive.url())
+        .build()
+        .unwrap();
+    install.install().await.unwrap();
+    let mut session = group.binds.session();
+    write(&session, 1).await.unwrap();
+    let _ = session.commit_all().await.unwrap();
+    assert_eq!(group.binds.check().await.severity(), Severity::Info);
+}

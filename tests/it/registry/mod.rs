@@ -1,0 +1,15 @@
+//! The registry: what `build()`, `check()`, `install()` and `close()` promise, and binds that share a connection.
+
+mod attach;
+mod attach_refused;
+mod binds;
+mod build;
+mod check;
+mod close;
+mod environment;
+mod install;
+mod manifest;
+mod passwords;
+mod printed;
+mod same_as;
+mod urls;

@@ -1,0 +1,388 @@
+//! What an application hangs on the end of a unit: it runs when it should, once, and changes nothing that is committed.
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use diesel_binds::testing::{Effect, FaultPlan};
+use diesel_binds::{AbortReason, CommitError, Error, Fault, Session, SessionOptions};
+use futures_util::FutureExt as _;
+use kit::side::PoolKind;
+use kit::world::Sides;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+
+use crate::suite::cancel::Bench;
+use crate::suite::polls::{Ran, at_every_poll};
+
+/// What hooks said, in order.
+#[derive(Clone)]
+struct Ear {
+    said: UnboundedSender<String>,
+}
+
+impl Ear {
+    fn new() -> (Self, UnboundedReceiver<String>) {
+        let (said, heard) = unbounded_channel();
+        (Self { said }, heard)
+    }
+
+    fn say(&self, what: &str) {
+        self.said.send(what.to_owned()).unwrap();
+    }
+
+    /// Listens to both ends of a unit.
+    fn listen(&self, session: &Session, unit: &str) {
+        let (ear, text) = (self.clone(), format!("{unit} committed"));
+        session.after_commit(async move |_| ear.say(&text));
+        let (ear, text) = (self.clone(), format!("{unit} rolled back"));
+        session.after_rollback(async move |_| ear.say(&text));
+    }
+}
+
+/// What was said until now. All that was to be said must have been.
+fn heard(ear: &mut UnboundedReceiver<String>) -> Vec<String> {
+    std::iter::from_fn(|| ear.try_recv().ok()).collect()
+}
+
+/// The next that is said, by whoever is in the background.
+async fn next(ear: &mut UnboundedReceiver<String>) -> String {
+    let said = timeout(Duration::from_secs(40), ear.recv()).await;
+    said.expect("nobody said anything").unwrap()
+}
+
+async fn panics() {
+    panic!("as it should be in this test")
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it must not be")]
+struct No;
+
+pub(crate) async fn hooks_hear_how_their_unit_ended<S: Sides>(pool: PoolKind) {
+    let mut bench = Bench::<S>::new(pool).await;
+    let (ear, mut ears) = Ear::new();
+    let mut session = bench.session();
+    // With nothing done there is a commit as well.
+    ear.listen(&session, "empty");
+    let _ = session.commit_all().await.unwrap();
+    assert_eq!(heard(&mut ears), ["empty committed"]);
+
+    let unit = session.unit();
+    S::write(&session, "kept").await.unwrap();
+    ear.listen(&session, "first");
+    let told = Arc::new(Mutex::new(None));
+    let hears = Arc::clone(&told);
+    session.after_commit(async move |committed| *hears.lock().unwrap() = Some(committed));
+    let committed = session.commit_all().await.unwrap();
+    assert_eq!(heard(&mut ears), ["first committed"]);
+    assert_eq!(told.lock().unwrap().take(), Some(committed.clone()));
+    assert_eq!(committed.unit(), unit);
+
+    // They are gone with their unit.
+    S::write(&session, "second").await.unwrap();
+    let _ = session.commit_all().await.unwrap();
+    S::write(&session, "gone").await.unwrap();
+    ear.listen(&session, "third");
+    session.rollback_all().await.unwrap();
+    assert_eq!(heard(&mut ears), ["third rolled back"]);
+    S::write(&session, "gone").await.unwrap();
+    ear.listen(&session, "fourth");
+    drop(session);
+    assert_eq!(next(&mut ears).await, "fourth rolled back");
+    // It is rolled back by then.
+    for rows in S::rows(&bench.world).await {
+        assert_eq!(rows, ["kept", "second"]);
+    }
+    bench.is_clean().await;
+    assert_eq!(heard(&mut ears), [""; 0]);
+}
+
+pub(crate) async fn hooks_hear_how_their_closure_ended<S: Sides>(pool: PoolKind) {
+    let mut bench = Bench::<S>::new(pool).await;
+    let (ear, mut ears) = Ear::new();
+    let binds = bench.world.binds.clone();
+    binds
+        .transaction::<(), Error, _>(async |session| {
+            ear.listen(session, "ok");
+            S::write(session, "kept").await
+        })
+        .await
+        .unwrap();
+    assert_eq!(heard(&mut ears), ["ok committed"]);
+    let refused = binds
+        .transaction::<(), Error, _>(async |session| {
+            ear.listen(session, "error");
+            S::write(session, "kept").await
+        })
+        .await;
+    refused.unwrap_err();
+    assert_eq!(heard(&mut ears), ["error rolled back"]);
+    let panicked =
+        std::panic::AssertUnwindSafe(binds.transaction::<(), Error, _>(async |session| {
+            ear.listen(session, "panic");
+            S::write(session, "gone").await?;
+            panic!("as it should be in this test")
+        }))
+        .catch_unwind()
+        .await;
+    assert!(panicked.is_err());
+    assert_eq!(next(&mut ears).await, "panic rolled back");
+    {
+        let mut cut = std::pin::pin!(binds.transaction::<(), Error, _>(async |session| {
+            S::write(session, "gone").await?;
+            ear.listen(session, "cut");
+            ear.say("listens");
+            std::future::pending().await
+        }));
+        tokio::select! {
+            _ = &mut cut => unreachable!("it never ends"),
+            said = next(&mut ears) => assert_eq!(said, "listens"),
+        }
+    }
+    assert_eq!(next(&mut ears).await, "cut rolled back");
+    bench.is_clean().await;
+    assert_eq!(heard(&mut ears), [""; 0]);
+}
+
+/// Beside the success, and never in its place; and the hooks after it run.
+pub(crate) async fn a_hook_that_fails_after_the_commit_is_reported_beside_it<S: Sides>(
+    pool: PoolKind,
+) {
+    let mut bench = Bench::<S>::new(pool).await;
+    let (ear, mut ears) = Ear::new();
+    let mut session = bench.session();
+    S::write(&session, "kept").await.unwrap();
+    session.after_commit(async |_| Err(No));
+    session.after_commit(async |_| panics().await);
+    session.after_commit(|_| -> std::future::Ready<()> { panic!("before its first poll") });
+    ear.listen(&session, "unit");
+    let committed = session.commit_all().await.unwrap();
+    assert_eq!(heard(&mut ears), ["unit committed"]);
+    assert!(bench.is_everywhere("kept").await);
+    let failures: Vec<String> = committed
+        .hook_failures()
+        .iter()
+        .map(|failure| {
+            assert!(failure.registered_at().file().ends_with("hooks.rs"));
+            assert!(failure.to_string().contains("hooks.rs:"), "{failure}");
+            failure.source().unwrap().to_string()
+        })
+        .collect();
+    assert_eq!(
+        failures,
+        [
+            "it must not be",
+            "it panicked: as it should be in this test",
+            "it panicked: before its first poll"
+        ]
+    );
+    // After a roll-back as well.
+    S::write(&session, "gone").await.unwrap();
+    session.after_rollback(async |_| panics().await);
+    ear.listen(&session, "unit");
+    session.rollback_all().await.unwrap();
+    assert_eq!(heard(&mut ears), ["unit rolled back"]);
+    bench.is_clean().await;
+}
+
+pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(pool: PoolKind) {
+    let mut bench = Bench::<S>::new(pool).await;
+    let (ear, mut ears) = Ear::new();
+    let mut session = bench.session();
+    S::write(&session, "by the unit").await.unwrap();
+    let says = ear.clone();
+    session.before_commit(async move |session| {
+        says.say("asked");
+        S::write(session, "by a hook").await?;
+        assert!(matches!(
+            session.commit_all().await,
+            Err(CommitError::InsideTransaction)
+        ));
+        assert!(matches!(
+            session.rollback_all().await,
+            Err(CommitError::InsideTransaction)
+        ));
+        session.before_commit(async move |session| S::write(session, "by a hook of a hook").await);
+        Ok::<_, Error>(())
+    });
+    let _ = session.commit_all().await.unwrap();
+    for text in ["by the unit", "by a hook", "by a hook of a hook"] {
+        assert!(bench.is_everywhere(text).await);
+    }
+
+    S::write(&session, "gone").await.unwrap();
+    ear.listen(&session, "unit");
+    session.before_commit(async |session| {
+        S::write(session, "gone too").await.unwrap();
+        Err(No)
+    });
+    session.before_commit(async |_| -> Result<(), No> { unreachable!("one has said no") });
+    let vetoed = session.commit_all().await.unwrap_err();
+    assert!(vetoed.is_rolled_back() && !vetoed.is_in_doubt());
+    assert!(vetoed.to_string().contains("hooks.rs:"), "{vetoed}");
+    assert!(vetoed.source().unwrap().is::<No>());
+    assert!(matches!(vetoed, CommitError::Vetoed { .. }));
+    assert_eq!(heard(&mut ears), ["asked", "unit rolled back"]);
+    for text in ["gone", "gone too"] {
+        assert!(!bench.is_everywhere(text).await);
+    }
+    // The veto was for that unit.
+    S::write(&session, "next").await.unwrap();
+    let _ = session.commit_all().await.unwrap();
+    // In a closure as well.
+    let vetoed = bench
+        .world
+        .binds
+        .transaction::<(), Error, _>(async |session| {
+            session.before_commit(async |_| Err(No));
+            S::write(session, "gone").await
+        })
+        .await;
+    assert!(
+        matches!(vetoed, Err(Error::Commit(CommitError::Vetoed { .. }))),
+        "{vetoed:?}"
+    );
+    assert!(!bench.is_everywhere("gone").await);
+    drop(session);
+    bench.is_clean().await;
+}
+
+/// Nobody knows what a hook would have said that was dropped, or panicked.
+pub(crate) async fn a_hook_that_did_not_say_yes_is_a_veto<S: Sides>(pool: PoolKind) {
+    let mut bench = Bench::<S>::new(pool).await;
+    let (ear, mut ears) = Ear::new();
+    let mut session = bench.session();
+    for ending in ["dropped", "panicked"] {
+        S::write(&session, "gone").await.unwrap();
+        ear.listen(&session, ending);
+        session.before_commit(async move |_| {
+            if ending == "panicked" {
+                panic!("as it should be in this test");
+            }
+            std::future::pending::<Result<(), No>>().await
+        });
+        let left = std::panic::AssertUnwindSafe(async { session.commit_all().now_or_never() });
+        match left.catch_unwind().await {
+            Ok(dropped) => assert!(dropped.is_none()),
+            Err(_) => assert_eq!(ending, "panicked"),
+        }
+        let refused = S::write(&session, "after it").await;
+        assert!(
+            matches!(
+                refused,
+                Err(Error::AbortOnly {
+                    reason: AbortReason::Hook,
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+        let refused = session.commit_all().await;
+        assert!(
+            matches!(
+                refused,
+                Err(CommitError::RolledBack {
+                    source: Fault::Hook,
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+        assert_eq!(heard(&mut ears), [format!("{ending} rolled back")]);
+    }
+    assert!(!bench.is_everywhere("gone").await);
+    drop(session);
+    bench.is_clean().await;
+}
+
+/// A caller that goes away stops neither the commit nor what is to follow it.
+pub(crate) async fn a_dropped_commit_still_runs_its_hooks<S: Sides>(pool: PoolKind) {
+    let mut bench = Bench::<S>::new(pool).await;
+    at_every_poll(async |moment| {
+        let (ear, mut ears) = Ear::new();
+        let text = bench.text();
+        let mut session = bench.session();
+        S::write(&session, &text).await.unwrap();
+        ear.listen(&session, "unit");
+        let output = moment.cut(session.commit_all()).await;
+        drop(session);
+        let said = next(&mut ears).await;
+        let committed = !moment.is_before_all();
+        let expected = if committed {
+            "committed"
+        } else {
+            "rolled back"
+        };
+        assert_eq!(said, format!("unit {expected}"), "{moment:?}");
+        bench.is_clean().await;
+        assert_eq!(bench.is_everywhere(&text).await, committed, "{moment:?}");
+        assert_eq!(heard(&mut ears), [""; 0]);
+        Ran::from(&output)
+    })
+    .await;
+}
+
+/// Until it is certain how a unit ended, nobody is told that it did.
+pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: PoolKind) {
+    let mut bench = Bench::<S>::new(pool).await;
+    let lone = S::keys().len() == 1;
+    let points = match lone {
+        true => ["commit:before", "commit:after"],
+        false => ["decide:before", "decide:after"],
+    };
+    for point in points {
+        let (ear, mut ears) = Ear::new();
+        let plan = FaultPlan::new().at(point, Effect::Crash);
+        let options = SessionOptions::new().faults(&plan);
+        let mut session = bench.world.binds.session_with(options);
+        S::write(&session, point).await.unwrap();
+        ear.listen(&session, "unit");
+        let error = session.commit_all().await.unwrap_err();
+        assert!(error.is_in_doubt(), "{error:?}");
+        drop(session);
+        drop(ear);
+        // The hooks are gone, and with them who could say something.
+        assert_eq!(ears.recv().await, None, "{point}");
+        let recovery = bench.world.binds.recover_older_than(Duration::ZERO).await;
+        assert!(recovery.is_complete(), "{point}: {recovery}");
+        bench.is_clean().await;
+    }
+}
+
+pub(crate) async fn hooks_of_a_savepoint_share_its_fate<S: Sides>(pool: PoolKind) {
+    let mut bench = Bench::<S>::new(pool).await;
+    let (ear, mut ears) = Ear::new();
+    let mut session = bench.session();
+    S::write(&session, "kept").await.unwrap();
+    ear.listen(&session, "unit");
+    let undone = session
+        .savepoint::<(), Error, _>(async |session| {
+            ear.listen(session, "undone");
+            session.before_commit(async |_| Err(No));
+            session
+                .savepoint::<(), Error, _>(async |session| {
+                    ear.listen(session, "within");
+                    Ok(())
+                })
+                .await?;
+            S::write(session, "kept").await
+        })
+        .await;
+    undone.unwrap_err();
+    assert_eq!(
+        heard(&mut ears),
+        ["undone rolled back", "within rolled back"]
+    );
+    session
+        .savepoint::<(), Error, _>(async |session| {
+            ear.listen(session, "part");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let _ = session.commit_all().await.unwrap();
+    assert_eq!(heard(&mut ears), ["unit committed", "part committed"]);
+    drop(session);
+    bench.is_clean().await;
+}

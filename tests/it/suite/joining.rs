@@ -1,0 +1,501 @@
+//! Sessions in a transaction of somebody else: their units are savepoints, and that transaction is left alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use diesel_async::{AsyncConnection, SimpleAsyncConnection as _, TransactionManager};
+use diesel_binds::{
+    AbortReason, Bind, BindOptions, Binds, CommitError, Ending, Error, Fault, Isolation,
+    OuterConnection, Propagation, Retry, Session, SessionOptions,
+};
+use futures_util::FutureExt as _;
+use kit::database::Database;
+use kit::side::{PoolKind, Side};
+
+use crate::suite::polls::{Ran, at_every_poll};
+
+type Connection<S> = <<S as Side>::Bind as Bind>::Connection;
+type Manager<S> = <Connection<S> as AsyncConnection>::TransactionManager;
+
+/// A database, its bind, and a connection in a transaction.
+struct OuterTransaction<S: Side> {
+    database: Database,
+    binds: Binds,
+    outer: OuterConnection<Connection<S>>,
+}
+
+impl<S: Side> OuterTransaction<S> {
+    async fn new() -> Self {
+        let database = S::database().await;
+        let options = BindOptions::new();
+        let builder = S::register(
+            Binds::builder(),
+            database.url(),
+            PoolKind::Deadpool,
+            1,
+            options,
+        );
+        let mut connection = Connection::<S>::establish(database.url()).await.unwrap();
+        Manager::<S>::begin_transaction(&mut connection)
+            .await
+            .unwrap();
+        connection
+            .batch_execute("INSERT INTO notes (text) VALUES ('outer')")
+            .await
+            .unwrap();
+        Self {
+            binds: builder.await.build().unwrap(),
+            database,
+            outer: OuterConnection::new(connection),
+        }
+    }
+
+    fn options(&self) -> SessionOptions {
+        SessionOptions::new().join(S::bind(), &self.outer)
+    }
+
+    fn session(&self) -> Session {
+        self.binds.session_with(self.options())
+    }
+
+    /// What is in the transaction.
+    async fn within(&self) -> Vec<String> {
+        let session = self.session();
+        let rows = S::read(&session).await.unwrap();
+        drop(session);
+        rows
+    }
+
+    /// What others see. In the end it is what the transaction keeps.
+    async fn committed(&self) -> Vec<String> {
+        S::rows(&self.database).await
+    }
+
+    async fn commit(&self) {
+        let mut connection = self.outer.lock().await;
+        Manager::<S>::commit_transaction(&mut *connection)
+            .await
+            .unwrap();
+    }
+
+    async fn roll_back(&self) {
+        let mut connection = self.outer.lock().await;
+        Manager::<S>::rollback_transaction(&mut *connection)
+            .await
+            .unwrap();
+    }
+}
+
+/// Counts what hooks hear: commits in tens, roll-backs in ones.
+fn listen(session: &Session) -> Arc<AtomicUsize> {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let (commits, roll_backs) = (Arc::clone(&heard), Arc::clone(&heard));
+    session.after_commit(async move |_| {
+        commits.fetch_add(10, Ordering::SeqCst);
+    });
+    session.after_rollback(async move |_| {
+        roll_backs.fetch_add(1, Ordering::SeqCst);
+    });
+    heard
+}
+
+pub(crate) async fn the_outer_transaction_decides_what_is_kept<S: Side>() {
+    for kept in [true, false] {
+        let transaction = OuterTransaction::<S>::new().await;
+        let mut session = transaction.session();
+        for text in ["first", "second"] {
+            S::write(&session, text).await.unwrap();
+            let heard = listen(&session);
+            let joined = session.commit_all().await.unwrap();
+            assert!(joined.is_joined() && joined.gid().is_none());
+            assert_eq!(joined.ending(), Ending::Joined);
+            assert_eq!(joined.binds(), [S::Bind::KEY]);
+            // It is not committed.
+            assert_eq!(heard.load(Ordering::SeqCst), 0);
+            assert_eq!(transaction.committed().await, [""; 0]);
+        }
+        let (_, joined) = transaction
+            .binds
+            .transaction_with::<_, Error, _>(transaction.options(), async |session| {
+                S::write(session, "third").await
+            })
+            .await
+            .unwrap();
+        assert!(joined.is_joined());
+        assert_eq!(
+            transaction.within().await,
+            ["outer", "first", "second", "third"]
+        );
+        match kept {
+            true => transaction.commit().await,
+            false => transaction.roll_back().await,
+        }
+        let expected: &[&str] = if kept {
+            &["outer", "first", "second", "third"]
+        } else {
+            &[]
+        };
+        assert_eq!(transaction.committed().await, expected);
+    }
+}
+
+pub(crate) async fn a_roll_back_goes_back_to_where_the_unit_began<S: Side>() {
+    let transaction = OuterTransaction::<S>::new().await;
+    for ending in ["rolled back", "dropped", "error", "closure", "savepoint"] {
+        let mut session = transaction.session();
+        S::write(&session, "gone").await.unwrap();
+        let heard = listen(&session);
+        match ending {
+            "rolled back" => session.rollback_all().await.unwrap(),
+            "error" => {
+                S::write(&session, "gone").await.unwrap_err();
+                session.rollback_all().await.unwrap();
+            }
+            "closure" => {
+                session.rollback_all().await.unwrap();
+                let failed = transaction
+                    .binds
+                    .transaction_with::<(), Error, _>(transaction.options(), async |session| {
+                        S::write(session, "gone").await?;
+                        Err(Error::InsideUnit)
+                    })
+                    .await;
+                failed.unwrap_err();
+            }
+            "savepoint" => {
+                let undone = session
+                    .savepoint::<(), Error, _>(async |session| {
+                        S::write(session, "gone too").await?;
+                        S::write(session, "gone").await?;
+                        Ok(())
+                    })
+                    .await;
+                undone.unwrap_err();
+                assert_eq!(S::read(&session).await.unwrap(), ["outer", "gone"]);
+                session.rollback_all().await.unwrap();
+            }
+            _ => {
+                drop(session);
+                assert_eq!(transaction.within().await, ["outer"], "{ending}");
+                continue;
+            }
+        }
+        assert_eq!(heard.load(Ordering::SeqCst), 1, "{ending}");
+        assert_eq!(transaction.within().await, ["outer"], "{ending}");
+    }
+    transaction.commit().await;
+    assert_eq!(transaction.committed().await, ["outer"]);
+}
+
+/// Whatever the application leaves on its raw connection.
+pub(crate) async fn a_unit_that_is_left_open_is_undone<S: Side>() {
+    let transaction = OuterTransaction::<S>::new().await;
+    let mut session = transaction.session();
+    S::write(&session, "gone").await.unwrap();
+    {
+        let mut connection = session.connection::<S::Bind>().await.unwrap();
+        let raw = connection.raw().unwrap();
+        Manager::<S>::begin_transaction(raw).await.unwrap();
+    }
+    let refused = session.commit_all().await;
+    assert!(
+        matches!(
+            refused,
+            Err(CommitError::RolledBack {
+                source: Fault::NestedTransaction,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(transaction.within().await, ["outer"]);
+    transaction.commit().await;
+    assert_eq!(transaction.committed().await, ["outer"]);
+}
+
+/// What follows would commit by itself.
+pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>() {
+    let transaction = OuterTransaction::<S>::new().await;
+    let mut session = transaction.session();
+    S::write(&session, "first").await.unwrap();
+    {
+        let mut connection = session.connection::<S::Bind>().await.unwrap();
+        connection
+            .raw()
+            .unwrap()
+            .batch_execute("COMMIT")
+            .await
+            .unwrap();
+    }
+    let refused = S::write(&session, "by itself").await;
+    assert!(
+        matches!(
+            refused,
+            Err(Error::AbortOnly {
+                reason: AbortReason::TransactionEnded,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    let refused = session.commit_all().await;
+    assert!(
+        matches!(refused, Err(CommitError::TransactionEnded { .. })),
+        "{refused:?}"
+    );
+    // Nor can another unit begin there.
+    let refused = S::write(&session, "by itself").await;
+    assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
+    assert_eq!(transaction.committed().await, ["outer", "first"]);
+    // Nor where the caller has ended it in text, which Diesel does not know.
+    let transaction = OuterTransaction::<S>::new().await;
+    transaction
+        .outer
+        .lock()
+        .await
+        .batch_execute("COMMIT")
+        .await
+        .unwrap();
+    let session = transaction.session();
+    let refused = S::write(&session, "by itself").await;
+    assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
+    drop(session);
+    assert_eq!(transaction.committed().await, ["outer"]);
+    // With nothing begun at all, neither.
+    let connection = Connection::<S>::establish(transaction.database.url())
+        .await
+        .unwrap();
+    let outer = OuterConnection::new(connection);
+    let mut session = transaction
+        .binds
+        .session_with(SessionOptions::new().join(S::bind(), &outer));
+    let refused = S::write(&session, "by itself").await;
+    assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
+    session.rollback_all().await.unwrap();
+    assert_eq!(transaction.committed().await, ["outer"]);
+    // It was left as it is: with a transaction it can be joined.
+    Manager::<S>::begin_transaction(&mut *outer.lock().await)
+        .await
+        .unwrap();
+    S::write(&session, "second").await.unwrap();
+    drop(session);
+    drop(outer.lock().await);
+}
+
+pub(crate) async fn options_that_cannot_hold_in_the_outer_transaction_are_refused<S: Side>() {
+    let transaction = OuterTransaction::<S>::new().await;
+    let second = Duration::from_secs(1);
+    for (expected, options) in [
+        (
+            "isolation",
+            transaction.options().isolation(Isolation::Serializable),
+        ),
+        ("deferrable", transaction.options().deferrable()),
+        (
+            "statement_timeout",
+            transaction.options().statement_timeout(second),
+        ),
+        ("lock_timeout", transaction.options().lock_timeout(second)),
+    ] {
+        let session = transaction.binds.session_with(options);
+        let refused = S::read(&session).await;
+        assert!(
+            matches!(refused, Err(Error::Unsupported { option, .. }) if option == expected),
+            "{refused:?}"
+        );
+    }
+    let mut session = transaction.session();
+    S::write(&session, "unit").await.unwrap();
+    let refused = session
+        .transaction::<(), Error, _>(Propagation::New, async |_| Ok(()))
+        .await;
+    assert!(
+        matches!(refused, Err(Error::Unsupported { .. })),
+        "{refused:?}"
+    );
+    let _ = session.commit_all().await.unwrap();
+    for propagation in [Propagation::New, Propagation::Never, Propagation::Join] {
+        session
+            .transaction::<(), Error, _>(propagation, async |session| {
+                S::write(session, &format!("{propagation:?}")).await?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        transaction.within().await,
+        ["outer", "unit", "New", "Never", "Join"]
+    );
+    // While the caller has the connection, the unit waits no longer than for a pool.
+    let held = transaction.outer.lock().await;
+    let options = transaction.options().deadline(Duration::from_millis(50));
+    let session = transaction.binds.session_with(options);
+    let late = S::read(&session).await;
+    assert!(
+        matches!(late, Err(Error::DeadlineExceeded { .. })),
+        "{late:?}"
+    );
+    drop(held);
+}
+
+/// A server cannot be told that for a part of a transaction: the unit is undone, whatever it did.
+pub(crate) async fn a_unit_that_only_reads_leaves_nothing<S: Side>() {
+    let transaction = OuterTransaction::<S>::new().await;
+    let mut session = transaction
+        .binds
+        .session_with(transaction.options().read_only());
+    let refused = S::write(&session, "refused").await;
+    assert!(
+        matches!(refused, Err(Error::ReadOnly { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(S::read(&session).await.unwrap(), ["outer"]);
+    let insert = "INSERT INTO notes (text) VALUES ('undone')";
+    S::read_sql(&session, insert).await.unwrap();
+    let joined = session.commit_all().await.unwrap();
+    assert!(joined.is_joined());
+    assert_eq!(transaction.within().await, ["outer"]);
+}
+
+/// That is for whoever has the transaction.
+pub(crate) async fn a_joined_unit_is_not_run_again<S: Side>() {
+    let transaction = OuterTransaction::<S>::new().await;
+    // Somebody else has what the unit waits for, until the server gives up.
+    let runs = AtomicUsize::new(0);
+    let failed = transaction
+        .binds
+        .retrying(Retry::new())
+        .transaction_with::<(), Error, _>(transaction.options(), async |session| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            S::sql(session, conflict::<S>()).await?;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((failed.attempts(), runs.into_inner()), (1, 1));
+}
+
+/// A statement that fails as a deadlock does.
+fn conflict<S: Side>() -> &'static str {
+    if S::Bind::KEY.starts_with("pg") {
+        "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'as in a conflict'; END $$"
+    } else {
+        "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213"
+    }
+}
+
+/// The caller who goes away stops neither; the transaction has the unit, or does not.
+pub(crate) async fn a_commit_dropped_at_any_poll_is_whole<S: Side>() {
+    let transaction = OuterTransaction::<S>::new().await;
+    let number = AtomicUsize::new(0);
+    at_every_poll(async |moment| {
+        let text = format!("text {}", number.fetch_add(1, Ordering::SeqCst));
+        let mut session = transaction.session();
+        S::write(&session, &text).await.unwrap();
+        let output = moment.cut(session.commit_all()).await;
+        drop(session);
+        let within = transaction.within().await;
+        assert_eq!(
+            within.contains(&text),
+            !moment.is_before_all(),
+            "{moment:?}"
+        );
+        Ran::from(&output)
+    })
+    .await;
+    let within = transaction.within().await;
+    transaction.commit().await;
+    assert_eq!(transaction.committed().await, within);
+}
+
+/// What nobody waits for any more leaves nothing but to close the connection, and keeps nothing.
+pub(crate) async fn a_dropped_statement_ends_the_outer_transaction<S: Side>() {
+    let transaction = OuterTransaction::<S>::new().await;
+    let mut session = transaction.session();
+    S::write(&session, "gone").await.unwrap();
+    assert!(S::sql(&session, S::SLOW).now_or_never().is_none());
+    session.commit_all().await.unwrap_err();
+    let refused = S::write(&session, "more").await;
+    assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
+    drop(session);
+    let OuterTransaction {
+        database, outer, ..
+    } = transaction;
+    // What nobody waits for is cleaned up in the background.
+    drop(outer.lock().await);
+    drop(outer);
+    assert_eq!(S::rows(&database).await, [""; 0]);
+}
+
+/// Whoever has the transaction may commit it by text, of which Diesel knows nothing.
+pub(crate) async fn work_that_was_not_undone_is_never_reported_as_rolled_back<S: Side>() {
+    for writes in [true, false] {
+        let transaction = OuterTransaction::<S>::new().await;
+        let mut session = transaction.session();
+        if writes {
+            S::write(&session, "perhaps").await.unwrap();
+            assert!(S::sql(&session, S::SLOW).now_or_never().is_none());
+        } else {
+            S::read(&session).await.unwrap();
+            // On a file, the reply may be there at once.
+            while S::read(&session).now_or_never().is_some() {}
+        }
+        let told = session.commit_all().await.unwrap_err();
+        drop(session);
+        let OuterTransaction {
+            database, outer, ..
+        } = transaction;
+        let _ = outer.lock().await.batch_execute("COMMIT").await;
+        drop(outer);
+        let kept = S::rows(&database).await.contains(&"perhaps".to_owned());
+        assert!(!(kept && told.is_rolled_back()), "{told:?}");
+        assert_eq!(told.is_rolled_back(), !writes, "{told:?}");
+    }
+}
+
+pub(crate) async fn two_joined_binds_are_kept_or_undone_together<A: Side, B: Side>() {
+    let (one, two) = (
+        OuterTransaction::<A>::new().await,
+        OuterTransaction::<B>::new().await,
+    );
+    let builder = Binds::builder().namespace("joining");
+    let pool = PoolKind::Deadpool;
+    let builder = A::register(builder, one.database.url(), pool, 1, BindOptions::new()).await;
+    let builder = B::register(builder, two.database.url(), pool, 1, BindOptions::new()).await;
+    let binds = builder.build().unwrap();
+    // A bind that did not join has no connection.
+    let session = binds.session_with(one.options());
+    A::write(&session, "gone").await.unwrap();
+    let refused = B::write(&session, "refused").await;
+    assert!(
+        matches!(refused, Err(Error::NotJoined { bind }) if bind == B::Bind::KEY),
+        "{refused:?}"
+    );
+    drop(session);
+
+    let mut session = binds.session_with(one.options().join(B::bind(), &two.outer));
+    A::write(&session, "kept").await.unwrap();
+    B::write(&session, "kept").await.unwrap();
+    let joined = session.commit_all().await.unwrap();
+    assert!(joined.is_joined() && joined.binds().len() == 2);
+
+    // One of them cannot be released.
+    A::write(&session, "gone").await.unwrap();
+    B::write(&session, "gone").await.unwrap();
+    {
+        let mut connection = session.connection::<B::Bind>().await.unwrap();
+        Manager::<B>::begin_transaction(connection.raw().unwrap())
+            .await
+            .unwrap();
+    }
+    let refused = session.commit_all().await.unwrap_err();
+    assert!(refused.is_rolled_back(), "{refused:?}");
+    assert_eq!(one.within().await, ["outer", "kept"]);
+    assert_eq!(two.within().await, ["outer", "kept"]);
+    one.commit().await;
+    two.roll_back().await;
+    assert_eq!(one.committed().await, ["outer", "kept"]);
+    assert_eq!(two.committed().await, [""; 0]);
+}

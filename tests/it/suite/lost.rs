@@ -1,0 +1,275 @@
+//! Messages lost on their way to a server, and replies lost on their way back: the answer stays true.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use diesel_binds::{BindOptions, CommitError, Fault as Cause, Outcome};
+use kit::faulty::{Faulty, Limits, Told};
+use kit::moment::Moment;
+use kit::prepared::decision;
+use kit::proxy::Fault;
+use kit::world::Sides;
+
+/// What must come of a lost connection when another one can be opened at once.
+fn expected(moment: Moment, forwarded: bool) -> Told {
+    match moment {
+        Moment::Begin | Moment::Statement | Moment::Identify | Moment::Prepare => Told::ROLLED_BACK,
+        Moment::Decide if !forwarded => Told::ROLLED_BACK,
+        Moment::Decide | Moment::Finish => Told::COMMITTED,
+    }
+}
+
+/// Every message of a unit is lost once, and its reply once, on every server.
+pub(crate) async fn a_lost_message_or_reply_leaves_all_or_nothing<S: Sides>() {
+    let faulty = Faulty::<S>::start(Limits::default(), &BindOptions::new()).await;
+    let mut seen = BTreeSet::new();
+    for (index, _) in faulty.servers() {
+        for moment in Moment::ALL {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                let Some(told) = faulty.with_fault(index, &fault, &text).await else {
+                    continue;
+                };
+                seen.insert(moment);
+                let holds = faulty.is_holder(index);
+                // A holder that is MySQL commits its branch in the message of the decision.
+                let moment = if holds && moment == Moment::Finish {
+                    Moment::Decide
+                } else {
+                    moment
+                };
+                match (moment, told) {
+                    // Not listed, and perhaps listed in a moment: that must be said.
+                    (Moment::Prepare, Told::RolledBack { pending }) => {
+                        assert!(
+                            pending.is_empty() || pending == [S::keys()[index]],
+                            "{text}"
+                        );
+                    }
+                    (moment, told) => assert_eq!(told, expected(moment, forwarded), "{text}"),
+                }
+            }
+        }
+    }
+    for moment in [
+        Moment::Begin,
+        Moment::Statement,
+        Moment::Prepare,
+        Moment::Finish,
+    ] {
+        assert!(seen.contains(&moment), "{moment:?} was never hit");
+    }
+    let servers_hold = faulty
+        .world
+        .databases
+        .iter()
+        .all(|database| database.name().is_some());
+    assert!(!servers_hold || seen.contains(&Moment::Decide));
+}
+
+/// The same, and the server takes no new connections: what cannot be known is called so, what cannot be finished named.
+pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() {
+    let limits = Limits {
+        resolve: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let faulty = Faulty::<S>::start(limits, &BindOptions::new()).await;
+    assert_eq!(
+        faulty.judge(&faulty.attempt("warm").await).await,
+        Told::COMMITTED
+    );
+    for (index, proxy) in faulty.servers() {
+        for moment in [Moment::Prepare, Moment::Decide, Moment::Finish] {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                proxy.inject(fault);
+                proxy.refuse();
+                let attempt = faulty.attempt(&text).await;
+                let fired = !proxy.disarm();
+                proxy.accept();
+                let told = faulty.judge(&attempt).await;
+                let pending = vec![S::keys()[index]];
+                if !fired {
+                    assert_eq!(told, Told::COMMITTED, "{text}");
+                } else if faulty.is_holder(index) {
+                    assert_eq!(told, Told::InDoubt, "{text}");
+                    let Err(CommitError::InDoubt { gid, .. }) = &attempt.result else {
+                        unreachable!("it was told to be in doubt");
+                    };
+                    assert_eq!(gid.unit(), attempt.unit);
+                    assert_eq!(gid.holder(), S::keys()[index]);
+                    let url = faulty.world.databases[index].url();
+                    let decided = decision(url, attempt.unit).await;
+                    assert_eq!(decided, forwarded.then_some(Outcome::Commit), "{text}");
+                } else if moment == Moment::Prepare {
+                    assert_eq!(told, Told::RolledBack { pending }, "{text}");
+                } else {
+                    assert_eq!(told, Told::Committed { pending }, "{text}");
+                }
+                faulty.works_again(&text).await;
+            }
+        }
+    }
+}
+
+/// A server hangs, with the connection open, while others can be opened.
+///
+/// How far another connection gets within the time of one step is open on a busy machine: on MariaDB it waits for the
+/// hanging one, kills it, and waits until it is gone. A branch that is not finished by then must be named, and the judge
+/// sees to that. So may a bind that does not hang take too long.
+pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
+    let limits = Limits {
+        step: Duration::from_secs(1),
+        resolve: Duration::from_secs(5),
+    };
+    let faulty = Faulty::<S>::start(limits, &BindOptions::new()).await;
+    assert_eq!(
+        faulty.judge(&faulty.attempt("warm").await).await,
+        Told::COMMITTED
+    );
+    for (index, proxy) in faulty.servers() {
+        for moment in [Moment::Prepare, Moment::Decide, Moment::Finish] {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                proxy.inject(fault.stalling());
+                let attempt = faulty.attempt(&text).await;
+                let fired = !proxy.disarm();
+                let told = faulty.judge(&attempt).await;
+                let key = S::keys()[index];
+                let is_slow = matches!(
+                    &attempt.result,
+                    Err(CommitError::RolledBack { bind, source: Cause::TimedOut, .. }) if *bind != key
+                );
+                let committed = match moment {
+                    _ if is_slow => false,
+                    _ if !fired => true,
+                    Moment::Prepare => false,
+                    Moment::Decide => forwarded,
+                    Moment::Finish => !faulty.is_holder(index) || forwarded,
+                    _ => unreachable!(),
+                };
+                match told {
+                    Told::Committed { pending } => assert!(
+                        committed && (pending.is_empty() || pending == [key]),
+                        "{text}: pending {pending:?}"
+                    ),
+                    Told::RolledBack { pending } => {
+                        assert!(!committed, "{text}: {:?}", attempt.result);
+                        // A prepare that hangs on its way may still arrive.
+                        let is_named = pending == [key];
+                        let may_arrive = fired && moment == Moment::Prepare && !forwarded;
+                        assert!(
+                            is_named || is_slow || (pending.is_empty() && !may_arrive),
+                            "{text}: pending {pending:?}"
+                        );
+                    }
+                    told => panic!("{text}: {told:?}"),
+                }
+                proxy.cut();
+                faulty.works_again(&text).await;
+            }
+        }
+    }
+}
+
+/// A statement hangs: the deadline of the unit ends the waiting, and nothing is kept.
+pub(crate) async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
+    let faulty = Faulty::<S>::start(Limits::default(), &BindOptions::new()).await;
+    for (index, proxy) in faulty.servers() {
+        for moment in [Moment::Begin, Moment::Statement] {
+            for forwarded in [false, true] {
+                let bytes = moment.bytes(faulty.is_mysql(index));
+                let fault = if forwarded {
+                    Fault::after(bytes)
+                } else {
+                    Fault::before(bytes)
+                };
+                let text = format!("{index} {moment:?} {forwarded}");
+                proxy.inject(fault.stalling());
+                let attempt = faulty.attempt_within(Duration::from_secs(1), &text).await;
+                assert!(!proxy.disarm(), "{text} was never hit");
+                assert!(
+                    matches!(
+                        attempt.written,
+                        Err(diesel_binds::Error::DeadlineExceeded { .. })
+                    ),
+                    "{attempt:?}"
+                );
+                assert_eq!(faulty.judge(&attempt).await, Told::ROLLED_BACK, "{text}");
+                proxy.cut();
+                faulty.works_again(&text).await;
+            }
+        }
+    }
+}
+
+/// A server that ends a transaction between two statements of a message, as a node of a cluster does, runs what follows
+/// in another transaction: nothing of that may be kept without the work of the unit.
+pub(crate) async fn a_transaction_that_ends_within_a_message_leaves_all_or_nothing<S: Sides>() {
+    // A lone unit that is recorded decides in a plain transaction.
+    for (options, is_recorded) in [
+        (BindOptions::new(), false),
+        (BindOptions::new().record_every_commit(), true),
+    ] {
+        let faulty = Faulty::<S>::start(Limits::default(), &options).await;
+        faulty.works_again("first").await;
+        every_gap(&faulty, is_recorded).await;
+    }
+}
+
+async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
+    let is_alone = faulty.world.databases.len() == 1;
+    for (index, proxy) in faulty.servers() {
+        let (prepares, decides) = match is_alone {
+            true => (false, is_recorded),
+            false => (!faulty.is_holder(index), faulty.is_holder(index)),
+        };
+        // Words of each message that ends a transaction here, and whether it is sent.
+        let ends: &[(&str, bool)] = match faulty.is_mysql(index) {
+            true => &[("RELEASE SAVEPOINT diesel_binds_unit_", true)],
+            false => &[
+                ("PREPARE TRANSACTION", prepares),
+                ("INSERT INTO public.diesel_binds", decides),
+            ],
+        };
+        for (number, &(end, is_sent)) in ends.iter().enumerate() {
+            let mut gaps = 0;
+            loop {
+                // Not of the words that the fault waits for.
+                let text = format!("row {index} {number} {gaps}");
+                let before = proxy.fired();
+                proxy.inject(Fault::before(end).rolling_back_behind(gaps + 1));
+                let attempt = faulty.attempt(&text).await;
+                proxy.disarm();
+                let told = faulty.judge(&attempt).await;
+                if proxy.fired() == before {
+                    assert_eq!(told, Told::COMMITTED, "{end}: {text}");
+                    break;
+                }
+                // It ended the transaction before the commit: what is left is nothing.
+                assert_ne!(told, Told::COMMITTED, "{end}: {text}");
+                gaps += 1;
+                assert!(gaps < 20, "a message has an end");
+            }
+            assert_eq!(gaps > 0, is_sent, "{end} on {index}: {gaps} gaps");
+        }
+    }
+}

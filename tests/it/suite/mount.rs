@@ -1,0 +1,30 @@
+//! Mounting behaviours: a test for each of them, on each combination of databases, with each pool.
+
+/// Mounts each behaviour of a module on each type, or list of types, with each pool.
+macro_rules! mount {
+    ($module:ident: [$($behaviour:ident),+ $(,)?] on $sides:tt) => {
+        $(mount!(@sides $module $behaviour $sides);)+
+    };
+    (@sides $module:ident $behaviour:ident [$($name:ident: <$($side:ty),+>),+ $(,)?]) => {
+        mod $behaviour {
+            use super::*;
+
+            $(mod $name {
+                use super::*;
+                use kit::side::PoolKind;
+
+                #[tokio::test(flavor = "multi_thread")]
+                async fn deadpool() {
+                    crate::suite::$module::$behaviour::<$($side),+>(PoolKind::Deadpool).await;
+                }
+
+                #[tokio::test]
+                async fn bb8() {
+                    crate::suite::$module::$behaviour::<$($side),+>(PoolKind::Bb8).await;
+                }
+            })+
+        }
+    };
+}
+
+pub(crate) use mount;

@@ -1,0 +1,333 @@
+//! Units that are run again: for what their database gave up for others, as often as was asked for, and for nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use diesel_binds::testing::{Effect, FaultPlan};
+use diesel_binds::{Bind, CommitError, Error, Isolation, Retried, Retry, Session, SessionOptions};
+use kit::side::{PoolKind, Side};
+use kit::world::World;
+use tokio::sync::Barrier;
+
+use crate::suite::second::Second;
+
+/// Without long waits.
+fn retry(attempts: u32) -> Retry {
+    let (first, longest) = (Duration::from_millis(1), Duration::from_millis(20));
+    Retry::new().attempts(attempts).delay(first, longest)
+}
+
+/// A pool of two, whose connections are set up by `sql`, and two rows.
+async fn world<S: Side, Other: Second>(pool: PoolKind, sql: &'static str) -> World {
+    let world = World::builder::<Other::With<S>>()
+        .pool(pool)
+        .size(1)
+        .size_of(0, 2)
+        .binds(|binds| match sql {
+            "" => binds,
+            sql => binds.after_begin(S::bind(), move |connection| {
+                use diesel_async::SimpleAsyncConnection as _;
+                Box::pin(connection.batch_execute(sql))
+            }),
+        })
+        .build()
+        .await;
+    let rows = "INSERT INTO notes (text) VALUES ('one'), ('two')";
+    S::admin(&world.databases[0], rows).await;
+    world
+}
+
+/// An error of an application, which says nothing about its cause.
+#[derive(Debug)]
+struct Opaque;
+
+impl From<Error> for Opaque {
+    fn from(_: Error) -> Self {
+        Self
+    }
+}
+
+/// Two units change two rows in opposite orders. Returns how often both ran together.
+async fn deadlock<S: Side, Other: Second>(world: &World, retry: Retry) -> (u32, Result<(), u32>) {
+    let runs = Arc::new(AtomicU32::new(0));
+    let both = Arc::new(Barrier::new(2));
+    let unit = async |first: u32, second: u32| {
+        let met = AtomicU32::new(0);
+        let (runs, both) = (Arc::clone(&runs), Arc::clone(&both));
+        let retrying = world.binds.retrying(retry.clone());
+        retrying
+            .transaction::<(), Opaque, _>(async |session| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                let change = |id: u32| format!("UPDATE notes SET text = text WHERE id = {id}");
+                S::sql(session, &change(first)).await?;
+                if met.fetch_add(1, Ordering::SeqCst) == 0 {
+                    both.wait().await;
+                }
+                S::sql(session, &change(second)).await?;
+                Ok(())
+            })
+            .await
+            .map_err(|error: Retried<Opaque>| error.attempts())
+    };
+    let (one, two) = tokio::join!(unit(1, 2), unit(2, 1));
+    (runs.load(Ordering::SeqCst), one.and(two))
+}
+
+pub(crate) async fn a_deadlock_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
+    let world = world::<S, Other>(pool, "").await;
+    assert_eq!(deadlock::<S, Other>(&world, retry(5)).await, (3, Ok(())));
+    // Only as often as was asked for.
+    assert_eq!(deadlock::<S, Other>(&world, retry(1)).await, (2, Err(1)));
+    assert_eq!(S::rows(&world.databases[0]).await, ["one", "two"]);
+}
+
+/// The server says in the language of the connection what happened.
+pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(pool: PoolKind) {
+    let world = world::<S, Other>(pool, "SET lc_messages = 'de_DE'").await;
+    assert_eq!(deadlock::<S, Other>(&world, retry(5)).await, (3, Ok(())));
+    // MariaDB speaks English of a deadlock whatever it is told, but not of a lock that was not free.
+    let mut holding = world.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
+    let gave_up = world
+        .binds
+        .retrying(retry(2))
+        .transaction_with::<_, Error, _>(options, async |session| S::write(session, "theirs").await)
+        .await
+        .unwrap_err();
+    let said = gave_up.error().diesel().unwrap().to_string();
+    assert!(said.contains("Sperre"), "{said}");
+    assert_eq!(gave_up.attempts(), 2);
+    holding.rollback_all().await.unwrap();
+}
+
+/// Two units read, and write what they read: one of them has read something old. The server may say so at a statement or
+/// at the commit.
+pub(crate) async fn a_serialization_failure_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
+    let world = world::<S, Other>(pool, "").await;
+    let options = SessionOptions::new().isolation(Isolation::Serializable);
+    for sum in ["statement", "commit"] {
+        let runs = AtomicU32::new(0);
+        let both = Barrier::new(2);
+        let unit = async |text: &'static str| {
+            let met = AtomicU32::new(0);
+            let retrying = world.binds.retrying(retry(20));
+            retrying
+                .transaction_with::<(), Error, _>(options.clone(), async |session| {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    let seen = S::read(session).await?.len();
+                    let meet = met.fetch_add(1, Ordering::SeqCst) == 0;
+                    if meet && sum == "statement" {
+                        both.wait().await;
+                    }
+                    S::write(session, &format!("{sum} {text} {seen}")).await?;
+                    if meet && sum == "commit" {
+                        both.wait().await;
+                    }
+                    Ok(())
+                })
+                .await
+        };
+        let (one, two) = tokio::join!(unit("a"), unit("b"));
+        let (_, _) = (one.unwrap(), two.unwrap());
+        assert!(runs.load(Ordering::SeqCst) >= 3);
+    }
+    // As if they had run one after the other.
+    let mut seen: Vec<String> = S::rows(&world.databases[0]).await;
+    seen.drain(..2);
+    let numbers: Vec<usize> = seen
+        .iter()
+        .map(|row| row.rsplit(' ').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(numbers, [2, 3, 4, 5], "{seen:?}");
+}
+
+/// Somebody else has the lock for as long as the first attempts take.
+pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other: Second>(
+    pool: PoolKind,
+) {
+    let world = world::<S, Other>(pool, "").await;
+    let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
+    let mut holding = world.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let write = async |session: &mut Session| S::write(session, "theirs").await;
+    let gave_up = world
+        .binds
+        .retrying(retry(2))
+        .transaction_with::<_, Error, _>(options.clone(), write)
+        .await
+        .unwrap_err();
+    assert_eq!(gave_up.attempts(), 2);
+    let gave_up = Error::from(gave_up);
+    assert!(
+        matches!(gave_up, Error::Retried { attempts: 2, .. }),
+        "{gave_up:?}"
+    );
+    assert_eq!(gave_up.bind(), Some(S::Bind::KEY));
+    assert!(!gave_up.is_in_doubt());
+    let runs = AtomicU32::new(0);
+    let retrying = world.binds.retrying(retry(9));
+    let waiting = retrying.transaction_with::<_, Error, _>(options, async |session| {
+        if runs.fetch_add(1, Ordering::SeqCst) == 1 {
+            // Nobody commits from within a unit; this ends that of somebody else.
+            return Err(Error::InsideUnit);
+        }
+        S::write(session, "theirs").await
+    });
+    let other = waiting.await.unwrap_err();
+    assert_eq!(other.attempts(), 2);
+    // What came then is another error: it is not run again.
+    assert!(matches!(other.into_error(), Error::InsideUnit));
+    holding.rollback_all().await.unwrap();
+    let (_, committed) = retrying
+        .transaction_with::<_, Error, _>(SessionOptions::new(), write)
+        .await
+        .unwrap();
+    assert_eq!(committed.binds()[0], S::Bind::KEY);
+    assert_eq!(S::rows(&world.databases[0]).await, ["one", "two", "theirs"]);
+}
+
+pub(crate) async fn nothing_else_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
+    let world = world::<S, Other>(pool, "").await;
+    let retrying = world.binds.retrying(retry(5));
+    let runs = AtomicU32::new(0);
+    let count = || runs.fetch_add(1, Ordering::SeqCst);
+    // A row that is there already.
+    let refused = retrying
+        .transaction::<_, Error, _>(async |session| {
+            count();
+            S::write(session, "one").await
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((refused.attempts(), runs.swap(0, Ordering::SeqCst)), (1, 1));
+    assert!(matches!(Error::from(refused), Error::Query { .. }));
+    let refused = retrying
+        .transaction::<(), Error, _>(async |session| {
+            count();
+            S::sql(session, "not SQL").await?;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((refused.attempts(), runs.swap(0, Ordering::SeqCst)), (1, 1));
+    // A veto.
+    let refused = retrying
+        .transaction::<(), Error, _>(async |session| {
+            count();
+            S::write(session, "three").await?;
+            session.before_commit(async |_| Err("no"));
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        refused.error(),
+        Error::Commit(CommitError::Vetoed { .. })
+    ));
+    assert_eq!((refused.attempts(), runs.swap(0, Ordering::SeqCst)), (1, 1));
+    assert_eq!(S::rows(&world.databases[0]).await, ["one", "two"]);
+}
+
+/// Neither by the error of the commit nor by what a statement had met before.
+pub(crate) async fn nothing_in_doubt_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
+    let world = world::<S, Other>(pool, "").await;
+    let mut holding = world.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let plan = FaultPlan::new().at("commit:after", Effect::Crash);
+    let options = SessionOptions::new()
+        .lock_timeout(Duration::from_secs(1))
+        .faults(&plan);
+    let runs = AtomicU32::new(0);
+    let doubtful = world
+        .binds
+        .retrying(retry(5))
+        .transaction_with::<(), Error, _>(options, async |session| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            S::write(session, "mine").await?;
+            // It is one that would be run again.
+            S::write(session, "theirs").await.unwrap_err();
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(doubtful.error().is_in_doubt(), "{doubtful:?}");
+    assert_eq!((doubtful.attempts(), runs.into_inner()), (1, 1));
+    holding.rollback_all().await.unwrap();
+    assert_eq!(S::rows(&world.databases[0]).await, ["one", "two", "mine"]);
+}
+
+/// The next attempt would come too late.
+pub(crate) async fn nothing_is_run_again_after_the_deadline<S: Side, Other: Second>(
+    pool: PoolKind,
+) {
+    let world = world::<S, Other>(pool, "").await;
+    let mut holding = world.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let options = SessionOptions::new()
+        .lock_timeout(Duration::from_secs(1))
+        .deadline(Duration::from_secs(20));
+    let long = Duration::from_secs(30);
+    let late = world
+        .binds
+        .retrying(retry(5).delay(long, long))
+        .transaction_with::<_, Error, _>(options, async |session| S::write(session, "theirs").await)
+        .await
+        .unwrap_err();
+    assert_eq!(late.attempts(), 1);
+    assert!(matches!(late.into_error(), Error::Query { .. }));
+    holding.rollback_all().await.unwrap();
+}
+
+/// What is still in its hands may still be at work.
+pub(crate) async fn a_unit_that_could_not_be_rolled_back_is_not_run_again<
+    S: Side,
+    Other: Second,
+>(
+    pool: PoolKind,
+) {
+    let world = world::<S, Other>(pool, "").await;
+    let mut holding = world.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
+    let runs = AtomicU32::new(0);
+    let refused = world
+        .binds
+        .retrying(retry(5))
+        .transaction_with::<(), Error, _>(options, async |session| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            S::write(session, "theirs").await.unwrap_err();
+            std::mem::forget(session.connection::<S::Bind>().await?);
+            Err(Error::InsideUnit)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((refused.attempts(), runs.into_inner()), (1, 1));
+    holding.rollback_all().await.unwrap();
+}
+
+/// A statement that works takes the note back.
+pub(crate) async fn a_unit_that_got_over_a_conflict_is_not_run_again<S: Side, Other: Second>(
+    pool: PoolKind,
+) {
+    let world = world::<S, Other>(pool, "").await;
+    let mut holding = world.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
+    let runs = AtomicU32::new(0);
+    let refused = world
+        .binds
+        .retrying(retry(5))
+        .transaction_with::<(), Error, _>(options, async |session| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            S::write(session, "theirs").await.unwrap_err();
+            S::write(session, "mine").await?;
+            Err(Error::InsideUnit)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((refused.attempts(), runs.into_inner()), (1, 1));
+    assert!(matches!(refused.into_error(), Error::InsideUnit));
+    holding.rollback_all().await.unwrap();
+}

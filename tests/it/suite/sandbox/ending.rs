@@ -1,0 +1,56 @@
+//! The end of a sandbox, and what outlives it.
+
+use diesel_binds::testing::SandboxError;
+use diesel_binds::{AbortReason, CommitError, Error, Fault};
+use kit::side::Side;
+
+use super::Outside;
+
+/// Its commit was once confirmed, as nothing had gone wrong on its connection.
+pub(crate) async fn a_unit_that_outlives_its_sandbox_cannot_commit<S: Side>() {
+    let outside = Outside::<S>::new().await;
+    for (is_dropped, queries) in [(true, false), (true, true), (false, false)] {
+        let sandbox = outside.sandbox().await;
+        let mut session = sandbox.binds().session();
+        S::write(&session, "one").await.unwrap();
+        if is_dropped {
+            drop(sandbox);
+        } else {
+            let open = sandbox.end().await;
+            assert!(
+                matches!(open, Err(SandboxError::StillOpen { .. })),
+                "{open:?}"
+            );
+        }
+        if queries {
+            let read = S::read(&session).await;
+            assert!(
+                matches!(
+                    read,
+                    Err(Error::AbortOnly {
+                        reason: AbortReason::SandboxEnded,
+                        ..
+                    })
+                ),
+                "{read:?}"
+            );
+        }
+        let refused = session.commit_all().await;
+        assert!(
+            matches!(
+                refused,
+                Err(CommitError::RolledBack {
+                    source: Fault::SandboxEnded,
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+        let read = S::read(&session).await;
+        assert!(
+            matches!(read, Err(Error::Closed { .. } | Error::Pool { .. })),
+            "{read:?}"
+        );
+        assert_eq!(outside.kept().await, ["there"]);
+    }
+}

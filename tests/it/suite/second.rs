@@ -1,0 +1,33 @@
+//! A second bind beside the one that a behaviour is about, or none.
+
+use diesel_binds::{Error, Session};
+use kit::side::Side;
+use kit::world::Sides;
+
+/// A second bind, so that the first can be told to prepare; or none.
+pub(crate) trait Second: Send + Sync + 'static {
+    /// The first bind, and this one if there is one.
+    type With<S: Side>: Sides;
+
+    fn write(session: &Session, text: &str) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// No second bind: the first never prepares.
+#[derive(Debug)]
+pub(crate) struct Nobody;
+
+impl Second for Nobody {
+    type With<S: Side> = (S,);
+
+    async fn write(_: &Session, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl<B: Side> Second for B {
+    type With<S: Side> = (S, B);
+
+    async fn write(session: &Session, text: &str) -> Result<(), Error> {
+        B::write(session, text).await.map(drop)
+    }
+}

@@ -1,0 +1,141 @@
+//! The application puts another connection in the place of a raw one that it was lent: nobody commits that, and no pool gets it.
+
+use std::mem::swap;
+
+use diesel_async::AsyncConnection;
+use diesel_binds::{Bind, BoundConnection, Session, SessionOptions};
+use kit::side::{PoolKind, Side};
+use kit::world::{Sides, World};
+
+type Lent<'s, S> = BoundConnection<'s, <S as Side>::Bind>;
+
+async fn lent<S: Side>(session: &Session) -> Lent<'_, S> {
+    session.connection::<S::Bind>().await.unwrap()
+}
+
+/// All connections of the pool are in no transaction, and go to the right database.
+async fn pools_are_clean<S: Sides>(world: &World) {
+    for round in 0..8 {
+        let sessions = [read_only(world), read_only(world)];
+        for session in &sessions {
+            let seen = S::read(session).await.unwrap();
+            assert!(seen.iter().all(Vec::is_empty), "{round}: {seen:?}");
+        }
+    }
+    let mut session = world.binds.session();
+    S::write(&session, "kept").await.unwrap();
+    let _ = session.commit_all().await.unwrap();
+    let rows = S::rows(world).await;
+    assert!(rows.iter().all(|rows| rows == &["kept"]), "{rows:?}");
+}
+
+/// Two units that write would wait for each other on SQLite.
+fn read_only(world: &World) -> Session {
+    world.binds.session_with(SessionOptions::new().read_only())
+}
+
+/// How the units end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Commit,
+    CommitAlone,
+    Query,
+    RollBack,
+    Drop,
+}
+
+impl End {
+    const ALL: [Self; 5] = [
+        Self::Commit,
+        Self::CommitAlone,
+        Self::Query,
+        Self::RollBack,
+        Self::Drop,
+    ];
+
+    async fn carry_out<S: Side>(self, mut session: Session) {
+        match self {
+            Self::Commit => {
+                let ended = session.commit_all().await;
+                assert!(ended.is_err(), "{ended:?}");
+            }
+            Self::CommitAlone => {
+                let ended = session.commit(S::bind()).await;
+                assert!(ended.is_err(), "{ended:?}");
+            }
+            Self::Query => {
+                let read = S::read(&session).await;
+                assert!(read.is_err(), "{read:?}");
+                let ended = session.commit_all().await;
+                assert!(ended.is_err(), "{ended:?}");
+            }
+            Self::RollBack => drop(session.rollback_all().await),
+            Self::Drop => {}
+        }
+    }
+}
+
+/// Between two units on one bind: one that reads would commit what the other has written.
+pub(crate) async fn connections_of_two_units_that_are_swapped_commit_nothing<S: Side>(
+    pool: PoolKind,
+) where
+    (S,): Sides,
+{
+    for end in End::ALL {
+        let world = World::of::<(S,)>(pool).await;
+        let (one, two) = (world.binds.session(), read_only(&world));
+        S::write(&one, "lost").await.unwrap();
+        S::read(&two).await.unwrap();
+        let (mut first, mut second) = (lent::<S>(&one).await, lent::<S>(&two).await);
+        swap(first.raw().unwrap(), second.raw().unwrap());
+        drop((first, second));
+        end.carry_out::<S>(one).await;
+        end.carry_out::<S>(two).await;
+        pools_are_clean::<(S,)>(&world).await;
+    }
+}
+
+/// With one of the application's own, which is in a transaction of its own or in none.
+pub(crate) async fn a_connection_of_the_application_that_is_swapped_in_is_noticed<S: Side>(
+    pool: PoolKind,
+) where
+    (S,): Sides,
+    <S::Bind as Bind>::Connection: AsyncConnection,
+{
+    for (end, begun) in End::ALL.iter().flat_map(|end| [(end, false), (end, true)]) {
+        let world = World::of::<(S,)>(pool).await;
+        let url = world.databases[0].url();
+        let mut own = <S::Bind as Bind>::Connection::establish(url).await.unwrap();
+        let session = world.binds.session();
+        S::write(&session, "lost").await.unwrap();
+        if begun {
+            own.begin_test_transaction().await.unwrap();
+        }
+        let mut connection = lent::<S>(&session).await;
+        swap(connection.raw().unwrap(), &mut own);
+        drop(connection);
+        end.carry_out::<S>(session).await;
+        // With it goes the transaction of the unit.
+        drop(own);
+        pools_are_clean::<(S,)>(&world).await;
+    }
+}
+
+/// Between two binds of one unit.
+pub(crate) async fn connections_of_two_binds_that_are_swapped_commit_nothing<A: Side, B: Side>(
+    pool: PoolKind,
+) where
+    (A, B): Sides,
+    A::Bind: Bind<Connection = <B::Bind as Bind>::Connection>,
+{
+    for end in End::ALL {
+        let world = World::of::<(A, B)>(pool).await;
+        let session = world.binds.session();
+        <(A, B)>::write(&session, "lost").await.unwrap();
+        let (mut first, mut second) = (lent::<A>(&session).await, lent::<B>(&session).await);
+        swap(first.raw().unwrap(), second.raw().unwrap());
+        drop((first, second));
+        end.carry_out::<A>(session).await;
+        pools_are_clean::<(A, B)>(&world).await;
+    }
+}

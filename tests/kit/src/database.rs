@@ -1,0 +1,184 @@
+//! A database for one test: fresh, and gone when the test ends.
+
+use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use diesel::prelude::*;
+use diesel_async::{
+    AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::servers::{Kind, Server};
+
+/// A database that no other test knows. Dropped with this value, as far as that is possible: what the server refuses
+/// is printed, not a failure.
+pub struct Database {
+    url: String,
+    location: Location,
+}
+
+enum Location {
+    Server { server: Server, name: String },
+    Directory { _removed_with_it: TempDir },
+}
+
+impl Database {
+    /// An empty database on a server.
+    pub async fn on(server: Server) -> Self {
+        let name = unique_name();
+        execute(
+            &server.url(),
+            server.kind(),
+            &format!("CREATE DATABASE {name}"),
+        )
+        .await
+        .unwrap_or_else(|error| panic!("cannot create a database on {}: {error}", server.name()));
+        let url = with_path(server.configured_url(), &name).into();
+        Self {
+            url,
+            location: Location::Server { server, name },
+        }
+    }
+
+    /// An SQLite file in a folder of its own.
+    pub fn sqlite() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary folder can be made");
+        let url = directory
+            .path()
+            .join("test.db")
+            .to_str()
+            .expect("the path is UTF-8")
+            .to_owned();
+        Self {
+            url,
+            location: Location::Directory {
+                _removed_with_it: directory,
+            },
+        }
+    }
+
+    /// Where to connect: as administrator, or the path of the SQLite file.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where to connect as `app`, who has rights on this database and no others. MariaDB only.
+    pub fn app_url(&self) -> String {
+        let mut url = Url::parse(&self.url).expect("only a database on a server has accounts");
+        assert_eq!(
+            url.scheme(),
+            "mysql",
+            "the account `app` exists on MariaDB only"
+        );
+        url.set_username("app")
+            .and_then(|()| url.set_password(Some("app-secret")))
+            .expect("the URL has a host");
+        url.into()
+    }
+
+    /// The name on the server; `None` for SQLite.
+    pub fn name(&self) -> Option<&str> {
+        match &self.location {
+            Location::Server { name, .. } => Some(name),
+            Location::Directory { .. } => None,
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Location::Server { server, name } = &self.location else {
+            return;
+        };
+        // A thread and a runtime of its own, because the test's runtime may be single-threaded, or gone.
+        let dropped = thread::scope(|scope| {
+            let drop_it = || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
+                runtime.block_on(drop_database(*server, name))
+            };
+            scope.spawn(drop_it).join()
+        });
+        if let Ok(Err(error)) = dropped {
+            eprintln!("cannot drop database {name} on {}: {error}", server.name());
+        }
+    }
+}
+
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+async fn drop_database(server: Server, name: &str) -> Result<()> {
+    let admin = server.configured_url();
+    match server.kind() {
+        Kind::Postgres => {
+            roll_back_prepared(&with_path(admin.clone(), name)).await?;
+            execute(
+                &admin,
+                Kind::Postgres,
+                &format!("DROP DATABASE {name} WITH (FORCE)"),
+            )
+            .await
+        }
+        Kind::Mariadb => {
+            // A transaction that a test left open or prepared holds metadata locks: do not wait for it.
+            let statements = format!("SET SESSION lock_wait_timeout = 2; DROP DATABASE {name}");
+            execute(&admin, Kind::Mariadb, &statements).await
+        }
+    }
+}
+
+/// PostgreSQL refuses to drop a database with prepared transactions, and rolls them back only from inside.
+async fn roll_back_prepared(database: &Url) -> Result<()> {
+    #[derive(QueryableByName)]
+    struct Prepared {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        statement: String,
+    }
+
+    let mut connection = AsyncPgConnection::establish(database.as_str()).await?;
+    let query = "SELECT format('ROLLBACK PREPARED %L', gid) AS statement FROM pg_prepared_xacts \
+                 WHERE database = current_database()";
+    let prepared: Vec<Prepared> = diesel::sql_query(query).load(&mut connection).await?;
+    for Prepared { statement } in prepared {
+        connection.batch_execute(&statement).await?;
+    }
+    Ok(())
+}
+
+async fn execute(url: &Url, kind: Kind, statements: &str) -> Result<()> {
+    match kind {
+        Kind::Postgres => {
+            AsyncPgConnection::establish(url.as_str())
+                .await?
+                .batch_execute(statements)
+                .await?
+        }
+        Kind::Mariadb => {
+            AsyncMysqlConnection::establish(url.as_str())
+                .await?
+                .batch_execute(statements)
+                .await?
+        }
+    }
+    Ok(())
+}
+
+fn with_path(mut url: Url, name: &str) -> Url {
+    url.set_path(name);
+    url
+}
+
+/// Unique also against what earlier runs left behind; MariaDB's `app` may use what begins with `test_`.
+fn unique_name() -> String {
+    static COUNTER: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is past 1970");
+    format!("test_{}_{}_{number}", now.as_millis(), process::id())
+}

@@ -1,0 +1,262 @@
+//! Looks at a database from outside: what is open in it, what is prepared, and finishes what a crash left behind.
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::{
+    AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+};
+use diesel_binds::AsyncSqliteConnection;
+
+use crate::database::Database;
+
+/// A connection of the test's own to one database.
+pub enum Look {
+    Postgres(Box<AsyncPgConnection>),
+    Mariadb(Box<AsyncMysqlConnection>),
+    /// A file: opened anew each time, as a connection that stays keeps locks away from nobody but itself.
+    Sqlite(String),
+}
+
+/// A prepared branch that nobody has finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    pub unit: String,
+    /// The key of the bind that holds the decision.
+    pub holder: String,
+    /// How `COMMIT` and `ROLLBACK` name it.
+    name: String,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+#[derive(QueryableByName)]
+#[diesel(check_for_backend(diesel::mysql::Mysql))]
+struct Recovered {
+    #[diesel(sql_type = BigInt, column_name = "formatID")]
+    format: i64,
+    #[diesel(sql_type = BigInt)]
+    gtrid_length: i64,
+    #[diesel(sql_type = Text)]
+    data: String,
+}
+
+impl Look {
+    pub async fn at(database: &Database) -> Self {
+        let url = database.url();
+        if url.starts_with("postgres") {
+            Self::Postgres(Box::new(AsyncPgConnection::establish(url).await.unwrap()))
+        } else if url.starts_with("mysql") {
+            Self::Mariadb(Box::new(
+                AsyncMysqlConnection::establish(url).await.unwrap(),
+            ))
+        } else {
+            Self::Sqlite(url.to_owned())
+        }
+    }
+
+    /// The transactions that are open, ours aside, with what their connections do.
+    pub async fn open(&mut self) -> Vec<String> {
+        let lines: Vec<Line> = match self {
+            Self::Postgres(connection) => {
+                let open = "SELECT concat_ws(' ', pid, state, now() - state_change, query) AS line \
+                            FROM pg_stat_activity WHERE datname = current_database() \
+                            AND pid <> pg_backend_pid() AND backend_type = 'client backend' \
+                            AND xact_start IS NOT NULL";
+                diesel::sql_query(open)
+                    .load(&mut **connection)
+                    .await
+                    .unwrap()
+            }
+            Self::Mariadb(connection) => {
+                // `innodb_trx` is a copy that stays as it is while it is read often. A lock on the whole table is in
+                // the way of everybody who read or wrote in it, prepared or not.
+                let locking =
+                    "SET SESSION lock_wait_timeout = 0; LOCK TABLES notes WRITE; UNLOCK TABLES";
+                match connection.batch_execute(locking).await {
+                    Ok(()) => Vec::new(),
+                    Err(_) => self
+                        .connections()
+                        .await
+                        .into_iter()
+                        .map(|line| Line { line })
+                        .collect(),
+                }
+            }
+            Self::Sqlite(path) => {
+                let mut connection = AsyncSqliteConnection::establish(path).await.unwrap();
+                // Waits for no one: a reader as well as a writer is in its way.
+                let exclusive = "BEGIN EXCLUSIVE; ROLLBACK";
+                let locked = SimpleAsyncConnection::batch_execute(&mut connection, exclusive).await;
+                let line = locked.err().map(|error| Line {
+                    line: error.to_string(),
+                });
+                line.into_iter().collect()
+            }
+        };
+        lines.into_iter().map(|Line { line }| line).collect()
+    }
+
+    /// What `innodb_trx` has of connections to the database, ours aside: also what touched no table of the test. A copy,
+    /// that is renewed when it was not read for a tenth of a second. Other databases have no such list.
+    pub async fn transactions(&mut self) -> Vec<String> {
+        let Self::Mariadb(connection) = self else {
+            return Vec::new();
+        };
+        let all = "SELECT CONCAT_WS(' ', p.ID, trx_state, trx_operation_state, trx_query) AS line \
+                   FROM information_schema.innodb_trx \
+                   JOIN information_schema.processlist p ON p.ID = trx_mysql_thread_id \
+                   WHERE p.DB = DATABASE() AND p.ID <> CONNECTION_ID()";
+        let lines: Vec<Line> = diesel::sql_query(all)
+            .load(&mut **connection)
+            .await
+            .unwrap();
+        lines.into_iter().map(|Line { line }| line).collect()
+    }
+
+    /// The connections to the database, ours aside, with what they do. A file does not know of any.
+    pub async fn connections(&mut self) -> Vec<String> {
+        let lines: Vec<Line> = match self {
+            Self::Postgres(connection) => {
+                let all = "SELECT concat_ws(' ', pid, state, query) AS line FROM pg_stat_activity \
+                           WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                           AND backend_type = 'client backend'";
+                diesel::sql_query(all)
+                    .load(&mut **connection)
+                    .await
+                    .unwrap()
+            }
+            Self::Mariadb(connection) => {
+                let all = "SELECT CONCAT_WS(' ', ID, COMMAND, STATE, TIME, CONVERT(INFO USING utf8mb4)) AS line \
+                           FROM information_schema.processlist WHERE DB = DATABASE() AND ID <> CONNECTION_ID()";
+                diesel::sql_query(all)
+                    .load(&mut **connection)
+                    .await
+                    .unwrap()
+            }
+            Self::Sqlite(_) => Vec::new(),
+        };
+        lines.into_iter().map(|Line { line }| line).collect()
+    }
+
+    /// What is prepared and not finished, in this database and of this namespace.
+    pub async fn prepared(&mut self, namespace: &str) -> Vec<Branch> {
+        match self {
+            Self::Postgres(connection) => {
+                let lines: Vec<Line> = diesel::sql_query(
+                    "SELECT gid AS line FROM pg_prepared_xacts WHERE database = current_database()",
+                )
+                .load(&mut **connection)
+                .await
+                .unwrap();
+                lines
+                    .into_iter()
+                    .map(|Line { line }| of_gid(line))
+                    .collect()
+            }
+            Self::Mariadb(connection) => {
+                let rows: Vec<Recovered> = diesel::sql_query("XA RECOVER")
+                    .load(&mut **connection)
+                    .await
+                    .unwrap();
+                connection
+                    .batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+                    .await
+                    .unwrap();
+                let mut branches = Vec::new();
+                for row in rows {
+                    let (gtrid, bind) = row
+                        .data
+                        .split_at(usize::try_from(row.gtrid_length).unwrap());
+                    let Some(unit) = gtrid.strip_prefix(&format!("{namespace}:")) else {
+                        continue;
+                    };
+                    let holder: Vec<Line> = diesel::sql_query(format!(
+                        "SELECT holder AS line FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
+                    ))
+                    .load(&mut **connection)
+                    .await
+                    .unwrap();
+                    // Of another database on this server, if its row is not here: two binds of one namespace.
+                    let Some(Line { line: holder }) = holder.into_iter().next() else {
+                        continue;
+                    };
+                    branches.push(Branch {
+                        unit: unit.to_owned(),
+                        holder,
+                        name: format!("'{gtrid}','{bind}',{}", row.format),
+                    });
+                }
+                branches
+            }
+            Self::Sqlite(_) => Vec::new(),
+        }
+    }
+
+    /// Keeps a late decision of the unit out, and tells whether it had committed. On the database of its holder.
+    pub async fn fence(&mut self, unit: &str) -> bool {
+        let values = format!(
+            "INTO diesel_binds_decision (unit, outcome, participants) VALUES ('{unit}', 'abort', '')"
+        );
+        let outcome =
+            format!("SELECT outcome AS line FROM diesel_binds_decision WHERE unit = '{unit}'");
+        let Line { line } = match self {
+            Self::Postgres(connection) => {
+                let insert = format!("INSERT {values} ON CONFLICT DO NOTHING");
+                connection.batch_execute(&insert).await.unwrap();
+                diesel::sql_query(outcome)
+                    .get_result(&mut **connection)
+                    .await
+            }
+            Self::Mariadb(connection) => {
+                let insert = format!("INSERT IGNORE {values}");
+                connection.batch_execute(&insert).await.unwrap();
+                diesel::sql_query(outcome)
+                    .get_result(&mut **connection)
+                    .await
+            }
+            Self::Sqlite(path) => {
+                let mut connection = AsyncSqliteConnection::establish(path).await.unwrap();
+                let insert = format!("PRAGMA busy_timeout = 5000; INSERT OR IGNORE {values}");
+                SimpleAsyncConnection::batch_execute(&mut connection, &insert)
+                    .await
+                    .unwrap();
+                diesel::sql_query(outcome).get_result(&mut connection).await
+            }
+        }
+        .unwrap();
+        line.trim() == "commit"
+    }
+
+    /// Commits or rolls back a branch, as the decision says.
+    pub async fn finish(&mut self, branch: &Branch, commits: bool) {
+        let verb = if commits { "COMMIT" } else { "ROLLBACK" };
+        let name = &branch.name;
+        match self {
+            Self::Postgres(connection) => {
+                connection
+                    .batch_execute(&format!("{verb} PREPARED '{name}'"))
+                    .await
+            }
+            Self::Mariadb(connection) => {
+                connection.batch_execute(&format!("XA {verb} {name}")).await
+            }
+            Self::Sqlite(_) => Ok(()),
+        }
+        .unwrap();
+    }
+}
+
+/// `db1:<namespace>:<unit>:<holder>:<holder id>:<bind>:<parts>`
+fn of_gid(gid: String) -> Branch {
+    let parts: Vec<&str> = gid.split(':').collect();
+    assert_eq!(parts.len(), 7, "{gid}");
+    Branch {
+        unit: parts[2].to_owned(),
+        holder: parts[3].to_owned(),
+        name: gid,
+    }
+}

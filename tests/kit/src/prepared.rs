@@ -1,0 +1,107 @@
+//! What units left on the servers: prepared branches and decisions, seen and finished as an operator would.
+
+use std::time::Duration;
+
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl as _;
+use diesel_binds::{Outcome, UnitId};
+use tokio::time::sleep;
+
+use crate::admin::Admin;
+
+/// A prepared branch, by the name that its server has for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared(String);
+
+#[derive(QueryableByName)]
+#[diesel(check_for_backend(diesel::mysql::Mysql))]
+struct Recovered {
+    #[diesel(sql_type = BigInt, column_name = "formatID")]
+    format: i64,
+    #[diesel(sql_type = BigInt)]
+    gtrid_length: i64,
+    #[diesel(sql_type = Text)]
+    data: String,
+}
+
+/// The prepared branches of the unit on one database.
+pub async fn prepared(url: &str, unit: UnitId) -> Vec<Prepared> {
+    let unit = unit.to_string();
+    let found = match Admin::connect(url).await {
+        mut postgres @ Admin::Postgres(_) => {
+            let query =
+                "SELECT gid AS value FROM pg_prepared_xacts WHERE database = current_database()";
+            postgres.values(query).await.unwrap()
+        }
+        Admin::Mysql(mut connection) => {
+            let rows: Vec<Recovered> = sql_query("XA RECOVER")
+                .load(&mut *connection)
+                .await
+                .unwrap();
+            rows.into_iter()
+                .map(|row| {
+                    let (gtrid, bqual) = row
+                        .data
+                        .split_at(usize::try_from(row.gtrid_length).unwrap());
+                    format!("'{gtrid}','{bqual}',{}", row.format)
+                })
+                .collect()
+        }
+        Admin::Sqlite(_) => Vec::new(),
+    };
+    found
+        .into_iter()
+        .filter(|name| name.contains(&unit))
+        .map(Prepared)
+        .collect()
+}
+
+/// Finishes a branch by hand. Its connection must be gone; the server may need a moment to see that.
+pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
+    let mut admin = Admin::connect(url).await;
+    let verb = match outcome {
+        Outcome::Commit => "COMMIT",
+        Outcome::Abort => "ROLLBACK",
+    };
+    let statement = match admin {
+        Admin::Mysql(_) => format!("XA {verb} {name}"),
+        _ => format!("{verb} PREPARED '{name}'"),
+    };
+    if let Admin::Mysql(_) = admin {
+        // Finished while its connection is just going away, the branch would be lost.
+        sleep(Duration::from_millis(100)).await;
+    }
+    for _ in 0..500 {
+        let Err(error) = admin.run(&statement).await else {
+            return;
+        };
+        // 1402: a branch that wrote nothing has nothing to finish. It is gone after that.
+        if error.to_string().contains("XA_RBROLLBACK") {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{name} cannot be finished");
+}
+
+/// What this database decided about the unit, if it did.
+pub async fn decision(url: &str, unit: UnitId) -> Option<Outcome> {
+    let schema = if url.starts_with("mysql") {
+        ""
+    } else if url.starts_with("postgres") {
+        "public."
+    } else {
+        "main."
+    };
+    let query =
+        format!("SELECT outcome AS value FROM {schema}diesel_binds_decision WHERE unit = '{unit}'");
+    let rows = Admin::connect(url).await.values(&query).await.unwrap();
+    assert!(rows.len() <= 1, "a unit is decided once");
+    rows.as_slice()
+        .first()
+        .map(|outcome| match outcome.as_str() {
+            "commit" => Outcome::Commit,
+            _ => Outcome::Abort,
+        })
+}

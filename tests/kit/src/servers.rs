@@ -1,0 +1,128 @@
+//! Where the servers are: from the environment, or from the file that `cargo xtask servers start` writes.
+
+use std::env;
+use std::fs;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
+
+use url::Url;
+
+const HINT: &str = "run `cargo xtask servers start`, or the tests by `cargo xtask test`";
+
+/// One of the private servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Server {
+    /// A PostgreSQL server that may prepare transactions.
+    PostgresA,
+    /// Another one.
+    PostgresB,
+    /// A PostgreSQL server with its default of `max_prepared_transactions = 0`.
+    PostgresPlain,
+    /// A MariaDB server.
+    MariadbA,
+    /// Another one.
+    MariadbB,
+    /// A pooler in front of [`PostgresA`](Self::PostgresA), which has other connections after each transaction.
+    Pgbouncer,
+}
+
+/// The kind of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Postgres,
+    Mariadb,
+}
+
+impl Server {
+    /// The name that `cargo xtask servers` has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PostgresA => "postgres-a",
+            Self::PostgresB => "postgres-b",
+            Self::PostgresPlain => "postgres-plain",
+            Self::MariadbA => "mariadb-a",
+            Self::MariadbB => "mariadb-b",
+            Self::Pgbouncer => "pgbouncer",
+        }
+    }
+
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::PostgresA | Self::PostgresB | Self::PostgresPlain | Self::Pgbouncer => {
+                Kind::Postgres
+            }
+            Self::MariadbA | Self::MariadbB => Kind::Mariadb,
+        }
+    }
+
+    /// Where the administrator connects.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not run: a missing server is a failure, not a skip.
+    pub fn url(self) -> Url {
+        let url = self.configured_url();
+        if !answers(&url) {
+            panic!("{} does not run: {HINT}", self.name());
+        }
+        url
+    }
+
+    /// Where the administrator connects when the server runs.
+    pub fn configured_url(self) -> Url {
+        let text = env::var(self.variable()).unwrap_or_else(|_| {
+            let file = read_file();
+            let url = file
+                .get("servers")
+                .and_then(|servers| servers.get(self.name())?.get("url")?.as_str());
+            url.unwrap_or_else(|| panic!("{} was never started: {HINT}", self.name()))
+                .to_owned()
+        });
+        Url::parse(&text)
+            .unwrap_or_else(|error| panic!("the URL of {} is not valid: {error}", self.name()))
+    }
+
+    fn variable(self) -> String {
+        format!(
+            "DIESEL_BINDS_TEST_{}",
+            self.name().replace('-', "_").to_uppercase()
+        )
+    }
+}
+
+/// The program that kills and restarts the servers.
+pub fn xtask() -> PathBuf {
+    let file = read_file();
+    let path = file.get("xtask").and_then(toml::Value::as_str);
+    PathBuf::from(path.expect("`cargo xtask servers` writes its own path"))
+}
+
+/// The top folder of the workspace. Asked at run time first: checkouts that share a target folder share the tests.
+pub fn workspace() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let top = package
+        .ancestors()
+        .find(|folder| folder.join("xtask/Cargo.toml").is_file());
+    top.expect("every package with tests is in the workspace")
+        .to_owned()
+}
+
+fn read_file() -> toml::Table {
+    let path = workspace().join("target/servers/servers.toml");
+    let text = fs::read_to_string(&path).unwrap_or_else(|_| panic!("there are no servers: {HINT}"));
+    text.parse()
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+}
+
+fn answers(url: &Url) -> bool {
+    let address = (
+        url.host_str().unwrap_or("127.0.0.1"),
+        url.port().unwrap_or(0),
+    );
+    address
+        .to_socket_addrs()
+        .into_iter()
+        .flatten()
+        .any(|address| TcpStream::connect(address).is_ok())
+}

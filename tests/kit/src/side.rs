@@ -1,0 +1,432 @@
+//! One database of a test: the same table and the same words for every backend, so that a behaviour is written once.
+
+use diesel::IntoSql as _;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
+use diesel_async::{AsyncMysqlConnection, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_binds::{
+    AsyncSqliteConnection, Bind, BindOptions, Binds, BindsBuilder, BoundConnection, Error,
+    RunQueryDsl, Session, bind_tables,
+};
+use futures_util::{Stream, StreamExt as _};
+
+use crate::database::Database;
+use crate::servers::Server;
+
+/// Which pool a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    Deadpool,
+    /// Deadpool that gives connections out without asking whether they live, and so hides nothing.
+    DeadpoolUnasked,
+    Bb8,
+}
+
+/// A bind with a table `notes (id, text)`, of which `text` is unique, and what a test does to it.
+pub trait Side: Send + Sync + 'static {
+    type Bind: Bind<Connection: SimpleAsyncConnection>;
+
+    /// The bind, as a value.
+    fn bind() -> Self::Bind;
+
+    /// Makes a database with the table, and the tables of the protocol.
+    fn database() -> impl Future<Output = Database> + Send;
+
+    /// Registers the bind with a pool.
+    fn register(
+        builder: BindsBuilder,
+        url: &str,
+        pool: PoolKind,
+        size: usize,
+        options: BindOptions,
+    ) -> impl Future<Output = BindsBuilder> + Send;
+
+    /// Writes one row.
+    fn write(session: &Session, text: &str) -> impl Future<Output = Result<usize, Error>> + Send;
+
+    /// Reads all rows.
+    fn read(session: &Session) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
+
+    /// Changes the text of one row.
+    fn rename(
+        session: &Session,
+        from: &str,
+        to: &str,
+    ) -> impl Future<Output = Result<usize, Error>> + Send;
+
+    /// Reads all rows, one by one.
+    fn stream(
+        session: &Session,
+    ) -> impl Future<Output = Result<impl Stream<Item = Result<String, Error>> + Send + '_, Error>> + Send;
+
+    /// Runs a statement on the session of a scope.
+    fn on_scope(
+        scope: &diesel_binds::Scope,
+        query: diesel::query_builder::SqlQuery,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Reads the first row of a query, and leaves the rest.
+    fn first_of(session: &Session, sql: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Sends a number and reads it back: a connection that reads late replies gives another one.
+    fn echo(session: &Session, number: i64) -> impl Future<Output = Result<i64, Error>> + Send;
+
+    /// The same on a connection of the session.
+    fn echo_on(
+        connection: &BoundConnection<'_, Self::Bind>,
+        number: i64,
+    ) -> impl Future<Output = Result<i64, Error>> + Send;
+
+    /// Writes one row on a connection of the session.
+    fn write_on(
+        connection: &BoundConnection<'_, Self::Bind>,
+        text: &str,
+    ) -> impl Future<Output = Result<usize, Error>> + Send;
+
+    /// [`echo`](Self::echo) on the raw connection.
+    fn echo_raw(
+        connection: &mut <Self::Bind as Bind>::Connection,
+        number: i64,
+    ) -> impl Future<Output = QueryResult<i64>> + Send;
+
+    /// Runs what no type tells.
+    fn sql(session: &Session, sql: &str) -> impl Future<Output = Result<usize, Error>> + Send {
+        let query = diesel::sql_query(sql.to_owned());
+        Self::run_sql(session, query)
+    }
+
+    /// Runs a query that is said to only read.
+    fn read_sql(session: &Session, sql: &str) -> impl Future<Output = Result<usize, Error>> + Send {
+        let query = diesel::sql_query(sql.to_owned());
+        Self::run_read_sql(session, query)
+    }
+
+    /// The one text that a query returns, in a column named `text`.
+    fn text(session: &Session, sql: &str) -> impl Future<Output = Result<String, Error>> + Send {
+        let query = diesel::sql_query(sql.to_owned());
+        Self::run_text(session, query)
+    }
+
+    #[doc(hidden)]
+    fn run_text(
+        session: &Session,
+        query: diesel::query_builder::SqlQuery,
+    ) -> impl Future<Output = Result<String, Error>> + Send;
+
+    #[doc(hidden)]
+    fn run_read_sql(
+        session: &Session,
+        query: diesel::query_builder::SqlQuery,
+    ) -> impl Future<Output = Result<usize, Error>> + Send;
+
+    #[doc(hidden)]
+    fn run_sql(
+        session: &Session,
+        query: diesel::query_builder::SqlQuery,
+    ) -> impl Future<Output = Result<usize, Error>> + Send;
+
+    /// A statement that takes some seconds.
+    const SLOW: &'static str;
+
+    /// The rows, read on a connection of the test's own.
+    fn rows(database: &Database) -> impl Future<Output = Vec<String>> + Send;
+
+    /// Runs statements on a connection of the test's own.
+    fn admin(database: &Database, sql: &str) -> impl Future<Output = ()> + Send;
+}
+
+/// A row of one text.
+#[derive(QueryableByName)]
+pub struct TextRow {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    text: String,
+}
+
+/// Mounts the table of one bind. Types cannot be made by a generic: each bind needs a table type of its own.
+macro_rules! side {
+    ($module:ident, $side:ident, $key:literal, $connection:ty, $database:expr, $schema:expr, $slow:expr) => {
+        pub mod $module {
+            use super::*;
+
+            diesel::table! {
+                notes (id) {
+                    id -> Integer,
+                    text -> Text,
+                }
+            }
+
+            #[derive(Bind)]
+            #[bind(key = $key, connection = $connection)]
+            pub struct $side;
+
+            bind_tables!($side => notes);
+
+            impl Side for $side {
+                type Bind = Self;
+
+                const SLOW: &'static str = $slow;
+
+                fn bind() -> Self {
+                    Self
+                }
+
+                async fn database() -> Database {
+                    let database = $database.await;
+                    Self::admin(&database, $schema).await;
+                    let (builder, options) = (Binds::builder(), BindOptions::new());
+                    let pool = PoolKind::Deadpool;
+                    let builder = Self::register(builder, database.url(), pool, 1, options).await;
+                    builder.build().unwrap().install().await.unwrap();
+                    database
+                }
+
+                async fn register(
+                    builder: BindsBuilder,
+                    url: &str,
+                    pool: PoolKind,
+                    size: usize,
+                    options: BindOptions,
+                ) -> BindsBuilder {
+                    let mut config = ManagerConfig::default();
+                    if pool == PoolKind::DeadpoolUnasked {
+                        config.recycling_method = RecyclingMethod::Fast;
+                    }
+                    let manager =
+                        AsyncDieselConnectionManager::<$connection>::new_with_config(url, config);
+                    match pool {
+                        PoolKind::Deadpool | PoolKind::DeadpoolUnasked => builder.bind_with::<Self>(
+                            diesel_async::pooled_connection::deadpool::Pool::builder(manager)
+                                .max_size(size)
+                                .build()
+                                .unwrap(),
+                            options,
+                        ),
+                        PoolKind::Bb8 => builder.bind_with::<Self>(
+                            bb8::Pool::builder()
+                                .max_size(u32::try_from(size).unwrap())
+                                .build_unchecked(manager),
+                            options,
+                        ),
+                    }
+                }
+
+                async fn write(session: &Session, text: &str) -> Result<usize, Error> {
+                    diesel::insert_into(notes::table)
+                        .values(notes::text.eq(text))
+                        .execute(session)
+                        .await
+                }
+
+                async fn read(session: &Session) -> Result<Vec<String>, Error> {
+                    notes::table
+                        .select(notes::text)
+                        .order(notes::id)
+                        .load(session)
+                        .await
+                }
+
+                async fn rename(session: &Session, from: &str, to: &str) -> Result<usize, Error> {
+                    diesel::update(notes::table.filter(notes::text.eq(from)))
+                        .set(notes::text.eq(to))
+                        .execute(session)
+                        .await
+                }
+
+                async fn stream(
+                    session: &Session,
+                ) -> Result<impl Stream<Item = Result<String, Error>> + Send + '_, Error> {
+                    notes::table
+                        .select(notes::text)
+                        .order(notes::id)
+                        .load_stream(session)
+                        .await
+                }
+
+                async fn on_scope(
+                    scope: &diesel_binds::Scope,
+                    query: diesel::query_builder::SqlQuery,
+                ) -> Result<(), Error> {
+                    query.execute(&scope.on(Self)).await.map(drop)
+                }
+
+                async fn first_of(session: &Session, sql: &str) -> Result<(), Error> {
+                    let on = session.on(Self).reading();
+                    let query = diesel::sql_query(sql.to_owned());
+                    let rows = query.load_stream::<TextRow>(&on).await?;
+                    let first = std::pin::pin!(rows).next().await;
+                    first.expect("there is a row").map(drop)
+                }
+
+                async fn echo(session: &Session, number: i64) -> Result<i64, Error> {
+                    diesel::select(number.into_sql::<BigInt>())
+                        .get_result(&session.on(Self).reading())
+                        .await
+                }
+
+                async fn echo_on(
+                    connection: &BoundConnection<'_, Self>,
+                    number: i64,
+                ) -> Result<i64, Error> {
+                    diesel::select(number.into_sql::<BigInt>())
+                        .get_result(connection)
+                        .await
+                }
+
+                async fn write_on(
+                    connection: &BoundConnection<'_, Self>,
+                    text: &str,
+                ) -> Result<usize, Error> {
+                    diesel::insert_into(notes::table)
+                        .values(notes::text.eq(text))
+                        .execute(connection)
+                        .await
+                }
+
+                async fn echo_raw(connection: &mut $connection, number: i64) -> QueryResult<i64> {
+                    diesel_async::RunQueryDsl::get_result(
+                        diesel::select(number.into_sql::<BigInt>()),
+                        connection,
+                    )
+                    .await
+                }
+
+                async fn run_sql(
+                    session: &Session,
+                    query: diesel::query_builder::SqlQuery,
+                ) -> Result<usize, Error> {
+                    query.execute(&session.on(Self)).await
+                }
+
+                async fn run_text(
+                    session: &Session,
+                    query: diesel::query_builder::SqlQuery,
+                ) -> Result<String, Error> {
+                    let row: TextRow = query.get_result(&session.on(Self).reading()).await?;
+                    Ok(row.text)
+                }
+
+                async fn run_read_sql(
+                    session: &Session,
+                    query: diesel::query_builder::SqlQuery,
+                ) -> Result<usize, Error> {
+                    query.execute(&session.on(Self).reading()).await
+                }
+
+                async fn rows(database: &Database) -> Vec<String> {
+                    let mut connection =
+                        <$connection as diesel_async::AsyncConnection>::establish(database.url())
+                            .await
+                            .unwrap();
+                    diesel_async::RunQueryDsl::load(
+                        notes::table.select(notes::text).order(notes::id),
+                        &mut connection,
+                    )
+                    .await
+                    .unwrap()
+                }
+
+                async fn admin(database: &Database, sql: &str) {
+                    let mut connection =
+                        <$connection as diesel_async::AsyncConnection>::establish(database.url())
+                            .await
+                            .unwrap();
+                    connection.batch_execute(sql).await.unwrap();
+                }
+            }
+        }
+
+        pub use self::$module::$side;
+    };
+}
+
+const POSTGRES: &str = "CREATE TABLE notes (id SERIAL PRIMARY KEY, text TEXT NOT NULL UNIQUE)";
+const MARIADB: &str =
+    "CREATE TABLE notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200) NOT NULL UNIQUE)";
+const SQLITE: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)";
+const SQLITE_SLOW: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000000) \
+                           UPDATE notes SET text = text WHERE id > (SELECT count(*) FROM n)";
+
+side!(
+    postgres_a,
+    PostgresA,
+    "pg-a",
+    AsyncPgConnection,
+    Database::on(Server::PostgresA),
+    POSTGRES,
+    "SELECT pg_sleep(3)"
+);
+side!(
+    postgres_b,
+    PostgresB,
+    "pg-b",
+    AsyncPgConnection,
+    Database::on(Server::PostgresB),
+    POSTGRES,
+    "SELECT pg_sleep(3)"
+);
+side!(
+    postgres_plain,
+    PostgresPlain,
+    "pg-plain",
+    AsyncPgConnection,
+    Database::on(Server::PostgresPlain),
+    POSTGRES,
+    "SELECT pg_sleep(3)"
+);
+side!(
+    postgres_plain_b,
+    PostgresPlainB,
+    "pg-plain-b",
+    AsyncPgConnection,
+    Database::on(Server::PostgresPlain),
+    POSTGRES,
+    "SELECT pg_sleep(3)"
+);
+side!(
+    mariadb_a,
+    MariadbA,
+    "my-a",
+    AsyncMysqlConnection,
+    Database::on(Server::MariadbA),
+    MARIADB,
+    "DO SLEEP(3)"
+);
+side!(
+    mariadb_b,
+    MariadbB,
+    "my-b",
+    AsyncMysqlConnection,
+    Database::on(Server::MariadbB),
+    MARIADB,
+    "DO SLEEP(3)"
+);
+side!(
+    sqlite,
+    Sqlite,
+    "lite",
+    AsyncSqliteConnection,
+    async { Database::sqlite() },
+    SQLITE,
+    SQLITE_SLOW
+);
+side!(
+    sqlite_b,
+    SqliteB,
+    "lite-b",
+    AsyncSqliteConnection,
+    async { Database::sqlite() },
+    SQLITE,
+    SQLITE_SLOW
+);
+side!(
+    sqlite_tokio,
+    SqliteTokio,
+    "lite-tokio",
+    diesel_async::sync_connection_wrapper::SyncConnectionWrapper<SqliteConnection>,
+    async { Database::sqlite() },
+    SQLITE,
+    SQLITE_SLOW
+);

@@ -1,0 +1,83 @@
+//! What a unit does on one bind, for tests that do each of it.
+
+use std::pin::pin;
+
+use diesel_binds::{Error, Session};
+use futures_util::TryStreamExt as _;
+
+use crate::side::Side;
+
+/// One thing that a unit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Insert,
+    Update,
+    Select,
+    /// Reads all rows as a stream.
+    Stream,
+    /// Reads one row of a stream and leaves it.
+    StreamLeft,
+    /// Writes in a savepoint.
+    Savepoint,
+    /// Takes the connection and gives it back.
+    Connection,
+    /// Writes on the connection.
+    OnConnection,
+}
+
+impl Step {
+    pub const ALL: [Self; 8] = [
+        Self::Insert,
+        Self::Update,
+        Self::Select,
+        Self::Stream,
+        Self::StreamLeft,
+        Self::Savepoint,
+        Self::Connection,
+        Self::OnConnection,
+    ];
+
+    /// Runs it on one bind. What is written is the row `to`, an update makes it of the row `from`.
+    pub async fn run<X: Side>(
+        self,
+        session: &mut Session,
+        from: &str,
+        to: &str,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Insert => {
+                X::write(session, to).await?;
+            }
+            Self::Update => {
+                X::rename(session, from, to).await?;
+            }
+            Self::Select => {
+                X::read(session).await?;
+            }
+            Self::Stream => {
+                let _rows: Vec<String> = X::stream(session).await?.try_collect().await?;
+            }
+            Self::StreamLeft => {
+                let mut rows = pin!(X::stream(session).await?);
+                rows.try_next().await?;
+            }
+            Self::Savepoint => {
+                session
+                    .savepoint::<_, Error, _>(async |session| {
+                        X::write(session, to).await?;
+                        Ok(())
+                    })
+                    .await?;
+            }
+            Self::Connection => {
+                session.connection::<X::Bind>().await?;
+            }
+            Self::OnConnection => {
+                let connection = session.connection::<X::Bind>().await?;
+                assert_eq!(X::echo_on(&connection, 5).await?, 5);
+                X::write_on(&connection, to).await?;
+            }
+        }
+        Ok(())
+    }
+}

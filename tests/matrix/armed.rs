@@ -1,0 +1,60 @@
+//! A proxy whose fault waits for its message.
+
+use std::sync::Arc;
+
+use diesel_binds::testing::{Effect, FaultPlan, Moment, Point, Step};
+use kit::proxy::{Fault, Proxy};
+
+use crate::case::{Case, Trouble};
+use crate::network::Message;
+
+/// A proxy, and the faults of a case in it.
+pub(crate) struct Armed {
+    pub(crate) proxy: Arc<Proxy>,
+    /// What goes wrong before, and arms the proxy where that comes first.
+    pub(crate) plan: FaultPlan,
+    /// How many faults fire.
+    pub(crate) faults: usize,
+}
+
+impl Armed {
+    /// Arms the proxy to this server. Where the fault is at a question for the outcome, the decision is lost first.
+    pub(crate) async fn new(case: &Case, message: Message, fault: Fault, url: &str) -> Self {
+        let proxy = Arc::new(Proxy::start(url).await);
+        let Some(decides) = case.loses_decision(message) else {
+            proxy.inject(fault);
+            return Self {
+                proxy,
+                plan: Trouble::plan(case.first.as_ref()),
+                faults: 1,
+            };
+        };
+        let asks = Point {
+            step: Step::Resolve,
+            bind: decides.bind.clone(),
+            moment: Moment::Before,
+        };
+        let decision = Message::Decide.bytes(url.starts_with("mysql"));
+        let plan = FaultPlan::new()
+            .at_point(decides.clone(), inject(&proxy, Fault::before(decision)))
+            .at_point(asks, inject(&proxy, fault));
+        Self {
+            proxy,
+            plan,
+            faults: 2,
+        }
+    }
+
+    /// Whether all of them have fired.
+    pub(crate) fn has_fired(&self) -> bool {
+        !self.proxy.disarm() && self.proxy.fired() == self.faults
+    }
+}
+
+fn inject(proxy: &Arc<Proxy>, fault: Fault) -> Effect {
+    let proxy = Arc::clone(proxy);
+    Effect::call(move |_| {
+        proxy.inject(fault.clone());
+        async {}
+    })
+}

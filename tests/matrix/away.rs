@@ -1,0 +1,100 @@
+//! A synchronous standby of PostgreSQL that is away, and what it has.
+//!
+//! The server waits for a standby that nobody started: from then on no commit is confirmed, and a failover would lose
+//! what was not confirmed before.
+
+use std::time::Duration;
+
+use diesel_binds::UnitId;
+use kit::admin::Admin;
+use tokio::time::sleep;
+
+use crate::unit::Heard;
+
+/// What the standby of a server had when it went away.
+#[derive(Debug, Default)]
+pub(crate) struct Had {
+    /// Units that the server had decided to commit.
+    decided: Vec<String>,
+    /// Units that it had prepared.
+    prepared: Vec<String>,
+    /// The rows.
+    rows: Vec<String>,
+}
+
+/// Lets the commits of a server wait for a standby that is away; returns when they do.
+pub(crate) async fn leaves(url: &str) -> Had {
+    set(url, "diesel_binds_nobody").await;
+    let mut admin = Admin::connect(url).await;
+    let waiting = "SELECT pid::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    // The server takes note a moment after it was told.
+    'told: loop {
+        let url = url.to_owned();
+        let probe = tokio::spawn(async move {
+            let probe = "SELECT pg_logical_emit_message(true, 'probe', '')";
+            let _ = Admin::connect(&url).await.run(probe).await;
+        });
+        while !probe.is_finished() {
+            if !admin.values(waiting).await.unwrap().is_empty() {
+                break 'told;
+            }
+        }
+    }
+    let decided = "SELECT unit AS value FROM diesel_binds_decision WHERE outcome = 'commit'";
+    let prepared = "SELECT split_part(gid, ':', 3) AS value FROM pg_prepared_xacts \
+                    WHERE database = current_database()";
+    let rows = "SELECT text AS value FROM notes";
+    Had {
+        decided: admin.values(decided).await.unwrap(),
+        prepared: admin.values(prepared).await.unwrap(),
+        rows: admin.values(rows).await.unwrap(),
+    }
+}
+
+/// The standby is back, and has it all: nothing waits any more.
+pub(crate) async fn returns(url: &str) {
+    set(url, "").await;
+    let mut admin = Admin::connect(url).await;
+    let waiting = "SELECT pid::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while !admin.values(waiting).await.unwrap().is_empty() {
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn set(url: &str, standby: &str) {
+    let mut admin = Admin::connect(url).await;
+    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'");
+    admin.run(&set).await.unwrap();
+    admin.run("SELECT pg_reload_conf()").await.unwrap();
+}
+
+impl Had {
+    /// What is wrong while the standby of the bind `key` is away: somebody counts on what would not outlive a failover to
+    /// it. `others` are the rows of the other writers.
+    ///
+    /// Where waits are `ended`, a part that is finished looks so, and comes back prepared after a failover.
+    pub(crate) fn judge(
+        &self,
+        (unit, heard): &(UnitId, Heard),
+        text: &str,
+        others: &[Vec<String>],
+        (key, ended): (&str, bool),
+    ) -> Option<String> {
+        let unit = unit.to_string();
+        let has_ended = self.decided.contains(&unit) || self.rows.iter().any(|row| row == text);
+        let is_safe = has_ended || self.prepared.contains(&unit);
+        if let Heard::Committed { pending } = heard {
+            let is_pending = pending.iter().any(|named| named == key);
+            if !is_safe || !(has_ended || is_pending || ended) {
+                return Some(format!(
+                    "{heard}, and the standby of {key} does not have it"
+                ));
+            }
+        }
+        if is_safe {
+            return None;
+        }
+        let kept = others.iter().any(|rows| rows.iter().any(|row| row == text));
+        kept.then(|| format!("others keep it, and the standby of {key} does not have it: {heard}"))
+    }
+}
