@@ -2,7 +2,7 @@
 //!
 //! Every value put into a text is a key, a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
@@ -11,13 +11,14 @@ use crate::backend::Terms;
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Gid, UnitId};
 
-/// Most messages are shorter.
-const USUAL_LENGTH: usize = 1024;
-
 /// Writes a message into one text, most of the time without moving it as it grows.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn message(parts: fmt::Arguments<'_>) -> String {
+    /// Most messages are shorter.
+    const USUAL_LENGTH: usize = 1024;
+
     let mut message = String::with_capacity(USUAL_LENGTH);
-    let written = message.write_fmt(parts);
+    let written = fmt::Write::write_fmt(&mut message, parts);
     written.expect("a text takes whatever is written");
     message
 }
