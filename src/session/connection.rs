@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::bind::Bind;
 use crate::error::Error;
+use crate::session::Session;
 use crate::session::statement::{Open, Statement};
 use crate::session::target::{Target, sealed};
 
@@ -49,6 +50,24 @@ impl<'s, B: Bind> BoundConnection<'s, B> {
     /// did; a `transaction` that is dropped half-way makes the unit abort-only on all of them.
     pub fn raw(&mut self) -> Result<&mut B::Connection, Error> {
         self.statement.get_mut().lend()
+    }
+}
+
+impl Session {
+    /// The connection of a bind, inside the transaction of the unit, for what this library does not do.
+    ///
+    /// # Errors
+    ///
+    /// Those of a query that may write: see [`Error`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As a query.
+    pub async fn connection<B: Bind>(&self) -> Result<BoundConnection<'_, B>, Error> {
+        let access = self.core.widest_access::<B>()?;
+        let mut statement = self.core.statement::<B>(access).await?;
+        statement.mark().await?;
+        Ok(BoundConnection::new(statement.held()))
     }
 }
 

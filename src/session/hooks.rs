@@ -9,16 +9,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
 
-use crate::commit::{self, CommitError, Committed, Fault};
-use crate::error::{AbortReason, BoxError, Waiting};
+use crate::commit::{CommitError, Committed};
+use crate::error::BoxError;
 use crate::gid::UnitId;
 use crate::session::Session;
 use crate::session::closure::WorkOnce;
 use crate::session::core::Core;
-use crate::session::lent::Lent;
-use crate::session::nested::Nested;
 
 pub use self::output::HookOutput;
 use self::output::run;
@@ -128,92 +125,15 @@ impl Session {
         };
         self.core.hooks.lock().after_rollback.push(hook);
     }
-
-    /// Asks the hooks whether the unit may commit. The first that says no rolls it back.
-    pub(super) async fn ask_hooks(&mut self) -> Result<(), CommitError> {
-        loop {
-            let next = self.core.hooks.lock().before_commit.pop_front();
-            let Some(hook) = next else { return Ok(()) };
-            let mut asking = Nested::enter(&self.core, AbortReason::Hook);
-            let lent = Lent::of(self);
-            let (deadline, bind) = (self.core.deadline(), self.core.first_bind());
-            let said = deadline.bound(bind, Waiting::Hook, (hook.run)(self)).await;
-            asking.done();
-            drop(asking);
-            if let Err(exchanged) = lent.taken_back(self) {
-                return Err(CommitError::rolled_back(
-                    exchanged.bind,
-                    Vec::new(),
-                    Vec::new(),
-                    Fault::Exchanged,
-                ));
-            }
-            let registered_at = hook.registered_at;
-            let Ok(said) = said else {
-                tracing::warn!(%registered_at, "a hook before the commit did not end before the deadline of its unit");
-                return Err(self.abandon_for(bind, Fault::DeadlineExceeded).await?);
-            };
-            if let Err(source) = said {
-                let Err(ended) = self.abandon().await else {
-                    return Err(CommitError::Vetoed {
-                        registered_at,
-                        source,
-                    });
-                };
-                let vetoed = Fault::Vetoed {
-                    registered_at,
-                    source,
-                };
-                return Err(ended.because(vetoed).unwrap_or_else(|other| other));
-            }
-        }
-    }
 }
 
-/// A session that goes away rolls back. Where nobody wants to hear of it, its leases do that by themselves.
-impl Drop for Session {
-    fn drop(&mut self) {
-        if self.core.hooks.lock().is_empty() {
-            return;
-        }
-        if let Err(busy) = self.discard() {
-            tracing::warn!(error = %busy, "a session is rolled back without its hooks");
-        }
-    }
-}
-
-impl Session {
-    /// Rolls back where nobody waits for it: the leases do that by themselves when they are dropped, and the hooks run in
-    /// the background.
-    pub(crate) fn discard(&self) -> Result<(), CommitError> {
-        let (unit, participants, hooks) = self.core.take_all()?;
-        if hooks.is_empty() {
-            return Ok(());
-        }
-        let Ok(handle) = Handle::try_current() else {
-            tracing::warn!("a session was dropped outside of a runtime: its hooks do not run");
-            return Ok(());
-        };
-        let trace = self.core.trace.end(unit);
-        let ending = async move {
-            let rolled_back = commit::roll_back(trace, participants).await;
-            hooks.undone(unit, &rolled_back).await;
-            if let Err(error) = rolled_back {
-                tracing::warn!(%unit, %error, "a session was dropped, and its roll-back is not certain");
-            }
-        };
-        self.core.registry.spawn(ending, &handle);
-        Ok(())
-    }
-}
-
-type Before =
+pub(super) type Before =
     Box<dyn for<'s> FnOnce(&'s mut Session) -> BoxFuture<'s, Result<(), BoxError>> + Send>;
-type After<T> = Box<dyn FnOnce(T) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+pub(super) type After<T> = Box<dyn FnOnce(T) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-struct Hook<F> {
-    registered_at: &'static Location<'static>,
-    run: F,
+pub(super) struct Hook<F> {
+    pub(super) registered_at: &'static Location<'static>,
+    pub(super) run: F,
 }
 
 /// The hooks of one unit.
@@ -221,7 +141,7 @@ struct Hook<F> {
 pub(super) struct Hooks {
     /// How long each of those after the end may take.
     limit: Option<Duration>,
-    before_commit: VecDeque<Hook<Before>>,
+    pub(super) before_commit: VecDeque<Hook<Before>>,
     after_commit: Vec<Hook<After<Committed>>>,
     after_rollback: Vec<Hook<After<UnitId>>>,
 }
@@ -294,7 +214,7 @@ impl UnitHooks {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Hooks> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Hooks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -47,6 +47,15 @@ pub struct On<'s, B> {
     bind: PhantomData<fn() -> B>,
 }
 
+impl Session {
+    /// Names the bind of a query whose type does not tell it: `sql_query`, `select(exists(..))`, set operations.
+    ///
+    /// Such a query counts as written, unless [`reading`](On::reading) says otherwise.
+    pub fn on<B: Bind>(&self, _: B) -> On<'_, B> {
+        On::new(self)
+    }
+}
+
 impl<'s, B: Bind> On<'s, B> {
     pub(super) fn new(session: &'s Session) -> Self {
         Self {

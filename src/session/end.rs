@@ -1,0 +1,221 @@
+//! How a unit ends, whoever asks for it: what must hold before, on which task it ends, and what follows.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use crate::commit::{self, CommitError, Committed, Fault, Orders, Participant};
+use crate::error::{AbortReason, Waiting};
+use crate::gid::UnitId;
+use crate::session::Session;
+use crate::session::lent::Lent;
+use crate::session::nested::Nested;
+
+impl Session {
+    /// The commit, for whoever may end the unit.
+    pub(super) async fn finish(&mut self) -> Result<Committed, CommitError> {
+        self.approve().await?;
+        let (unit, participants, hooks) = self.core.take_all()?;
+        let ending = self.ending(self.orders(unit), participants);
+        let kept = self.core.kept();
+        self.in_background(unit, async move {
+            let result = ending.await;
+            hooks.ended(unit, result, kept).await
+        })
+        .await
+    }
+
+    /// The commit; where the unit is in transactions of others, the release of its savepoints.
+    pub(super) fn ending(
+        &self,
+        orders: Orders,
+        participants: Vec<Box<dyn Participant>>,
+    ) -> BoxFuture<'static, Result<Committed, CommitError>> {
+        match self.core.is_joined() {
+            true => commit::release(orders, participants).boxed(),
+            false => commit::commit(orders, participants).boxed(),
+        }
+    }
+
+    /// Makes sure that the unit can commit, and that nobody has a veto.
+    ///
+    /// Cancellation safety: nothing of the commit has begun; a hook that was dropped makes the unit abort-only.
+    pub(super) async fn approve(&mut self) -> Result<(), CommitError> {
+        if let Some(refused) = self.refuse().await? {
+            return Err(refused);
+        }
+        if !self.core.hooks.may_veto() {
+            return Ok(());
+        }
+        self.ask_hooks().await?;
+        match self.refuse().await? {
+            Some(refused) => Err(refused),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the hooks whether the unit may commit. The first that says no rolls it back.
+    async fn ask_hooks(&mut self) -> Result<(), CommitError> {
+        loop {
+            let next = self.core.hooks.lock().before_commit.pop_front();
+            let Some(hook) = next else { return Ok(()) };
+            let mut asking = Nested::enter(&self.core, AbortReason::Hook);
+            let lent = Lent::of(self);
+            let (deadline, bind) = (self.core.deadline(), self.core.first_bind());
+            let said = deadline.bound(bind, Waiting::Hook, (hook.run)(self)).await;
+            asking.done();
+            drop(asking);
+            if let Err(exchanged) = lent.taken_back(self) {
+                return Err(CommitError::rolled_back(
+                    exchanged.bind,
+                    Vec::new(),
+                    Vec::new(),
+                    Fault::Exchanged,
+                ));
+            }
+            let registered_at = hook.registered_at;
+            let Ok(said) = said else {
+                tracing::warn!(%registered_at, "a hook before the commit did not end before the deadline of its unit");
+                return Err(self.abandon_for(bind, Fault::DeadlineExceeded).await?);
+            };
+            if let Err(source) = said {
+                let Err(ended) = self.abandon().await else {
+                    return Err(CommitError::Vetoed {
+                        registered_at,
+                        source,
+                    });
+                };
+                let vetoed = Fault::Vetoed {
+                    registered_at,
+                    source,
+                };
+                return Err(ended.because(vetoed).unwrap_or_else(|other| other));
+            }
+        }
+    }
+
+    /// Rolls back a unit that cannot commit any more, and says why.
+    pub(super) async fn refuse(&mut self) -> Result<Option<CommitError>, CommitError> {
+        let (bind, source) = match self.core.abort_reason() {
+            Some((bind, AbortReason::DeadlineExceeded)) => (bind, Fault::DeadlineExceeded),
+            Some((bind, AbortReason::TransactionEnded)) => {
+                (bind, Fault::Ended(diesel::result::Error::NotInTransaction))
+            }
+            Some((bind, AbortReason::NestedTransaction)) => (bind, Fault::NestedTransaction),
+            Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
+            Some((bind, AbortReason::NotBegun)) => (bind, Fault::NotBegun),
+            Some((bind, AbortReason::Joined)) => (bind, Fault::Joined),
+            Some((bind, AbortReason::Hook)) => (bind, Fault::Hook),
+            Some((bind, AbortReason::OutlivedRecords)) => (bind, Fault::OutlivedRecords),
+            Some((bind, AbortReason::SandboxEnded)) => (bind, Fault::SandboxEnded),
+            Some((bind, AbortReason::Exchanged)) => (bind, Fault::Exchanged),
+            None if self.core.registry.has_ended() && self.core.has_begun() => {
+                (self.core.first_bind(), Fault::SandboxEnded)
+            }
+            // What did nothing has nothing to lose.
+            None if self.core.deadline().has_passed() && self.core.has_begun() => {
+                (self.core.first_bind(), Fault::DeadlineExceeded)
+            }
+            None => return Ok(None),
+        };
+        self.abandon_for(bind, source).await.map(Some)
+    }
+
+    /// The roll-back, for whoever may end the unit.
+    pub(crate) async fn abandon(&mut self) -> Result<(), CommitError> {
+        let (unit, participants, hooks) = self.core.take_all()?;
+        if participants.is_empty() && hooks.is_empty() {
+            return Ok(());
+        }
+        let trace = self.core.trace.end(unit);
+        self.in_background(unit, async move {
+            let rolled_back = commit::roll_back(trace, participants).await;
+            hooks.undone(unit, &rolled_back).await;
+            rolled_back
+        })
+        .await
+    }
+
+    /// The roll-back of a unit that something was in the way of: what its caller is told.
+    async fn abandon_for(
+        &mut self,
+        bind: &'static str,
+        fault: Fault,
+    ) -> Result<CommitError, CommitError> {
+        match self.abandon().await {
+            Ok(()) => Ok(CommitError::rolled_back(
+                bind,
+                Vec::new(),
+                Vec::new(),
+                fault,
+            )),
+            Err(ended) => ended.because(fault),
+        }
+    }
+
+    /// Rolls back where nobody waits for it: the leases do that by themselves when they are dropped, and the hooks run in
+    /// the background.
+    pub(crate) fn discard(&self) -> Result<(), CommitError> {
+        let (unit, participants, hooks) = self.core.take_all()?;
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let Ok(handle) = Handle::try_current() else {
+            tracing::warn!("a session was dropped outside of a runtime: its hooks do not run");
+            return Ok(());
+        };
+        let trace = self.core.trace.end(unit);
+        let ending = async move {
+            let rolled_back = commit::roll_back(trace, participants).await;
+            hooks.undone(unit, &rolled_back).await;
+            if let Err(error) = rolled_back {
+                tracing::warn!(%unit, %error, "a session was dropped, and its roll-back is not certain");
+            }
+        };
+        self.core.registry.spawn(ending, &handle);
+        Ok(())
+    }
+
+    pub(super) fn orders(&self, unit: UnitId) -> Orders {
+        Orders {
+            unit,
+            namespace: Arc::clone(&self.core.registry.namespace),
+            trace: self.core.trace.end(unit),
+            rehearses: self.core.registry.is_sandbox(),
+            #[cfg(feature = "testing")]
+            faults: self
+                .core
+                .options
+                .faults
+                .clone()
+                .or_else(|| self.core.registry.faults()),
+        }
+    }
+
+    /// Runs the end of a unit on a task of its own: a caller that goes away does not stop it half-way.
+    pub(super) async fn in_background<T: Send + 'static>(
+        &self,
+        unit: UnitId,
+        ending: impl Future<Output = Result<T, CommitError>> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        let task = self.core.registry.spawn(ending, &Handle::current());
+        match task.await {
+            Ok(result) => result,
+            Err(source) => Err(CommitError::Interrupted { unit, source }),
+        }
+    }
+}
+
+/// A session that goes away rolls back. Where nobody wants to hear of it, its leases do that by themselves.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.core.hooks.lock().is_empty() {
+            return;
+        }
+        if let Err(busy) = self.discard() {
+            tracing::warn!(error = %busy, "a session is rolled back without its hooks");
+        }
+    }
+}
