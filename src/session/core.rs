@@ -3,22 +3,16 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::runtime::Handle;
-use tokio::sync::MutexGuard;
-
-use crate::backend::Connection;
 use crate::bind::{Access, Bind};
 use crate::commit::{CommitError, Participant};
-use crate::error::{AbortReason, Error, PoolError, Waiting};
+use crate::error::{AbortReason, Error};
 use crate::gid::UnitId;
 use crate::registry::Registry;
 use crate::session::deadline::Deadline;
 use crate::session::declared::DeclaredBinds;
 use crate::session::hooks::{Hooks, UnitHooks};
-use crate::session::lease::Lease;
 use crate::session::options::SessionOptions;
 use crate::session::slot::{AnySlot, Slot};
-use crate::session::statement::Statement;
 use crate::trace::CurrentTrace;
 
 /// No bind that cannot prepare has written.
@@ -45,7 +39,7 @@ pub(crate) struct Core {
     pub(super) hooks: UnitHooks,
     /// The position of the first bind that wrote and cannot prepare.
     only_holder: AtomicUsize,
-    declared: DeclaredBinds,
+    pub(super) declared: DeclaredBinds,
     is_abort_only: AtomicBool,
     abort_only: Mutex<Option<(&'static str, AbortReason)>>,
 }
@@ -72,7 +66,7 @@ impl Core {
     }
 
     /// The slot of `B`.
-    fn slot<B: Bind>(&self) -> Result<(usize, &Slot<B::Connection>), Error> {
+    pub(super) fn slot<B: Bind>(&self) -> Result<(usize, &Slot<B::Connection>), Error> {
         let position = self.registry.position::<B>()?;
         let slot = self.slots[position]
             .get_or_init(|| Box::new(Slot::new(self.registry.entry::<B>(position))));
@@ -90,162 +84,6 @@ impl Core {
             true => Access::Read,
             false => Access::Write,
         })
-    }
-
-    /// Waits for the bind, begins there if nobody did, and readies it for one statement.
-    ///
-    /// A statement that was asked for and could not begin makes the unit abort-only: its author counts on it.
-    ///
-    /// # Cancel safety
-    ///
-    /// The unit becomes abort-only.
-    pub(super) async fn statement<B: Bind>(
-        &self,
-        access: Access,
-    ) -> Result<Statement<'_, B::Connection>, Error> {
-        let (position, slot) = self.slot::<B>()?;
-        let key = slot.entry.key;
-        self.check_open()?;
-        if access == Access::Write && self.is_read_only(&slot.entry) {
-            return Err(Error::ReadOnly { bind: key });
-        }
-        // Cancellation safety: a statement that is dropped while it waits, or whose begin may or may not have reached the
-        // server, marks the unit. The lease of such a begin closes its connection.
-        let mut asked = Asked {
-            core: self,
-            bind: key,
-            otherwise: Some(AbortReason::Incomplete),
-        };
-        let beginning = async {
-            if !self.options.declared.is_empty() {
-                self.declared.begin(self, key).await?;
-            }
-            self.begun(position, slot).await
-        };
-        let begun = beginning.await;
-        asked.otherwise = begun.as_ref().err().and_then(reason_to_abort);
-        drop(asked);
-        let mut statement = Statement::new(self, slot, begun?);
-        statement.ready(position, access).await?;
-        Ok(statement)
-    }
-
-    /// Begins on `B`, if nobody did.
-    pub(super) async fn begin<B: Bind>(&self) -> Result<(), Error> {
-        let (position, slot) = self.slot::<B>()?;
-        self.begun(position, slot).await.map(drop)
-    }
-
-    /// The lease of a slot, for one user of it, in a transaction that is begun if nobody did.
-    async fn begun<'s, C: Connection>(
-        &self,
-        position: usize,
-        slot: &'s Slot<C>,
-    ) -> Result<MutexGuard<'s, Option<Box<Lease<C>>>>, Error> {
-        if slot.entry.is_beginning() {
-            return Err(Error::InsideHook {
-                bind: slot.entry.key,
-            });
-        }
-        let mut lease = self
-            .deadline()
-            .bound(slot.entry.key, Waiting::Statement, slot.lock())
-            .await??;
-        self.check_open()?;
-        if lease.is_none() {
-            let mut new = self.enlist(position, slot).await?;
-            let bind = slot.entry.key;
-            let deadline = self.deadline();
-            let begun = deadline.bound(bind, Waiting::Statement, new.begin());
-            let later = slot.noting_conflict(begun.await.and_then(|begun| begun))?;
-            // Cancellation safety: what a hook did stays with the unit, also where the hook is dropped, panics, or does not
-            // end in time. It may have ended the transaction, and the end of the unit says so.
-            let hooked = lease.insert(new).run_hooks(later);
-            let hooked = deadline.bound(bind, Waiting::Statement, hooked).await;
-            let hooked = slot.noting_conflict(hooked.and_then(|hooked| hooked));
-            // No statement may follow a hook that did not come to its end.
-            if let Err(error) = &hooked {
-                let reason = match error {
-                    Error::AbortOnly { reason, .. } => *reason,
-                    error => reason_to_abort(error).unwrap_or(AbortReason::NotBegun),
-                };
-                self.abort_only(bind, reason);
-            }
-            hooked?;
-        }
-        Ok(lease)
-    }
-
-    /// Checks a connection out for the transaction of the unit.
-    async fn enlist<C: Connection>(
-        &self,
-        position: usize,
-        slot: &Slot<C>,
-    ) -> Result<Box<Lease<C>>, Error> {
-        let entry = &slot.entry;
-        let bind = entry.key;
-        if self.registry.is_closed() {
-            return Err(Error::Closed { bind });
-        }
-        let handle = Handle::try_current().map_err(|_| Error::NoRuntime { bind })?;
-        self.registry.start_worker(&handle);
-        self.check_settings(entry)?;
-        let limit = match self.deadline().left() {
-            Some(left) => entry.timeouts.checkout.min(left),
-            None => entry.timeouts.checkout,
-        };
-        let checkout = async {
-            match self.joins_others() {
-                true => self.joined(position, bind, limit).await,
-                false => entry
-                    .checkout(limit)
-                    .await
-                    .map_err(|source| Error::Pool { bind, source }),
-            }
-        };
-        let pooled = checkout.await.map_err(|error| match error {
-            Error::Pool {
-                source: source @ (PoolError::TimedOut(_) | PoolError::OneConnection(_)),
-                ..
-            } if self.deadline().has_passed() => Error::DeadlineExceeded {
-                bind,
-                waiting_for: match source {
-                    PoolError::OneConnection(_) => Waiting::OneConnection,
-                    _ => Waiting::Connection,
-                },
-            },
-            error => error,
-        })?;
-        let server = self.known_server(entry);
-        let is_known = server.is_some();
-        // A server that nobody asked before sets the clock that stamps the unit.
-        let unit = match is_known {
-            true => self.unit(),
-            false => UnitId::NONE,
-        };
-        let mut lease = Box::new(Lease::new(
-            Arc::clone(entry),
-            self.terms(entry, unit, server.unwrap_or_default()),
-            pooled,
-            handle,
-            self.registry.background.clone(),
-        ));
-        if !is_known {
-            // Cancellation safety: the lease closes its connection, which may still be answering.
-            let server = self
-                .deadline()
-                .bound(bind, Waiting::Statement, lease.inspect())
-                .await??;
-            lease.terms = self.terms(entry, self.unit(), server);
-        }
-        let unit = lease.terms.unit;
-        if !entry.alone && !entry.joins() && self.registry.clock.has_outlived_records(unit) {
-            self.abort_only(bind, AbortReason::OutlivedRecords);
-            return Err(AbortReason::OutlivedRecords.on(bind));
-        }
-        let (namespace, parameters) = (&self.registry.namespace, self.registry.trace.parameters);
-        lease.unit = self.trace.context(unit, namespace, parameters);
-        Ok(lease)
     }
 
     /// Lets a statement that is the first to write on its bind through, unless the unit could then not commit as one.
@@ -269,6 +107,35 @@ impl Core {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether nothing is committed at the end of a unit: it is in transactions of somebody else, or in a sandbox.
+    pub(super) fn is_joined(&self) -> bool {
+        self.joins_others() || self.registry.is_sandbox()
+    }
+
+    /// Whether the units of the session are in transactions of somebody else.
+    pub(super) fn joins_others(&self) -> bool {
+        !self.options.joined.is_empty()
+    }
+
+    /// Whether a closure decides about the unit.
+    fn is_decided_elsewhere(&self) -> bool {
+        let within = |depth: &AtomicUsize| depth.load(Ordering::SeqCst) > 0;
+        self.managed || within(self.savepoints()) || within(&self.nested)
+    }
+
+    /// Whether a unit is open.
+    pub(super) fn is_in_unit(&self) -> bool {
+        self.is_decided_elsewhere() || self.slots().any(|slot| slot.is_begun())
+    }
+
+    /// Whether the caller may end the unit.
+    pub(super) fn check_may_end(&self) -> Result<(), CommitError> {
+        if self.is_decided_elsewhere() {
+            return Err(CommitError::InsideTransaction);
+        }
+        Ok(())
     }
 
     /// Whether a database gave the unit up for the sake of others.
@@ -309,7 +176,7 @@ impl Core {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_open(&self) -> Result<(), Error> {
+    pub(super) fn check_open(&self) -> Result<(), Error> {
         match self.abort_reason() {
             None => Ok(()),
             Some((bind, reason)) => Err(Error::AbortOnly { bind, reason }),
@@ -411,35 +278,5 @@ impl Core {
         let mut unit = self.unit.lock().unwrap_or_else(PoisonError::into_inner);
         unit.take()
             .unwrap_or_else(|| self.registry.clock.generate())
-    }
-}
-
-/// A statement that was asked for. Dropped before it has begun, the unit can only be rolled back.
-struct Asked<'s> {
-    core: &'s Core,
-    bind: &'static str,
-    otherwise: Option<AbortReason>,
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        if let Some(reason) = self.otherwise {
-            self.core.abort_only(self.bind, reason);
-        }
-    }
-}
-
-/// Whether a unit of which a statement could not begin can still commit: only where that statement could never run, so that
-/// its author sees it at the first try.
-fn reason_to_abort(error: &Error) -> Option<AbortReason> {
-    match error {
-        Error::DeadlineExceeded { .. } => Some(AbortReason::DeadlineExceeded),
-        Error::AbortOnly { .. }
-        | Error::BindBusy { .. }
-        | Error::InsideHook { .. }
-        | Error::NotJoined { .. }
-        | Error::UnknownBind { .. }
-        | Error::Unsupported { .. } => None,
-        _ => Some(AbortReason::NotBegun),
     }
 }

@@ -10,8 +10,7 @@ use crate::commit::{self, CommitError, Committed, Fault, Orders, Participant};
 use crate::error::{AbortReason, Waiting};
 use crate::gid::UnitId;
 use crate::session::Session;
-use crate::session::lent::Lent;
-use crate::session::nested::Nested;
+use crate::session::lent::{Lent, Nested};
 
 impl Session {
     /// The commit, for whoever may end the unit.

@@ -4,16 +4,13 @@ use std::any::Any;
 use std::fmt;
 use std::ops::DerefMut;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::timeout;
 
-use crate::backend::{Backend, Connection, Server};
+use crate::backend::Connection;
 use crate::bind::Bind;
-use crate::error::{Error, PoolError};
+use crate::error::Error;
 use crate::pool::Pooled;
-use crate::registry::Entry;
 use crate::session::SessionOptions;
 use crate::session::core::Core;
 
@@ -105,9 +102,9 @@ impl SessionOptions {
 #[derive(Clone)]
 pub(crate) struct JoinedBind {
     /// Where it is in the order of the registry.
-    position: fn(&Core) -> Result<usize, Error>,
+    pub(super) position: fn(&Core) -> Result<usize, Error>,
     /// A mutex around its connection.
-    connection: Arc<dyn Any + Send + Sync>,
+    pub(super) connection: Arc<dyn Any + Send + Sync>,
 }
 
 impl fmt::Debug for JoinedBind {
@@ -116,63 +113,9 @@ impl fmt::Debug for JoinedBind {
     }
 }
 
-impl Core {
-    /// Whether nothing is committed at the end of a unit: it is in transactions of somebody else, or in a sandbox.
-    pub(super) fn is_joined(&self) -> bool {
-        self.joins_others() || self.registry.is_sandbox()
-    }
-
-    /// Whether the units of the session are in transactions of somebody else.
-    pub(super) fn joins_others(&self) -> bool {
-        !self.options.joined.is_empty()
-    }
-
-    /// What is known of the server before anybody asks. That of a joined connection may be another one than the pool's.
-    pub(super) fn known_server<C: Connection>(&self, entry: &Entry<C>) -> Option<Arc<Server>> {
-        if !self.joins_others() {
-            return entry.known_server();
-        }
-        match C::BACKEND {
-            // Whether it can tell that a transaction is open.
-            Backend::Mysql => None,
-            // Nothing is needed, and what fails on some hosts would abort a transaction of PostgreSQL.
-            Backend::Postgres | Backend::Sqlite => Some(Arc::new(Server::unasked(C::BACKEND))),
-        }
-    }
-
-    /// The connection that the entry at `position` joins.
-    ///
-    /// # Cancel safety
-    ///
-    /// As of waiting for a pool.
-    pub(super) async fn joined<C: Connection>(
-        &self,
-        position: usize,
-        bind: &'static str,
-        limit: Duration,
-    ) -> Result<Box<dyn Pooled<C>>, Error> {
-        for joined in &self.options.joined {
-            if (joined.position)(self)? != position {
-                continue;
-            }
-            let connection = Arc::clone(&joined.connection)
-                .downcast::<Mutex<C>>()
-                .expect("a bind joins a connection of its own type");
-            return match timeout(limit, connection.lock_owned()).await {
-                Ok(connection) => Ok(Box::new(Outer { connection })),
-                Err(_) => Err(Error::Pool {
-                    bind,
-                    source: PoolError::TimedOut(limit),
-                }),
-            };
-        }
-        Err(Error::NotJoined { bind })
-    }
-}
-
 /// The connection of somebody else, while a unit has it.
-struct Outer<C> {
-    connection: OwnedMutexGuard<C>,
+pub(super) struct Outer<C> {
+    pub(super) connection: OwnedMutexGuard<C>,
 }
 
 impl<C: Connection> Pooled<C> for Outer<C> {

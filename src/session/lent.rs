@@ -4,6 +4,7 @@
 //! ends afterwards would be the unit of the other session, with the result of this one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::error::{AbortReason, Error};
 use crate::session::Session;
@@ -64,5 +65,37 @@ impl Lent {
         self.core.abort_only(bind, reason);
         self.core.forsake();
         Err(Exchanged { bind })
+    }
+}
+
+/// A closure that has the session and does not end its unit. Dropped before it is done, the unit can only be rolled
+/// back.
+pub(super) struct Nested {
+    core: Arc<Core>,
+    otherwise: AbortReason,
+    done: bool,
+}
+
+impl Nested {
+    pub(super) fn enter(core: &Arc<Core>, otherwise: AbortReason) -> Self {
+        core.nested.fetch_add(1, Ordering::SeqCst);
+        Self {
+            core: Arc::clone(core),
+            otherwise,
+            done: false,
+        }
+    }
+
+    pub(super) fn done(&mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        self.core.nested.fetch_sub(1, Ordering::SeqCst);
+        if !self.done {
+            self.core.abort_only(self.core.first_bind(), self.otherwise);
+        }
     }
 }

@@ -12,6 +12,7 @@ mod core;
 mod deadline;
 mod declared;
 mod end;
+mod enlist;
 mod hooks;
 mod join;
 mod lease;

@@ -1,15 +1,12 @@
 //! Work that is nested in a unit: whether it joins that, stands alone, or is refused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::commit::CommitError;
 use crate::error::{AbortReason, Error};
 use crate::registry::Binds;
 use crate::session::Session;
 use crate::session::closure::Work;
-use crate::session::core::Core;
-use crate::session::lent::Lent;
+use crate::session::lent::{Lent, Nested};
 
 /// What [`Session::transaction`] does where a unit is open in the session.
 ///
@@ -127,58 +124,5 @@ impl Session {
         super::transaction::end(self, result)
             .await
             .map(|(value, _)| value)
-    }
-}
-
-impl Core {
-    /// Whether a closure decides about the unit.
-    fn is_decided_elsewhere(&self) -> bool {
-        let within = |depth: &AtomicUsize| depth.load(Ordering::SeqCst) > 0;
-        self.managed || within(self.savepoints()) || within(&self.nested)
-    }
-
-    /// Whether a unit is open.
-    fn is_in_unit(&self) -> bool {
-        self.is_decided_elsewhere() || self.slots().any(|slot| slot.is_begun())
-    }
-
-    /// Whether the caller may end the unit.
-    pub(super) fn check_may_end(&self) -> Result<(), CommitError> {
-        if self.is_decided_elsewhere() {
-            return Err(CommitError::InsideTransaction);
-        }
-        Ok(())
-    }
-}
-
-/// A closure that has the session and does not end its unit. Dropped before it is done, the unit can only be rolled
-/// back.
-pub(super) struct Nested {
-    core: Arc<Core>,
-    otherwise: AbortReason,
-    done: bool,
-}
-
-impl Nested {
-    pub(super) fn enter(core: &Arc<Core>, otherwise: AbortReason) -> Self {
-        core.nested.fetch_add(1, Ordering::SeqCst);
-        Self {
-            core: Arc::clone(core),
-            otherwise,
-            done: false,
-        }
-    }
-
-    pub(super) fn done(&mut self) {
-        self.done = true;
-    }
-}
-
-impl Drop for Nested {
-    fn drop(&mut self) {
-        self.core.nested.fetch_sub(1, Ordering::SeqCst);
-        if !self.done {
-            self.core.abort_only(self.core.first_bind(), self.otherwise);
-        }
     }
 }

@@ -9,11 +9,12 @@ use diesel::query_builder::QueryId;
 use tokio::sync::MutexGuard;
 
 use crate::backend::Connection;
-use crate::bind::Access;
+use crate::bind::{Access, Bind};
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error, Waiting};
 use crate::session::core::Core;
 use crate::session::deadline::Deadline;
+use crate::session::enlist::reason_to_abort;
 use crate::session::lease::Lease;
 use crate::session::slot::{Hold, Slot};
 use crate::trace::Stopwatch;
@@ -313,6 +314,61 @@ impl<C: Connection> Drop for Statement<'_, C> {
         self.settle_rows();
         if self.lease().is_incomplete() {
             self.core.abort_only(self.key(), AbortReason::Incomplete);
+        }
+    }
+}
+
+impl Core {
+    /// Waits for the bind, begins there if nobody did, and readies it for one statement.
+    ///
+    /// A statement that was asked for and could not begin makes the unit abort-only: its author counts on it.
+    ///
+    /// # Cancel safety
+    ///
+    /// The unit becomes abort-only.
+    pub(super) async fn statement<B: Bind>(
+        &self,
+        access: Access,
+    ) -> Result<Statement<'_, B::Connection>, Error> {
+        let (position, slot) = self.slot::<B>()?;
+        let key = slot.entry.key;
+        self.check_open()?;
+        if access == Access::Write && self.is_read_only(&slot.entry) {
+            return Err(Error::ReadOnly { bind: key });
+        }
+        // Cancellation safety: a statement that is dropped while it waits, or whose begin may or may not have reached the
+        // server, marks the unit. The lease of such a begin closes its connection.
+        let mut asked = Asked {
+            core: self,
+            bind: key,
+            otherwise: Some(AbortReason::Incomplete),
+        };
+        let beginning = async {
+            if !self.options.declared.is_empty() {
+                self.declared.begin(self, key).await?;
+            }
+            self.begun(position, slot).await
+        };
+        let begun = beginning.await;
+        asked.otherwise = begun.as_ref().err().and_then(reason_to_abort);
+        drop(asked);
+        let mut statement = Statement::new(self, slot, begun?);
+        statement.ready(position, access).await?;
+        Ok(statement)
+    }
+}
+
+/// A statement that was asked for. Dropped before it has begun, the unit can only be rolled back.
+struct Asked<'s> {
+    core: &'s Core,
+    bind: &'static str,
+    otherwise: Option<AbortReason>,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if let Some(reason) = self.otherwise {
+            self.core.abort_only(self.bind, reason);
         }
     }
 }

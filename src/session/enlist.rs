@@ -1,0 +1,196 @@
+//! How a bind comes into the unit: its connection, what its transaction is told, and the begin of that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
+
+use crate::backend::{Backend, Connection, Server};
+use crate::bind::Bind;
+use crate::error::{AbortReason, Error, PoolError, Waiting};
+use crate::gid::UnitId;
+use crate::pool::Pooled;
+use crate::registry::Entry;
+use crate::session::core::Core;
+use crate::session::join::Outer;
+use crate::session::lease::Lease;
+use crate::session::slot::Slot;
+
+impl Core {
+    /// Begins on `B`, if nobody did.
+    pub(super) async fn begin<B: Bind>(&self) -> Result<(), Error> {
+        let (position, slot) = self.slot::<B>()?;
+        self.begun(position, slot).await.map(drop)
+    }
+
+    /// The lease of a slot, for one user of it, in a transaction that is begun if nobody did.
+    pub(super) async fn begun<'s, C: Connection>(
+        &self,
+        position: usize,
+        slot: &'s Slot<C>,
+    ) -> Result<MutexGuard<'s, Option<Box<Lease<C>>>>, Error> {
+        if slot.entry.is_beginning() {
+            return Err(Error::InsideHook {
+                bind: slot.entry.key,
+            });
+        }
+        let mut lease = self
+            .deadline()
+            .bound(slot.entry.key, Waiting::Statement, slot.lock())
+            .await??;
+        self.check_open()?;
+        if lease.is_none() {
+            let mut new = self.enlist(position, slot).await?;
+            let bind = slot.entry.key;
+            let deadline = self.deadline();
+            let begun = deadline.bound(bind, Waiting::Statement, new.begin());
+            let later = slot.noting_conflict(begun.await.and_then(|begun| begun))?;
+            // Cancellation safety: what a hook did stays with the unit, also where the hook is dropped, panics, or does not
+            // end in time. It may have ended the transaction, and the end of the unit says so.
+            let hooked = lease.insert(new).run_hooks(later);
+            let hooked = deadline.bound(bind, Waiting::Statement, hooked).await;
+            let hooked = slot.noting_conflict(hooked.and_then(|hooked| hooked));
+            // No statement may follow a hook that did not come to its end.
+            if let Err(error) = &hooked {
+                let reason = match error {
+                    Error::AbortOnly { reason, .. } => *reason,
+                    error => reason_to_abort(error).unwrap_or(AbortReason::NotBegun),
+                };
+                self.abort_only(bind, reason);
+            }
+            hooked?;
+        }
+        Ok(lease)
+    }
+
+    /// Checks a connection out for the transaction of the unit.
+    async fn enlist<C: Connection>(
+        &self,
+        position: usize,
+        slot: &Slot<C>,
+    ) -> Result<Box<Lease<C>>, Error> {
+        let entry = &slot.entry;
+        let bind = entry.key;
+        if self.registry.is_closed() {
+            return Err(Error::Closed { bind });
+        }
+        let handle = Handle::try_current().map_err(|_| Error::NoRuntime { bind })?;
+        self.registry.start_worker(&handle);
+        self.check_settings(entry)?;
+        let limit = match self.deadline().left() {
+            Some(left) => entry.timeouts.checkout.min(left),
+            None => entry.timeouts.checkout,
+        };
+        let checkout = async {
+            match self.joins_others() {
+                true => self.joined(position, bind, limit).await,
+                false => entry
+                    .checkout(limit)
+                    .await
+                    .map_err(|source| Error::Pool { bind, source }),
+            }
+        };
+        let pooled = checkout.await.map_err(|error| match error {
+            Error::Pool {
+                source: source @ (PoolError::TimedOut(_) | PoolError::OneConnection(_)),
+                ..
+            } if self.deadline().has_passed() => Error::DeadlineExceeded {
+                bind,
+                waiting_for: match source {
+                    PoolError::OneConnection(_) => Waiting::OneConnection,
+                    _ => Waiting::Connection,
+                },
+            },
+            error => error,
+        })?;
+        let server = self.known_server(entry);
+        let is_known = server.is_some();
+        // A server that nobody asked before sets the clock that stamps the unit.
+        let unit = match is_known {
+            true => self.unit(),
+            false => UnitId::NONE,
+        };
+        let mut lease = Box::new(Lease::new(
+            Arc::clone(entry),
+            self.terms(entry, unit, server.unwrap_or_default()),
+            pooled,
+            handle,
+            self.registry.background.clone(),
+        ));
+        if !is_known {
+            // Cancellation safety: the lease closes its connection, which may still be answering.
+            let server = self
+                .deadline()
+                .bound(bind, Waiting::Statement, lease.inspect())
+                .await??;
+            lease.terms = self.terms(entry, self.unit(), server);
+        }
+        let unit = lease.terms.unit;
+        if !entry.alone && !entry.joins() && self.registry.clock.has_outlived_records(unit) {
+            self.abort_only(bind, AbortReason::OutlivedRecords);
+            return Err(AbortReason::OutlivedRecords.on(bind));
+        }
+        let (namespace, parameters) = (&self.registry.namespace, self.registry.trace.parameters);
+        lease.unit = self.trace.context(unit, namespace, parameters);
+        Ok(lease)
+    }
+
+    /// What is known of the server before anybody asks. That of a joined connection may be another one than the pool's.
+    fn known_server<C: Connection>(&self, entry: &Entry<C>) -> Option<Arc<Server>> {
+        if !self.joins_others() {
+            return entry.known_server();
+        }
+        match C::BACKEND {
+            // Whether it can tell that a transaction is open.
+            Backend::Mysql => None,
+            // Nothing is needed, and what fails on some hosts would abort a transaction of PostgreSQL.
+            Backend::Postgres | Backend::Sqlite => Some(Arc::new(Server::unasked(C::BACKEND))),
+        }
+    }
+
+    /// The connection that the entry at `position` joins.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of waiting for a pool.
+    async fn joined<C: Connection>(
+        &self,
+        position: usize,
+        bind: &'static str,
+        limit: Duration,
+    ) -> Result<Box<dyn Pooled<C>>, Error> {
+        for joined in &self.options.joined {
+            if (joined.position)(self)? != position {
+                continue;
+            }
+            let connection = Arc::clone(&joined.connection)
+                .downcast::<Mutex<C>>()
+                .expect("a bind joins a connection of its own type");
+            return match timeout(limit, connection.lock_owned()).await {
+                Ok(connection) => Ok(Box::new(Outer { connection })),
+                Err(_) => Err(Error::Pool {
+                    bind,
+                    source: PoolError::TimedOut(limit),
+                }),
+            };
+        }
+        Err(Error::NotJoined { bind })
+    }
+}
+
+/// Whether a unit of which a statement could not begin can still commit: only where that statement could never run, so that
+/// its author sees it at the first try.
+pub(super) fn reason_to_abort(error: &Error) -> Option<AbortReason> {
+    match error {
+        Error::DeadlineExceeded { .. } => Some(AbortReason::DeadlineExceeded),
+        Error::AbortOnly { .. }
+        | Error::BindBusy { .. }
+        | Error::InsideHook { .. }
+        | Error::NotJoined { .. }
+        | Error::UnknownBind { .. }
+        | Error::Unsupported { .. } => None,
+        _ => Some(AbortReason::NotBegun),
+    }
+}
