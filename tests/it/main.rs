@@ -18,6 +18,7 @@ mod facts;
 mod hooks;
 mod joining;
 mod migrations;
+mod pages;
 mod recovery;
 mod registry;
 mod retries;

@@ -9,38 +9,8 @@ use kit::admin::Admin;
 use kit::database::Database;
 use kit::servers::{Server, workspace};
 
+use crate::page::{Step, steps};
 use crate::project::Project;
-
-/// What the page has its reader do.
-#[derive(Debug)]
-enum Step {
-    Run(String),
-    Write(String, String),
-}
-
-/// Commands are in blocks of `sh`; a file is the block that follows the line with its path and a colon.
-fn steps(page: &str) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let mut file = None;
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        if let Some(path) = line.strip_prefix('`').and_then(|l| l.strip_suffix("`:")) {
-            file = Some(path.to_owned());
-        } else if let Some(language) = line.strip_prefix("```") {
-            let text: String = lines
-                .by_ref()
-                .take_while(|line| *line != "```")
-                .flat_map(|line| [line, "\n"])
-                .collect();
-            steps.push(match (language, file.take()) {
-                ("sh", None) => Step::Run(text),
-                (_, Some(file)) => Step::Write(file, text),
-                (language, None) => panic!("a block of {language} says no file: {text}"),
-            });
-        }
-    }
-    steps
-}
 
 /// The text files in a folder of a project, by their paths.
 fn files(root: &Path, folder: &str) -> BTreeMap<String, String> {
@@ -103,8 +73,7 @@ async fn a_project_with_one_database_becomes_one_with_two_binds() {
 
     project.set("ACCOUNTS_DATABASE_URL", old.url());
     project.set("LEDGER_DATABASE_URL", new.url());
-    let page = fs::read_to_string(workspace().join("docs/existing-project.md")).unwrap();
-    for step in steps(&page) {
+    for step in steps("existing-project.md") {
         match step {
             Step::Run(script) => {
                 let arguments = ["-euo", "pipefail", "-c", &script];

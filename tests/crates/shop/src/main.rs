@@ -1,4 +1,4 @@
-//! The program of README.md, over the schema files that its commands write.
+//! A shop with two databases.
 
 use accounts::users;
 use diesel::prelude::*;
