@@ -10,9 +10,9 @@ use crate::gid::UnitId;
 use crate::registry::Registry;
 use crate::session::deadline::Deadline;
 use crate::session::declared::DeclaredBinds;
-use crate::session::hooks::{Hooks, UnitHooks};
 use crate::session::options::SessionOptions;
 use crate::session::slot::{AnySlot, Slot};
+use crate::session::unit_hooks::{Hooks, Kept, UnitHooks};
 use crate::trace::CurrentTrace;
 
 /// No bind that cannot prepare has written.
@@ -136,6 +136,15 @@ impl Core {
             return Err(CommitError::InsideTransaction);
         }
         Ok(())
+    }
+
+    /// Who keeps a unit that is not committed.
+    pub(super) fn kept(&self) -> Kept {
+        #[cfg(feature = "testing")]
+        if let Some(rules) = self.registry.sandbox() {
+            return Kept::InSandbox(std::sync::Arc::clone(rules));
+        }
+        Kept::ByOthers
     }
 
     /// Whether a database gave the unit up for the sake of others.

@@ -31,11 +31,11 @@ mod statement;
 mod target;
 mod terms;
 mod transaction;
+mod unit_hooks;
 
 pub use self::closure::{Work, WorkOnce};
 pub use self::connection::BoundConnection;
 pub(crate) use self::deadline::Deadline;
-pub use self::hooks::HookOutput;
 pub use self::join::OuterConnection;
 pub(crate) use self::lent::Lent;
 pub use self::nested::Propagation;
@@ -46,3 +46,4 @@ pub use self::session::Session;
 pub(crate) use self::statement::Open;
 pub(crate) use self::target::sealed;
 pub use self::target::{On, Target};
+pub use self::unit_hooks::HookOutput;

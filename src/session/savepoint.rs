@@ -10,8 +10,8 @@ use crate::error::{AbortReason, Error, Waiting};
 use crate::session::Session;
 use crate::session::closure::Work;
 use crate::session::core::Core;
-use crate::session::hooks::Mark;
 use crate::session::lent::Lent;
+use crate::session::unit_hooks::Mark;
 
 impl Session {
     /// Runs a part of the unit that can be undone on its own: on `Err`, all binds go back to where they were.

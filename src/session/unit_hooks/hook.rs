@@ -1,42 +1,24 @@
-//! What comes of a hook after the end of a unit, which can veto nothing: how it is run, and what it may return.
+//! One hook: where it was registered, what it is, and how one after the end of a unit is run.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, Location};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::commit::HookFailure;
 use crate::error::BoxError;
-use crate::session::hooks::{After, Hook};
+use crate::session::Session;
 
-/// What a hook returns that can veto nothing: nothing, or a result whose error is reported.
-///
-/// This trait is sealed.
-pub trait HookOutput: sealed::Sealed {
-    #[doc(hidden)]
-    fn into_result(self) -> Result<(), BoxError>;
-}
+pub(in crate::session) type Before =
+    Box<dyn for<'s> FnOnce(&'s mut Session) -> BoxFuture<'s, Result<(), BoxError>> + Send>;
+pub(in crate::session) type After<T> =
+    Box<dyn FnOnce(T) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-mod sealed {
-    /// Keeps [`HookOutput`](super::HookOutput) ours.
-    pub trait Sealed {}
-}
-
-impl sealed::Sealed for () {}
-
-impl HookOutput for () {
-    fn into_result(self) -> Result<(), BoxError> {
-        Ok(())
-    }
-}
-
-impl<E: Into<BoxError>> sealed::Sealed for Result<(), E> {}
-
-impl<E: Into<BoxError>> HookOutput for Result<(), E> {
-    fn into_result(self) -> Result<(), BoxError> {
-        self.map_err(Into::into)
-    }
+pub(in crate::session) struct Hook<F> {
+    pub(in crate::session) registered_at: &'static Location<'static>,
+    pub(in crate::session) run: F,
 }
 
 /// A hook took too long.

@@ -1,0 +1,184 @@
+//! The hooks of one unit: what is to run before its commit, after it, and after a roll-back.
+
+// Files, each of which imports only from those before it: `hook`, `output`.
+
+mod hook;
+mod output;
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+#[cfg(feature = "testing")]
+use futures_util::FutureExt as _;
+
+use crate::commit::{CommitError, Committed};
+use crate::gid::UnitId;
+
+use self::hook::run;
+pub(super) use self::hook::{After, Before, Hook};
+pub use self::output::HookOutput;
+
+/// The hooks of one unit.
+#[derive(Default)]
+pub(super) struct Hooks {
+    /// How long each of those after the end may take.
+    limit: Option<Duration>,
+    pub(super) before_commit: VecDeque<Hook<Before>>,
+    pub(super) after_commit: Vec<Hook<After<Committed>>>,
+    pub(super) after_rollback: Vec<Hook<After<UnitId>>>,
+}
+
+/// How many hooks there were when a savepoint was set.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    before_commit: usize,
+    after_commit: usize,
+    after_rollback: usize,
+}
+
+/// Who keeps a unit that is not committed.
+pub(super) enum Kept {
+    /// Others, in their transactions: whether it is committed, they decide later.
+    ByOthers,
+    /// A sandbox, for its later sessions.
+    #[cfg(feature = "testing")]
+    InSandbox(std::sync::Arc<crate::registry::Rules>),
+}
+
+/// The hooks of the unit that a session is in.
+#[derive(Default)]
+pub(super) struct UnitHooks(Mutex<Hooks>);
+
+impl UnitHooks {
+    /// Those of the unit that ends. Each that runs afterwards may take as long as `limit`.
+    pub(super) fn take(&self, limit: Option<Duration>) -> Hooks {
+        Hooks {
+            limit,
+            ..std::mem::take(&mut self.lock())
+        }
+    }
+
+    /// Whether a commit has to ask.
+    pub(super) fn may_veto(&self) -> bool {
+        !self.lock().before_commit.is_empty()
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        let hooks = self.lock();
+        Mark {
+            before_commit: hooks.before_commit.len(),
+            after_commit: hooks.after_commit.len(),
+            after_rollback: hooks.after_rollback.len(),
+        }
+    }
+
+    /// Takes back what was registered since, and returns what is to run because of that.
+    pub(super) fn undo(&self, mark: Mark, limit: Option<Duration>) -> Hooks {
+        let mut hooks = self.lock();
+        hooks.before_commit.truncate(mark.before_commit);
+        hooks.after_commit.truncate(mark.after_commit);
+        let since = mark.after_rollback.min(hooks.after_rollback.len());
+        Hooks {
+            limit,
+            after_rollback: hooks.after_rollback.split_off(since),
+            ..Hooks::default()
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Hooks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hooks {
+    /// Runs those that the outcome of a commit is for.
+    ///
+    /// To be run on the task of the commit.
+    pub(super) async fn ended(
+        self,
+        unit: UnitId,
+        result: Result<Committed, CommitError>,
+        kept: Kept,
+    ) -> Result<Committed, CommitError> {
+        match result {
+            Ok(joined) if joined.is_joined() => match kept {
+                Kept::ByOthers => Ok(joined),
+                #[cfg(feature = "testing")]
+                Kept::InSandbox(rules) if rules.captures => {
+                    let limit = self.limit;
+                    for hook in self.after_commit {
+                        let committed = joined.clone();
+                        rules.capture(Box::new(move || run(hook, committed, limit).boxed()));
+                    }
+                    Ok(joined)
+                }
+                #[cfg(feature = "testing")]
+                Kept::InSandbox(_) => Ok(self.committed(joined).await),
+            },
+            Ok(committed) => Ok(self.committed(committed).await),
+            Err(error) => {
+                if error.is_rolled_back() {
+                    self.rolled_back(unit).await;
+                } else {
+                    self.discard(unit);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn committed(self, mut committed: Committed) -> Committed {
+        for hook in self.after_commit {
+            // Each gets the commit as it is, without what the hooks before it have come to.
+            let told = Committed {
+                hook_failures: Vec::new(),
+                ..committed.clone()
+            };
+            if let Err(failure) = run(hook, told, self.limit).await {
+                tracing::error!(
+                    unit = %committed.unit,
+                    error = &failure as &dyn std::error::Error,
+                    "a hook failed after the commit"
+                );
+                committed.hook_failures.push(failure);
+            }
+        }
+        committed
+    }
+
+    /// Runs those that a roll-back is for, if it is certain.
+    pub(super) async fn undone(self, unit: UnitId, rolled_back: &Result<(), CommitError>) {
+        match rolled_back {
+            Ok(()) => self.rolled_back(unit).await,
+            Err(_) => self.discard(unit),
+        }
+    }
+
+    /// Runs those that a roll-back is for.
+    ///
+    /// To be run on a task of its own.
+    pub(super) async fn rolled_back(self, unit: UnitId) {
+        for hook in self.after_rollback {
+            if let Err(failure) = run(hook, unit, self.limit).await {
+                tracing::error!(
+                    %unit,
+                    error = &failure as &dyn std::error::Error,
+                    "a hook failed after the roll-back"
+                );
+            }
+        }
+    }
+
+    /// Runs none: nobody knows how the unit ended, or it was ended by others.
+    pub(super) fn discard(self, unit: UnitId) {
+        if !(self.after_commit.is_empty() && self.after_rollback.is_empty()) {
+            tracing::warn!(%unit, "how the unit ended is not certain: its hooks do not run");
+        }
+    }
+
+    /// Whether a savepoint that was undone has to run any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.after_rollback.is_empty()
+    }
+}
