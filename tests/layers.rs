@@ -45,7 +45,7 @@ fn files_of_a_module_import_only_from_files_before_them() {
     let mut wrong = Vec::new();
     for (module, source) in &sources.files {
         let children = sources.children(module);
-        if children.len() < 2 || module.is_empty() || is_tangled(module) {
+        if children.len() < 2 || module.is_empty() {
             continue;
         }
         let order = &source.order;
@@ -75,7 +75,6 @@ fn no_files_import_each_other() {
     let sources = Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let mut imports = sources.imports();
     assert!(imports.len() > 300, "only {} were found", imports.len());
-    imports.retain(|(from, to)| !(is_tangled(from) && is_tangled(to)));
     loop {
         let (importers, imported): (BTreeSet<_>, BTreeSet<_>) = imports.iter().cloned().unzip();
         let before = imports.len();
@@ -94,17 +93,6 @@ fn no_files_import_each_other() {
         "in a cycle or between two:\n{}",
         cycles.join("\n")
     );
-}
-
-/// Modules whose files still import each other.
-const TANGLED: [&str; 1] = ["session"];
-
-fn is_tangled(file: &[String]) -> bool {
-    let file = file.join("::");
-    TANGLED.iter().any(|module| {
-        let rest = file.strip_prefix(module);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    })
 }
 
 /// How the comment begins in which a module states the order of its files.

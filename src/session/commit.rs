@@ -33,7 +33,7 @@ impl Session {
     ///
     /// Outside of a tokio runtime.
     pub async fn commit_all(&mut self) -> Result<Committed, CommitError> {
-        self.core.check_may_end()?;
+        self.core().check_may_end()?;
         self.finish().await
     }
 
@@ -55,7 +55,7 @@ impl Session {
     ///
     /// Outside of a tokio runtime, if there is anything to roll back.
     pub async fn rollback_all(&mut self) -> Result<(), CommitError> {
-        self.core.check_may_end()?;
+        self.core().check_may_end()?;
         self.abandon().await
     }
 
@@ -77,18 +77,18 @@ impl Session {
     ///
     /// As [`commit_all`](Self::commit_all).
     pub async fn commit<B: Bind>(&mut self, _: B) -> Result<Committed, Error> {
-        self.core.check_may_end()?;
+        self.core().check_may_end()?;
         if let Some(refused) = self.refuse().await? {
             return Err(refused.into());
         }
-        let (unit, participants) = self.core.take_one::<B>()?;
+        let (unit, participants) = self.core().take_one::<B>()?;
         let orders = self.orders(unit);
         let committed = self
             .in_background(unit, self.ending(orders, participants))
             .await;
         if let Err(error) = &committed {
             if !error.is_rolled_back() {
-                self.core.hooks.take(None).discard(self.core.unit());
+                self.hooks().take(None).discard(self.core().unit());
             }
             // What the error says of the unit is to be true of all binds: a unit that goes on without one of them would
             // be torn by its commit.
@@ -118,18 +118,18 @@ impl Session {
     ///
     /// As [`commit_all`](Self::commit_all).
     pub async fn commit_all_best_effort(&mut self) -> Result<Committed, CommitError> {
-        self.core.check_may_end()?;
+        self.core().check_may_end()?;
         self.approve().await?;
-        let (unit, participants, hooks) = self.core.take_all()?;
+        let (unit, participants, hooks) = self.take_all()?;
         let orders = Orders {
             rehearses: false,
             ..self.orders(unit)
         };
-        let ending = match self.core.is_joined() {
+        let ending = match self.core().is_joined() {
             true => commit::release(orders, participants).boxed(),
             false => commit::best_effort(orders, participants).boxed(),
         };
-        let kept = self.core.kept();
+        let kept = self.kept();
         self.in_background(unit, async move {
             let result = ending.await;
             hooks.ended(unit, result, kept).await

@@ -64,8 +64,8 @@ impl Session {
     ///
     /// As a query.
     pub async fn connection<B: Bind>(&self) -> Result<BoundConnection<'_, B>, Error> {
-        let access = self.core.widest_access::<B>()?;
-        let mut statement = self.core.statement::<B>(access).await?;
+        let access = self.core().widest_access::<B>()?;
+        let mut statement = self.statement::<B>(access).await?;
         statement.mark().await?;
         Ok(BoundConnection::new(statement.held()))
     }

@@ -9,22 +9,17 @@ use crate::error::{AbortReason, Error};
 use crate::gid::UnitId;
 use crate::registry::Registry;
 use crate::session::deadline::Deadline;
-use crate::session::declared::DeclaredBinds;
-use crate::session::options::SessionOptions;
 use crate::session::slot::{AnySlot, Slot};
-use crate::session::unit_hooks::{Hooks, Kept, UnitHooks};
+use crate::session::unit_options::UnitOptions;
 use crate::trace::CurrentTrace;
 
 /// No bind that cannot prepare has written.
 const NOBODY: usize = usize::MAX;
 
-/// A unit that ends, what has it, and who wants to hear of it.
-type Ending = (UnitId, Vec<Box<dyn Participant>>, Hooks);
-
-/// The shared part of a session.
+/// The slots of a session, and the state of its unit.
 pub(crate) struct Core {
     pub(super) registry: Arc<Registry>,
-    pub(super) options: SessionOptions,
+    pub(super) options: UnitOptions,
     /// When the unit must be done. That of a later unit is set by its first statement.
     deadline: Mutex<Option<Deadline>>,
     slots: Box<[OnceLock<Box<dyn AnySlot>>]>,
@@ -36,16 +31,14 @@ pub(crate) struct Core {
     savepoints: AtomicUsize,
     /// Closures that have the session, and do not end its unit.
     pub(super) nested: AtomicUsize,
-    pub(super) hooks: UnitHooks,
     /// The position of the first bind that wrote and cannot prepare.
     only_holder: AtomicUsize,
-    pub(super) declared: DeclaredBinds,
     is_abort_only: AtomicBool,
     abort_only: Mutex<Option<(&'static str, AbortReason)>>,
 }
 
 impl Core {
-    pub(super) fn new(registry: Arc<Registry>, options: SessionOptions, managed: bool) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, options: UnitOptions, managed: bool) -> Self {
         let slots = registry.entries.iter().map(|_| OnceLock::new()).collect();
         Self {
             deadline: Mutex::new(Some(Deadline::within(options.deadline))),
@@ -57,9 +50,7 @@ impl Core {
             trace: CurrentTrace::default(),
             savepoints: AtomicUsize::new(0),
             nested: AtomicUsize::new(0),
-            hooks: UnitHooks::default(),
             only_holder: AtomicUsize::new(NOBODY),
-            declared: DeclaredBinds::default(),
             is_abort_only: AtomicBool::new(false),
             abort_only: Mutex::new(None),
         }
@@ -136,15 +127,6 @@ impl Core {
             return Err(CommitError::InsideTransaction);
         }
         Ok(())
-    }
-
-    /// Who keeps a unit that is not committed.
-    pub(super) fn kept(&self) -> Kept {
-        #[cfg(feature = "testing")]
-        if let Some(rules) = self.registry.sandbox() {
-            return Kept::InSandbox(std::sync::Arc::clone(rules));
-        }
-        Kept::ByOthers
     }
 
     /// Whether a database gave the unit up for the sake of others.
@@ -227,7 +209,7 @@ impl Core {
     /// Takes all leases out, for the commit or the roll-back of the unit, and starts a new unit.
     ///
     /// Either all or, if one is in use, none.
-    pub(super) fn take_all(&self) -> Result<Ending, CommitError> {
+    pub(super) fn take_all(&self) -> Result<(UnitId, Vec<Box<dyn Participant>>), CommitError> {
         if let Some(busy) = self.slots().find(|slot| slot.is_busy()) {
             return Err(CommitError::Busy { bind: busy.key() });
         }
@@ -243,8 +225,7 @@ impl Core {
                 }
             }
         }
-        let hooks = self.hooks.take(self.options.hooks_within());
-        Ok((self.renew(), participants, hooks))
+        Ok((self.renew(), participants))
     }
 
     /// Rolls the unit back in the background, and leaves the session in it: a unit that was not ended by its owner.
@@ -276,7 +257,6 @@ impl Core {
 
     /// Starts a new unit, which gets its id when it begins, and returns that of the old one.
     fn renew(&self) -> UnitId {
-        self.declared.renew();
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.only_holder.store(NOBODY, Ordering::SeqCst);
         *self

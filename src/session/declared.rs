@@ -8,13 +8,14 @@ use tokio::sync::Mutex;
 
 use crate::bind::Bind;
 use crate::error::{Error, Waiting};
+use crate::registry::Registry;
 use crate::session::core::Core;
 
 /// A bind that a unit is known to need.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Declared {
+pub(super) struct Declared {
     /// Where it is in the order of the registry.
-    position: fn(&Core) -> Result<usize, Error>,
+    position: fn(&Registry) -> Result<usize, Error>,
     /// Begins there, unless that was done before.
     begin: for<'c> fn(&'c Core) -> BoxFuture<'c, Result<(), Error>>,
 }
@@ -22,15 +23,15 @@ pub(crate) struct Declared {
 impl Declared {
     pub(super) fn of<B: Bind>() -> Self {
         Self {
-            position: |core| core.registry.position::<B>(),
+            position: Registry::position::<B>,
             begin: |core| core.begin::<B>().boxed(),
         }
     }
 }
 
-/// What the unit has done about the binds that were declared.
-#[derive(Default)]
+/// The binds that were declared, and what the unit has done about them.
 pub(super) struct DeclaredBinds {
+    pub(super) binds: Vec<Declared>,
     /// It has begun on all of them.
     begun: AtomicBool,
     /// Of two first queries at once, one begins and the other waits.
@@ -38,13 +39,21 @@ pub(super) struct DeclaredBinds {
 }
 
 impl DeclaredBinds {
+    pub(super) fn new(binds: Vec<Declared>) -> Self {
+        Self {
+            binds,
+            begun: AtomicBool::new(false),
+            beginning: Mutex::new(()),
+        }
+    }
+
     /// Begins on all of them, in the order of the registry, unless this unit has done so. For a query on `bind`.
     ///
     /// # Cancel safety
     ///
     /// As of a query. What has begun stays; the next statement begins on the rest, in the same order.
     pub(super) async fn begin(&self, core: &Core, bind: &'static str) -> Result<(), Error> {
-        if self.begun.load(Ordering::SeqCst) {
+        if self.binds.is_empty() || self.begun.load(Ordering::SeqCst) {
             return Ok(());
         }
         let _beginning = core
@@ -54,9 +63,9 @@ impl DeclaredBinds {
         if self.begun.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let mut ordered = Vec::with_capacity(core.options.declared.len());
-        for declared in &core.options.declared {
-            ordered.push(((declared.position)(core)?, declared));
+        let mut ordered = Vec::with_capacity(self.binds.len());
+        for declared in &self.binds {
+            ordered.push(((declared.position)(&core.registry)?, declared));
         }
         ordered.sort_by_key(|(position, _)| *position);
         for (_, declared) in ordered {

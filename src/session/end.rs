@@ -11,14 +11,18 @@ use crate::error::{AbortReason, Waiting};
 use crate::gid::UnitId;
 use crate::session::Session;
 use crate::session::lent::{Lent, Nested};
+use crate::session::unit_hooks::{Hooks, Kept};
+
+/// A unit that ends, what has it, and who wants to hear of it.
+type Ending = (UnitId, Vec<Box<dyn Participant>>, Hooks<Session>);
 
 impl Session {
     /// The commit, for whoever may end the unit.
     pub(super) async fn finish(&mut self) -> Result<Committed, CommitError> {
         self.approve().await?;
-        let (unit, participants, hooks) = self.core.take_all()?;
+        let (unit, participants, hooks) = self.take_all()?;
         let ending = self.ending(self.orders(unit), participants);
-        let kept = self.core.kept();
+        let kept = self.kept();
         self.in_background(unit, async move {
             let result = ending.await;
             hooks.ended(unit, result, kept).await
@@ -32,7 +36,7 @@ impl Session {
         orders: Orders,
         participants: Vec<Box<dyn Participant>>,
     ) -> BoxFuture<'static, Result<Committed, CommitError>> {
-        match self.core.is_joined() {
+        match self.core().is_joined() {
             true => commit::release(orders, participants).boxed(),
             false => commit::commit(orders, participants).boxed(),
         }
@@ -45,7 +49,7 @@ impl Session {
         if let Some(refused) = self.refuse().await? {
             return Err(refused);
         }
-        if !self.core.hooks.may_veto() {
+        if !self.hooks().may_veto() {
             return Ok(());
         }
         self.ask_hooks().await?;
@@ -58,11 +62,11 @@ impl Session {
     /// Asks the hooks whether the unit may commit. The first that says no rolls it back.
     async fn ask_hooks(&mut self) -> Result<(), CommitError> {
         loop {
-            let next = self.core.hooks.lock().before_commit.pop_front();
+            let next = self.hooks().next_before_commit();
             let Some(hook) = next else { return Ok(()) };
-            let mut asking = Nested::enter(&self.core, AbortReason::Hook);
+            let mut asking = Nested::enter(self, AbortReason::Hook);
             let lent = Lent::of(self);
-            let (deadline, bind) = (self.core.deadline(), self.core.first_bind());
+            let (deadline, bind) = (self.core().deadline(), self.core().first_bind());
             let said = deadline.bound(bind, Waiting::Hook, (hook.run)(self)).await;
             asking.done();
             drop(asking);
@@ -97,7 +101,7 @@ impl Session {
 
     /// Rolls back a unit that cannot commit any more, and says why.
     pub(super) async fn refuse(&mut self) -> Result<Option<CommitError>, CommitError> {
-        let (bind, source) = match self.core.abort_reason() {
+        let (bind, source) = match self.core().abort_reason() {
             Some((bind, AbortReason::DeadlineExceeded)) => (bind, Fault::DeadlineExceeded),
             Some((bind, AbortReason::TransactionEnded)) => {
                 (bind, Fault::Ended(diesel::result::Error::NotInTransaction))
@@ -110,12 +114,12 @@ impl Session {
             Some((bind, AbortReason::OutlivedRecords)) => (bind, Fault::OutlivedRecords),
             Some((bind, AbortReason::SandboxEnded)) => (bind, Fault::SandboxEnded),
             Some((bind, AbortReason::Exchanged)) => (bind, Fault::Exchanged),
-            None if self.core.registry.has_ended() && self.core.has_begun() => {
-                (self.core.first_bind(), Fault::SandboxEnded)
+            None if self.core().registry.has_ended() && self.core().has_begun() => {
+                (self.core().first_bind(), Fault::SandboxEnded)
             }
             // What did nothing has nothing to lose.
-            None if self.core.deadline().has_passed() && self.core.has_begun() => {
-                (self.core.first_bind(), Fault::DeadlineExceeded)
+            None if self.core().deadline().has_passed() && self.core().has_begun() => {
+                (self.core().first_bind(), Fault::DeadlineExceeded)
             }
             None => return Ok(None),
         };
@@ -124,11 +128,11 @@ impl Session {
 
     /// The roll-back, for whoever may end the unit.
     pub(crate) async fn abandon(&mut self) -> Result<(), CommitError> {
-        let (unit, participants, hooks) = self.core.take_all()?;
+        let (unit, participants, hooks) = self.take_all()?;
         if participants.is_empty() && hooks.is_empty() {
             return Ok(());
         }
-        let trace = self.core.trace.end(unit);
+        let trace = self.core().trace.end(unit);
         self.in_background(unit, async move {
             let rolled_back = commit::roll_back(trace, participants).await;
             hooks.undone(unit, &rolled_back).await;
@@ -157,7 +161,7 @@ impl Session {
     /// Rolls back where nobody waits for it: the leases do that by themselves when they are dropped, and the hooks run in
     /// the background.
     pub(crate) fn discard(&self) -> Result<(), CommitError> {
-        let (unit, participants, hooks) = self.core.take_all()?;
+        let (unit, participants, hooks) = self.take_all()?;
         if hooks.is_empty() {
             return Ok(());
         }
@@ -165,7 +169,7 @@ impl Session {
             tracing::warn!("a session was dropped outside of a runtime: its hooks do not run");
             return Ok(());
         };
-        let trace = self.core.trace.end(unit);
+        let trace = self.core().trace.end(unit);
         let ending = async move {
             let rolled_back = commit::roll_back(trace, participants).await;
             hooks.undone(unit, &rolled_back).await;
@@ -173,23 +177,42 @@ impl Session {
                 tracing::warn!(%unit, %error, "a session was dropped, and its roll-back is not certain");
             }
         };
-        self.core.registry.spawn(ending, &handle);
+        self.core().registry.spawn(ending, &handle);
         Ok(())
+    }
+
+    /// Takes all leases out, for the commit or the roll-back of the unit, and starts a new unit.
+    ///
+    /// Either all or, if one is in use, none.
+    pub(super) fn take_all(&self) -> Result<Ending, CommitError> {
+        let (unit, participants) = self.core().take_all()?;
+        let hooks = self.hooks().take(self.core().options.hooks_within());
+        self.declared().renew();
+        Ok((unit, participants, hooks))
+    }
+
+    /// Who keeps a unit that is not committed.
+    pub(super) fn kept(&self) -> Kept {
+        #[cfg(feature = "testing")]
+        if let Some(rules) = self.core().registry.sandbox() {
+            return Kept::InSandbox(std::sync::Arc::clone(rules));
+        }
+        Kept::ByOthers
     }
 
     pub(super) fn orders(&self, unit: UnitId) -> Orders {
         Orders {
             unit,
-            namespace: Arc::clone(&self.core.registry.namespace),
-            trace: self.core.trace.end(unit),
-            rehearses: self.core.registry.is_sandbox(),
+            namespace: Arc::clone(&self.core().registry.namespace),
+            trace: self.core().trace.end(unit),
+            rehearses: self.core().registry.is_sandbox(),
             #[cfg(feature = "testing")]
             faults: self
-                .core
+                .core()
                 .options
                 .faults
                 .clone()
-                .or_else(|| self.core.registry.faults()),
+                .or_else(|| self.core().registry.faults()),
         }
     }
 
@@ -199,7 +222,7 @@ impl Session {
         unit: UnitId,
         ending: impl Future<Output = Result<T, CommitError>> + Send + 'static,
     ) -> Result<T, CommitError> {
-        let task = self.core.registry.spawn(ending, &Handle::current());
+        let task = self.core().registry.spawn(ending, &Handle::current());
         match task.await {
             Ok(result) => result,
             Err(source) => Err(CommitError::Interrupted { unit, source }),
@@ -210,7 +233,7 @@ impl Session {
 /// A session that goes away rolls back. Where nobody wants to hear of it, its leases do that by themselves.
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.core.hooks.lock().is_empty() {
+        if self.hooks().is_empty() {
             return;
         }
         if let Err(busy) = self.discard() {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::timeout;
+use tokio::sync::MutexGuard;
 
 use crate::backend::{Backend, Connection, Server};
 use crate::bind::Bind;
@@ -14,7 +13,6 @@ use crate::gid::UnitId;
 use crate::pool::Pooled;
 use crate::registry::Entry;
 use crate::session::core::Core;
-use crate::session::join::Outer;
 use crate::session::lease::Lease;
 use crate::session::slot::Slot;
 
@@ -162,19 +160,10 @@ impl Core {
         limit: Duration,
     ) -> Result<Box<dyn Pooled<C>>, Error> {
         for joined in &self.options.joined {
-            if (joined.position)(self)? != position {
-                continue;
+            if (joined.position)(&self.registry)? == position {
+                let connection = joined.checkout(limit).await;
+                return connection.map_err(|source| Error::Pool { bind, source });
             }
-            let connection = Arc::clone(&joined.connection)
-                .downcast::<Mutex<C>>()
-                .expect("a bind joins a connection of its own type");
-            return match timeout(limit, connection.lock_owned()).await {
-                Ok(connection) => Ok(Box::new(Outer { connection })),
-                Err(_) => Err(Error::Pool {
-                    bind,
-                    source: PoolError::TimedOut(limit),
-                }),
-            };
         }
         Err(Error::NotJoined { bind })
     }

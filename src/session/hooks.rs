@@ -1,7 +1,5 @@
 //! What the application asked to run when a unit ends: before its commit, after it, and after a roll-back.
 
-use std::panic::Location;
-
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
@@ -10,7 +8,7 @@ use crate::error::BoxError;
 use crate::gid::UnitId;
 use crate::session::Session;
 use crate::session::closure::WorkOnce;
-use crate::session::unit_hooks::{After, Before, Hook, HookOutput};
+use crate::session::unit_hooks::HookOutput;
 
 impl Session {
     /// Runs `hook` as the first step of the commit of this unit, with the session: to check what must hold, or to write
@@ -44,12 +42,8 @@ impl Session {
             + 'static,
         E: Into<BoxError> + 'static,
     {
-        let run: Before = Box::new(move |session| said(hook(session)));
-        let hook = Hook {
-            registered_at: Location::caller(),
-            run,
-        };
-        self.core.hooks.lock().before_commit.push_back(hook);
+        self.hooks()
+            .before_commit(Box::new(move |session| said(hook(session))));
     }
 
     /// Runs `hook` when this unit is known to be committed, before `commit_all` returns: to send a mail, or to tell a
@@ -85,13 +79,9 @@ impl Session {
         F: FnOnce(Committed) -> Fut + Send + 'static,
         Fut: Future<Output: HookOutput> + Send + 'static,
     {
-        let hook = Hook {
-            registered_at: Location::caller(),
-            run: Box::new(move |committed| {
-                async move { hook(committed).await.into_result() }.boxed()
-            }) as After<Committed>,
-        };
-        self.core.hooks.lock().after_commit.push(hook);
+        self.hooks().after_commit(Box::new(move |committed| {
+            async move { hook(committed).await.into_result() }.boxed()
+        }));
     }
 
     /// Runs `hook` when nothing of this unit is kept on any bind: it was rolled back, its commit failed with
@@ -110,12 +100,9 @@ impl Session {
         F: FnOnce(UnitId) -> Fut + Send + 'static,
         Fut: Future<Output: HookOutput> + Send + 'static,
     {
-        let hook = Hook {
-            registered_at: Location::caller(),
-            run: Box::new(move |unit| async move { hook(unit).await.into_result() }.boxed())
-                as After<UnitId>,
-        };
-        self.core.hooks.lock().after_rollback.push(hook);
+        self.hooks().after_rollback(Box::new(move |unit| {
+            async move { hook(unit).await.into_result() }.boxed()
+        }));
     }
 }
 

@@ -4,17 +4,18 @@ use std::any::Any;
 use std::fmt;
 use std::ops::DerefMut;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
 
 use crate::backend::Connection;
 use crate::bind::Bind;
-use crate::error::Error;
+use crate::error::{Error, PoolError};
 use crate::pool::Pooled;
-use crate::session::SessionOptions;
-use crate::session::core::Core;
+use crate::registry::Registry;
 
-/// A connection with a transaction of your own, which sessions can join ([`SessionOptions::join`]).
+/// A connection with a transaction of your own, which sessions can join ([`SessionOptions::join`](crate::SessionOptions::join)).
 ///
 /// Cheap to clone; all clones are one connection. While a unit is open on it, it waits for that in
 /// [`lock`](Self::lock).
@@ -64,47 +65,40 @@ impl<C> fmt::Debug for OuterConnection<C> {
     }
 }
 
-impl SessionOptions {
-    /// Joins a connection on which you already have a transaction, in the place of one of the pool: that of a test, or
-    /// of a framework.
-    ///
-    /// Each unit of the session is a savepoint there. `commit_all` releases it, and says so:
-    /// [`Committed::is_joined`](crate::Committed::is_joined). Your transaction is left alone, and decides what is kept;
-    /// nobody is told of that, so no [`after_commit`](crate::Session::after_commit) runs. A roll-back goes back to the
-    /// savepoint, and [`after_rollback`](crate::Session::after_rollback) runs. An error inside the unit undoes the unit;
-    /// your transaction goes on, unless the server has ended it as a whole (a deadlock on MariaDB).
-    ///
-    /// A session that joins one connection has no others: a query on a bind that did not join any fails with
-    /// [`Error::NotJoined`]. What would have to be told at the begin of the transaction is refused
-    /// ([`Error::Unsupported`]): isolation, deferrable, timeouts of statements and locks. A read-only unit goes back to
-    /// its savepoint in the end. What an [`after_begin`](crate::BindsBuilder::after_begin) hook sets lasts as long as your
-    /// transaction. Units are not run again ([`Binds::retrying`](crate::Binds::retrying)): that is for whoever has the
-    /// transaction. [`Propagation::New`](crate::Propagation::New) is refused inside a unit, and a unit of
-    /// [`Propagation::Never`](crate::Propagation::Never) is as durable as your transaction.
-    ///
-    /// After a statement that is dropped half-way, or is running when the deadline comes, your connection is of no use any
-    /// more, as in any unit: Diesel refuses it, and it is to be closed. Nobody has gone back to the savepoint then. So a unit
-    /// that wrote ends with [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded), because a `COMMIT` in text
-    /// would keep it.
-    ///
-    /// Binds that share a connection share what it joins.
-    #[must_use]
-    pub fn join<B: Bind>(mut self, _: B, connection: &OuterConnection<B::Connection>) -> Self {
-        self.joined.push(JoinedBind {
-            position: |core| core.registry.position::<B>(),
-            connection: Arc::<Mutex<B::Connection>>::clone(&connection.connection),
-        });
-        self
-    }
-}
-
 /// A bind whose units are in the transaction of somebody else.
 #[derive(Clone)]
-pub(crate) struct JoinedBind {
+pub(super) struct JoinedBind {
     /// Where it is in the order of the registry.
-    pub(super) position: fn(&Core) -> Result<usize, Error>,
+    pub(super) position: fn(&Registry) -> Result<usize, Error>,
     /// A mutex around its connection.
-    pub(super) connection: Arc<dyn Any + Send + Sync>,
+    connection: Arc<dyn Any + Send + Sync>,
+}
+
+impl JoinedBind {
+    pub(super) fn of<B: Bind>(outer: &OuterConnection<B::Connection>) -> Self {
+        Self {
+            position: Registry::position::<B>,
+            connection: Arc::<Mutex<B::Connection>>::clone(&outer.connection),
+        }
+    }
+
+    /// Its connection, as soon as no other unit is open on it.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of waiting for a pool.
+    pub(super) async fn checkout<C: Connection>(
+        &self,
+        limit: Duration,
+    ) -> Result<Box<dyn Pooled<C>>, PoolError> {
+        let connection = Arc::clone(&self.connection)
+            .downcast::<Mutex<C>>()
+            .expect("a bind joins a connection of its own type");
+        match timeout(limit, connection.lock_owned()).await {
+            Ok(connection) => Ok(Box::new(Outer { connection })),
+            Err(_) => Err(PoolError::TimedOut(limit)),
+        }
+    }
 }
 
 impl fmt::Debug for JoinedBind {
@@ -114,8 +108,8 @@ impl fmt::Debug for JoinedBind {
 }
 
 /// The connection of somebody else, while a unit has it.
-pub(super) struct Outer<C> {
-    pub(super) connection: OwnedMutexGuard<C>,
+struct Outer<C> {
+    connection: OwnedMutexGuard<C>,
 }
 
 impl<C: Connection> Pooled<C> for Outer<C> {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::error::{AbortReason, Error};
 use crate::session::Session;
-use crate::session::core::Core;
+use crate::session::session::Shared;
 
 /// Another session stands in the place of the one that was lent.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ impl From<Exchanged> for Error {
 
 /// What is kept of a session while it is lent.
 pub(crate) struct Lent {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
 }
 
 impl Lent {
     /// To be called before the session is lent.
     pub(crate) fn of(session: &Session) -> Self {
         Self {
-            core: Arc::clone(&session.core),
+            shared: Arc::clone(&session.shared),
         }
     }
 
@@ -53,17 +53,17 @@ impl Lent {
     /// Makes sure that the session is back in its place. If it is not, neither unit can commit any more, and that of the
     /// session that was lent is rolled back in the background.
     pub(crate) fn taken_back(&self, session: &Session) -> Result<(), Exchanged> {
-        if Arc::ptr_eq(&self.core, &session.core) {
+        if Arc::ptr_eq(&self.shared, &session.shared) {
             return Ok(());
         }
-        let bind = match self.core.first_bind() {
-            "" => session.core.first_bind(),
+        let bind = match self.shared.core.first_bind() {
+            "" => session.core().first_bind(),
             bind => bind,
         };
         let reason = AbortReason::Exchanged;
-        session.core.abort_only(bind, reason);
-        self.core.abort_only(bind, reason);
-        self.core.forsake();
+        session.core().abort_only(bind, reason);
+        self.shared.core.abort_only(bind, reason);
+        self.shared.core.forsake();
         Err(Exchanged { bind })
     }
 }
@@ -71,16 +71,16 @@ impl Lent {
 /// A closure that has the session and does not end its unit. Dropped before it is done, the unit can only be rolled
 /// back.
 pub(super) struct Nested {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     otherwise: AbortReason,
     done: bool,
 }
 
 impl Nested {
-    pub(super) fn enter(core: &Arc<Core>, otherwise: AbortReason) -> Self {
-        core.nested.fetch_add(1, Ordering::SeqCst);
+    pub(super) fn enter(session: &Session, otherwise: AbortReason) -> Self {
+        session.core().nested.fetch_add(1, Ordering::SeqCst);
         Self {
-            core: Arc::clone(core),
+            shared: Arc::clone(&session.shared),
             otherwise,
             done: false,
         }
@@ -93,9 +93,11 @@ impl Nested {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        self.core.nested.fetch_sub(1, Ordering::SeqCst);
+        self.shared.core.nested.fetch_sub(1, Ordering::SeqCst);
         if !self.done {
-            self.core.abort_only(self.core.first_bind(), self.otherwise);
+            self.shared
+                .core
+                .abort_only(self.shared.core.first_bind(), self.otherwise);
         }
     }
 }

@@ -4,6 +4,10 @@
 //! right to use one; `target` and `run` bring queries to it. At the end, the leases leave their slots and become the
 //! `participant`s of the commit.
 
+// Files, each of which imports only from those before it: `closure`, `deadline`, `lease`, `begin`, `participant`, `slot`,
+// `join`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `statement`, `unit_hooks`, `session`, `target`,
+// `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`, `transaction`, `nested`, `savepoint`, `retry`.
+
 mod begin;
 mod closure;
 mod commit;
@@ -32,6 +36,7 @@ mod target;
 mod terms;
 mod transaction;
 mod unit_hooks;
+mod unit_options;
 
 pub use self::closure::{Work, WorkOnce};
 pub use self::connection::BoundConnection;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::error::{AbortReason, Error};
 use crate::registry::Binds;
-use crate::session::Session;
 use crate::session::closure::Work;
 use crate::session::lent::{Lent, Nested};
+use crate::session::{Session, SessionOptions};
 
 /// What [`Session::transaction`] does where a unit is open in the session.
 ///
@@ -68,12 +68,12 @@ impl Session {
         E: From<Error> + Send,
         R: Send,
     {
-        let is_part = self.core.is_in_unit();
+        let is_part = self.core().is_in_unit();
         match propagation {
             // The only connection of the bind is taken.
-            Propagation::New if is_part && self.core.is_joined() => {
+            Propagation::New if is_part && self.core().is_joined() => {
                 return Err(Error::Unsupported {
-                    bind: self.core.first_bind(),
+                    bind: self.core().first_bind(),
                     option: "Propagation::New",
                     reason: "the unit is open on the only connection that its session has joined, or that its sandbox has",
                 }
@@ -89,7 +89,7 @@ impl Session {
             Propagation::Never if is_part => return Err(Error::InsideUnit.into()),
             Propagation::Join | Propagation::Never => {}
         }
-        let mut nested = Nested::enter(&self.core, AbortReason::Incomplete);
+        let mut nested = Nested::enter(self, AbortReason::Incomplete);
         let lent = Lent::of(self);
         let result = work(self).await;
         if lent.taken_back(self).is_err() {
@@ -98,8 +98,8 @@ impl Session {
             return lent.result(self, result);
         }
         if is_part && result.is_err() {
-            self.core
-                .abort_only(self.core.first_bind(), AbortReason::Joined);
+            self.core()
+                .abort_only(self.core().first_bind(), AbortReason::Joined);
         }
         nested.done();
         drop(nested);
@@ -112,10 +112,13 @@ impl Session {
 
     /// A session of its own, with the options of this one and what is left of its time.
     fn alone(&self) -> Session {
-        let options = self.core.options.clone();
-        let options = options.leaving(self.core.deadline().left());
+        let options = SessionOptions {
+            unit: self.core().options.clone(),
+            declared: self.declared().binds.clone(),
+        };
+        let options = options.leaving(self.core().deadline().left());
         let binds = Binds {
-            registry: Arc::clone(&self.core.registry),
+            registry: Arc::clone(&self.core().registry),
         };
         Session::new(&binds, options, true)
     }

@@ -2,26 +2,17 @@
 
 use std::time::Duration;
 
-use crate::backend::{Isolation, Settings};
+use crate::backend::Isolation;
 use crate::bind::Bind;
 use crate::session::declared::Declared;
-use crate::session::join::JoinedBind;
+use crate::session::join::{JoinedBind, OuterConnection};
+use crate::session::unit_options::UnitOptions;
 
 /// Options of a session, and of each unit of work in it.
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
-    pub(crate) read_only: bool,
-    pub(crate) deadline: Option<Duration>,
-    /// The deadline as it was said, where less than that is left by now: what each hook after the end may take.
-    pub(super) whole_deadline: Option<Duration>,
-    pub(crate) best_effort: bool,
-    pub(crate) settings: Settings,
+    pub(super) unit: UnitOptions,
     pub(super) declared: Vec<Declared>,
-    pub(super) joined: Vec<JoinedBind>,
-    /// Whether statements note what may get through in another attempt.
-    pub(super) notes_conflicts: bool,
-    #[cfg(feature = "testing")]
-    pub(crate) faults: Option<crate::commit::FaultPlan>,
 }
 
 impl SessionOptions {
@@ -37,7 +28,7 @@ impl SessionOptions {
     /// commit. Defaults to off.
     #[must_use]
     pub fn read_only(mut self) -> Self {
-        self.read_only = true;
+        self.unit.read_only = true;
         self
     }
 
@@ -46,27 +37,22 @@ impl SessionOptions {
     /// commit ends by then; each hook after the end of the unit may take as long again. Defaults to none.
     #[must_use]
     pub fn deadline(mut self, within: Duration) -> Self {
-        self.deadline = Some(within);
+        self.unit.deadline = Some(within);
         self
     }
 
     /// The same options, with what is left of the time.
     pub(super) fn leaving(mut self, left: Option<Duration>) -> Self {
-        self.whole_deadline = self.hooks_within();
-        self.deadline = left;
+        self.unit.whole_deadline = self.unit.hooks_within();
+        self.unit.deadline = left;
         self
-    }
-
-    /// How long each hook after the end of a unit may take.
-    pub(super) fn hooks_within(&self) -> Option<Duration> {
-        self.whole_deadline.or(self.deadline)
     }
 
     /// Lets two binds write that cannot commit as one, for
     /// [`commit_all_best_effort`](crate::Session::commit_all_best_effort). Defaults to off: the second is refused.
     #[must_use]
     pub fn best_effort(mut self) -> Self {
-        self.best_effort = true;
+        self.unit.best_effort = true;
         self
     }
 
@@ -81,12 +67,41 @@ impl SessionOptions {
         self
     }
 
+    /// Joins a connection on which you already have a transaction, in the place of one of the pool: that of a test, or
+    /// of a framework.
+    ///
+    /// Each unit of the session is a savepoint there. `commit_all` releases it, and says so:
+    /// [`Committed::is_joined`](crate::Committed::is_joined). Your transaction is left alone, and decides what is kept;
+    /// nobody is told of that, so no [`after_commit`](crate::Session::after_commit) runs. A roll-back goes back to the
+    /// savepoint, and [`after_rollback`](crate::Session::after_rollback) runs. An error inside the unit undoes the unit;
+    /// your transaction goes on, unless the server has ended it as a whole (a deadlock on MariaDB).
+    ///
+    /// A session that joins one connection has no others: a query on a bind that did not join any fails with
+    /// [`Error::NotJoined`]. What would have to be told at the begin of the transaction is refused
+    /// ([`Error::Unsupported`]): isolation, deferrable, timeouts of statements and locks. A read-only unit goes back to
+    /// its savepoint in the end. What an [`after_begin`](crate::BindsBuilder::after_begin) hook sets lasts as long as your
+    /// transaction. Units are not run again ([`Binds::retrying`](crate::Binds::retrying)): that is for whoever has the
+    /// transaction. [`Propagation::New`](crate::Propagation::New) is refused inside a unit, and a unit of
+    /// [`Propagation::Never`](crate::Propagation::Never) is as durable as your transaction.
+    ///
+    /// After a statement that is dropped half-way, or is running when the deadline comes, your connection is of no use any
+    /// more, as in any unit: Diesel refuses it, and it is to be closed. Nobody has gone back to the savepoint then. So a unit
+    /// that wrote ends with [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded), because a `COMMIT` in text
+    /// would keep it.
+    ///
+    /// Binds that share a connection share what it joins.
+    #[must_use]
+    pub fn join<B: Bind>(mut self, _: B, connection: &OuterConnection<B::Connection>) -> Self {
+        self.unit.joined.push(JoinedBind::of::<B>(connection));
+        self
+    }
+
     /// Makes the commits of this session fail as planned, in place of what [`Binds::inject`](crate::Binds::inject)
     /// said. Defaults to none.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn faults(mut self, plan: &crate::commit::FaultPlan) -> Self {
-        self.faults = Some(plan.clone());
+        self.unit.faults = Some(plan.clone());
         self
     }
 }
@@ -100,7 +115,7 @@ impl SessionOptions {
     /// Defaults to what the bind says.
     #[must_use]
     pub fn isolation(mut self, level: Isolation) -> Self {
-        self.settings.isolation = Some(level);
+        self.unit.settings.isolation = Some(level);
         self
     }
 
@@ -108,7 +123,7 @@ impl SessionOptions {
     /// together with [`read_only`](Self::read_only) and [`Isolation::Serializable`]. Defaults to off.
     #[must_use]
     pub fn deferrable(mut self) -> Self {
-        self.settings.deferrable = true;
+        self.unit.settings.deferrable = true;
         self
     }
 
@@ -116,7 +131,7 @@ impl SessionOptions {
     /// says.
     #[must_use]
     pub fn statement_timeout(mut self, limit: Duration) -> Self {
-        self.settings.statement_timeout = Some(limit);
+        self.unit.settings.statement_timeout = Some(limit);
         self
     }
 
@@ -124,7 +139,7 @@ impl SessionOptions {
     /// says.
     #[must_use]
     pub fn lock_timeout(mut self, limit: Duration) -> Self {
-        self.settings.lock_timeout = Some(limit);
+        self.unit.settings.lock_timeout = Some(limit);
         self
     }
 }

@@ -160,10 +160,10 @@ impl Retrying<'_> {
         E: From<Error> + Send,
         R: Send,
     {
-        let deadline = Deadline::within(options.deadline);
+        let deadline = Deadline::within(options.unit.deadline);
         let mut delays = self.retry.delays();
         let mut attempts = NonZeroU32::MIN;
-        options.notes_conflicts = true;
+        options.unit.notes_conflicts = true;
         loop {
             let left = options.clone().leaving(deadline.left());
             let mut session = Session::new(self.binds, left, true);
@@ -199,7 +199,7 @@ impl Session {
                 Err(error) => {
                     let gave_way = self.can_run_again()
                         && error.is_rolled_back()
-                        && (self.core.met_conflict() || self.is_conflict(&error));
+                        && (self.core().met_conflict() || self.is_conflict(&error));
                     Err((Error::from(error).into(), gave_way))
                 }
             },
@@ -208,7 +208,7 @@ impl Session {
                 if let Err(uncertain) = &abandoned {
                     tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not certain");
                 }
-                let gave_way = self.can_run_again() && self.core.met_conflict();
+                let gave_way = self.can_run_again() && self.core().met_conflict();
                 Err((error, abandoned.is_ok() && gave_way))
             }
         }
@@ -216,7 +216,7 @@ impl Session {
 
     /// Whether another attempt could do what this one did not. Its error would stand before the reason otherwise.
     fn can_run_again(&self) -> bool {
-        !self.core.joins_others() && !self.core.slots().any(|slot| slot.is_lost())
+        !self.core().joins_others() && !self.core().slots().any(|slot| slot.is_lost())
     }
 
     /// Whether the commit failed for the sake of others.
@@ -227,7 +227,7 @@ impl Session {
         let Some(refused) = source.refusal() else {
             return false;
         };
-        let mut entries = self.core.registry.entries.iter();
+        let mut entries = self.core().registry.entries.iter();
         let entry = entries.find(|entry| entry.key() == *bind);
         entry.is_some_and(|entry| entry.is_conflict(refused))
     }

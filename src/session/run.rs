@@ -355,7 +355,6 @@ pub trait SaveChangesDsl: Sized {
     {
         async move {
             let mut statement = session
-                .core
                 .statement::<<<Self as HasTable>::Table as Bound>::Bind>(Access::Write)
                 .await?;
             let (deadline, key) = (statement.deadline(), statement.key());

@@ -9,8 +9,8 @@ use crate::backend::SavepointStep;
 use crate::error::{AbortReason, Error, Waiting};
 use crate::session::Session;
 use crate::session::closure::Work;
-use crate::session::core::Core;
 use crate::session::lent::Lent;
+use crate::session::session::Shared;
 use crate::session::unit_hooks::Mark;
 
 impl Session {
@@ -34,8 +34,8 @@ impl Session {
         E: From<Error> + Send,
         R: Send,
     {
-        let mark = self.core.hooks.mark();
-        let mut open = OpenSavepoint::set(&self.core.clone()).await?;
+        let mark = self.hooks().mark();
+        let mut open = OpenSavepoint::set(self).await?;
         let lent = Lent::of(self);
         let result = work(self).await;
         match lent.result(self, result) {
@@ -58,12 +58,12 @@ impl Session {
 
     /// Forgets the hooks of a part that was undone, and runs those that wait for that.
     async fn undo_hooks(&self, mark: Mark) {
-        let undone = self.core.hooks.undo(mark, self.core.options.hooks_within());
+        let undone = self.hooks().undo(mark, self.core().options.hooks_within());
         if undone.is_empty() {
             return;
         }
         // Cancellation safety: a task runs them, whoever waits.
-        let unit = self.core.unit();
+        let unit = self.core().unit();
         let ending = async move {
             undone.rolled_back(unit).await;
             Ok(())
@@ -76,19 +76,20 @@ impl Session {
 
 /// A savepoint that is open on all binds. Dropping it makes the unit abort-only.
 struct OpenSavepoint {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     depth: usize,
     ended: bool,
 }
 
 impl OpenSavepoint {
-    async fn set(core: &Arc<Core>) -> Result<Self, Error> {
+    async fn set(session: &Session) -> Result<Self, Error> {
+        let core = session.core();
         if let Some((bind, reason)) = core.abort_reason() {
             return Err(Error::AbortOnly { bind, reason });
         }
         let depth = core.savepoints().fetch_add(1, Ordering::SeqCst) + 1;
         let open = Self {
-            core: Arc::clone(core),
+            shared: Arc::clone(&session.shared),
             depth,
             ended: false,
         };
@@ -97,7 +98,7 @@ impl OpenSavepoint {
     }
 
     async fn end(&mut self, step: SavepointStep) -> Result<(), Error> {
-        if let Some((bind, reason)) = self.core.abort_reason() {
+        if let Some((bind, reason)) = self.shared.core.abort_reason() {
             return Err(Error::AbortOnly { bind, reason });
         }
         self.on_all(step).await?;
@@ -106,8 +107,8 @@ impl OpenSavepoint {
     }
 
     async fn on_all(&self, step: SavepointStep) -> Result<(), Error> {
-        let deadline = self.core.deadline();
-        let steps = self.core.slots().map(|slot| async move {
+        let deadline = self.shared.core.deadline();
+        let steps = self.shared.core.slots().map(|slot| async move {
             // Cancellation safety: at the deadline the connection counts as lost, and the unit becomes abort-only.
             deadline
                 .bound(
@@ -123,10 +124,11 @@ impl OpenSavepoint {
 
 impl Drop for OpenSavepoint {
     fn drop(&mut self) {
-        self.core.savepoints().fetch_sub(1, Ordering::SeqCst);
+        self.shared.core.savepoints().fetch_sub(1, Ordering::SeqCst);
         if !self.ended {
-            self.core
-                .abort_only(self.core.first_bind(), AbortReason::Incomplete);
+            self.shared
+                .core
+                .abort_only(self.shared.core.first_bind(), AbortReason::Incomplete);
         }
     }
 }

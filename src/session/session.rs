@@ -3,10 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::bind::{Access, Bind};
+use crate::error::Error;
 use crate::gid::UnitId;
 use crate::registry::Binds;
 use crate::session::SessionOptions;
 use crate::session::core::Core;
+use crate::session::declared::DeclaredBinds;
+use crate::session::statement::Statement;
+use crate::session::unit_hooks::UnitHooks;
 
 /// A unit of work over all binds.
 ///
@@ -19,7 +24,14 @@ use crate::session::core::Core;
 ///
 /// Dropping a session rolls back, in the background, whatever has not been committed.
 pub struct Session {
-    pub(super) core: Arc<Core>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What a session is, for as long as anybody has a part of it.
+pub(super) struct Shared {
+    pub(super) core: Core,
+    declared: DeclaredBinds,
+    hooks: UnitHooks<Session>,
 }
 
 impl Binds {
@@ -39,7 +51,11 @@ impl Binds {
 impl Session {
     pub(super) fn new(binds: &Binds, options: SessionOptions, managed: bool) -> Self {
         Self {
-            core: Arc::new(Core::new(Arc::clone(&binds.registry), options, managed)),
+            shared: Arc::new(Shared {
+                core: Core::new(Arc::clone(&binds.registry), options.unit, managed),
+                declared: DeclaredBinds::new(options.declared),
+                hooks: UnitHooks::default(),
+            }),
         }
     }
 
@@ -50,24 +66,48 @@ impl Session {
     /// no bind any more.
     #[must_use]
     pub fn unit(&self) -> UnitId {
-        self.core.unit()
+        self.core().unit()
     }
 
     /// The same session once more, for its queries. Whoever shares it sees to it that nothing runs while it ends.
     pub(crate) fn share(&self) -> Self {
         Self {
-            core: Arc::clone(&self.core),
+            shared: Arc::clone(&self.shared),
         }
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        &self.shared.core
+    }
+
+    pub(super) fn declared(&self) -> &DeclaredBinds {
+        &self.shared.declared
+    }
+
+    pub(super) fn hooks(&self) -> &UnitHooks<Self> {
+        &self.shared.hooks
+    }
+
+    /// The right to run a statement on `B`, which waits for the bind, and begins there if nobody did.
+    pub(super) fn statement<B: Bind>(
+        &self,
+        access: Access,
+    ) -> impl Future<Output = Result<Statement<'_, B::Connection>, Error>> + Send {
+        self.core().statement::<B>(access, self.declared())
     }
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field("unit", &self.core.known_unit())
+            .field("unit", &self.core().known_unit())
             .field(
                 "enlisted",
-                &self.core.slots().map(|slot| slot.key()).collect::<Vec<_>>(),
+                &self
+                    .core()
+                    .slots()
+                    .map(|slot| slot.key())
+                    .collect::<Vec<_>>(),
             )
             .finish_non_exhaustive()
     }

@@ -14,6 +14,7 @@ use crate::commit::Fault;
 use crate::error::{AbortReason, Error, Waiting};
 use crate::session::core::Core;
 use crate::session::deadline::Deadline;
+use crate::session::declared::DeclaredBinds;
 use crate::session::enlist::reason_to_abort;
 use crate::session::lease::Lease;
 use crate::session::slot::{Hold, Slot};
@@ -329,6 +330,7 @@ impl Core {
     pub(super) async fn statement<B: Bind>(
         &self,
         access: Access,
+        declared: &DeclaredBinds,
     ) -> Result<Statement<'_, B::Connection>, Error> {
         let (position, slot) = self.slot::<B>()?;
         let key = slot.entry.key;
@@ -344,9 +346,7 @@ impl Core {
             otherwise: Some(AbortReason::Incomplete),
         };
         let beginning = async {
-            if !self.options.declared.is_empty() {
-                self.declared.begin(self, key).await?;
-            }
+            declared.begin(self, key).await?;
             self.begun(position, slot).await
         };
         let begun = beginning.await;

@@ -102,7 +102,7 @@ impl Session {
         if Q::reads_unknown() || (may_have_text && has_boxed_subquery(name)) {
             return Err(Error::UnknownSource { bind: Q::Bind::KEY });
         }
-        let mut statement = self.core.statement::<Q::Bind>(Q::access()).await?;
+        let mut statement = self.statement::<Q::Bind>(Q::access()).await?;
         if may_have_text {
             statement.may_leave_something();
         }
@@ -112,7 +112,7 @@ impl Session {
 
 impl<B: Bind> On<'_, B> {
     async fn open<Q: QueryId>(&self) -> Result<Statement<'_, B::Connection>, Error> {
-        let mut statement = self.session.core.statement::<B>(self.access).await?;
+        let mut statement = self.session.statement::<B>(self.access).await?;
         statement.describe::<Q>();
         Ok(statement)
     }

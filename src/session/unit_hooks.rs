@@ -19,14 +19,24 @@ use self::hook::run;
 pub(super) use self::hook::{After, Before, Hook};
 pub use self::output::HookOutput;
 
-/// The hooks of one unit.
-#[derive(Default)]
-pub(super) struct Hooks {
+/// The hooks of one unit. Those before its commit are lent the session `S`.
+pub(super) struct Hooks<S> {
     /// How long each of those after the end may take.
     limit: Option<Duration>,
-    pub(super) before_commit: VecDeque<Hook<Before>>,
-    pub(super) after_commit: Vec<Hook<After<Committed>>>,
-    pub(super) after_rollback: Vec<Hook<After<UnitId>>>,
+    before_commit: VecDeque<Hook<Before<S>>>,
+    after_commit: Vec<Hook<After<Committed>>>,
+    after_rollback: Vec<Hook<After<UnitId>>>,
+}
+
+impl<S> Default for Hooks<S> {
+    fn default() -> Self {
+        Self {
+            limit: None,
+            before_commit: VecDeque::new(),
+            after_commit: Vec::new(),
+            after_rollback: Vec::new(),
+        }
+    }
 }
 
 /// How many hooks there were when a savepoint was set.
@@ -47,12 +57,36 @@ pub(super) enum Kept {
 }
 
 /// The hooks of the unit that a session is in.
-#[derive(Default)]
-pub(super) struct UnitHooks(Mutex<Hooks>);
+pub(super) struct UnitHooks<S>(Mutex<Hooks<S>>);
 
-impl UnitHooks {
+impl<S> UnitHooks<S> {
+    #[track_caller]
+    pub(super) fn before_commit(&self, run: Before<S>) {
+        self.lock().before_commit.push_back(Hook::new(run));
+    }
+
+    #[track_caller]
+    pub(super) fn after_commit(&self, run: After<Committed>) {
+        self.lock().after_commit.push(Hook::new(run));
+    }
+
+    #[track_caller]
+    pub(super) fn after_rollback(&self, run: After<UnitId>) {
+        self.lock().after_rollback.push(Hook::new(run));
+    }
+
+    /// Takes out the next that a commit has to ask.
+    pub(super) fn next_before_commit(&self) -> Option<Hook<Before<S>>> {
+        self.lock().before_commit.pop_front()
+    }
+
+    /// Whether a unit that is rolled back has to run any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Those of the unit that ends. Each that runs afterwards may take as long as `limit`.
-    pub(super) fn take(&self, limit: Option<Duration>) -> Hooks {
+    pub(super) fn take(&self, limit: Option<Duration>) -> Hooks<S> {
         Hooks {
             limit,
             ..std::mem::take(&mut self.lock())
@@ -74,7 +108,7 @@ impl UnitHooks {
     }
 
     /// Takes back what was registered since, and returns what is to run because of that.
-    pub(super) fn undo(&self, mark: Mark, limit: Option<Duration>) -> Hooks {
+    pub(super) fn undo(&self, mark: Mark, limit: Option<Duration>) -> Hooks<S> {
         let mut hooks = self.lock();
         hooks.before_commit.truncate(mark.before_commit);
         hooks.after_commit.truncate(mark.after_commit);
@@ -86,12 +120,18 @@ impl UnitHooks {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Hooks> {
+    fn lock(&self) -> MutexGuard<'_, Hooks<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Hooks {
+impl<S> Default for UnitHooks<S> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<S> Hooks<S> {
     /// Runs those that the outcome of a commit is for.
     ///
     /// To be run on the task of the commit.

@@ -9,16 +9,28 @@ use tokio::time::timeout;
 
 use crate::commit::HookFailure;
 use crate::error::BoxError;
-use crate::session::Session;
 
-pub(in crate::session) type Before =
-    Box<dyn for<'s> FnOnce(&'s mut Session) -> BoxFuture<'s, Result<(), BoxError>> + Send>;
+/// A hook before the commit, which is lent the session `S`.
+pub(in crate::session) type Before<S> =
+    Box<dyn for<'s> FnOnce(&'s mut S) -> BoxFuture<'s, Result<(), BoxError>> + Send>;
+/// A hook after the end of a unit.
 pub(in crate::session) type After<T> =
     Box<dyn FnOnce(T) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
+/// A hook, and where it was registered.
 pub(in crate::session) struct Hook<F> {
     pub(in crate::session) registered_at: &'static Location<'static>,
     pub(in crate::session) run: F,
+}
+
+impl<F> Hook<F> {
+    #[track_caller]
+    pub(super) fn new(run: F) -> Self {
+        Self {
+            registered_at: Location::caller(),
+            run,
+        }
+    }
 }
 
 /// A hook took too long.
