@@ -1,8 +1,9 @@
 //! The unit of work: a session checks out and begins what its queries need, and ends all of it as one.
 //!
-//! `core` holds a `slot` for each bind; the first query on a bind puts a `lease` into its slot. A `statement` is the
-//! right to use one; `target` and `run` bring queries to it. At the end, the leases leave their slots and become the
-//! `participant`s of the commit.
+//! A `core` holds a `slot` for each bind; the first query on a bind puts a `lease` into its slot (`enlist`). A `statement`
+//! is the right to use one; `target` and `run` bring queries to it. A `session` shares its core with whoever has a part of
+//! it, together with what the core does not know: the hooks of the unit, which are lent the session, and the binds that
+//! were declared. At the `end`, the leases leave their slots and become the `participant`s of the commit.
 
 // Files, each of which imports only from those before it: `closure`, `deadline`, `lease`, `begin`, `participant`, `slot`,
 // `join`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `statement`, `unit_hooks`, `session`, `target`,
