@@ -69,26 +69,6 @@ pub use crate::session::{
 };
 pub use crate::trace::StatementSpans;
 
-/// The examples of `docs/units.md` are compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/units.md")]
-mod units_page {}
-
-/// The examples of `docs/services.md` are run.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/services.md")]
-mod services_page {}
-
-/// The examples of `docs/observability.md`, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/observability.md")]
-mod observability {}
-
-/// The examples of `docs/testing.md` are run.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/testing.md")]
-mod testing_page {}
-
 /// What the derives emit. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {

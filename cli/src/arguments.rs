@@ -235,3 +235,6 @@ pub(crate) enum Forced {
     /// Undo what the unit did
     Rollback,
 }
+
+#[cfg(test)]
+mod tests;

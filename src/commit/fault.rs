@@ -55,7 +55,7 @@ pub enum Fault {
     /// says which, in the language of the server.
     #[error(
         "the tables of diesel-binds are missing, or this role may not use them: run their migration or `binds.install()`, or \
-         grant the role what docs/commit.md asks for"
+         grant the role what docs/compatibility.md asks for"
     )]
     NotInstalled(#[source] diesel::result::Error),
 

@@ -14,7 +14,7 @@ impl Binds {
     /// that it committed, rolls it back if not.
     ///
     /// Several processes may do so at once, and while others commit: the outcome of a unit is excluded from changing
-    /// before anything is done (`docs/commit.md`). A unit that was prepared in the last three seconds is left to the
+    /// before anything is done (`docs/recovery.md`). A unit that was prepared in the last three seconds is left to the
     /// process that is committing it. Takes no connection of the pools.
     ///
     /// Never fails: what could not be done is in the [`Recovery`], and the next pass tries it again.

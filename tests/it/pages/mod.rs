@@ -1,4 +1,5 @@
-//! The pages of the documentation: their code is compiled here, and most of it is run.
+//! The pages of the documentation: each block of Rust in `docs` is part of a file here, or of an example, and so is compiled;
+//! most are run as well. A page shows no line that it has to hide.
 
 #![allow(
     unreachable_pub,
@@ -6,5 +7,11 @@
     reason = "a page shows what an application has"
 )]
 
+mod excerpts;
+mod migrating;
+mod observing;
 mod readme;
+mod sandboxes;
+mod services;
 mod sessions;
+mod units;
