@@ -80,7 +80,7 @@ fn blocks(page: &Path) -> Vec<Block> {
 }
 
 /// All files below a folder with this ending.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

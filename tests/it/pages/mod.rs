@@ -7,6 +7,7 @@
     reason = "a page shows what an application has"
 )]
 
+mod errors;
 mod excerpts;
 mod migrating;
 mod observing;
