@@ -9,6 +9,7 @@
 
 mod errors;
 mod excerpts;
+mod links;
 mod migrating;
 mod observing;
 mod readme;
