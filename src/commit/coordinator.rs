@@ -1,23 +1,28 @@
 //! Carries out what the protocol says, on real participants.
 
+// Files, each of which imports only from those before it: `step`, `injected`.
+
 #[cfg(feature = "testing")]
 mod injected;
+mod step;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt as _, join_all};
+use futures_util::future::{FutureExt as _, join_all};
 use tracing::{Instrument as _, Span};
 
-use crate::commit::outcome::{CommitError, Committed, Partial};
-use crate::commit::participant::{
-    Aloneness, Decision, Identified, Participant, Profile, Undone, are_apart,
-};
+use crate::commit::Fault;
+use crate::commit::outcome::{CommitError, Committed};
+use crate::commit::participant::{Decision, Participant, Profile, Undone, are_apart, ended};
 use crate::commit::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
-use crate::commit::{Fault, Outcome};
-use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+use crate::gid::{DatabaseId, Gid, UnitId};
 use crate::trace;
+
+#[cfg(not(feature = "testing"))]
+use self::step::step;
+use self::step::{Prepared, StepResult};
 
 /// What a commit is about.
 #[derive(Debug)]
@@ -86,65 +91,6 @@ pub(crate) async fn commit(
     }
 }
 
-/// Rolls all participants back. An error names those of which it is not certain that nothing is kept.
-pub(crate) async fn roll_back(
-    mut participants: Vec<Box<dyn Participant>>,
-) -> Result<(), CommitError> {
-    let undoing = participants.iter_mut().map(|participant| async move {
-        (participant.profile().key, participant.roll_back().await)
-    });
-    let undone = join_all(undoing).await;
-    let fault = undone
-        .iter()
-        .find_map(|(bind, undone)| Some((*bind, undone.fault()?)));
-    match fault {
-        None => Ok(()),
-        Some((bind, fault)) => Err(CommitError::rolled_back(
-            bind,
-            ended(&undone),
-            Vec::new(),
-            fault,
-        )),
-    }
-}
-
-/// The binds of which it is not certain that nothing is kept.
-fn ended(undone: &[(&'static str, Undone)]) -> Vec<&'static str> {
-    let ended = undone
-        .iter()
-        .filter(|(_, undone)| *undone != Undone::NothingKept);
-    ended.map(|(bind, _)| *bind).collect()
-}
-
-/// Commits one participant after the other, and stops at the first that does not.
-pub(crate) async fn best_effort(
-    orders: Orders,
-    mut participants: Vec<Box<dyn Participant>>,
-) -> Result<Committed, CommitError> {
-    let mut partial = Partial::default();
-    // Who only read goes last: it cannot stand in the way of anybody.
-    participants.sort_by_key(|participant| !participant.profile().writer);
-    for participant in &mut participants {
-        let key = participant.profile().key;
-        if partial.fault.is_some() {
-            partial.undone(key, participant.roll_back().await);
-            continue;
-        }
-        match participant.commit().await {
-            Ok(()) => partial.committed.push(key),
-            Err(Aloneness::Refused(fault)) => {
-                partial.undone(key, participant.undone());
-                partial.fault = Some((key, fault));
-            }
-            Err(Aloneness::Lost(fault)) => {
-                partial.unknown.push(key);
-                partial.fault = Some((key, fault));
-            }
-        }
-    }
-    partial.conclude(orders.unit, false)
-}
-
 /// Another participant that has this id, and is another database for certain.
 fn copied(
     profiles: &[Profile],
@@ -169,14 +115,6 @@ fn member(profile: &Profile) -> Member {
         holder_rank: profile.holder_rank,
         records: profile.records,
     }
-}
-
-/// What a participant was told to prepare.
-struct Prepared {
-    /// The name.
-    branch: Branch,
-    /// The id of its database.
-    database: DatabaseId,
 }
 
 /// A unit while it commits.
@@ -407,78 +345,28 @@ impl Unit {
         }
     }
 
-    fn fault(&mut self, index: usize) -> Fault {
-        self.faults[index].take().unwrap_or(Fault::TimedOut)
-    }
-}
-
-enum StepResult {
-    Done,
-    Asked(Reply),
-    Identified(Identified),
-    Outcome(Outcome),
-    Failed(Fault),
-    Lost(Fault),
-}
-
-fn step<'a>(
-    participant: &'a mut Box<dyn Participant>,
-    command: Command,
-    gid: Option<&'a Gid>,
-    branch: Option<&'a Prepared>,
-    decision: Option<&'a Decision>,
-) -> BoxFuture<'a, StepResult> {
-    async move {
-        match (command, branch, decision) {
-            (Command::Ask, ..) => match participant.ask().await {
-                Ok(asked) => StepResult::Asked(Reply::Asked {
-                    wrote: asked.wrote,
-                    serializable: asked.serializable,
-                }),
-                Err(fault) => StepResult::Failed(fault),
+    /// What a process that died leaves: nothing rolled back, nothing finished, its connections closed.
+    #[cfg(feature = "testing")]
+    async fn die(mut self) -> CommitError {
+        for participant in &mut self.participants {
+            participant.cut().await;
+        }
+        if let Some(plan) = &self.injection.plan {
+            plan.note_crash();
+        }
+        // The only way to an error of a task: one that was stopped, as this commit was.
+        let never = tokio::spawn(std::future::pending::<()>());
+        never.abort();
+        match never.await {
+            Err(source) => CommitError::Interrupted {
+                unit: self.orders.unit,
+                source,
             },
-            (Command::Identify, ..) => match participant.identify().await {
-                Ok(found) => StepResult::Identified(found),
-                Err(fault) => StepResult::Failed(fault),
-            },
-            (Command::EndReader | Command::CommitAlone, ..) => match participant.commit().await {
-                Ok(()) => StepResult::Done,
-                Err(Aloneness::Refused(fault)) => StepResult::Failed(fault),
-                Err(Aloneness::Lost(fault)) => StepResult::Lost(fault),
-            },
-            (Command::RollBack, ..) => {
-                // It is asked in the end what that has left.
-                let _ = participant.roll_back().await;
-                StepResult::Done
-            }
-            (Command::Prepare, Some(Prepared { branch, .. }), _) => {
-                done(participant.prepare(branch).await)
-            }
-            (Command::Decide, _, Some(decision)) => done(participant.decide(decision).await),
-            (Command::Apply, Some(Prepared { branch, database }), _) => {
-                done(participant.finish(branch, Outcome::Commit, *database).await)
-            }
-            (Command::Undo, Some(Prepared { branch, database }), _) => {
-                done(participant.finish(branch, Outcome::Abort, *database).await)
-            }
-            (Command::Resolve, ..) => {
-                let gid = gid.expect("a decision is only sent when the gid is known");
-                match participant.resolve(gid).await {
-                    Ok(outcome) => StepResult::Outcome(outcome),
-                    Err(fault) => StepResult::Failed(fault),
-                }
-            }
-            (Command::Prepare | Command::Decide | Command::Apply | Command::Undo, ..) => {
-                unreachable!("the holder is identified before anything is prepared")
-            }
+            Ok(()) => unreachable!("it waits for ever"),
         }
     }
-    .boxed()
-}
 
-fn done(result: Result<(), Fault>) -> StepResult {
-    match result {
-        Ok(()) => StepResult::Done,
-        Err(fault) => StepResult::Failed(fault),
+    fn fault(&mut self, index: usize) -> Fault {
+        self.faults[index].take().unwrap_or(Fault::TimedOut)
     }
 }

@@ -1,7 +1,8 @@
 //! The end of a unit that is in the transactions of others: its savepoints are released, and nothing is committed.
 
 use crate::commit::Fault;
-use crate::commit::coordinator::{Orders, roll_back};
+use crate::commit::apart::roll_back;
+use crate::commit::coordinator::Orders;
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::{Participant, Profile};
 

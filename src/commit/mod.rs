@@ -2,12 +2,13 @@
 //!
 //! `protocol` decides, without I/O or clock: it takes what happened and says what to do next. `coordinator` carries
 //! that out on the participants, through the port [`Participant`]; `observed` tells the traces of it. `outcome` is what
-//! the caller gets, `fault` what can go wrong in a step, `hook` in a hook after it. `joined` ends what is in the
-//! transactions of others. `inject` makes it go wrong, in tests. `docs/commit.md` argues why this is atomic.
+//! the caller gets, `fault` what can go wrong in a step, `hook` in a hook after it. `apart` ends what needs no protocol, `joined` what is
+//! in the transactions of others. `inject` makes it go wrong, in tests. `docs/commit.md` argues why this is atomic.
 
 // Files, each of which imports only from those before it: `fault`, `hook`, `protocol`, `inject`, `participant`,
-// `outcome`, `coordinator`, `joined`, `observed`.
+// `outcome`, `coordinator`, `apart`, `joined`, `observed`.
 
+mod apart;
 mod coordinator;
 mod fault;
 mod hook;

@@ -3,10 +3,10 @@
 use tracing::Instrument as _;
 
 use crate::commit::coordinator::{self, Orders};
-use crate::commit::joined;
 use crate::commit::outcome::{CommitError, Committed};
 use crate::commit::participant::Participant;
 use crate::commit::protocol::Outcome;
+use crate::commit::{apart, joined};
 use crate::gid::Gid;
 use crate::trace::{Ending, Ends, UnitTrace};
 
@@ -30,22 +30,22 @@ pub(crate) async fn release(
     observed(trace, releasing).await
 }
 
-/// As [`coordinator::best_effort`].
+/// As [`apart::best_effort`].
 pub(crate) async fn best_effort(
     mut orders: Orders,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let trace = orders.trace.take();
-    let committing = coordinator::best_effort(orders, participants);
+    let committing = apart::best_effort(orders, participants);
     observed(trace, committing).await
 }
 
-/// As [`coordinator::roll_back`].
+/// As [`apart::roll_back`].
 pub(crate) async fn roll_back(
     trace: Option<UnitTrace>,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<(), CommitError> {
-    let rolling_back = coordinator::roll_back(participants);
+    let rolling_back = apart::roll_back(participants);
     // A unit without a query has no trace.
     let Some(ending) = trace.map(|trace| trace.ending(true)) else {
         return rolling_back.await;

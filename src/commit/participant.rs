@@ -138,3 +138,11 @@ pub(crate) trait Participant: Send {
     #[cfg(feature = "testing")]
     fn cut(&mut self) -> BoxFuture<'_, ()>;
 }
+
+/// The binds of which it is not certain that nothing is kept.
+pub(super) fn ended(undone: &[(&'static str, Undone)]) -> Vec<&'static str> {
+    let ended = undone
+        .iter()
+        .filter(|(_, undone)| *undone != Undone::NothingKept);
+    ended.map(|(bind, _)| *bind).collect()
+}

@@ -5,10 +5,11 @@
 //! it, together with what the core does not know: the hooks of the unit, which are lent the session, and the binds that
 //! were declared. At the `end`, the leases leave their slots and become the `participant`s of the commit.
 
-// Files, each of which imports only from those before it: `closure`, `deadline`, `lease`, `begin`, `participant`, `slot`,
+// Files, each of which imports only from those before it: `abort`, `closure`, `deadline`, `lease`, `begin`, `participant`, `slot`,
 // `join`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `statement`, `unit_hooks`, `session`, `target`,
 // `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`, `transaction`, `nested`, `savepoint`, `retry`.
 
+mod abort;
 mod begin;
 mod closure;
 mod commit;

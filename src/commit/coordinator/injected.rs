@@ -6,11 +6,11 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::commit::coordinator::{Prepared, StepResult, Unit, step as carry_out};
+use crate::commit::Fault;
+use crate::commit::coordinator::step::{Prepared, StepResult, step as carry_out};
 use crate::commit::inject::{Effect, FaultPlan, Moment, Point, Step};
 use crate::commit::participant::{Decision, Participant};
 use crate::commit::protocol::Command;
-use crate::commit::{CommitError, Fault};
 use crate::gid::Gid;
 
 /// Turns of the runtime after which what a step sends is on its way: the drivers have tasks and threads of their own.
@@ -19,7 +19,7 @@ const TURNS: usize = 8;
 /// The faults of one commit.
 #[derive(Default)]
 pub(super) struct Injection {
-    plan: Option<FaultPlan>,
+    pub(super) plan: Option<FaultPlan>,
     died: AtomicBool,
 }
 
@@ -71,28 +71,6 @@ impl Injection {
             return Then::BeDead;
         }
         Then::GoOn
-    }
-}
-
-impl Unit {
-    /// What a process that died leaves: nothing rolled back, nothing finished, its connections closed.
-    pub(super) async fn die(mut self) -> CommitError {
-        for participant in &mut self.participants {
-            participant.cut().await;
-        }
-        if let Some(plan) = &self.injection.plan {
-            plan.note_crash();
-        }
-        // The only way to an error of a task: one that was stopped, as this commit was.
-        let never = tokio::spawn(std::future::pending::<()>());
-        never.abort();
-        match never.await {
-            Err(source) => CommitError::Interrupted {
-                unit: self.orders.unit,
-                source,
-            },
-            Ok(()) => unreachable!("it waits for ever"),
-        }
     }
 }
 

@@ -1,0 +1,58 @@
+//! The ends of a unit that need no protocol: the roll-back, and the commit of one participant after the other.
+
+use futures_util::future::join_all;
+
+use crate::commit::coordinator::Orders;
+use crate::commit::outcome::{CommitError, Committed, Partial};
+use crate::commit::participant::{Aloneness, Participant, ended};
+
+/// Rolls all participants back. An error names those of which it is not certain that nothing is kept.
+pub(crate) async fn roll_back(
+    mut participants: Vec<Box<dyn Participant>>,
+) -> Result<(), CommitError> {
+    let undoing = participants.iter_mut().map(|participant| async move {
+        (participant.profile().key, participant.roll_back().await)
+    });
+    let undone = join_all(undoing).await;
+    let fault = undone
+        .iter()
+        .find_map(|(bind, undone)| Some((*bind, undone.fault()?)));
+    match fault {
+        None => Ok(()),
+        Some((bind, fault)) => Err(CommitError::rolled_back(
+            bind,
+            ended(&undone),
+            Vec::new(),
+            fault,
+        )),
+    }
+}
+
+/// Commits one participant after the other, and stops at the first that does not.
+pub(crate) async fn best_effort(
+    orders: Orders,
+    mut participants: Vec<Box<dyn Participant>>,
+) -> Result<Committed, CommitError> {
+    let mut partial = Partial::default();
+    // Who only read goes last: it cannot stand in the way of anybody.
+    participants.sort_by_key(|participant| !participant.profile().writer);
+    for participant in &mut participants {
+        let key = participant.profile().key;
+        if partial.fault.is_some() {
+            partial.undone(key, participant.roll_back().await);
+            continue;
+        }
+        match participant.commit().await {
+            Ok(()) => partial.committed.push(key),
+            Err(Aloneness::Refused(fault)) => {
+                partial.undone(key, participant.undone());
+                partial.fault = Some((key, fault));
+            }
+            Err(Aloneness::Lost(fault)) => {
+                partial.unknown.push(key);
+                partial.fault = Some((key, fault));
+            }
+        }
+    }
+    partial.conclude(orders.unit, false)
+}

@@ -1,0 +1,89 @@
+//! One step of a commit, on one participant.
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+
+use crate::commit::participant::{Aloneness, Decision, Identified, Participant};
+use crate::commit::protocol::{Command, Reply};
+use crate::commit::{Fault, Outcome};
+use crate::gid::{Branch, DatabaseId, Gid};
+
+/// What a participant was told to prepare.
+pub(super) struct Prepared {
+    /// The name.
+    pub(super) branch: Branch,
+    /// The id of its database.
+    pub(super) database: DatabaseId,
+}
+
+/// What came of a step.
+pub(super) enum StepResult {
+    Done,
+    Asked(Reply),
+    Identified(Identified),
+    Outcome(Outcome),
+    Failed(Fault),
+    Lost(Fault),
+}
+
+/// Carries out a step.
+pub(super) fn step<'a>(
+    participant: &'a mut Box<dyn Participant>,
+    command: Command,
+    gid: Option<&'a Gid>,
+    branch: Option<&'a Prepared>,
+    decision: Option<&'a Decision>,
+) -> BoxFuture<'a, StepResult> {
+    async move {
+        match (command, branch, decision) {
+            (Command::Ask, ..) => match participant.ask().await {
+                Ok(asked) => StepResult::Asked(Reply::Asked {
+                    wrote: asked.wrote,
+                    serializable: asked.serializable,
+                }),
+                Err(fault) => StepResult::Failed(fault),
+            },
+            (Command::Identify, ..) => match participant.identify().await {
+                Ok(found) => StepResult::Identified(found),
+                Err(fault) => StepResult::Failed(fault),
+            },
+            (Command::EndReader | Command::CommitAlone, ..) => match participant.commit().await {
+                Ok(()) => StepResult::Done,
+                Err(Aloneness::Refused(fault)) => StepResult::Failed(fault),
+                Err(Aloneness::Lost(fault)) => StepResult::Lost(fault),
+            },
+            (Command::RollBack, ..) => {
+                // It is asked in the end what that has left.
+                let _ = participant.roll_back().await;
+                StepResult::Done
+            }
+            (Command::Prepare, Some(Prepared { branch, .. }), _) => {
+                done(participant.prepare(branch).await)
+            }
+            (Command::Decide, _, Some(decision)) => done(participant.decide(decision).await),
+            (Command::Apply, Some(Prepared { branch, database }), _) => {
+                done(participant.finish(branch, Outcome::Commit, *database).await)
+            }
+            (Command::Undo, Some(Prepared { branch, database }), _) => {
+                done(participant.finish(branch, Outcome::Abort, *database).await)
+            }
+            (Command::Resolve, ..) => {
+                let gid = gid.expect("a decision is only sent when the gid is known");
+                match participant.resolve(gid).await {
+                    Ok(outcome) => StepResult::Outcome(outcome),
+                    Err(fault) => StepResult::Failed(fault),
+                }
+            }
+            (Command::Prepare | Command::Decide | Command::Apply | Command::Undo, ..) => {
+                unreachable!("the holder is identified before anything is prepared")
+            }
+        }
+    }
+    .boxed()
+}
+
+fn done(result: Result<(), Fault>) -> StepResult {
+    match result {
+        Ok(()) => StepResult::Done,
+        Err(fault) => StepResult::Failed(fault),
+    }
+}

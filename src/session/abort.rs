@@ -1,0 +1,24 @@
+//! Why a unit can only be rolled back: the error that says so, and what becomes of a fault.
+
+use crate::commit::Fault;
+use crate::error::{AbortReason, Error};
+
+impl AbortReason {
+    pub(super) fn on(self, bind: &'static str) -> Error {
+        Error::AbortOnly { bind, reason: self }
+    }
+}
+
+impl From<&Fault> for AbortReason {
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            Fault::DeadlineExceeded | Fault::TimedOut => Self::DeadlineExceeded,
+            Fault::NestedTransaction => Self::NestedTransaction,
+            Fault::Ended(_) => Self::TransactionEnded,
+            Fault::OutlivedRecords => Self::OutlivedRecords,
+            Fault::SandboxEnded => Self::SandboxEnded,
+            Fault::Exchanged => Self::Exchanged,
+            _ => Self::Incomplete,
+        }
+    }
+}
