@@ -47,12 +47,10 @@ impl<C: Connection> Participant for Lease<C> {
         async move {
             self.verify_in_time().await?;
             self.hear_in_time().await?;
-            let limit = self.entry.timeouts.step;
-            let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
-            let asked = async { told_apart(connection.ask(terms).await, connection, terms).await };
-            let asked = timed(limit, asked).await;
-            self.replied(&asked);
-            asked
+            self.step(Self::start, async |connection, terms| {
+                told_apart(connection.ask(terms).await, connection, terms).await
+            })
+            .await
         }
         .boxed()
     }
@@ -61,20 +59,17 @@ impl<C: Connection> Participant for Lease<C> {
         async move {
             self.verify_in_time().await?;
             self.hear_in_time().await?;
-            let limit = self.entry.timeouts.step;
-            let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
-            let identifying = async {
+            let identifying = self.step(Self::start, async |connection, terms| {
                 let identified = connection.identify(terms).await;
                 let identified = told_apart(identified, connection, terms).await?;
                 let durable = connection.durable(terms).await;
                 let durable = told_apart(durable, connection, terms).await?;
                 Ok((identified, durable))
-            };
-            let identified = timed(limit, identifying).await;
+            });
+            let identified = identifying.await;
             if let Err(fault @ Fault::Ended(_)) = &identified {
                 self.met_marker(fault);
             }
-            self.replied(&identified);
             let (identified, replicated) = identified?;
             // SQLite is asked every time: whether it is durable is a setting of the connection.
             if C::BACKEND != Backend::Sqlite {
@@ -88,16 +83,16 @@ impl<C: Connection> Participant for Lease<C> {
     fn prepare<'a>(&'a mut self, branch: &'a Branch) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             self.reach_in_time().await?;
-            let limit = self.entry.timeouts.step;
             self.settle_unseen();
             self.maybe_prepared = true;
-            let (connection, terms) = self.start_ending().ok_or(Fault::Incomplete)?;
-            let prepared = timed(limit, connection.prepare(terms, branch)).await;
+            let preparing = self.step(Self::start_ending, async |connection, terms| {
+                connection.prepare(terms, branch).await
+            });
+            let prepared = preparing.await;
             if let Err(fault) = &prepared {
                 self.met_marker(fault);
                 self.maybe_prepared = !matches!(fault, Fault::Unreached(_));
             }
-            self.replied(&prepared);
             self.prepared = prepared.is_ok();
             prepared
         }
@@ -166,11 +161,10 @@ impl<C: Connection> Participant for Lease<C> {
             if !self.terms.joined {
                 return Ok(());
             }
-            let limit = self.entry.timeouts.step;
-            let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
-            let asked = timed(limit, connection.releasable(terms)).await;
-            self.replied(&asked);
-            asked
+            self.step(Self::start, async |connection, terms| {
+                connection.releasable(terms).await
+            })
+            .await
         }
         .boxed()
     }
@@ -183,15 +177,13 @@ impl<C: Connection> Participant for Lease<C> {
                 return committed.map_err(Aloneness::into_fault);
             }
             self.answer_in_time().await?;
-            let limit = self.entry.timeouts.step;
-            let (connection, terms) = self.start_ending().ok_or(Fault::Incomplete)?;
-            let released = timed(limit, connection.release(terms)).await;
+            let releasing = self.step(Self::start_ending, async |connection, terms| {
+                connection.release(terms).await
+            });
+            let released = releasing.await;
             match &released {
                 Ok(()) => self.ended(),
-                Err(fault) => {
-                    self.met_marker(fault);
-                    self.replied(&released);
-                }
+                Err(fault) => self.met_marker(fault),
             }
             released
         }
@@ -201,21 +193,20 @@ impl<C: Connection> Participant for Lease<C> {
     fn decide<'a>(&'a mut self, decision: &'a Decision) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             self.reach_in_time().await?;
-            let limit = self.entry.timeouts.step;
             self.settle_unseen();
             self.maybe_decided = true;
-            let (connection, terms) = self.start_ending().ok_or(Fault::Incomplete)?;
-            let decided = timed(limit, connection.decide(terms, decision)).await;
-            if decided.is_ok() {
-                self.ended();
-            } else {
-                // The id may be that of a database that was replaced. The next unit asks again.
-                self.entry.forget_identity();
-                if let Err(fault) = &decided {
+            let deciding = self.step(Self::start_ending, async |connection, terms| {
+                connection.decide(terms, decision).await
+            });
+            let decided = deciding.await;
+            match &decided {
+                Ok(()) => self.ended(),
+                Err(fault) => {
+                    // The id may be that of a database that was replaced. The next unit asks again.
+                    self.entry.forget_identity();
                     self.met_marker(fault);
                     self.maybe_decided = !matches!(fault, Fault::Unreached(_));
                 }
-                self.replied(&decided);
             }
             decided
         }
@@ -310,15 +301,14 @@ impl<C: Connection> Lease<C> {
         if !self.is_unsure() {
             return Ok(());
         }
-        let limit = self.entry.timeouts.step;
         // What we ask is none of what may have ended the transaction.
         self.settle_unseen();
-        let (connection, terms) = self.start().ok_or(Fault::Incomplete)?;
-        let answering = async { connection.answer(terms).await.map_err(Fault::Unreached) };
-        let answered = timed(limit, answering).await;
-        match &answered {
-            Err(Fault::Unreached(_)) => self.gone_dead(),
-            _ => self.replied(&answered),
+        let answering = self.step(Self::start, async |connection, terms| {
+            connection.answer(terms).await.map_err(Fault::Unreached)
+        });
+        let answered = answering.await;
+        if matches!(answered, Err(Fault::Unreached(_))) {
+            self.gone_dead();
         }
         answered
     }
@@ -342,14 +332,22 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// Notes whether the reply to a step was read.
-    fn replied<T>(&mut self, result: &Result<T, Fault>) {
+    /// Carries out a step within its time, and notes whether its reply was read.
+    async fn step<T>(
+        &mut self,
+        start: impl FnOnce(&mut Self) -> Option<(&mut C, &Terms)>,
+        step: impl AsyncFnOnce(&mut C, &Terms) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let limit = self.entry.timeouts.step;
+        let (connection, terms) = start(self).ok_or(Fault::Incomplete)?;
+        let replied = timed(limit, step(connection, terms)).await;
         if !matches!(
-            result,
+            replied,
             Err(Fault::TimedOut | Fault::Lost(_) | Fault::Unreached(_) | Fault::Incomplete)
         ) {
             self.completed();
         }
+        replied
     }
 
     /// Finishes on the connection that prepared. Returns whether that worked.

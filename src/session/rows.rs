@@ -5,9 +5,9 @@ use diesel::query_builder::{BatchInsert, InsertStatement};
 
 use crate::backend::InsertRows;
 use crate::bind::Bind;
-use crate::error::{Error, Waiting};
+use crate::error::Error;
 use crate::session::run::Execute;
-use crate::session::statement::Open;
+use crate::session::statement::run;
 use crate::session::target::Target;
 
 /// Statements are run by the backend itself.
@@ -31,11 +31,9 @@ where
 {
     async fn run_execute(&self, insert: Rows<Table, V, Id, Op, STATIC>) -> Result<usize, Error> {
         let mut statement = self.statement().await?;
-        let (deadline, key) = (statement.deadline(), statement.key());
-        let connection = statement.start()?;
-        let replied = deadline
-            .bound(key, Waiting::Statement, connection.insert_rows(insert))
-            .await;
-        statement.finish(replied).await
+        let inserting = run(&mut statement, async |connection| {
+            connection.insert_rows(insert).await
+        });
+        inserting.await
     }
 }

@@ -14,7 +14,7 @@ use futures_util::stream::{Stream, StreamExt as _, TryStreamExt as _};
 use crate::bind::{Access, Bind, Bound, Typed};
 use crate::error::{Error, Waiting};
 use crate::session::Session;
-use crate::session::statement::Open;
+use crate::session::statement::{Open, run};
 use crate::session::target::Target;
 
 /// The methods that run a query, as in Diesel, with a session in the place of a connection.
@@ -236,15 +236,11 @@ where
     Q: LoadQuery<'q, C, U> + Send + 'q,
     U: Send,
 {
-    let (deadline, key) = (statement.deadline(), statement.key());
-    let connection = statement.start()?;
-    let replied = deadline
-        .bound(key, Waiting::Statement, async {
-            let rows = crate::backend::internals::load(query, connection).await?;
-            rows.try_collect().await
-        })
-        .await;
-    statement.finish(replied).await
+    let loading = run(statement, async |connection| {
+        let rows = crate::backend::internals::load(query, connection).await?;
+        rows.try_collect().await
+    });
+    loading.await
 }
 
 async fn get_result<'q, C, Q, U>(statement: &mut impl Open<C>, query: Q) -> Result<U, Error>
@@ -253,24 +249,20 @@ where
     Q: LoadQuery<'q, C, U> + Send + 'q,
     U: Send,
 {
-    let (deadline, key) = (statement.deadline(), statement.key());
-    let connection = statement.start()?;
-    let replied = deadline
-        .bound(key, Waiting::Statement, async {
-            let rows = crate::backend::internals::load(query, connection).await?;
-            let mut rows = pin!(rows);
-            let first = rows.try_next().await?;
-            let first = first.ok_or(diesel::result::Error::NotFound)?;
-            // An error in a later row is that of this query, and of no other.
-            while let Some(later) = rows.next().await {
-                if let Err(error @ diesel::result::Error::DatabaseError(..)) = later {
-                    return Err(error);
-                }
+    let loading = run(statement, async |connection| {
+        let rows = crate::backend::internals::load(query, connection).await?;
+        let mut rows = pin!(rows);
+        let first = rows.try_next().await?;
+        let first = first.ok_or(diesel::result::Error::NotFound)?;
+        // An error in a later row is that of this query, and of no other.
+        while let Some(later) = rows.next().await {
+            if let Err(error @ diesel::result::Error::DatabaseError(..)) = later {
+                return Err(error);
             }
-            Ok(first)
-        })
-        .await;
-    statement.finish(replied).await
+        }
+        Ok(first)
+    });
+    loading.await
 }
 
 async fn execute<'q, C, Q>(statement: &mut impl Open<C>, query: Q) -> Result<usize, Error>
@@ -278,16 +270,10 @@ where
     C: crate::backend::Connection,
     Q: ExecuteDsl<C> + Send + 'q,
 {
-    let (deadline, key) = (statement.deadline(), statement.key());
-    let connection = statement.start()?;
-    let replied = deadline
-        .bound(
-            key,
-            Waiting::Statement,
-            ExecuteDsl::execute(query, connection),
-        )
-        .await;
-    statement.finish(replied).await
+    let executing = run(statement, async |connection| {
+        ExecuteDsl::execute(query, connection).await
+    });
+    executing.await
 }
 
 /// The rows of a query, which keeps its bind until it is dropped.
@@ -357,12 +343,10 @@ pub trait SaveChangesDsl: Sized {
             let mut statement = session
                 .statement::<<<Self as HasTable>::Table as Bound>::Bind>(Access::Write)
                 .await?;
-            let (deadline, key) = (statement.deadline(), statement.key());
-            let connection = statement.start()?;
-            let replied = deadline
-                .bound(key, Waiting::Statement, connection.update_and_fetch(self))
-                .await;
-            statement.finish(replied).await
+            let saving = run(&mut statement, async |connection| {
+                connection.update_and_fetch(self).await
+            });
+            saving.await
         }
     }
 }

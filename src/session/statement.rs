@@ -58,6 +58,18 @@ pub trait Open<C>: Send {
     ) -> impl Future<Output = Result<T, Error>> + Send;
 }
 
+/// Runs one statement, until the deadline at most.
+pub(super) async fn run<C, T: Send>(
+    statement: &mut impl Open<C>,
+    work: impl AsyncFnOnce(&mut C) -> QueryResult<T>,
+) -> Result<T, Error> {
+    let (deadline, bind) = (statement.deadline(), statement.key());
+    let connection = statement.start()?;
+    let replied = deadline.bound(bind, Waiting::Statement, work(connection));
+    let replied = replied.await;
+    statement.finish(replied).await
+}
+
 impl<C: Connection> Open<C> for Statement<'_, C> {
     fn deadline(&self) -> Deadline {
         self.core.deadline()
