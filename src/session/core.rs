@@ -1,7 +1,8 @@
 //! What a session is made of: a slot for each bind, and the state of its unit of work.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::bind::{Access, Bind};
 use crate::commit::{CommitError, Participant};
@@ -13,46 +14,48 @@ use crate::session::slot::{AnySlot, Slot};
 use crate::session::unit_options::UnitOptions;
 use crate::trace::CurrentTrace;
 
-/// No bind that cannot prepare has written.
-const NOBODY: usize = usize::MAX;
-
 /// The slots of a session, and the state of its unit.
 pub(crate) struct Core {
     pub(super) registry: Arc<Registry>,
     pub(super) options: UnitOptions,
-    /// When the unit must be done. That of a later unit is set by its first statement.
-    deadline: Mutex<Option<Deadline>>,
     slots: Box<[OnceLock<Box<dyn AnySlot>>]>,
     /// Commit and roll-back are not the session's to call: a closure decides by its result.
     pub(super) managed: bool,
-    /// The unit, once it began or somebody asked for its id.
-    unit: Mutex<Option<UnitId>>,
+    unit: Mutex<UnitState>,
     pub(super) trace: CurrentTrace,
     savepoints: AtomicUsize,
     /// Closures that have the session, and do not end its unit.
     pub(super) nested: AtomicUsize,
+}
+
+/// What is of one unit, and gone with it.
+#[derive(Default)]
+struct UnitState {
+    /// Its id, once it began or somebody asked for that.
+    id: Option<UnitId>,
+    /// When it must be done. That of a later unit is set by its first statement.
+    deadline: Option<Deadline>,
     /// The position of the first bind that wrote and cannot prepare.
-    only_holder: AtomicUsize,
-    is_abort_only: AtomicBool,
-    abort_only: Mutex<Option<(&'static str, AbortReason)>>,
+    only_holder: Option<usize>,
+    /// Why it can only be rolled back, if so.
+    abort_only: Option<(&'static str, AbortReason)>,
 }
 
 impl Core {
     pub(super) fn new(registry: Arc<Registry>, options: UnitOptions, managed: bool) -> Self {
         let slots = registry.entries.iter().map(|_| OnceLock::new()).collect();
         Self {
-            deadline: Mutex::new(Some(Deadline::within(options.deadline))),
+            unit: Mutex::new(UnitState {
+                deadline: Some(Deadline::within(options.deadline)),
+                ..UnitState::default()
+            }),
             registry,
             options,
             slots,
             managed,
-            unit: Mutex::new(None),
             trace: CurrentTrace::default(),
             savepoints: AtomicUsize::new(0),
             nested: AtomicUsize::new(0),
-            only_holder: AtomicUsize::new(NOBODY),
-            is_abort_only: AtomicBool::new(false),
-            abort_only: Mutex::new(None),
         }
     }
 
@@ -87,17 +90,15 @@ impl Core {
         let Some(reason) = cannot_prepare.filter(|_| !self.joins_others()) else {
             return Ok(());
         };
-        let first =
-            self.only_holder
-                .compare_exchange(NOBODY, position, Ordering::SeqCst, Ordering::SeqCst);
-        match first {
-            Err(first) if first != position && !self.options.best_effort => Err(Error::NotAtomic {
-                first: self.registry.entries[first].key(),
-                second,
-                reason: reason.into(),
-            }),
-            _ => Ok(()),
+        let first = *self.state().only_holder.get_or_insert(position);
+        if first == position || self.options.best_effort {
+            return Ok(());
         }
+        Err(Error::NotAtomic {
+            first: self.registry.entries[first].key(),
+            second,
+            reason: reason.into(),
+        })
     }
 
     /// Whether nothing is committed at the end of a unit: it is in transactions of somebody else, or in a sandbox.
@@ -140,31 +141,18 @@ impl Core {
         if within.is_none() {
             return Deadline::within(None);
         }
-        let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = &mut self.state().deadline;
         *deadline.get_or_insert_with(|| Deadline::within(within))
     }
 
     /// Notes that the unit can only be rolled back. The first reason stays.
     pub(super) fn abort_only(&self, bind: &'static str, reason: AbortReason) {
-        let mut noted = self
-            .abort_only
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if noted.is_none() {
-            *noted = Some((bind, reason));
-            self.is_abort_only.store(true, Ordering::SeqCst);
-        }
+        self.state().abort_only.get_or_insert((bind, reason));
     }
 
     /// Why the unit can only be rolled back, if so.
     pub(super) fn abort_reason(&self) -> Option<(&'static str, AbortReason)> {
-        if !self.is_abort_only.load(Ordering::SeqCst) {
-            return None;
-        }
-        *self
-            .abort_only
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.state().abort_only
     }
 
     pub(super) fn check_open(&self) -> Result<(), Error> {
@@ -176,13 +164,13 @@ impl Core {
 
     /// The id of the unit. Whoever asks first has it made: before the unit begins, that is a promise.
     pub(super) fn unit(&self) -> UnitId {
-        let mut unit = self.unit.lock().unwrap_or_else(PoisonError::into_inner);
-        *unit.get_or_insert_with(|| self.registry.clock.generate())
+        let id = &mut self.state().id;
+        *id.get_or_insert_with(|| self.registry.clock.generate())
     }
 
     /// The id of the unit, if it has one.
     pub(super) fn known_unit(&self) -> Option<UnitId> {
-        *self.unit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state().id
     }
 
     /// The savepoints that are open.
@@ -248,24 +236,18 @@ impl Core {
             }
             .into());
         };
-        let _ =
-            self.only_holder
-                .compare_exchange(position, NOBODY, Ordering::SeqCst, Ordering::SeqCst);
+        self.state().only_holder.take_if(|first| *first == position);
         let part = self.registry.clock.generate();
         Ok((part, participant.into_iter().collect()))
     }
 
     /// Starts a new unit, which gets its id when it begins, and returns that of the old one.
     fn renew(&self) -> UnitId {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.only_holder.store(NOBODY, Ordering::SeqCst);
-        *self
-            .abort_only
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
-        self.is_abort_only.store(false, Ordering::SeqCst);
-        let mut unit = self.unit.lock().unwrap_or_else(PoisonError::into_inner);
-        unit.take()
-            .unwrap_or_else(|| self.registry.clock.generate())
+        let ended = mem::take(&mut *self.state());
+        ended.id.unwrap_or_else(|| self.registry.clock.generate())
+    }
+
+    fn state(&self) -> MutexGuard<'_, UnitState> {
+        self.unit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
