@@ -61,7 +61,7 @@ fn sections() -> Enums {
     sections
 }
 
-/// All enums of the library, and those of them that are errors.
+/// All enums of the library, and those of them that are errors, or that an error has within it.
 fn enums() -> (Enums, Enums) {
     let (mut all, mut errors) = (Enums::new(), Enums::new());
     for file in files(&workspace().join("src"), "rs") {
@@ -71,7 +71,7 @@ fn enums() -> (Enums, Enums) {
             {
                 let variants = item.variants.iter().map(|v| v.ident.to_string());
                 let variants: BTreeSet<String> = variants.collect();
-                if item.attrs.iter().any(derives_error) {
+                if item.attrs.iter().any(derives_error) || file.ends_with("src/error.rs") {
                     errors.insert(item.ident.to_string(), variants.clone());
                 }
                 all.insert(item.ident.to_string(), variants);
