@@ -92,7 +92,7 @@ macro_rules! statements {
             /// What is compared on one bind.
             pub async fn alone(table: &mut Table, name: &str, pool: &Pool<$connection>) {
                 let binds = Binds::builder()
-                    .bind::<$side>(pool.clone())
+                    .bind($side, pool.clone())
                     .build()
                     .expect("one bind needs no namespace");
                 {
@@ -109,7 +109,7 @@ macro_rules! statements {
                         .await,
                     );
                     commit(&mut connection).await;
-                    let _ = session.commit_all().await.expect("nothing failed");
+                    session.commit_all().await.expect("nothing failed");
                 }
                 table.add(
                     &format!("{name}: a unit that reads and writes"),
@@ -126,7 +126,7 @@ macro_rules! statements {
                             let mut session = binds.session();
                             read(&session).await;
                             write(&session).await;
-                            let _ = session.commit_all().await.expect("nothing failed");
+                            session.commit_all().await.expect("nothing failed");
                         },
                     )
                     .await,
@@ -158,16 +158,16 @@ async fn two_servers(
 ) {
     let binds = Binds::builder()
         .namespace("bench")
-        .recovery(RecoveryOptions::new().elsewhere())
-        .bind::<PostgresA>(first.clone())
-        .bind::<PostgresB>(second.clone())
+        .recovery(RecoveryOptions::new().without_worker())
+        .bind(PostgresA, first.clone())
+        .bind(PostgresB, second.clone())
         .build()
         .expect("two binds with a namespace");
     let unit = async || {
         let mut session = binds.session();
         on_postgres_a::write(&session).await;
         on_postgres_b::write(&session).await;
-        let _ = session.commit_all().await.expect("nothing failed");
+        session.commit_all().await.expect("nothing failed");
     };
     let open = async || {
         let mut a = on_postgres_a::get(first).await;
@@ -238,9 +238,9 @@ async fn server_and_file(
 ) {
     let binds = Binds::builder()
         .namespace("bench")
-        .recovery(RecoveryOptions::new().elsewhere())
-        .bind::<PostgresA>(server.clone())
-        .bind::<Sqlite>(file.clone())
+        .recovery(RecoveryOptions::new().without_worker())
+        .bind(PostgresA, server.clone())
+        .bind(Sqlite, file.clone())
         .build()
         .expect("two binds with a namespace");
     let pair = compare(
@@ -258,7 +258,7 @@ async fn server_and_file(
             let mut session = binds.session();
             on_postgres_a::write(&session).await;
             on_sqlite::write(&session).await;
-            let _ = session.commit_all().await.expect("nothing failed");
+            session.commit_all().await.expect("nothing failed");
         },
     );
     table.add(

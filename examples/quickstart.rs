@@ -5,7 +5,9 @@
 //! ```
 
 use diesel::prelude::*;
-use diesel_binds::{AsyncSqliteConnection, Bind, Binds, Bound, Error, RunQueryDsl, Session};
+use diesel_binds::{
+    AsyncSqliteConnection, Bind, Binds, Bound, Error, RunQueryDsl, Session, Source,
+};
 
 diesel::table! {
     users (id) {
@@ -118,8 +120,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // SQLite commits two files as one when they are attached to one connection.
     let binds = Binds::builder()
-        .bind_url::<Accounts>(file("accounts.db"))
-        .attach::<Ledger, Accounts>(file("ledger.db"))
+        .bind(Accounts, Source::url(file("accounts.db")))
+        .bind(Ledger, Source::url(file("ledger.db")).attach_to(Accounts))
         .build()?;
 
     println!("before:");

@@ -5,7 +5,7 @@
 //! ```
 
 use diesel::{insert_into, prelude::*, sql_query};
-use diesel_binds::{AsyncSqliteConnection, Bind, Binds, RunQueryDsl, bind_tables};
+use diesel_binds::{AsyncSqliteConnection, Bind, Binds, RunQueryDsl, Source, bind_tables};
 
 diesel::table! { users (id) { id -> Integer, balance -> BigInt, } }
 diesel::table! { entries (id) { id -> Integer, amount -> BigInt, } }
@@ -23,8 +23,8 @@ bind_tables!(Ledger => entries);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let binds = Binds::builder()
-        .bind_url::<Accounts>("accounts.db")
-        .attach::<Ledger, Accounts>("ledger.db") // one connection for both files
+        .bind(Accounts, Source::url("accounts.db"))
+        .bind(Ledger, Source::url("ledger.db").attach_to(Accounts)) // one connection for both files
         .build()?;
     let session = &mut binds.session();
     for table in [

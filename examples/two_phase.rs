@@ -13,7 +13,8 @@ use std::process::Command;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncMysqlConnection, AsyncPgConnection};
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, Binds, CommitError, Error, RunQueryDsl, Session, bind_tables,
+    AsyncSqliteConnection, Bind, Binds, CommitError, Error, RunQueryDsl, Session, Source,
+    bind_tables,
 };
 
 diesel::table! {
@@ -91,9 +92,9 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let urls = Urls::prepare(folder.path()).await?;
     let binds = Binds::builder()
         .namespace("two-phase-example")
-        .bind_url::<Orders>(&urls.orders)
-        .bind_url::<Warehouse>(&urls.warehouse)
-        .bind_url::<Journal>(&urls.journal)
+        .bind(Orders, Source::url(&urls.orders))
+        .bind(Warehouse, Source::url(&urls.warehouse))
+        .bind(Journal, Source::url(&urls.journal))
         .build()?;
     binds.install().await?;
     println!("{}", binds.check().await);

@@ -109,7 +109,7 @@ pub enum Error {
     /// after the raw connection, which then did not run.
     #[error(
         "`PRAGMA foreign_keys` was set within a transaction on `{bind}`, where it has no effect: set it where the \
-         connection is opened (`BindsBuilder::bind_with_setup`)"
+         connection is opened (`Source::setup`)"
     )]
     WithoutEffect {
         /// The bind.
@@ -175,7 +175,7 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// The session has joined the connections of others ([`SessionOptions::join`](crate::SessionOptions::join)), and none
+    /// The session has joined the connections of others ([`SessionOptions::within`](crate::SessionOptions::within)), and none
     /// for this bind. The query did not run.
     #[error(
         "the session has joined the connections of others, and none for `{bind}`: join one for it as well"

@@ -39,11 +39,11 @@ pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
 #[cfg(feature = "migrations")]
 pub use crate::backend::migrate::Migratable;
 #[cfg(feature = "sqlite")]
-pub use crate::backend::sqlite::{AsyncSqliteConnection, Worker};
+pub use crate::backend::sqlite::{AsyncSqliteConnection, ConnectionThread};
 pub use crate::backend::{Backend, Connection, Isolation, ProtocolMigration};
 pub use crate::bind::{Bind, Bound};
 pub use crate::commit::{CommitError, Committed, Ending, Fault, HookFailure, Outcome, Partial};
-pub use crate::config::{BindOptions, HolderPreference, Pooling, RecoveryOptions, UrlProblem};
+pub use crate::config::{BindOptions, HolderPreference, PoolOptions, RecoveryOptions, UrlProblem};
 #[cfg(feature = "manifest")]
 pub use crate::config::{
     Manifest, ManifestBind, ManifestError, ManifestNeed, ManifestPlace, ManifestProblem,
@@ -57,10 +57,11 @@ pub use crate::migrate::{
 };
 pub use crate::pool::{FromUrl, IntoPool};
 pub use crate::recovery::{
-    ForceError, ForceOptions, InDoubtBranch, Left, Recovered, Recovery, RecoveryError,
+    ForceError, ForceOptions, InDoubtBranch, Left, Recovered, RecoveryError, RecoveryReport,
 };
 pub use crate::registry::{
-    BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, Report, Severity,
+    BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, IntoSource, Recovery,
+    Report, Severity, Source,
 };
 pub use crate::scope::{Scope, ScopeGuard, ScopeOn, current};
 pub use crate::session::{

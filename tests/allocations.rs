@@ -108,7 +108,7 @@ macro_rules! a_routed_query_allocates_nothing_more {
                 // Both on one connection, in one transaction.
                 let by_hand = {
                     let mut lent: BoundConnection<'_, $side> =
-                        runtime.block_on(session.connection()).unwrap();
+                        runtime.block_on(session.connection($side)).unwrap();
                     let connection = lent.raw().unwrap();
                     [
                         allocations(&runtime, async || load_by_hand(connection).await),

@@ -286,9 +286,11 @@ async fn a_record_stays_while_a_participant_takes_no_writes() {
         .iter()
         .map(|d| d.url().into())
         .collect();
-    let builder = Binds::builder()
-        .namespace("replica")
-        .recovery(RecoveryOptions::new().elsewhere().retention(Duration::ZERO));
+    let builder = Binds::builder().namespace("replica").recovery(
+        RecoveryOptions::new()
+            .without_worker()
+            .retention(Duration::ZERO),
+    );
     let options = BindOptions::new();
     let builder = WithFile::register(builder, &urls, PoolKind::Deadpool, &options).await;
     let binds = builder.build().unwrap();
@@ -305,7 +307,7 @@ async fn a_record_stays_while_a_participant_takes_no_writes() {
 
     let mut mariadb = Admin::connect(Server::MariadbA.url().as_str()).await;
     mariadb.run("SET GLOBAL read_only = 1").await.unwrap();
-    let pass = binds.recover().await;
+    let pass = binds.recovery().run().await;
     mariadb.run("SET GLOBAL read_only = 0").await.unwrap();
     assert!(
         matches!(&pass.unreachable[..], [("my-a", Cause::Replica { .. })]),
@@ -314,7 +316,7 @@ async fn a_record_stays_while_a_participant_takes_no_writes() {
     let unit = committed.unit().to_string();
     assert_eq!(file.values(records).await.unwrap(), [unit]);
 
-    let pass = binds.recover().await;
+    let pass = binds.recovery().run().await;
     assert!(pass.is_complete(), "{pass}");
     assert_eq!(file.values(records).await.unwrap(), [] as [&str; 0]);
 }

@@ -54,9 +54,9 @@ async fn units_that_declare_their_binds_never_starve_each_other() {
         order.iter().fold(
             SessionOptions::new().deadline(DEADLINE * 15),
             |options, bind| match bind {
-                0 => options.enlist(PostgresA),
-                1 => options.enlist(PostgresB),
-                _ => options.enlist(MariadbA),
+                0 => options.uses(PostgresA),
+                1 => options.uses(PostgresB),
+                _ => options.uses(MariadbA),
             },
         )
     })
@@ -135,7 +135,7 @@ async fn unit(
         // What services do between two queries.
         tokio::time::sleep(Duration::from_millis(random.u64(0..5))).await;
     }
-    let _ = session.commit_all().await?;
+    session.commit_all().await?;
     Ok(())
 }
 
@@ -180,5 +180,5 @@ async fn all_is_whole(world: &World, counts: &Counts) {
         let open = Look::at(database).await.open().await;
         assert!(open.is_empty(), "{open:?}");
     }
-    assert!(world.binds.in_doubt().await.is_complete());
+    assert!(world.binds.recovery().in_doubt().await.is_complete());
 }

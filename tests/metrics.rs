@@ -101,7 +101,7 @@ async fn units_statements_and_pools_are_counted() {
     let mut recorded = Recorded::listen();
     let builder = Binds::builder()
         .namespace("metrics")
-        .recovery(RecoveryOptions::new().elsewhere())
+        .recovery(RecoveryOptions::new().without_worker())
         .checkout_timeout(Duration::from_millis(300));
     let (pool, options) = (PoolKind::Deadpool, BindOptions::new);
     let builder = PostgresA::register(builder, databases.0.url(), pool, 1, options()).await;
@@ -135,7 +135,7 @@ async fn units_statements_and_pools_are_counted() {
         0.0
     );
     assert_eq!(recorded.value("db.client.connection.timeouts", POOL), 1.0);
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     recorded.read();
     assert_eq!(recorded.value("db.client.connection.count", USED), 0.0);
     assert_eq!(recorded.value("db.client.connection.count", IDLE), 1.0);
@@ -237,9 +237,12 @@ async fn recovery_is_counted(recorded: &mut Recorded) {
         (passes, in_doubt, recovered)
     };
     // Who only looks counts nothing. Nor is a unit in doubt that its process may be about to finish.
-    let _ = process.in_doubt().await;
+    let _ = process.recovery().in_doubt().await;
     assert_eq!(numbers(recorded), ([0.0; 3], [0.0; 2], [0.0; 2]));
-    let young = process.recover_older_than(Duration::from_secs(3600)).await;
+    let young = process
+        .recovery()
+        .run_older_than(Duration::from_secs(3600))
+        .await;
     assert_eq!(young.in_doubt.len(), 2, "{young}");
     assert_eq!(numbers(recorded), ([1.0, 0.0, 0.0], [0.0; 2], [0.0; 2]));
 
@@ -248,7 +251,7 @@ async fn recovery_is_counted(recorded: &mut Recorded) {
     let lost = |url: [String; 3]| {
         let builder = Binds::builder()
             .namespace(&application.namespace)
-            .recovery(RecoveryOptions::new().elsewhere());
+            .recovery(RecoveryOptions::new().without_worker());
         async move {
             let (pool, options) = (PoolKind::Deadpool, BindOptions::new());
             let builder = Three::register(builder, &url, pool, &options).await;
@@ -257,15 +260,18 @@ async fn recovery_is_counted(recorded: &mut Recorded) {
     };
     let urls: [String; 3] = application.urls().try_into().unwrap();
     let replaced = lost([urls[0].clone(), urls[1].clone(), other.url().to_owned()]).await;
-    let _ = replaced.recover_older_than(Duration::ZERO).await;
+    let _ = replaced.recovery().run_older_than(Duration::ZERO).await;
     // Of a bind that cannot be looked at, nobody knows more than before. What is read is reset, so not in between.
     let nowhere = "postgres://postgres@127.0.0.1:1/gone".to_owned();
     let down = lost([nowhere, urls[1].clone(), other.url().to_owned()]).await;
-    let _ = down.recover_older_than(Duration::from_secs(3600)).await;
+    let _ = down
+        .recovery()
+        .run_older_than(Duration::from_secs(3600))
+        .await;
     assert_eq!(numbers(recorded), ([1.0, 1.0, 1.0], [1.0, 0.0], [0.0, 0.0]));
 
     let undone = application.leave(Left::Undecided).await;
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert_eq!(numbers(recorded), ([2.0, 1.0, 1.0], [0.0, 0.0], [1.0, 1.0]));
     assert!(application.is_kept(&kept).await);

@@ -107,7 +107,7 @@ pub(crate) struct NewBind {
     pub(crate) url_env: Option<String>,
     /// The bind in whose database its tables are
     #[arg(long, value_name = "BIND", conflicts_with_all = ["url_env", "attach_to"])]
-    pub(crate) same_as: Option<String>,
+    pub(crate) shared_with: Option<String>,
     /// The bind to whose connection its SQLite file is attached
     #[arg(long, value_name = "BIND")]
     pub(crate) attach_to: Option<String>,

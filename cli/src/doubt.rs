@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel_binds::{Binds, BuildProblem, ForceOptions, Gid, Outcome, Recovery};
+use diesel_binds::{Binds, BuildProblem, ForceOptions, Gid, Outcome, RecoveryReport};
 use serde_json::{Value, json};
 
 use crate::arguments::{Forced, Format};
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 pub(crate) async fn list(project: &Project, format: Format) -> Result<Ending, Refusal> {
     let (binds, problems) = binds(project)?;
-    let recovery = binds.in_doubt().await;
+    let recovery = binds.recovery().in_doubt().await;
     print(&recovery, &problems, format, "nothing is in doubt");
     Ok(ending(&recovery, &problems))
 }
@@ -29,7 +29,7 @@ pub(crate) async fn recover(
 ) -> Result<Ending, Refusal> {
     let retention = retention.map_or(Duration::MAX, |days| DAY * days);
     let (binds, problems) = usable(project.reachable_keeping(retention))?;
-    let recovery = binds.recover().await;
+    let recovery = binds.recovery().run().await;
     print(&recovery, &problems, format, "nothing is left");
     Ok(ending(&recovery, &problems))
 }
@@ -41,7 +41,7 @@ pub(crate) async fn resolve(
 ) -> Result<Ending, Refusal> {
     let gid = parse(project, name)?;
     let (binds, problems) = binds(project)?;
-    let outcome = match binds.settle(&gid).await {
+    let outcome = match binds.recovery().settle(&gid).await {
         Ok(outcome) => outcome,
         Err(error) => {
             eprintln!("error: {}", chain(&error));
@@ -50,18 +50,18 @@ pub(crate) async fn resolve(
     };
     // The outcome cannot change any more. Its branches are finished by passes of recovery, which leave a young one to
     // the process that prepared it.
-    let mut recovery = binds.recover().await;
+    let mut recovery = binds.recovery().run().await;
     for _ in 0..LOOKS {
         if !has(&recovery, &gid) {
             break;
         }
         tokio::time::sleep(PAUSE).await;
-        recovery = binds.recover().await;
+        recovery = binds.recovery().run().await;
     }
     let left = has(&recovery, &gid);
     match format {
         Format::Text => {
-            println!("{gid}: {outcome:?}");
+            println!("{gid}: {outcome}");
             if left || !recovery.unreachable.is_empty() {
                 print!("{recovery}");
             }
@@ -72,7 +72,7 @@ pub(crate) async fn resolve(
         Format::Json => {
             let mut value = report(&recovery, &problems);
             value["gid"] = json!(gid.to_string());
-            value["outcome"] = json!(format!("{outcome:?}").to_lowercase());
+            value["outcome"] = json!(outcome.to_string());
             println!("{value:#}");
         }
     }
@@ -98,10 +98,14 @@ pub(crate) async fn force(
         return Err(Refusal::new(format!("nothing is forced: {problem}")));
     }
     let outcome = match outcome {
-        Forced::Commit => Outcome::Commit,
-        Forced::Rollback => Outcome::Abort,
+        Forced::Commit => Outcome::Committed,
+        Forced::Rollback => Outcome::RolledBack,
     };
-    match binds.force_with(&gid, outcome, reason, options).await {
+    match binds
+        .recovery()
+        .force_with(&gid, outcome, reason, options)
+        .await
+    {
         Ok(recovery) => {
             print(&recovery, &problems, format, "nothing is left");
             Ok(Ending::well_if(recovery.is_complete()))
@@ -136,7 +140,7 @@ fn parse(project: &Project, name: &str) -> Result<Gid, Refusal> {
     Ok(gid)
 }
 
-fn has(recovery: &Recovery, gid: &Gid) -> bool {
+fn has(recovery: &RecoveryReport, gid: &Gid) -> bool {
     recovery
         .in_doubt
         .iter()
@@ -157,11 +161,11 @@ fn usable(reachable: Reachable) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
     Ok((binds, problems))
 }
 
-fn ending(recovery: &Recovery, problems: &[BuildProblem]) -> Ending {
+fn ending(recovery: &RecoveryReport, problems: &[BuildProblem]) -> Ending {
     Ending::well_if(recovery.is_complete() && problems.is_empty())
 }
 
-fn print(recovery: &Recovery, problems: &[BuildProblem], format: Format, nothing: &str) {
+fn print(recovery: &RecoveryReport, problems: &[BuildProblem], format: Format, nothing: &str) {
     match format {
         Format::Text => {
             print!("{recovery}");
@@ -176,12 +180,12 @@ fn print(recovery: &Recovery, problems: &[BuildProblem], format: Format, nothing
     }
 }
 
-fn report(recovery: &Recovery, problems: &[BuildProblem]) -> Value {
+fn report(recovery: &RecoveryReport, problems: &[BuildProblem]) -> Value {
     let recovered = recovery.recovered.iter().map(|one| {
         json!({
             "bind": one.bind,
             "gid": one.gid.to_string(),
-            "outcome": format!("{:?}", one.outcome).to_lowercase(),
+            "outcome": one.outcome.to_string(),
         })
     });
     let in_doubt = recovery.in_doubt.iter().map(|branch| {

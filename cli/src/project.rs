@@ -112,7 +112,7 @@ impl Project {
             // What a command does not ask for does not happen.
             let builder = Binds::builder()
                 .manifest(&self.manifest)
-                .recovery(RecoveryOptions::new().elsewhere().retention(retention));
+                .recovery(RecoveryOptions::new().without_worker().retention(retention));
             let builder = left
                 .iter()
                 .fold(builder, |builder, key| builder.bind_named(key));

@@ -67,7 +67,7 @@ pub(crate) fn add(file: Option<&Path>, key: &str, new: &NewBind) -> Result<Endin
     match manifest.bind(key) {
         Some(bind) => refuse_other(bind, new)?,
         None => {
-            let with = new.same_as.as_ref().or(new.attach_to.as_ref());
+            let with = new.shared_with.as_ref().or(new.attach_to.as_ref());
             let of_other = with
                 .and_then(|with| manifest.bind(with))
                 .map(|with| Written::of(with.backend()));
@@ -79,7 +79,7 @@ pub(crate) fn add(file: Option<&Path>, key: &str, new: &NewBind) -> Result<Endin
             };
             let settings = [
                 ("url_env", &new.url_env),
-                ("same_as", &new.same_as),
+                ("shared_with", &new.shared_with),
                 ("attach_to", &new.attach_to),
             ];
             let settings: Vec<_> = settings
@@ -231,7 +231,7 @@ fn refuse_other(bind: &ManifestBind, new: &NewBind) -> Result<(), Refusal> {
     let same = new
         .backend
         .is_none_or(|backend| backend == Written::of(bind.backend()));
-    if same && new.url_env.is_none() && new.same_as.is_none() && new.attach_to.is_none() {
+    if same && new.url_env.is_none() && new.shared_with.is_none() && new.attach_to.is_none() {
         return Ok(());
     }
     Err(Refusal::new(format!(

@@ -13,7 +13,7 @@ mod service;
 use std::env;
 use std::error::Error;
 
-use diesel_binds::Binds;
+use diesel_binds::{Binds, Source};
 use tokio::net::TcpListener;
 
 use crate::service::schema::{Accounts, Ledger};
@@ -22,8 +22,8 @@ use crate::service::schema::{Accounts, Ledger};
 async fn main() -> Result<(), Box<dyn Error>> {
     let binds = Binds::builder()
         .namespace("axum-app")
-        .bind_env::<Accounts>() // ACCOUNTS_DATABASE_URL
-        .bind_env::<Ledger>() // LEDGER_DATABASE_URL
+        .bind(Accounts, Source::env()) // ACCOUNTS_DATABASE_URL
+        .bind(Ledger, Source::env()) // LEDGER_DATABASE_URL
         .build()?;
     binds.install().await?;
     service::schema::create(

@@ -182,8 +182,8 @@ pub(super) fn recorded(rows: QueryResult<OutcomeRow>, gid: &Gid) -> Result<Optio
         return Err(Fault::Replaced);
     }
     match row.outcome.as_deref().map(str::trim) {
-        Some("commit") => Ok(Some(Outcome::Commit)),
-        Some("abort") => Ok(Some(Outcome::Abort)),
+        Some("commit") => Ok(Some(Outcome::Committed)),
+        Some("abort") => Ok(Some(Outcome::RolledBack)),
         Some(_) => Err(Fault::Forced),
         None if row.forgotten => Err(Fault::Forgotten),
         None => Ok(None),
@@ -202,8 +202,8 @@ pub(super) struct ForcedRow {
 impl ForcedRow {
     pub(super) fn outcome(&self) -> Outcome {
         match self.outcome.trim() {
-            "commit" => Outcome::Commit,
-            _ => Outcome::Abort,
+            "commit" => Outcome::Committed,
+            _ => Outcome::RolledBack,
         }
     }
 }
@@ -217,8 +217,8 @@ pub(super) fn forced(schema: &str, unit: UnitId) -> String {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn force_row(schema: &str, gid: &Gid, outcome: Outcome, parameter: &str) -> String {
     let outcome = match outcome {
-        Outcome::Commit => "commit",
-        Outcome::Abort => "abort",
+        Outcome::Committed => "commit",
+        Outcome::RolledBack => "abort",
     };
     format!(
         "INTO {schema}diesel_binds_forced (unit, gid, outcome, reason) VALUES ('{}', '{gid}', '{outcome}', {parameter})",

@@ -194,7 +194,7 @@ pub enum Fault {
     /// `PRAGMA foreign_keys` was set on the raw connection (SQLite), and has no effect within a transaction.
     #[error(
         "`PRAGMA foreign_keys` has no effect within a transaction: set it where the connection is opened \
-         (`BindsBuilder::bind_with_setup`)"
+         (`Source::setup`)"
     )]
     WithoutEffect,
 

@@ -109,8 +109,8 @@ fn describe(error: &CommitError) -> (Ends, Option<&Gid>, &'static str) {
 impl From<Outcome> for Ends {
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Commit => Self::Committed,
-            Outcome::Abort => Self::RolledBack,
+            Outcome::Committed => Self::Committed,
+            Outcome::RolledBack => Self::RolledBack,
         }
     }
 }

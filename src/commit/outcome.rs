@@ -11,7 +11,6 @@ use crate::gid::{Gid, UnitId};
 /// A unit that is committed, on every bind that took part; or, in a session that has joined a transaction of somebody
 /// else, kept there ([`ending`](Self::ending)).
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "it names the binds that are still to be brought up"]
 pub struct Committed {
     pub(crate) unit: UnitId,
     pub(crate) gid: Option<Gid>,
@@ -48,7 +47,7 @@ impl Committed {
     }
 
     /// Whether nothing is committed yet: the session has joined the transactions of others
-    /// ([`SessionOptions::join`](crate::SessionOptions::join)), which keep or lose what the unit did.
+    /// ([`SessionOptions::within`](crate::SessionOptions::within)), which keep or lose what the unit did.
     #[must_use]
     pub fn is_joined(&self) -> bool {
         self.joined

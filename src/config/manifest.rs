@@ -35,7 +35,7 @@ pub use self::problem::{ManifestError, ManifestProblem};
 ///
 /// [bind.audit]
 /// backend = "mysql"
-/// same_as = "ledger" # in the database of that bind; or, for a SQLite file, `attach_to`
+/// shared_with = "ledger" # in the database of that bind; or, for a SQLite file, `attach_to`
 /// ```
 ///
 /// Paths are relative to the folder of the file.
@@ -65,7 +65,7 @@ pub enum ManifestPlace {
     /// In a database of its own.
     Own,
     /// In the database of another bind: they share a connection, and the table that records applied migrations.
-    SameAs(String),
+    SharedWith(String),
     /// In a SQLite file of its own that is attached to the connection of another bind.
     AttachedTo(String),
 }
@@ -161,7 +161,7 @@ impl Manifest {
     #[must_use]
     pub fn database_of<'a>(&'a self, bind: &'a ManifestBind) -> &'a ManifestBind {
         match &bind.place {
-            ManifestPlace::SameAs(with) => self.bind(with).unwrap_or(bind),
+            ManifestPlace::SharedWith(with) => self.bind(with).unwrap_or(bind),
             ManifestPlace::Own | ManifestPlace::AttachedTo(_) => bind,
         }
     }

@@ -43,13 +43,13 @@ pub(crate) fn default_variable(key: &str) -> String {
 
 /// The size and the timeouts of a pool that [`Binds`](crate::Binds) makes of a URL.
 #[derive(Clone, Debug)]
-pub struct Pooling {
+pub struct PoolOptions {
     pub(crate) max_size: usize,
     pub(crate) checkout_timeout: Duration,
     pub(crate) connect_timeout: Duration,
 }
 
-impl Pooling {
+impl PoolOptions {
     /// The defaults.
     #[must_use]
     pub fn new() -> Self {
@@ -78,7 +78,7 @@ impl Pooling {
     }
 }
 
-impl Default for Pooling {
+impl Default for PoolOptions {
     fn default() -> Self {
         Self {
             max_size: 10,

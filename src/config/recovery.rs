@@ -16,7 +16,7 @@ pub struct RecoveryOptions {
     pub(crate) interval: Duration,
     pub(crate) jitter: Duration,
     pub(crate) retention: Duration,
-    pub(crate) elsewhere: bool,
+    pub(crate) without_worker: bool,
 }
 
 impl RecoveryOptions {
@@ -42,7 +42,7 @@ impl RecoveryOptions {
 
     /// How long the record of a decision is kept at least, for those who ask how a unit ended. Defaults to 7 days.
     ///
-    /// What [`Binds::outcome_of`](crate::Binds::outcome_of) can tell of a unit, it can tell for so long. A unit that stays
+    /// What [`Recovery::outcome_of`](crate::Recovery::outcome_of) can tell of a unit, it can tell for so long. A unit that stays
     /// prepared and undecided for longer, because one of its databases was down, may have to be finished by hand. Records
     /// that may still be needed are kept longer, and `Duration::MAX` keeps all.
     pub fn retention(mut self, retention: Duration) -> Self {
@@ -51,11 +51,11 @@ impl RecoveryOptions {
     }
 
     /// Starts no worker in this process: another one recovers, or something calls
-    /// [`Binds::recover`](crate::Binds::recover).
+    /// [`Recovery::run`](crate::Recovery::run).
     ///
     /// Until somebody does, what a process that died left prepared keeps its locks.
-    pub fn elsewhere(mut self) -> Self {
-        self.elsewhere = true;
+    pub fn without_worker(mut self) -> Self {
+        self.without_worker = true;
         self
     }
 }
@@ -66,7 +66,7 @@ impl Default for RecoveryOptions {
             interval: Duration::from_secs(30),
             jitter: Duration::from_secs(5),
             retention: Duration::from_secs(7 * 24 * 3600),
-            elsewhere: false,
+            without_worker: false,
         }
     }
 }

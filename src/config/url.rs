@@ -32,7 +32,7 @@ pub enum UrlProblem {
     /// It asks for TLS, which connections by a URL do not have.
     #[error(
         "it requires TLS, which a connection by a URL does not have: open the connections yourself, with \
-         `.bind_with_setup(..)` or a pool of your own"
+         `Source::setup(..)` or a pool of your own"
     )]
     TlsUnsupported,
 }

@@ -47,7 +47,7 @@ pub struct MigrationError {
 #[non_exhaustive]
 pub enum MigrationProblem {
     /// The builder was given no migrations for the bind.
-    #[error("`{bind}` has no migrations: give them to the builder with `.migrations::<…>(..)`")]
+    #[error("`{bind}` has no migrations: give them to the builder with `.migrations(Bind, ..)`")]
     NoMigrations {
         /// The bind.
         bind: String,
@@ -128,7 +128,7 @@ pub enum MigrationProblem {
     },
     /// Two binds are in one database, and do not say so.
     #[error(
-        "`{bind}` and `{with}` are in the same database: one of the URLs is wrong; or say so, with `.same_as::<…>()`"
+        "`{bind}` and `{with}` are in the same database: one of the URLs is wrong; or say so, with `Source::shared_with(..)`"
     )]
     SameDatabase {
         /// The bind.
@@ -139,7 +139,7 @@ pub enum MigrationProblem {
     /// The database has migrations of another bind.
     #[error(
         "the database of `{bind}` has migrations of `{owner}` ({}): its URL is wrong; or say that they share it, with \
-         `.same_as::<…>()`",
+         `Source::shared_with(..)`",
         .versions.join(", ")
     )]
     Foreign {

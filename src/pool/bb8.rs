@@ -147,7 +147,7 @@ impl<M: ManageConnection> Pooled<M::Connection> for PooledConnection<'static, M>
 pub(crate) fn from_url<C>(
     url: &str,
     setup: std::sync::Arc<crate::config::Setup<C>>,
-    pooling: &crate::config::Pooling,
+    pooling: &crate::config::PoolOptions,
 ) -> Box<dyn Pool<C>>
 where
     C: Send + 'static,

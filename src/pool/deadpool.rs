@@ -11,7 +11,7 @@ use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::config::{Pooling, Setup};
+use crate::config::{PoolOptions, Setup};
 use crate::error::{BoxError, PoolError};
 use crate::pool::port::{IntoPool, Pool, Pooled, connect_error, sealed};
 
@@ -92,7 +92,11 @@ where
 }
 
 /// A pool that opens its connections by a URL.
-pub(crate) fn from_url<C>(url: &str, setup: Arc<Setup<C>>, pooling: &Pooling) -> Box<dyn Pool<C>>
+pub(crate) fn from_url<C>(
+    url: &str,
+    setup: Arc<Setup<C>>,
+    pooling: &PoolOptions,
+) -> Box<dyn Pool<C>>
 where
     C: Send + 'static,
     AsyncDieselConnectionManager<C>: Manager<Type = C>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use crate::backend::Connection;
-use crate::config::{Pooling, Setup};
+use crate::config::{PoolOptions, Setup};
 use crate::pool::port::Pool;
 
 /// A connection type whose pool can be made of a URL. Sealed, and implemented for all that a bind can have.
@@ -13,7 +13,7 @@ use crate::pool::port::Pool;
     any(feature = "deadpool", feature = "bb8"),
     diagnostic::on_unimplemented(
         message = "no pool of `{Self}` can be made of a URL",
-        note = "for SQLite, use `diesel_binds::AsyncSqliteConnection`; or pass a pool of your own with `.bind`"
+        note = "for SQLite, use `diesel_binds::AsyncSqliteConnection`; or pass a pool of your own"
     )
 )]
 #[cfg_attr(
@@ -26,7 +26,11 @@ use crate::pool::port::Pool;
 )]
 pub trait FromUrl: Connection {
     #[doc(hidden)]
-    fn pool(url: &str, setup: Option<Arc<Setup<Self>>>, pooling: &Pooling) -> Box<dyn Pool<Self>>;
+    fn pool(
+        url: &str,
+        setup: Option<Arc<Setup<Self>>>,
+        pooling: &PoolOptions,
+    ) -> Box<dyn Pool<Self>>;
 }
 
 /// Deadpool where it is turned on, else bb8. A macro, because the bounds that both put on the connection type are
@@ -43,7 +47,11 @@ macro_rules! from_url {
 
 #[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for diesel_async::AsyncPgConnection {
-    fn pool(url: &str, setup: Option<Arc<Setup<Self>>>, pooling: &Pooling) -> Box<dyn Pool<Self>> {
+    fn pool(
+        url: &str,
+        setup: Option<Arc<Setup<Self>>>,
+        pooling: &PoolOptions,
+    ) -> Box<dyn Pool<Self>> {
         let setup = setup
             .unwrap_or_else(|| Arc::new(|url| crate::backend::postgres::establish(url).boxed()));
         from_url!(setup, url, pooling)
@@ -52,7 +60,11 @@ impl FromUrl for diesel_async::AsyncPgConnection {
 
 #[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for diesel_async::AsyncMysqlConnection {
-    fn pool(url: &str, setup: Option<Arc<Setup<Self>>>, pooling: &Pooling) -> Box<dyn Pool<Self>> {
+    fn pool(
+        url: &str,
+        setup: Option<Arc<Setup<Self>>>,
+        pooling: &PoolOptions,
+    ) -> Box<dyn Pool<Self>> {
         let setup = setup.unwrap_or_else(|| {
             Arc::new(|url| <Self as diesel_async::AsyncConnection>::establish(url).boxed())
         });
@@ -62,7 +74,11 @@ impl FromUrl for diesel_async::AsyncMysqlConnection {
 
 #[cfg(all(feature = "sqlite", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for crate::backend::sqlite::AsyncSqliteConnection {
-    fn pool(url: &str, setup: Option<Arc<Setup<Self>>>, pooling: &Pooling) -> Box<dyn Pool<Self>> {
+    fn pool(
+        url: &str,
+        setup: Option<Arc<Setup<Self>>>,
+        pooling: &PoolOptions,
+    ) -> Box<dyn Pool<Self>> {
         let setup =
             setup.unwrap_or_else(|| Arc::new(|url| crate::backend::sqlite::establish(url).boxed()));
         from_url!(setup, url, pooling)

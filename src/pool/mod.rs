@@ -19,4 +19,4 @@ pub use self::from_url::FromUrl;
 #[cfg(feature = "testing")]
 pub(crate) use self::one::One;
 pub use self::port::IntoPool;
-pub(crate) use self::port::{Pool, Pooled};
+pub(crate) use self::port::{Pool, Pooled, sealed};

@@ -11,7 +11,7 @@ use crate::error::{BoxError, PoolError};
     message = "`{Self}` is not a pool of the connections of this bind",
     label = "not a pool of `{C}`",
     note = "pass a pool of deadpool or bb8, with the feature of that name turned on, of the connection type in `#[bind(connection = …)]`",
-    note = "a URL is registered with `bind_url`"
+    note = "a URL is a `Source::url(..)`"
 )]
 pub trait IntoPool<C>: sealed::Sealed {
     #[doc(hidden)]
@@ -33,7 +33,7 @@ pub(super) fn connect_error(error: impl std::error::Error + Send + Sync + 'stati
     }
 }
 
-pub(super) mod sealed {
+pub(crate) mod sealed {
     /// Keeps [`IntoPool`](super::IntoPool) ours.
     pub trait Sealed {}
 }

@@ -12,7 +12,7 @@ use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, Gid};
 use crate::recovery::database::{Database, Listing, Scope};
 use crate::recovery::events::tell_done;
-use crate::recovery::report::{InDoubtBranch, Left, Recovered, Recovery};
+use crate::recovery::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
 
@@ -77,7 +77,7 @@ pub enum ForceError {
     },
     /// The holder answers, and is the database that was to decide: recovery finishes the unit as it has recorded.
     #[error(
-        "`{holder}` answers and is the database that decides: `recover()` finishes the unit as that has it"
+        "`{holder}` answers and is the database that decides: `binds.recovery().run()` finishes the unit as that has it"
     )]
     HolderAnswers {
         /// The key of the holder.
@@ -160,7 +160,7 @@ pub(crate) async fn force(
     outcome: Outcome,
     reason: &str,
     options: ForceOptions,
-) -> Result<Recovery, ForceError> {
+) -> Result<RecoveryReport, ForceError> {
     let span = trace::recovery::force(gid, outcome.into(), reason);
     let forced = carry_out(scope, gid, outcome, reason, options);
     let forced = forced.instrument(span.clone()).await;
@@ -176,7 +176,7 @@ async fn carry_out(
     outcome: Outcome,
     reason: &str,
     options: ForceOptions,
-) -> Result<Recovery, ForceError> {
+) -> Result<RecoveryReport, ForceError> {
     if reason.trim().is_empty() {
         return Err(ForceError::NoReason);
     }
@@ -191,7 +191,7 @@ async fn carry_out(
     {
         // Its records are only deleted when all parts have finished, so nothing of it was committed. A coordinator that
         // lives may roll back one part while the operator commits another.
-        if outcome == Outcome::Commit {
+        if outcome == Outcome::Committed {
             let holder = gid.holder().into();
             return Err(ForceError::NotDecided { holder });
         }
@@ -219,7 +219,7 @@ async fn carry_out(
     }
     tracing::warn!(%gid, ?outcome, reason, "a unit is finished by force");
     // Cancellation safety: what is recorded stays, and the next call with the same outcome does the rest.
-    let mut recovery = Recovery::default();
+    let mut recovery = RecoveryReport::default();
     for (database, listed_by, branch) in branches {
         let bind = database.key();
         let trace = BranchTrace::begin(bind, gid);

@@ -16,12 +16,12 @@ use crate::commit::Fault;
 use crate::gid::{DatabaseId, UnitId};
 use crate::recovery::database::{Database, Look, Records, Scope};
 use crate::recovery::events::note_place;
-use crate::recovery::report::Recovery;
+use crate::recovery::report::RecoveryReport;
 use crate::recovery::retention::{Seen, may_forget};
 use crate::trace;
 
 /// Deletes what may be, after a pass over all databases.
-pub(super) async fn forget(scope: &Scope, recovery: &mut Recovery) {
+pub(super) async fn forget(scope: &Scope, recovery: &mut RecoveryReport) {
     if scope.retention == Duration::MAX {
         return;
     }

@@ -5,12 +5,12 @@ use tracing::Instrument as _;
 use crate::recovery::database::Scope;
 use crate::recovery::pass;
 use crate::recovery::purpose::Purpose;
-use crate::recovery::report::{Left, Recovery};
+use crate::recovery::report::{Left, RecoveryReport};
 use crate::trace::recovery::{Counts, PassTrace};
 use crate::trace::{self, PassEnds};
 
 /// As [`pass::recover`].
-pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> Recovery {
+pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
     let word = match purpose {
         Purpose::Look => "look",
         Purpose::Finish(_) => "finish",
@@ -36,7 +36,7 @@ pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> Recovery {
     recovery
 }
 
-fn ends(recovery: &Recovery) -> PassEnds {
+fn ends(recovery: &RecoveryReport) -> PassEnds {
     let mut left = recovery.in_doubt.iter().map(|branch| &branch.left);
     let was_refused = |left: &Left| matches!(left, Left::Holder(_) | Left::Unfinished(..));
     if !recovery.unreachable.is_empty() || left.clone().any(was_refused) {
@@ -54,7 +54,7 @@ fn is_in_doubt(left: &Left) -> bool {
 }
 
 /// What is in doubt on each bind that was seen. Of the others nobody knows more than before.
-fn measure(scope: &Scope, recovery: &Recovery) {
+fn measure(scope: &Scope, recovery: &RecoveryReport) {
     for database in &scope.databases {
         let bind = database.key();
         if !recovery.unreachable.iter().any(|(key, _)| *key == bind) {

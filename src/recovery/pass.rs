@@ -15,16 +15,16 @@ use crate::recovery::events;
 use crate::recovery::forget::forget;
 use crate::recovery::judge::{Finder, Verdict, judge};
 use crate::recovery::purpose::Purpose;
-use crate::recovery::report::{InDoubtBranch, Left, Recovered, Recovery};
+use crate::recovery::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
 
-pub(super) async fn recover(scope: &Scope, purpose: Purpose) -> Recovery {
+pub(super) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
     let mut pass = Pass {
         scope,
         purpose,
         down: HashMap::new(),
-        recovery: Recovery::default(),
+        recovery: RecoveryReport::default(),
     };
     // Without a namespace nothing was ever prepared.
     if !scope.namespace.is_empty() {
@@ -42,7 +42,7 @@ struct Pass<'a> {
     purpose: Purpose,
     /// Databases that did not answer. They are not asked again in this pass, for each of its branches.
     down: HashMap<&'static str, Arc<Fault>>,
-    recovery: Recovery,
+    recovery: RecoveryReport,
 }
 
 impl Pass<'_> {

@@ -10,7 +10,7 @@ use crate::gid::{Gid, UnitId};
 /// What one pass of recovery did, and what it left alone.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Recovery {
+pub struct RecoveryReport {
     /// Branches that it finished.
     pub recovered: Vec<Recovered>,
     /// Branches that are still in doubt.
@@ -104,7 +104,7 @@ pub enum Left {
     Unfinished(Outcome, #[source] Arc<Fault>),
 }
 
-impl Recovery {
+impl RecoveryReport {
     /// Whether all binds were seen and nothing is left in doubt.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -112,10 +112,10 @@ impl Recovery {
     }
 }
 
-impl fmt::Display for Recovery {
+impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Recovered { bind, gid, outcome } in &self.recovered {
-            writeln!(f, "{bind}: {gid} finished: {outcome:?}")?;
+            writeln!(f, "{bind}: {gid} finished: {outcome}")?;
         }
         for branch in &self.in_doubt {
             // By what an operator can ask for.

@@ -30,7 +30,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(options: RecoveryOptions, needed: bool) -> Self {
         Self {
-            wanted: needed && !options.elsewhere,
+            wanted: needed && !options.without_worker,
             options,
             running: Arc::default(),
             stop: CancellationToken::new(),

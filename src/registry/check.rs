@@ -46,14 +46,16 @@ pub enum Finding {
     /// table of the same name.
     #[error("no transaction can begin")]
     Unusable(#[source] Fault),
-    /// Another bind has its tables in this database ([`same_as`](crate::BindsBuilder::same_as)).
-    #[error("`{bind}` is in the same database, and shares its connection (`same_as`)")]
+    /// Another bind has its tables in this database ([`Source::shared_with`](crate::Source::shared_with)).
+    #[error("`{bind}` is in the same database, and shares its connection (`Source::shared_with`)")]
     Shared {
         /// The key of the other bind.
         bind: &'static str,
     },
-    /// The SQLite file of another bind is attached to its connection ([`attach`](crate::BindsBuilder::attach)).
-    #[error("the file of `{bind}` is attached to its connection (`attach`): both commit as one")]
+    /// The SQLite file of another bind is attached to its connection ([`Source::attach_to`](crate::Source::attach_to)).
+    #[error(
+        "the file of `{bind}` is attached to its connection (`Source::attach_to`): both commit as one"
+    )]
     Attached {
         /// The key of the other bind.
         bind: &'static str,
@@ -113,7 +115,7 @@ pub enum Finding {
     /// Another bind is in the same database, and neither says so.
     #[error(
         "`{with}` is the same database: they wait for each other's locks, and commit with a prepare that is not needed; \
-         say so with `.same_as::<…>()`"
+         say so with `Source::shared_with(..)`"
     )]
     SameDatabase {
         /// The other bind.

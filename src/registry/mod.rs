@@ -36,13 +36,14 @@ use crate::recovery::{Scope, Worker};
 use crate::trace::TraceOptions;
 
 pub(crate) use self::any_entry::AnyEntry;
-pub use self::builder::BindsBuilder;
+pub use self::builder::{BindsBuilder, IntoSource, Source};
 pub use self::check::{BindReport, Finding, Report, Severity};
 #[cfg(feature = "testing")]
 pub(crate) use self::enclosure::{AnyEnclosure, Left, NotStarted, Rules};
 pub(crate) use self::entry::Entry;
 pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
+pub use self::recovery::Recovery;
 
 /// The binds of an application, each with its pool: where sessions come from.
 ///
@@ -53,14 +54,14 @@ pub use self::problem::{BuildError, BuildProblem};
 /// ```no_run
 /// # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
 /// # mod example {
-/// use diesel_binds::{AsyncSqliteConnection, Bind, Binds};
+/// use diesel_binds::{AsyncSqliteConnection, Bind, Binds, Source};
 ///
 /// #[derive(Bind)]
 /// #[bind(key = "accounts", connection = AsyncSqliteConnection)]
 /// pub struct Accounts;
 ///
 /// fn binds() -> Result<Binds, diesel_binds::BuildError> {
-///     Binds::builder().bind_url::<Accounts>("accounts.db").build()
+///     Binds::builder().bind(Accounts, Source::url("accounts.db")).build()
 /// }
 /// # }
 /// ```
@@ -151,7 +152,7 @@ impl Binds {
     /// ```no_run
     /// # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
     /// # mod example {
-    /// use diesel_binds::{AsyncSqliteConnection, Bind, Binds};
+    /// use diesel_binds::{AsyncSqliteConnection, Bind, Binds, Source};
     /// use diesel_migrations::{EmbeddedMigrations, embed_migrations};
     ///
     /// #[derive(Bind)]
@@ -162,8 +163,8 @@ impl Binds {
     ///
     /// async fn start() -> Result<Binds, Box<dyn std::error::Error>> {
     ///     let binds = Binds::builder()
-    ///         .bind_url::<Accounts>("accounts.db")
-    ///         .migrations::<Accounts>(ACCOUNTS)
+    ///         .bind(Accounts, Source::url("accounts.db"))
+    ///         .migrations(Accounts, ACCOUNTS)
     ///         .build()?;
     ///     let migrated = binds.migrations().run().await?;
     ///     println!("{migrated}");

@@ -89,7 +89,7 @@ impl<C: Connection> Entry<C> {
             let asked = timeout(left, async {
                 let mut connection = self.connect(left).await.ok()?;
                 let fate = connection.fate(transaction, mark).await.ok().flatten();
-                if fate == Some(Outcome::Commit) {
+                if fate == Some(Outcome::Committed) {
                     self.confirm(&mut connection, server).await.ok()?;
                 }
                 fate

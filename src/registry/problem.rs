@@ -109,21 +109,26 @@ pub enum BuildProblem {
         /// The backend of its connection.
         backend: Backend,
     },
-    /// The manifest has a bind in the database of another.
-    #[error(
-        "`{bind}` shares the connection of `{with}` in the manifest: `.same_as::<…>()` or `.attach::<…>(..)`"
-    )]
+    /// The manifest has a bind in another place than its source.
+    #[error("`{bind}` has another place in the manifest: {}", source_of(place))]
+    #[cfg(feature = "manifest")]
     OtherPlace {
         /// The bind.
         bind: &'static str,
-        /// The other.
-        with: String,
+        /// The place in the manifest.
+        place: crate::config::ManifestPlace,
     },
-    /// A URL was looked up in the environment before the manifest was given.
+    /// A method was called on the source of a bind for which it means nothing: on a pool that is made already, or on the
+    /// connection of another bind.
     #[error(
-        "the manifest says which variables are read: `.manifest(..)` goes before `.bind_env::<…>()`"
+        "`Source::{option}` has no effect on the source of `{bind}`: leave it out, or set it where the connection is made"
     )]
-    LateManifest,
+    WithoutEffect {
+        /// The bind.
+        bind: &'static str,
+        /// The method of [`Source`](crate::Source).
+        option: &'static str,
+    },
     /// This program was built without the backend of a bind.
     #[error("`{bind}` is of {backend}, for which this program was not built")]
     NoBackend {
@@ -133,9 +138,9 @@ pub enum BuildProblem {
         backend: Backend,
     },
     /// Two binds would read their URL from one variable: `a-b` and `a_b`, for one. Their tables would be looked for in one
-    /// database. Binds that are meant to share one say so with [`same_as`](crate::BindsBuilder::same_as).
+    /// database. Binds that are meant to share one say so with [`Source::shared_with`](crate::Source::shared_with).
     #[error(
-        "`{bind}` and `{with}` would both read their URL from `{variable}`: give one another key, or its URL by `bind_url`"
+        "`{bind}` and `{with}` would both read their URL from `{variable}`: give one another key, or its URL by `Source::url` or `Source::env_var`"
     )]
     SharedVariable {
         /// The bind.
@@ -179,6 +184,22 @@ pub enum BuildProblem {
     },
 }
 
+/// The source of a bind that is in this place.
+#[cfg(feature = "manifest")]
+fn source_of(place: &crate::config::ManifestPlace) -> String {
+    use crate::config::ManifestPlace;
+
+    match place {
+        ManifestPlace::Own => "a database of its own, `Source::env()`".into(),
+        ManifestPlace::SharedWith(with) => {
+            format!("the database of `{with}`, `Source::shared_with(..)`")
+        }
+        ManifestPlace::AttachedTo(to) => {
+            format!("a file attached to `{to}`, `Source::env().attach_to(..)`")
+        }
+    }
+}
+
 impl BuildProblem {
     /// The key of the bind that it is about, if it is about one.
     #[must_use]
@@ -192,19 +213,20 @@ impl BuildProblem {
             | Self::NoUrl { bind, .. }
             | Self::SharedVariable { bind, .. }
             | Self::OtherBackend { bind, .. }
-            | Self::OtherPlace { bind, .. }
+            | Self::WithoutEffect { bind, .. }
             | Self::NoBackend { bind, .. }
             | Self::NoPool { bind }
             | Self::Unsupported { bind, .. }
             | Self::UnknownHook { bind }
             | Self::CannotAvoid { bind } => Some(bind),
+            #[cfg(feature = "manifest")]
+            Self::OtherPlace { bind, .. } => Some(bind),
             #[cfg(feature = "migrations")]
             Self::Migrations { bind, .. } => Some(bind),
             Self::Empty
             | Self::NoNamespace
             | Self::InvalidNamespace { .. }
-            | Self::NoLimit { .. }
-            | Self::LateManifest => None,
+            | Self::NoLimit { .. } => None,
         }
     }
 }

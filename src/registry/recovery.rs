@@ -5,11 +5,35 @@ use std::time::Duration;
 use crate::commit::{Fault, Outcome};
 use crate::gid::Gid;
 use crate::recovery::{
-    self, Database, ForceError, ForceOptions, GRACE, Purpose, Recovery, RecoveryError,
+    self, Database, ForceError, ForceOptions, GRACE, Purpose, RecoveryError, RecoveryReport,
 };
 use crate::registry::Binds;
 
+/// What recovery does on the binds of a registry: to finish units that a process left prepared, to look at them, to ask
+/// how one ended, to decide in the place of a lost holder. See [`Binds::recovery`].
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn example(binds: diesel_binds::Binds) {
+/// let pass = binds.recovery().run().await;
+/// println!("{pass}");
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery<'binds> {
+    binds: &'binds Binds,
+}
+
 impl Binds {
+    /// Recovery, by hand: the [worker](crate::BindsBuilder::recovery) does the same by itself.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery<'_> {
+        Recovery { binds: self }
+    }
+}
+
+impl<'binds> Recovery<'binds> {
     /// Finishes every unit of this application that is left prepared on any bind: commits it if its holder recorded
     /// that it committed, rolls it back if not.
     ///
@@ -17,24 +41,24 @@ impl Binds {
     /// before anything is done (`docs/recovery.md`). A unit that was prepared in the last three seconds is left to the
     /// process that is committing it. Takes no connection of the pools.
     ///
-    /// Never fails: what could not be done is in the [`Recovery`], and the next pass tries it again.
+    /// Never fails: what could not be done is in the [`RecoveryReport`], and the next pass tries it again.
     ///
     /// # Cancel safety
     ///
     /// The future may be dropped: what is done is done, and the next pass does the rest.
-    pub async fn recover(&self) -> Recovery {
-        self.recover_older_than(GRACE).await
+    pub async fn run(self) -> RecoveryReport {
+        self.run_older_than(GRACE).await
     }
 
-    /// As [`recover`](Self::recover), with another age from which on a unit is not left to the process that is
+    /// As [`run`](Self::run), with another age from which on a unit is not left to the process that is
     /// committing it. At zero, units in the middle of their commit are rolled back: nothing is torn by that, and their
     /// callers are told so.
     ///
     /// # Cancel safety
     ///
-    /// As [`recover`](Self::recover).
-    pub async fn recover_older_than(&self, age: Duration) -> Recovery {
-        recovery::recover(&self.registry.scope, Purpose::Finish(age)).await
+    /// As [`run`](Self::run).
+    pub async fn run_older_than(self, age: Duration) -> RecoveryReport {
+        recovery::recover(&self.binds.registry.scope, Purpose::Finish(age)).await
     }
 
     /// The branches of this application that are prepared and unfinished on any bind, and what each waits for. Changes
@@ -43,8 +67,8 @@ impl Binds {
     /// # Cancel safety
     ///
     /// Nothing is changed; the future may be dropped.
-    pub async fn in_doubt(&self) -> Recovery {
-        recovery::recover(&self.registry.scope, Purpose::Look).await
+    pub async fn in_doubt(self) -> RecoveryReport {
+        recovery::recover(&self.binds.registry.scope, Purpose::Look).await
     }
 
     /// Finishes a unit whose holder is lost for good, as somebody says who takes the responsibility.
@@ -53,11 +77,11 @@ impl Binds {
     /// before any is finished; a later call can only say the same, in whatever process. So every part of the unit must be
     /// seen on the binds of this one; [`ForceOptions::parts_are_gone`] is for those that cannot be.
     ///
-    /// Refused while the holder answers and is the database that decides: [`recover`](Self::recover) then does what is
+    /// Refused while the holder answers and is the database that decides: [`run`](Self::run) then does what is
     /// right. A holder that has forgotten the unit gets a row that keeps a late decision out. If a holder that could not
     /// be reached comes back after all, and had decided otherwise, the unit is torn: nobody can see that from here.
     ///
-    /// The [`Recovery`] says which branches were finished, and which could not be: call it again for those.
+    /// The [`RecoveryReport`] says which branches were finished, and which could not be: call it again for those.
     ///
     /// # Errors
     ///
@@ -67,11 +91,11 @@ impl Binds {
     ///
     /// The future may be dropped: what is recorded and finished stays so, and the next call does the rest.
     pub async fn force(
-        &self,
+        self,
         gid: &Gid,
         outcome: Outcome,
         reason: &str,
-    ) -> Result<Recovery, ForceError> {
+    ) -> Result<RecoveryReport, ForceError> {
         self.force_with(gid, outcome, reason, ForceOptions::new())
             .await
     }
@@ -86,13 +110,13 @@ impl Binds {
     ///
     /// As [`force`](Self::force).
     pub async fn force_with(
-        &self,
+        self,
         gid: &Gid,
         outcome: Outcome,
         reason: &str,
         options: ForceOptions,
-    ) -> Result<Recovery, ForceError> {
-        recovery::force(&self.registry.scope, gid, outcome, reason, options).await
+    ) -> Result<RecoveryReport, ForceError> {
+        recovery::force(&self.binds.registry.scope, gid, outcome, reason, options).await
     }
 
     /// How a unit ended, as its holder has recorded it. `None` if it has recorded nothing: the unit was rolled back, or
@@ -105,7 +129,7 @@ impl Binds {
     /// # Cancel safety
     ///
     /// Nothing is changed; the future may be dropped.
-    pub async fn outcome_of(&self, gid: &Gid) -> Result<Option<Outcome>, RecoveryError> {
+    pub async fn outcome_of(self, gid: &Gid) -> Result<Option<Outcome>, RecoveryError> {
         match self.holder_of(gid) {
             Ok(holder) => holder.recorded(gid).await,
             Err(fault) => Err(fault),
@@ -123,7 +147,7 @@ impl Binds {
     /// # Cancel safety
     ///
     /// The future may be dropped: the unit may then be kept from committing, which the next call tells.
-    pub async fn settle(&self, gid: &Gid) -> Result<Outcome, RecoveryError> {
+    pub async fn settle(self, gid: &Gid) -> Result<Outcome, RecoveryError> {
         match self.holder_of(gid) {
             Ok(holder) => holder.resolve(gid).await,
             Err(fault) => Err(fault),
@@ -132,8 +156,8 @@ impl Binds {
     }
 
     /// The holder of a unit of this application. A gid may come from anywhere.
-    fn holder_of(&self, gid: &Gid) -> Result<&dyn Database, Fault> {
-        let scope = &self.registry.scope;
+    fn holder_of(self, gid: &Gid) -> Result<&'binds dyn Database, Fault> {
+        let scope = &self.binds.registry.scope;
         if gid.namespace() != &*scope.namespace {
             let namespace = gid.namespace().into();
             return Err(Fault::ForeignNamespace { namespace });

@@ -131,7 +131,7 @@ impl Registry {
             namespace: Arc::clone(&self.namespace),
             clock: Arc::clone(&self.clock),
             background: TaskTracker::new(),
-            worker: Worker::new(RecoveryOptions::new().elsewhere(), false),
+            worker: Worker::new(RecoveryOptions::new().without_worker(), false),
             closed: AtomicBool::new(false),
             trace: self.trace,
             #[cfg(feature = "migrations")]

@@ -12,7 +12,7 @@ impl Session {
     ///
     /// Where several binds wrote, all but one prepare, and the last commits its own work together with the decision:
     /// three round trips, whatever the number of binds. Where one wrote, it is a plain commit. Where none did, nothing
-    /// can go wrong. In a session that has [joined](SessionOptions::join) the transactions of others, nothing is committed
+    /// can go wrong. In a session that has [joined](SessionOptions::within) the transactions of others, nothing is committed
     /// yet, and the result [says so](Committed::is_joined).
     ///
     /// Hooks [before](Self::before_commit) the commit run first, those [after](Self::after_commit) it last.
@@ -76,7 +76,7 @@ impl Session {
     /// # Panics
     ///
     /// As [`commit_all`](Self::commit_all).
-    pub async fn commit<B: Bind>(&mut self, _: B) -> Result<Committed, Error> {
+    pub async fn commit_only<B: Bind>(&mut self, _: B) -> Result<Committed, Error> {
         self.core().check_may_end()?;
         if let Some(refused) = self.refuse().await? {
             return Err(refused.into());

@@ -63,7 +63,7 @@ impl Session {
     /// # Cancel safety
     ///
     /// As a query.
-    pub async fn connection<B: Bind>(&self) -> Result<BoundConnection<'_, B>, Error> {
+    pub async fn connection<B: Bind>(&self, _: B) -> Result<BoundConnection<'_, B>, Error> {
         let access = self.core().widest_access::<B>()?;
         let mut statement = self.statement::<B>(access).await?;
         statement.mark().await?;

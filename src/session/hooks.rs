@@ -17,7 +17,7 @@ impl Session {
     ///
     /// Hooks run in the order in which they were registered, also those that a hook registers, and all before the first
     /// message of the commit. Inside, the unit cannot be ended. They do not run for a unit that can only be rolled back,
-    /// nor for [`commit`](Self::commit) of one bind.
+    /// nor for [`commit_only`](Self::commit_only).
     ///
     /// At the [deadline](crate::SessionOptions::deadline) of the unit a hook that has not ended is dropped, and the unit is
     /// rolled back ([`Fault::DeadlineExceeded`]).

@@ -15,7 +15,7 @@ use crate::error::{Error, PoolError};
 use crate::pool::Pooled;
 use crate::registry::Registry;
 
-/// A connection with a transaction of your own, which sessions can join ([`SessionOptions::join`](crate::SessionOptions::join)).
+/// A connection with a transaction of your own, which sessions can join ([`SessionOptions::within`](crate::SessionOptions::within)).
 ///
 /// Cheap to clone; all clones are one connection. While a unit is open on it, it waits for that in
 /// [`lock`](Self::lock).

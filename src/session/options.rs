@@ -62,7 +62,7 @@ impl SessionOptions {
     /// Units that each hold a connection and wait for one of another pool can starve each other until their deadlines;
     /// units that declare all their binds cannot. Defaults to none: each bind is begun by its own first query.
     #[must_use]
-    pub fn enlist<B: Bind>(mut self, _: B) -> Self {
+    pub fn uses<B: Bind>(mut self, _: B) -> Self {
         self.declared.push(Declared::of::<B>());
         self
     }
@@ -91,7 +91,7 @@ impl SessionOptions {
     ///
     /// Binds that share a connection share what it joins.
     #[must_use]
-    pub fn join<B: Bind>(mut self, _: B, connection: &OuterConnection<B::Connection>) -> Self {
+    pub fn within<B: Bind>(mut self, _: B, connection: &OuterConnection<B::Connection>) -> Self {
         self.unit.joined.push(JoinedBind::of::<B>(connection));
         self
     }

@@ -147,8 +147,8 @@ impl<C: Connection> Participant for Lease<C> {
                 None => None,
             };
             match fate {
-                Some(Outcome::Commit) => Ok(()),
-                Some(Outcome::Abort) => Err(Aloneness::Refused(lost.fault)),
+                Some(Outcome::Committed) => Ok(()),
+                Some(Outcome::RolledBack) => Err(Aloneness::Refused(lost.fault)),
                 None => Err(Aloneness::Lost(lost.fault)),
             }
         }
@@ -224,7 +224,7 @@ impl<C: Connection> Participant for Lease<C> {
     fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
         if !self.maybe_decided {
             // It failed before anything was sent, and nobody else sends it.
-            return ready(Ok(Outcome::Abort)).boxed();
+            return ready(Ok(Outcome::RolledBack)).boxed();
         }
         let server = self.terms.server.lineage.as_ref();
         self.entry.resolve(gid, server).boxed()
@@ -253,7 +253,7 @@ impl<C: Connection> Participant for Lease<C> {
             }
             // A prepare whose reply was not read may still be on its way: what is not listed now may be later.
             let uncertain = !self.prepared
-                && outcome == Outcome::Abort
+                && outcome == Outcome::RolledBack
                 && !(answered && C::errors_are_final(&self.terms.server));
             self.close().await;
             let expected = Whose {

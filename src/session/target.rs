@@ -16,7 +16,7 @@ use crate::session::statement::{Open, Statement};
 #[diagnostic::on_unimplemented(
     message = "no query can be run on `{Self}`",
     label = "not a session",
-    note = "pass a `Session`, `session.on(Bind)`, or what `session.connection::<Bind>()` returns, each by reference"
+    note = "pass a `Session`, `session.on(Bind)`, or what `session.connection(Bind)` returns, each by reference"
 )]
 pub trait Target<Q, Form = Typed>: Sync + sealed::Sealed {
     /// The bind that it runs on.

@@ -148,7 +148,7 @@ async fn run<T, E>(
 async fn recover(binds: &Binds, case: &Case) {
     let end = Instant::now() + RECOVERY;
     loop {
-        let recovery = binds.recover_older_than(Duration::ZERO).await;
+        let recovery = binds.recovery().run_older_than(Duration::ZERO).await;
         if recovery.is_complete() {
             return;
         }

@@ -26,7 +26,7 @@
 //! # use diesel::prelude::*;
 //! # use diesel_binds::{AsyncSqliteConnection, Bind, Binds, RunQueryDsl, bind_tables};
 //! # use diesel_binds::{Committed, Error, Session};
-//! use diesel_binds::testing::dying_at_every_step;
+//! use diesel_binds::{testing::dying_at_every_step, Source};
 //!
 //! # diesel::table! { users (id) { id -> Integer, name -> Text, } }
 //! # diesel::table! { notes (id) { id -> Integer, text -> Text, } }
@@ -41,15 +41,15 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let file = |name: &str| folder.path().join(name).display().to_string();
 //! # let binds = Binds::builder()
-//! #     .bind_url::<Accounts>(file("accounts.db"))
-//! #     .attach::<Ledger, Accounts>(file("ledger.db"))
+//! #     .bind(Accounts, Source::url(file("accounts.db")))
+//! #     .bind(Ledger, Source::url(file("ledger.db")).attach_to(Accounts))
 //! #     .build()?;
 //! # let mut setup = binds.session();
 //! # for sql in ["CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
 //! #     "CREATE TABLE ledger.notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"] {
 //! #     diesel::sql_query(sql).execute(&setup.on(Accounts)).await?;
 //! # }
-//! # let _ = setup.commit_all().await?;
+//! # setup.commit_all().await?;
 //! // The unit, as the application has it.
 //! async fn sign_up(session: &mut Session) -> Result<Committed, Error> {
 //!     diesel::insert_into(users::table).values(users::name.eq("Ada")).execute(session).await?;

@@ -54,7 +54,7 @@ use crate::web::terms::{Ending, Terms};
 ///
 /// async fn handle(_: Request<()>) -> Result<Response<String>, Error> {
 ///     // queries on `current()?`
-///     let _ = current()?.commit_all().await?;
+///     current()?.commit_all().await?;
 ///     Ok(Response::new("done".to_owned()))
 /// }
 ///

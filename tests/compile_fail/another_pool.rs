@@ -9,15 +9,15 @@ use diesel_binds::{AsyncSqliteConnection, Bind, Binds};
 pub struct Accounts;
 
 fn from_deadpool(pool: deadpool::Pool<AsyncPgConnection>) {
-    let _ = Binds::builder().bind::<Accounts>(pool);
+    let _ = Binds::builder().bind(Accounts, pool);
 }
 
 fn from_bb8(pool: bb8::Pool<AsyncPgConnection>) {
-    let _ = Binds::builder().bind::<Accounts>(pool);
+    let _ = Binds::builder().bind(Accounts, pool);
 }
 
 fn from_url() {
-    let _ = Binds::builder().bind::<Accounts>("sqlite://accounts.db");
+    let _ = Binds::builder().bind(Accounts, "sqlite://accounts.db");
 }
 
 fn main() {}

@@ -63,10 +63,7 @@ macro_rules! by_hand {
                     .max_size(1)
                     .build()
                     .unwrap();
-                let binds = Binds::builder()
-                    .bind::<$side>(pool.clone())
-                    .build()
-                    .unwrap();
+                let binds = Binds::builder().bind($side, pool.clone()).build().unwrap();
                 Far {
                     hops,
                     pool,
@@ -148,7 +145,7 @@ macro_rules! by_hand {
                     let mut session = far.binds.session();
                     read(&session).await;
                     write(&session).await;
-                    let _ = session.commit_all().await.unwrap();
+                    session.commit_all().await.unwrap();
                 };
                 unit().await;
                 by_hand().await;
@@ -170,7 +167,7 @@ macro_rules! by_hand {
                 let unit = async || {
                     let mut session = far.binds.session();
                     read(&session).await;
-                    let _ = session.commit_all().await.unwrap();
+                    session.commit_all().await.unwrap();
                 };
                 unit().await;
                 by_hand().await;
@@ -203,7 +200,7 @@ async fn commit_of<A: Side, B: Side, C: Side>(readers: bool) -> usize {
     let mut kept = Vec::new();
     let mut builder = Binds::builder()
         .namespace("cost")
-        .recovery(diesel_binds::RecoveryOptions::new().elsewhere());
+        .recovery(diesel_binds::RecoveryOptions::new().without_worker());
     async fn register<S: Side>(
         builder: diesel_binds::BindsBuilder,
         hops: &Hops,

@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel_binds::{
     AbortReason, AsyncSqliteConnection, Bind, Binds, CommitError, Error, Fault, Propagation, Retry,
-    RunQueryDsl, Session, SessionOptions, bind_tables, current,
+    RunQueryDsl, Session, SessionOptions, Source, bind_tables, current,
 };
 use tempfile::TempDir;
 
@@ -18,7 +18,7 @@ diesel::table! {
     }
 }
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "notes", connection = AsyncSqliteConnection)]
 pub struct Notes;
 
@@ -35,7 +35,7 @@ impl NotesFile {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("notes.db").display().to_string();
         let binds = Binds::builder()
-            .bind_url::<Notes>(file.as_str())
+            .bind(Notes, Source::url(file.as_str()))
             .build()
             .unwrap();
         let world = Self {

@@ -99,7 +99,7 @@ async fn a_scope_inside_of_a_scope_is_a_unit_of_its_own() {
                     assert_ne!(current().unwrap().unit(), outer);
                     assert!(notes().await.unwrap().is_empty());
                     note("inner").await.unwrap();
-                    let _ = current().unwrap().commit_all().await.unwrap();
+                    current().unwrap().commit_all().await.unwrap();
                 })
                 .await;
             assert_eq!(current().unwrap().unit(), outer);
@@ -126,7 +126,7 @@ async fn a_task_inherits_the_scope_only_when_the_scope_spawns_it() {
             });
             assert_eq!(task.await.unwrap(), unit);
             assert_eq!(notes().await.unwrap(), ["by a task"]);
-            let _ = scope.commit_all().await.unwrap();
+            scope.commit_all().await.unwrap();
         })
         .await;
     both_have(&world, &["by a task"]).await;
@@ -237,7 +237,7 @@ async fn a_unit_neither_ends_nor_is_lent_while_a_query_of_it_runs() {
                 PostgresA::write(&lent, "by a lock").await.unwrap();
                 MariadbA::write(&lent, "by a lock").await.unwrap();
             }
-            let _ = scope.commit_all().await.unwrap();
+            scope.commit_all().await.unwrap();
         })
         .await;
     both_have(&world, &["kept", "by a lock"]).await;
@@ -271,7 +271,7 @@ async fn a_savepoint_keeps_the_session_of_its_scope_to_itself() {
                 })
                 .await;
             assert!(undone.is_err());
-            let _ = scope.commit_all().await.unwrap();
+            scope.commit_all().await.unwrap();
         })
         .await;
     both_have(&world, &["kept"]).await;
@@ -327,7 +327,7 @@ async fn a_scope_that_runs_no_query_opens_nothing() {
     binds
         .scope(async {
             let scope = current().unwrap();
-            let _ = scope.commit_all().await.unwrap();
+            scope.commit_all().await.unwrap();
             scope.rollback_all().await.unwrap();
             scope.spawn(async {}).await.unwrap();
             assert!(matches!(notes().await, Err(Error::Pool { .. })));
@@ -389,7 +389,7 @@ async fn request(number: usize) -> Result<(), Error> {
     let rows: Vec<String> = of_open_units.load(&current()?).await?;
     assert_eq!(rows, [name(number)]);
     if number.is_multiple_of(3) {
-        let _ = current()?.commit_all().await?;
+        current()?.commit_all().await?;
         assert_ne!(current()?.unit(), unit);
     }
     Ok(())

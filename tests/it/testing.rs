@@ -118,9 +118,14 @@ async fn a_crash_is_an_interrupted_commit_and_recovery_finishes_it() {
         assert_eq!(plan.fired().len(), 1);
         assert_eq!(plan.fired()[0].to_string(), point.replace(':', ":my-a:"));
 
-        let looked = bench.world.binds.in_doubt().await;
+        let looked = bench.world.binds.recovery().in_doubt().await;
         assert_eq!(looked.in_doubt.len(), 1, "{point}: {looked}");
-        let recovery = bench.world.binds.recover_older_than(Duration::ZERO).await;
+        let recovery = bench
+            .world
+            .binds
+            .recovery()
+            .run_older_than(Duration::ZERO)
+            .await;
         assert!(recovery.is_complete(), "{point}: {recovery}");
         bench.settle().await;
         assert_eq!(bench.is_everywhere(point).await, committed, "{point}");
@@ -138,7 +143,7 @@ async fn a_function_is_called_at_its_point_and_the_commit_goes_on() {
         Effect::call(move |_| {
             let binds = binds.clone();
             async move {
-                let recovery = binds.recover_older_than(Duration::ZERO).await;
+                let recovery = binds.recovery().run_older_than(Duration::ZERO).await;
                 assert_eq!(recovery.recovered.len(), 1, "{recovery}");
             }
         }),
@@ -151,7 +156,7 @@ async fn a_function_is_called_at_its_point_and_the_commit_goes_on() {
     assert!(!bench.is_everywhere("fenced").await);
     let mut session = bench.session();
     Mixed::write(&session, "later").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert!(bench.is_everywhere("later").await, "a fault happens once");
     bench.is_clean().await;
 }
@@ -167,7 +172,12 @@ async fn a_holder_that_does_not_answer_leaves_the_unit_in_doubt() {
     Mixed::write(&session, "doubtful").await.unwrap();
     let error = session.commit_all().await.unwrap_err();
     assert!(matches!(error, CommitError::InDoubt { .. }), "{error:?}");
-    let recovery = bench.world.binds.recover_older_than(Duration::ZERO).await;
+    let recovery = bench
+        .world
+        .binds
+        .recovery()
+        .run_older_than(Duration::ZERO)
+        .await;
     assert!(recovery.is_complete(), "{recovery}");
     assert!(bench.is_everywhere("doubtful").await);
     bench.is_clean().await;

@@ -250,11 +250,11 @@ impl<S: Sides> Stage<S> {
         for _ in 0..FORCES {
             // Until the connections of the unit are gone, some of it may be out of reach.
             if self.recoverer.pass().await.is_none()
-                || !self.recoverer.force(unit, Outcome::Abort).await
+                || !self.recoverer.force(unit, Outcome::RolledBack).await
             {
                 break;
             }
-            forced = forced.or(Some(Outcome::Abort));
+            forced = forced.or(Some(Outcome::RolledBack));
             sleep(Duration::from_millis(10)).await;
         }
         move_horizons(&self.site.urls, &self.site.namespace, None).await;

@@ -146,7 +146,7 @@ async fn is_true(
         Heard::Committed { .. } => kept,
         Heard::RolledBack { .. } => !kept,
         Heard::InDoubt(gid) => match recoverer.settle(gid).await? {
-            Settled::As(outcome) => (outcome == Outcome::Commit) == kept,
+            Settled::As(outcome) => (outcome == Outcome::Committed) == kept,
             // The holder does not know, and only where an operator has decided in its place.
             Settled::Forced => forced.is_some(),
         },
@@ -154,7 +154,7 @@ async fn is_true(
         Heard::Unexpected(_) => false,
     };
     if let Some(forced) = forced
-        && (*forced == Outcome::Commit) != kept
+        && (*forced == Outcome::Committed) != kept
     {
         return Err(format!(
             "an operator has forced {forced:?}, and it is kept: {kept}"

@@ -173,12 +173,12 @@ fn beside(
 
 /// What an operator may force.
 fn forced(point: &Point, has_snapshots: bool, mut add: impl FnMut(Fault)) {
-    for outcome in [Outcome::Commit, Outcome::Abort] {
-        if outcome == Outcome::Abort || point.moment != Moment::Sent {
+    for outcome in [Outcome::Committed, Outcome::RolledBack] {
+        if outcome == Outcome::RolledBack || point.moment != Moment::Sent {
             add(Fault::Forced {
                 point: point.clone(),
                 outcome,
-                snapshot: has_snapshots && outcome == Outcome::Abort,
+                snapshot: has_snapshots && outcome == Outcome::RolledBack,
             });
         }
     }

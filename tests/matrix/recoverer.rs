@@ -73,8 +73,8 @@ impl Recoverer {
     /// Whether a unit in doubt has committed.
     pub(crate) async fn settle(&self, gid: &str) -> Result<Settled, String> {
         match self.ask(format!("settle {gid}")).await.as_str() {
-            "commit" => Ok(Settled::As(Outcome::Commit)),
-            "abort" => Ok(Settled::As(Outcome::Abort)),
+            "commit" => Ok(Settled::As(Outcome::Committed)),
+            "abort" => Ok(Settled::As(Outcome::RolledBack)),
             "forced" => Ok(Settled::Forced),
             error => Err(error.to_owned()),
         }
@@ -83,8 +83,8 @@ impl Recoverer {
     /// Forces a unit, as an operator does; returns whether that was accepted.
     pub(crate) async fn force(&self, unit: UnitId, outcome: Outcome) -> bool {
         let verb = match outcome {
-            Outcome::Commit => "force-commit",
-            Outcome::Abort => "force-abort",
+            Outcome::Committed => "force-commit",
+            Outcome::RolledBack => "force-abort",
         };
         self.ask(format!("{verb} {unit}")).await == "forced"
     }
@@ -127,7 +127,7 @@ pub(crate) async fn recover<S: Sides>(site: &Site) {
         loop {
             match commands.try_recv() {
                 Err(TryRecvError::Empty) => {
-                    let _ = binds.recover_older_than(Duration::ZERO).await;
+                    let _ = binds.recovery().run_older_than(Duration::ZERO).await;
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(TryRecvError::Disconnected) => return,
@@ -144,17 +144,17 @@ async fn obey(binds: &Binds, command: &str) -> String {
     match command.split_once(' ') {
         Some(("settle", gid)) => {
             let gid = gid.parse().expect("the director gives a gid");
-            match binds.settle(&gid).await {
-                Ok(Outcome::Commit) => "commit".into(),
-                Ok(Outcome::Abort) => "abort".into(),
+            match binds.recovery().settle(&gid).await {
+                Ok(Outcome::Committed) => "commit".into(),
+                Ok(Outcome::RolledBack) => "abort".into(),
                 Err(error) if matches!(error.source, Fault::Forced) => "forced".into(),
                 Err(error) => format!("{error:?}").replace('\n', " "),
             }
         }
-        Some(("force-commit", unit)) => force(binds, unit, Outcome::Commit).await,
-        Some(("force-abort", unit)) => force(binds, unit, Outcome::Abort).await,
+        Some(("force-commit", unit)) => force(binds, unit, Outcome::Committed).await,
+        Some(("force-abort", unit)) => force(binds, unit, Outcome::RolledBack).await,
         _ if command == "pass" => {
-            let pass = binds.recover_older_than(Duration::ZERO).await;
+            let pass = binds.recovery().run_older_than(Duration::ZERO).await;
             if pass.is_complete() {
                 "complete".into()
             } else {
@@ -167,12 +167,12 @@ async fn obey(binds: &Binds, command: &str) -> String {
 
 /// Forces a unit of which a branch is listed.
 async fn force(binds: &Binds, unit: &str, outcome: Outcome) -> String {
-    let in_doubt = binds.in_doubt().await.in_doubt;
+    let in_doubt = binds.recovery().in_doubt().await.in_doubt;
     let mut gids = in_doubt.into_iter().filter_map(|branch| branch.gid);
     let Some(gid) = gids.find(|gid| gid.unit().to_string() == unit) else {
         return "nothing is listed".into();
     };
-    match binds.force(&gid, outcome, "the matrix").await {
+    match binds.recovery().force(&gid, outcome, "the matrix").await {
         // What it could not finish stays recorded, and the next call does the rest.
         Ok(_) => "forced".into(),
         Err(error) => format!("{error:?}").replace('\n', " "),

@@ -144,7 +144,7 @@ impl Site {
         let builder = Binds::builder()
             .namespace(&self.namespace)
             // By a process of its own, when it is told to.
-            .recovery(RecoveryOptions::new().elsewhere())
+            .recovery(RecoveryOptions::new().without_worker())
             .step_timeout(limits.step)
             .resolve_timeout(limits.resolve);
         S::register(builder, urls, PoolKind::Deadpool, &BindOptions::new())

@@ -91,8 +91,8 @@ async fn is_true(answer: &Answer, there: bool, hosts: &[Binds]) -> bool {
             let gid: Gid = gid.parse().expect("a worker says a gid");
             // The file that holds a decision is known on one host only.
             for host in hosts {
-                if let Ok(outcome) = host.settle(&gid).await {
-                    return there == (outcome == Outcome::Commit);
+                if let Ok(outcome) = host.recovery().settle(&gid).await {
+                    return there == (outcome == Outcome::Committed);
                 }
             }
             false

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, Binds, BindsBuilder, Error, FromUrl, Pooling, RunQueryDsl,
-    Session, bind_tables,
+    AsyncSqliteConnection, Bind, Binds, BindsBuilder, Error, FromUrl, PoolOptions, RunQueryDsl,
+    Session, Source, bind_tables,
 };
 use kit::admin::Admin;
 use std::time::Duration;
@@ -39,7 +39,7 @@ macro_rules! bank {
             diesel::table! { accounts (id) { id -> Integer, balance -> BigInt, } }
             diesel::table! { legs (id) { id -> Integer, unit -> Text, parts -> Integer, amount -> BigInt, } }
 
-            #[derive(Bind)]
+            #[derive(Bind, Default)]
             #[bind(key = $key, connection = $connection)]
             pub struct $bind;
 
@@ -97,13 +97,14 @@ pub(crate) fn binds(namespace: &str, urls: &[String]) -> Binds {
     builder.build().expect("the binds are in order")
 }
 
-fn add<B: Bind<Connection: FromUrl>>(builder: BindsBuilder, url: &str) -> BindsBuilder {
-    builder.bind_url_with::<B>(
-        url,
-        Pooling::default()
-            .max_size(8)
-            .checkout_timeout(Duration::from_secs(2)),
-        diesel_binds::BindOptions::new(),
+fn add<B: Bind<Connection: FromUrl> + Default>(builder: BindsBuilder, url: &str) -> BindsBuilder {
+    builder.bind(
+        B::default(),
+        Source::url(url).pool_options(
+            PoolOptions::default()
+                .max_size(8)
+                .checkout_timeout(Duration::from_secs(2)),
+        ),
     )
 }
 

@@ -92,7 +92,7 @@ async fn settle(hosts: &[Binds]) -> usize {
     loop {
         let mut left = 0;
         for host in hosts {
-            let pass = host.recover_older_than(Duration::ZERO).await;
+            let pass = host.recovery().run_older_than(Duration::ZERO).await;
             left += pass.in_doubt.len() + pass.unreachable.len();
             if left > 0 && start.elapsed() > SETTLING {
                 println!("{pass}");

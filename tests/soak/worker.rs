@@ -44,7 +44,10 @@ pub(crate) async fn recover(site: Site) {
     let mut random = Rng::with_seed(site.seed);
     while !stop.load(Ordering::Relaxed) {
         let age = [0, 0, 200, 3000][random.usize(..4)];
-        let _ = binds.recover_older_than(Duration::from_millis(age)).await;
+        let _ = binds
+            .recovery()
+            .run_older_than(Duration::from_millis(age))
+            .await;
         tokio::time::sleep(Duration::from_millis(random.u64(0..200))).await;
     }
 }

@@ -33,13 +33,13 @@ async fn the_next_user_of_a_connection_is_not_observed() {
     let database = PostgresB::database().await;
     let pool = pool(&database).await;
     let binds = Binds::builder()
-        .bind::<PostgresB>(pool.clone())
+        .bind(PostgresB, pool.clone())
         .build()
         .unwrap();
     let heard = hear(async {
         let mut session = binds.session();
         PostgresB::write(&session, "observed").await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         let mut connection = pool.get().await.unwrap();
         let deleting = connection.batch_execute("DELETE FROM notes");
         deleting.await.unwrap();
@@ -59,7 +59,7 @@ async fn an_instrumentation_of_the_application_keeps_working() {
     let database = PostgresB::database().await;
     let pool = pool(&database).await;
     let binds = Binds::builder()
-        .bind::<PostgresB>(pool.clone())
+        .bind(PostgresB, pool.clone())
         .build()
         .unwrap();
     for within_ours in [false, true] {
@@ -84,7 +84,7 @@ async fn an_instrumentation_of_the_application_keeps_working() {
             PostgresB::write(&session, &format!("{within_ours}"))
                 .await
                 .unwrap();
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
         })
         .await;
         // A begin, an insert, a commit.
@@ -102,7 +102,7 @@ async fn statements_that_were_never_heard_of_again_are_forgotten() {
     let database = PostgresB::database().await;
     let pool = pool(&database).await;
     let binds = Binds::builder()
-        .bind::<PostgresB>(pool.clone())
+        .bind(PostgresB, pool.clone())
         .build()
         .unwrap();
     let open = || {
@@ -114,7 +114,7 @@ async fn statements_that_were_never_heard_of_again_are_forgotten() {
         let mut session = binds.session();
         PostgresB::write(&session, "twice").await.unwrap();
         {
-            let mut connection = session.connection::<PostgresB>().await.unwrap();
+            let mut connection = session.connection(PostgresB).await.unwrap();
             let raw = connection.raw().unwrap();
             for _ in 0..100 {
                 let abandoned = pin!(diesel::sql_query("SELECT 1").execute(&mut *raw));
@@ -127,7 +127,7 @@ async fn statements_that_were_never_heard_of_again_are_forgotten() {
             raw.batch_execute("ROLLBACK TO before").await.unwrap();
         }
         assert!((1..=16).contains(&open()), "{} are open", open());
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         let mut connection = pool.get().await.unwrap();
         connection.batch_execute("SELECT 2").await.unwrap();
         assert_eq!(open(), 0);

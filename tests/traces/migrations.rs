@@ -22,9 +22,9 @@ async fn a_migration_that_waits_for_a_branch_says_for_which() {
     };
     let builder = Binds::builder()
         .namespace(&application.namespace)
-        .recovery(RecoveryOptions::new().elsewhere())
-        .migrations::<PostgresA>(change())
-        .migrations::<MariadbA>(change());
+        .recovery(RecoveryOptions::new().without_worker())
+        .migrations(PostgresA, change())
+        .migrations(MariadbA, change());
     let (urls, options) = (application.urls(), BindOptions::new());
     let builder = Three::register(builder, &urls, PoolKind::Deadpool, &options).await;
     let binds = builder.build().unwrap();
@@ -49,7 +49,7 @@ async fn a_migration_that_waits_for_a_branch_says_for_which() {
     }
 
     // The runs go on when nobody waits for them, and come to their end when the branches do.
-    let pass = binds.recover_older_than(Duration::ZERO).await;
+    let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert!(binds.migrations().run().await.unwrap().done.is_empty());
     binds.close().await;

@@ -46,7 +46,7 @@ async fn with_urls(application: &Application, changes: &[(usize, &str)]) -> Bind
         .namespace(&application.namespace)
         .resolve_timeout(Duration::from_millis(200))
         .step_timeout(Duration::from_secs(10))
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
     builder.build().unwrap()
 }
@@ -60,7 +60,7 @@ async fn a_pass_is_a_tree_of_spans_down_to_each_branch() {
     ];
     let process = application.process().await;
     let heard = hear(async {
-        let pass = process.recover_older_than(Duration::ZERO).await;
+        let pass = process.recovery().run_older_than(Duration::ZERO).await;
         assert!(pass.is_complete(), "{pass}");
     })
     .await;
@@ -118,12 +118,12 @@ async fn a_look_and_a_pass_that_is_dropped_are_told_as_such() {
     let application = Application::new().await;
     let process = application.process().await;
     let heard = hear(async {
-        assert!(process.recover().now_or_never().is_none());
+        assert!(process.recovery().run().now_or_never().is_none());
     })
     .await;
     assert_eq!(the_pass(&heard).field("outcome"), "stopped");
     let heard = hear(async {
-        let _ = process.in_doubt().await;
+        let _ = process.recovery().in_doubt().await;
     })
     .await;
     let look = the_pass(&heard);
@@ -151,7 +151,7 @@ async fn branches_that_others_finished_are_not_reported_as_finished_here() {
             application.roll_back(&gid).await;
             holder.run("ROLLBACK").await.unwrap();
         };
-        let (pass, ()) = tokio::join!(process.recover_older_than(Duration::ZERO), others);
+        let (pass, ()) = tokio::join!(process.recovery().run_older_than(Duration::ZERO), others);
         assert!(pass.is_complete(), "{pass}");
     })
     .await;
@@ -173,7 +173,7 @@ async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_passwo
     let down = "postgres://postgres:hunter2@127.0.0.1:1/gone";
     let process = with_urls(&application, &[(0, down), (1, &wrong)]).await;
     let heard = hear(async {
-        let pass = process.recover().await;
+        let pass = process.recovery().run().await;
         assert_eq!(pass.unreachable.len(), 2, "{pass}");
     })
     .await;
@@ -199,7 +199,7 @@ async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_passwo
     }
     // Who only looks is told by what is returned.
     let look = hear(async {
-        let _ = process.in_doubt().await;
+        let _ = process.recovery().in_doubt().await;
     })
     .await;
     assert!(told(&look, message).is_empty());
@@ -211,7 +211,8 @@ async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_passwo
     application
         .process()
         .await
-        .recover_older_than(Duration::ZERO)
+        .recovery()
+        .run_older_than(Duration::ZERO)
         .await;
     assert!(!application.is_prepared(&gid).await);
 }
@@ -223,7 +224,10 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
     let process = application.process().await;
     // As if it was just now.
     let heard = hear(async {
-        let pass = process.recover_older_than(Duration::from_secs(3600)).await;
+        let pass = process
+            .recovery()
+            .run_older_than(Duration::from_secs(3600))
+            .await;
         assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     })
     .await;
@@ -233,7 +237,7 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
 
     let lost = with_urls(&application, &[(2, "/nowhere/at/all.db")]).await;
     let heard = hear(async {
-        let pass = lost.recover_older_than(Duration::ZERO).await;
+        let pass = lost.recovery().run_older_than(Duration::ZERO).await;
         assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     })
     .await;
@@ -256,7 +260,7 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
     let mut holder = Admin::connect(application.file().url()).await;
     holder.run("BEGIN IMMEDIATE").await.unwrap();
     let heard = hear(async {
-        let pass = busy.recover_older_than(Duration::ZERO).await;
+        let pass = busy.recovery().run_older_than(Duration::ZERO).await;
         assert!(pass.recovered.is_empty(), "{pass}");
     })
     .await;
@@ -264,9 +268,16 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
     assert_eq!(the_pass(&heard).field("outcome"), "failed");
 
     let heard = hear(async {
-        let refused = process.force(&gid, Outcome::Abort, "a test").await;
+        let refused = process
+            .recovery()
+            .force(&gid, Outcome::RolledBack, "a test")
+            .await;
         assert!(refused.is_err());
-        let forced = lost.force(&gid, Outcome::Abort, "a test").await.unwrap();
+        let forced = lost
+            .recovery()
+            .force(&gid, Outcome::RolledBack, "a test")
+            .await
+            .unwrap();
         assert_eq!(forced.recovered.len(), 2, "{forced}");
     })
     .await;
@@ -326,7 +337,7 @@ async fn a_unit_in_doubt_for_a_minute_is_a_warning_with_its_gid() {
             .await;
         drop(application.prepare_on_mariadb(&gid, true, seconds).await);
         listen();
-        let pass = binds.recover_older_than(Duration::ZERO).await;
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert_eq!(pass.in_doubt.len(), 1, "{pass}");
         let heard = heard_with("gid", &gid.to_string());
         let warns = |heard: &Heard| heard.level.is_some_and(|level| level <= Level::WARN);

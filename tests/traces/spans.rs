@@ -148,7 +148,7 @@ async fn no_trace_has_a_parameter_or_a_password() {
     let heard = hear(async {
         let mut session = world.binds.session();
         All::write(&session, SECRET).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         // The message of MariaDB repeats the value, and a batch is made of it.
         for bind in 0..3 {
             let session = world.binds.session();
@@ -173,7 +173,7 @@ async fn no_trace_has_a_parameter_or_a_password() {
 async fn batch<S: Side>(session: &Session) {
     use diesel_async::SimpleAsyncConnection as _;
 
-    let mut connection = session.connection::<S::Bind>().await.unwrap();
+    let mut connection = session.connection(S::bind()).await.unwrap();
     let batch = format!("INSERT INTO notes (text) VALUES ('{SECRET} as well')");
     connection
         .raw()
@@ -347,7 +347,7 @@ async fn a_commit_that_its_runtime_drops_is_unknown() {
 async fn a_session_without_a_query_has_no_span() {
     let world = World::of::<(Sqlite,)>(PoolKind::Deadpool).await;
     let heard = hear(async {
-        let _ = world.binds.session().commit_all().await.unwrap();
+        world.binds.session().commit_all().await.unwrap();
         world.binds.session().rollback_all().await.unwrap();
     })
     .await;

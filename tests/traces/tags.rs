@@ -27,7 +27,7 @@ async fn a_transaction_begins_with_a_comment_if_that_was_asked_for() {
             All::write(&session, &format!("tagged: {tagged}"))
                 .await
                 .unwrap();
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
         })
         .await;
         for bind in All::keys() {
@@ -49,7 +49,7 @@ async fn postgres_names_the_unit_until_its_transaction_ends() {
     let database = PostgresB::database().await;
     let pool = pool(&database).await;
     let binds = Binds::builder()
-        .bind::<PostgresB>(pool.clone())
+        .bind(PostgresB, pool.clone())
         .tag_transactions()
         .build()
         .unwrap();
@@ -59,7 +59,7 @@ async fn postgres_names_the_unit_until_its_transaction_ends() {
         let name = PostgresB::text(&session, name).await.unwrap();
         assert_eq!(name, format!("{} pg-b", session.unit()));
         if commits {
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
         } else {
             session.rollback_all().await.unwrap();
         }

@@ -131,7 +131,7 @@ fn faults_are_left_out() -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that who forgot the feature of a pool is told of it, and not that there is no `bind_url`.
+/// Makes sure that who forgot the feature of a pool is told of it, and not that there is no `Source::url`.
 fn a_missing_pool_is_named() -> Result<()> {
     let mut check = cargo(&[
         "check",
@@ -141,7 +141,7 @@ fn a_missing_pool_is_named() -> Result<()> {
         "--features=sqlite-bundled",
         "--message-format=json",
     ]);
-    let program = "tests/without_pool/bind_url.rs";
+    let program = "tests/without_pool/source_url.rs";
     eprintln!("$ rustc {program}, to look for the features of pools in what it says");
     let messages = run_quietly(&mut check)?;
     let library = messages

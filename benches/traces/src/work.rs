@@ -76,8 +76,8 @@ pub(crate) fn work() {
         let server = Pool::builder(server).max_size(1).build();
         let file = AsyncDieselConnectionManager::new(url("TRACE_COST_SQLITE"));
         let file = Pool::builder(file).max_size(1).build();
-        let server = Binds::builder().bind::<Server>(server.expect("nothing is missing"));
-        let file = Binds::builder().bind::<File>(file.expect("nothing is missing"));
+        let server = Binds::builder().bind(Server, server.expect("nothing is missing"));
+        let file = Binds::builder().bind(File, file.expect("nothing is missing"));
         let server = server.build().expect("one bind needs no namespace");
         let file = file.build().expect("one bind needs no namespace");
         for order in std::io::stdin().lines() {
@@ -123,7 +123,7 @@ async fn units(
         let mut session = binds.session();
         read(&session).await;
         write(&session).await;
-        let _ = session.commit_all().await.expect("nothing failed");
+        session.commit_all().await.expect("nothing failed");
     }
     begin.elapsed()
 }

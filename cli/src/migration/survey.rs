@@ -89,7 +89,7 @@ impl<'p> Survey<'p> {
             if one == key || two == key {
                 troubles.push(format!(
                     "`{one}` and `{two}` lead to the same database: if that is meant, diesel-binds.toml says so with \
-                     `same_as`"
+                     `shared_with`"
                 ));
             }
         }
@@ -234,7 +234,7 @@ impl<'p> Survey<'p> {
         let own: Vec<_> = self
             .looks
             .iter()
-            .filter(|look| !matches!(look.bind.place(), ManifestPlace::SameAs(_)))
+            .filter(|look| !matches!(look.bind.place(), ManifestPlace::SharedWith(_)))
             .collect();
         let mut same = Vec::new();
         for (i, one) in own.iter().enumerate() {

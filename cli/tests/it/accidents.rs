@@ -164,7 +164,7 @@ fn the_schema_file_of_one_bind_overwritten_by_another() {
 #[test]
 fn one_version_in_two_binds_that_are_in_one_database() {
     let mut project = Project::new(
-        "namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n[bind.b]\nbackend = \"sqlite\"\nsame_as = \"a\"\n",
+        "namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n[bind.b]\nbackend = \"sqlite\"\nshared_with = \"a\"\n",
     )
     .with_diesel();
     project.set("A_DATABASE_URL", "a.db");

@@ -87,7 +87,7 @@ async fn binds_without_a_connection_of_their_own_are_named() {
     let mut project = Project::new(
         "namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n\
          [bind.b]\nbackend = \"sqlite\"\nattach_to = \"a\"\n\
-         [bind.c]\nbackend = \"sqlite\"\nsame_as = \"a\"\n",
+         [bind.c]\nbackend = \"sqlite\"\nshared_with = \"a\"\n",
     );
     project.set("A_DATABASE_URL", "a.db");
     project.set("B_DATABASE_URL", "b.db");

@@ -2,7 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a bind is public")]
 
-use diesel_binds::{AsyncSqliteConnection, Bind, Binds};
+use diesel_binds::{AsyncSqliteConnection, Bind, Binds, Source};
 use kit::admin::Admin;
 
 use crate::project::Shop;
@@ -14,7 +14,7 @@ pub struct Cache;
 /// What a process left that died between two steps of its commit: a branch on `accounts`, held by `cache`.
 async fn leave(shop: &Shop, namespace: &str, decided: bool) -> String {
     let binds = Binds::builder()
-        .bind_url::<Cache>(shop.cache.url())
+        .bind(Cache, Source::url(shop.cache.url()))
         .build()
         .unwrap();
     binds.install().await.unwrap();
@@ -68,7 +68,7 @@ async fn one_unit_is_resolved_as_its_holder_has_it() {
             .project
             .run(&["in-doubt", "resolve", &format!("{gid}:accounts:1")])
             .ends(0);
-        said.says(if decided { "Commit" } else { "Abort" });
+        said.says(if decided { "committed" } else { "rolled back" });
         assert_eq!(notes(&shop).await, rows);
         shop.project.run(&["in-doubt", "list"]).ends(0);
         // Again: it is as it was.
@@ -146,7 +146,7 @@ async fn a_unit_is_forced_only_when_its_holder_is_lost_and_with_a_reason() {
     shop.project.set("LEDGER_DATABASE_URL", ledger);
     shop.project.run(&["in-doubt", "resolve", &gid]).ends(1);
     assert_eq!(notes(&shop).await, 0);
-    shop.project.run(&with_reason).ends(0).says("Commit");
+    shop.project.run(&with_reason).ends(0).says("committed");
     assert_eq!(notes(&shop).await, 1);
     let recorded = accounts
         .values("SELECT reason AS value FROM diesel_binds_forced")
@@ -160,7 +160,7 @@ async fn a_unit_is_forced_only_when_its_holder_is_lost_and_with_a_reason() {
 async fn a_copied_file_is_said_to_be_one() {
     let mut shop = Shop::open("cli-copied").await;
     let binds = Binds::builder()
-        .bind_url::<Cache>(shop.cache.url())
+        .bind(Cache, Source::url(shop.cache.url()))
         .build()
         .unwrap();
     binds.install().await.unwrap();

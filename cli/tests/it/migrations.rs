@@ -248,7 +248,7 @@ fn a_bind_waits_for_what_it_needs() {
 #[test]
 fn a_bind_does_not_revert_what_is_of_another_in_its_database() {
     let mut project = Project::new(
-        "namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n[bind.b]\nbackend = \"sqlite\"\nsame_as = \"a\"\n",
+        "namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n[bind.b]\nbackend = \"sqlite\"\nshared_with = \"a\"\n",
     )
     .with_diesel();
     project.set("A_DATABASE_URL", "a.db");

@@ -57,7 +57,7 @@ fn a_bind_is_added_behind_the_others() {
     );
     // In the database of another: without tables of its own for the protocol.
     project
-        .run(&["add", "audit", "--same-as", "ledger"])
+        .run(&["add", "audit", "--shared-with", "ledger"])
         .ends(0);
     assert!(project.path("migrations/audit/diesel.toml").exists());
     assert!(
@@ -70,7 +70,14 @@ fn a_bind_is_added_behind_the_others() {
     for wrong in [
         &["add", "Ledger", "--backend", "mysql"][..],
         &["add", "more", "--backend", "mysql", "--url-env", "MONEY"],
-        &["add", "more", "--same-as", "nobody", "--backend", "mysql"],
+        &[
+            "add",
+            "more",
+            "--shared-with",
+            "nobody",
+            "--backend",
+            "mysql",
+        ],
         &["add", "ledger", "--backend", "sqlite"],
         &[
             "add",

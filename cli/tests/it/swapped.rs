@@ -2,7 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a bind is public")]
 
-use diesel_binds::{AsyncSqliteConnection, Bind, Binds};
+use diesel_binds::{AsyncSqliteConnection, Bind, Binds, Source};
 use diesel_migrations::FileBasedMigrations;
 
 use crate::accidents::{files, plain};
@@ -32,10 +32,10 @@ async fn variables_that_were_swapped() {
     let file = |name: &str| project.path(name).display().to_string();
     let binds = Binds::builder()
         .namespace("shop")
-        .bind_url::<A>(file("a.db"))
-        .bind_url::<B>(file("b.db"))
-        .migrations::<A>(folder("a"))
-        .migrations::<B>(folder("b"))
+        .bind(A, Source::url(file("a.db")))
+        .bind(B, Source::url(file("b.db")))
+        .migrations(A, folder("a"))
+        .migrations(B, folder("b"))
         .build()
         .unwrap();
     binds.migrations().run().await.unwrap();

@@ -35,7 +35,7 @@ pub(crate) async fn prepare(binds: &Binds) {
         .execute(&session)
         .await
         .unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 }
 
 /// Compares both databases row for row, and returns how many payments there are.

@@ -14,7 +14,7 @@ mod server;
 
 use std::env;
 
-use diesel_binds::Binds;
+use diesel_binds::{Binds, Source};
 use kit::database::Database;
 use kit::servers;
 
@@ -85,8 +85,8 @@ async fn load(requests: usize) {
 fn binds(accounts: &str, ledger: &str) -> Binds {
     Binds::builder()
         .namespace("axum-app-load")
-        .bind_url::<Accounts>(accounts)
-        .bind_url::<Ledger>(ledger)
+        .bind(Accounts, Source::url(accounts))
+        .bind(Ledger, Source::url(ledger))
         .build()
         .unwrap()
 }

@@ -51,8 +51,8 @@ async fn is_whole(binds: &Binds) -> Result<(), Error> {
         .map(|_| binds.session_with(options.clone()))
         .collect();
     let taken = join_all(sessions.iter().map(|session| async move {
-        drop(session.connection::<Accounts>().await?);
-        drop(session.connection::<Ledger>().await?);
+        drop(session.connection(Accounts).await?);
+        drop(session.connection(Ledger).await?);
         Ok(())
     }));
     taken.await.into_iter().collect()

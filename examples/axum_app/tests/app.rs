@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, AsyncMysqlConnection, SimpleAsyncConnection as _};
-use diesel_binds::{Binds, RunQueryDsl};
+use diesel_binds::{Binds, RunQueryDsl, Source};
 use kit::database::Database;
 use kit::servers::Server;
 use reqwest::{Client, RequestBuilder, StatusCode};
@@ -42,8 +42,8 @@ impl App {
         ];
         let binds = Binds::builder()
             .namespace("axum-app-tests")
-            .bind_url::<Accounts>(databases[0].url())
-            .bind_url::<Ledger>(databases[1].url())
+            .bind(Accounts, Source::url(databases[0].url()))
+            .bind(Ledger, Source::url(databases[1].url()))
             .build()
             .unwrap();
         binds.install().await.unwrap();

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use diesel_binds::testing::Sandbox;
-use diesel_binds::{Binds, RecoveryOptions};
+use diesel_binds::{Binds, RecoveryOptions, Source};
 use kit::database::Database;
 use kit::servers::Server;
 use serde_json::{Value, json};
@@ -102,9 +102,9 @@ impl Databases {
         ];
         let binds = Binds::builder()
             .namespace("axum-app-shop")
-            .recovery(RecoveryOptions::new().elsewhere())
-            .bind_url::<Accounts>(databases[0].url())
-            .bind_url::<Ledger>(databases[1].url())
+            .recovery(RecoveryOptions::new().without_worker())
+            .bind(Accounts, Source::url(databases[0].url()))
+            .bind(Ledger, Source::url(databases[1].url()))
             .build()
             .unwrap();
         binds.install().await.unwrap();

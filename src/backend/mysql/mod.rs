@@ -281,7 +281,7 @@ fn xid(terms: &Terms) -> Xid {
 
 fn verb(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Commit => "COMMIT",
-        Outcome::Abort => "ROLLBACK",
+        Outcome::Committed => "COMMIT",
+        Outcome::RolledBack => "ROLLBACK",
     }
 }

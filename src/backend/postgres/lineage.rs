@@ -105,8 +105,8 @@ pub(super) async fn fate(
         }
     };
     Ok(match status.as_str() {
-        "committed" => Some(Outcome::Commit),
-        "aborted" => Some(Outcome::Abort),
+        "committed" => Some(Outcome::Committed),
+        "aborted" => Some(Outcome::RolledBack),
         _ => None,
     })
 }

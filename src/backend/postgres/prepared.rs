@@ -25,8 +25,8 @@ pub(super) async fn finish(
     outcome: Outcome,
 ) -> QueryResult<()> {
     let verb = match outcome {
-        Outcome::Commit => "COMMIT",
-        Outcome::Abort => "ROLLBACK",
+        Outcome::Committed => "COMMIT",
+        Outcome::RolledBack => "ROLLBACK",
     };
     connection
         .batch_execute(&format!("{verb} PREPARED '{branch}'"))

@@ -33,7 +33,7 @@ use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use futures_util::future::BoxFuture;
 
-pub use self::worker::Worker;
+pub use self::worker::ConnectionThread;
 use crate::backend::tables::database_id;
 use crate::backend::{
     AloneFault, Backend, Begun, Clock, Dialect, Found, InsertRows, RecordRow, SavepointStep,
@@ -48,7 +48,7 @@ use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 ///
 /// Pools of the plain `SyncConnectionWrapper<SqliteConnection>` are accepted as well; on a current-thread runtime that
 /// one panics when the future of a running statement is dropped.
-pub type AsyncSqliteConnection = SyncConnectionWrapper<SqliteConnection, Worker>;
+pub type AsyncSqliteConnection = SyncConnectionWrapper<SqliteConnection, ConnectionThread>;
 
 /// Temporary tables shadow those of the file, unless they are named in full.
 const SCHEMA: &str = "main.";

@@ -103,7 +103,7 @@ where
         None => Ok(connection),
         Some(file) => Err(format!(
             "the set-up of the connection opened `{file}`, and not only the copy that it was given: what is written \
-             there would be kept. Attach files by `attach`"
+             there would be kept. Attach files by `Source::attach_to`"
         )
         .into()),
     }

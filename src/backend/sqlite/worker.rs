@@ -19,7 +19,7 @@ type Job = Box<dyn FnOnce() + Send>;
 ///
 /// The runtime parameter of [`AsyncSqliteConnection`](crate::AsyncSqliteConnection). The thread ends when the
 /// connection is dropped and its last statement is done.
-pub struct Worker {
+pub struct ConnectionThread {
     jobs: mpsc::Sender<Job>,
 }
 
@@ -28,7 +28,7 @@ pub struct Worker {
 #[error("the statement panicked, or the connection has no thread")]
 struct WorkerGone;
 
-impl SpawnBlocking for Worker {
+impl SpawnBlocking for ConnectionThread {
     fn spawn_blocking<'a, R>(
         &mut self,
         task: impl FnOnce() -> R + Send + 'static,
@@ -65,8 +65,8 @@ impl SpawnBlocking for Worker {
     }
 }
 
-impl std::fmt::Debug for Worker {
+impl std::fmt::Debug for ConnectionThread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").finish_non_exhaustive()
+        f.debug_struct("ConnectionThread").finish_non_exhaustive()
     }
 }

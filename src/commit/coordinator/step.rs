@@ -60,12 +60,16 @@ pub(super) fn step<'a>(
                 done(participant.prepare(branch).await)
             }
             (Command::Decide, _, Some(decision)) => done(participant.decide(decision).await),
-            (Command::Apply, Some(Prepared { branch, database }), _) => {
-                done(participant.finish(branch, Outcome::Commit, *database).await)
-            }
-            (Command::Undo, Some(Prepared { branch, database }), _) => {
-                done(participant.finish(branch, Outcome::Abort, *database).await)
-            }
+            (Command::Apply, Some(Prepared { branch, database }), _) => done(
+                participant
+                    .finish(branch, Outcome::Committed, *database)
+                    .await,
+            ),
+            (Command::Undo, Some(Prepared { branch, database }), _) => done(
+                participant
+                    .finish(branch, Outcome::RolledBack, *database)
+                    .await,
+            ),
             (Command::Resolve, ..) => {
                 let gid = gid.expect("a decision is only sent when the gid is known");
                 match participant.resolve(gid).await {

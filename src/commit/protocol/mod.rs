@@ -78,8 +78,8 @@ impl Protocol {
                 Next::Run(vec![(holder, Command::Resolve)])
             }
             Phase::Resolving { holder } => match replies.first().map(|(_, _, reply)| *reply) {
-                Some(Reply::Outcome(Outcome::Commit)) => self.apply(),
-                Some(Reply::Outcome(Outcome::Abort)) => {
+                Some(Reply::Outcome(Outcome::Committed)) => self.apply(),
+                Some(Reply::Outcome(Outcome::RolledBack)) => {
                     self.members[holder].ended = true;
                     self.roll_back_all(holder)
                 }

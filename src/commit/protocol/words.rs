@@ -6,9 +6,18 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// All of it is kept.
-    Commit,
+    Committed,
     /// None of it is kept.
-    Abort,
+    RolledBack,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Committed => "committed",
+            Self::RolledBack => "rolled back",
+        })
+    }
 }
 
 /// What one participant can do, and what it did as far as its statements tell.

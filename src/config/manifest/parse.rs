@@ -28,7 +28,7 @@ struct WrittenBind {
     url_env: Option<Spanned<String>>,
     migrations: Option<Spanned<PathBuf>>,
     schema: Option<Spanned<PathBuf>>,
-    same_as: Option<Spanned<String>>,
+    shared_with: Option<Spanned<String>>,
     attach_to: Option<Spanned<String>>,
     #[serde(default)]
     needs: BTreeMap<String, Spanned<String>>,
@@ -122,19 +122,19 @@ impl Reader<'_> {
                 Backend::Sqlite
             }
         };
-        let place = match (&written.same_as, &written.attach_to) {
+        let place = match (&written.shared_with, &written.attach_to) {
             (None, None) => ManifestPlace::Own,
-            (Some(with), None) => ManifestPlace::SameAs(with.get_ref().clone()),
+            (Some(with), None) => ManifestPlace::SharedWith(with.get_ref().clone()),
             (None, Some(to)) => ManifestPlace::AttachedTo(to.get_ref().clone()),
             (Some(_), Some(to)) => {
                 self.problem(
                     to,
-                    format!("`{name}` has both `same_as` and `attach_to`: one of them"),
+                    format!("`{name}` has both `shared_with` and `attach_to`: one of them"),
                 );
                 ManifestPlace::Own
             }
         };
-        if let (Some(variable), ManifestPlace::SameAs(with)) = (&written.url_env, &place) {
+        if let (Some(variable), ManifestPlace::SharedWith(with)) = (&written.url_env, &place) {
             self.problem(
                 variable,
                 format!("`{name}` is in the database of `{with}` and has no URL of its own"),
@@ -151,7 +151,7 @@ impl Reader<'_> {
             );
         }
         let variable = match (&written.url_env, &place) {
-            (_, ManifestPlace::SameAs(_)) => None,
+            (_, ManifestPlace::SharedWith(_)) => None,
             (Some(variable), _) => Some(variable.get_ref().clone()),
             (None, _) => Some(default_variable(name)),
         };
@@ -211,7 +211,7 @@ impl Reader<'_> {
         binds: &[ManifestBind],
     ) {
         let name = &bind.key;
-        if let ManifestPlace::SameAs(with) | ManifestPlace::AttachedTo(with) = &bind.place {
+        if let ManifestPlace::SharedWith(with) | ManifestPlace::AttachedTo(with) = &bind.place {
             match binds.iter().find(|other| other.key == *with) {
                 Some(other) if other.place == ManifestPlace::Own && other.key != *name => {
                     if other.backend != bind.backend {

@@ -56,7 +56,7 @@ migrations = "./db/../db/accounts"
 schema = "/elsewhere/schema.rs"
 [bind.audit]
 backend = "mysql"
-same_as = "accounts"
+shared_with = "accounts"
 needs = { accounts = "2026-01-02-000000" }
 [bind.files]
 backend = "sqlite"
@@ -71,7 +71,7 @@ attach_to = "files"
     assert_eq!(accounts.schema(), Path::new("/elsewhere/schema.rs"));
     let audit = manifest.bind("audit").unwrap();
     assert_eq!(audit.variable(), None);
-    assert_eq!(audit.place(), &ManifestPlace::SameAs("accounts".into()));
+    assert_eq!(audit.place(), &ManifestPlace::SharedWith("accounts".into()));
     assert_eq!(manifest.database_of(audit), accounts);
     let [need] = audit.needs() else {
         panic!("{audit:?}")
@@ -155,14 +155,14 @@ backend = "oracle"
 [bind.b]
 backend = "mysql"
 url_env = "mysql://app:unseen@host/db"
-same_as = "nobody"
+shared_with = "nobody"
 [bind.c]
 backend = "postgres"
 attach_to = "UPPER"
 needs = { nobody = "1", a = "x y" }
 [bind.d]
 backend = "sqlite"
-same_as = "a"
+shared_with = "a"
 attach_to = "a"
 "#;
     let found = problems(text);

@@ -80,8 +80,8 @@ impl Model {
                 }
                 Step::Finishing => {
                     let outcome = match command {
-                        Command::Apply => Outcome::Commit,
-                        _ => Outcome::Abort,
+                        Command::Apply => Outcome::Committed,
+                        _ => Outcome::RolledBack,
                     };
                     let step = match self.finish(*index, &mut next.stores[*index], outcome) {
                         Finished::Done => Step::Replied(Reply::Done),
@@ -202,10 +202,10 @@ impl Model {
 
     fn ask_as_coordinator(&self, next: &mut State, index: usize, ask: Ask) -> Option<(Step, bool)> {
         if self.is(Mutation::LostDecisionIsAbort) {
-            return Some((Step::Replied(Reply::Outcome(Outcome::Abort)), true));
+            return Some((Step::Replied(Reply::Outcome(Outcome::RolledBack)), true));
         }
         if self.is(Mutation::LostDecisionIsCommit) {
-            return Some((Step::Replied(Reply::Outcome(Outcome::Commit)), true));
+            return Some((Step::Replied(Reply::Outcome(Outcome::Committed)), true));
         }
         Some(match self.answer(&mut next.stores[index], ask, true) {
             Answered::Blocked => return None,

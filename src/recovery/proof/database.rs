@@ -110,24 +110,26 @@ impl Model {
         }
         if store.address != Address::Itself {
             // Another database, which knows nothing of the unit, and now keeps it out of itself.
-            return Answered::Outcome(Outcome::Abort);
+            return Answered::Outcome(Outcome::RolledBack);
         }
         let forgotten = store.row.is_none() && store.horizon && !self.is(Mutation::HorizonIgnored);
         match (ask, store.row) {
             _ if forgotten => Answered::Failed,
-            (Ask::Look | Ask::Read, Some(Row::Commit)) => Answered::Outcome(Outcome::Commit),
-            (Ask::Look | Ask::Read, Some(Row::Abort)) => Answered::Outcome(Outcome::Abort),
+            (Ask::Look | Ask::Read, Some(Row::Commit)) => Answered::Outcome(Outcome::Committed),
+            (Ask::Look | Ask::Read, Some(Row::Abort)) => Answered::Outcome(Outcome::RolledBack),
             (Ask::Look | Ask::Read, Some(Row::Forced)) => match self.mutation {
-                Some(Mutation::ForcedIsAbort) => Answered::Outcome(Outcome::Abort),
-                Some(Mutation::ForcedIsCommit) => Answered::Outcome(Outcome::Commit),
+                Some(Mutation::ForcedIsAbort) => Answered::Outcome(Outcome::RolledBack),
+                Some(Mutation::ForcedIsCommit) => Answered::Outcome(Outcome::Committed),
                 _ => Answered::Failed,
             },
-            (Ask::Look, None) if self.is(Mutation::NoFence) => Answered::Outcome(Outcome::Abort),
+            (Ask::Look, None) if self.is(Mutation::NoFence) => {
+                Answered::Outcome(Outcome::RolledBack)
+            }
             (Ask::Look, None) => Answered::Next(Ask::Insert),
             (Ask::Insert, _) if store.work == Work::Deciding => Answered::Blocked,
             // It was not there when this began to read.
             (Ask::Insert, Some(_)) if self.is(Mutation::OldSnapshot) => {
-                Answered::Outcome(Outcome::Abort)
+                Answered::Outcome(Outcome::RolledBack)
             }
             (Ask::Insert, Some(_)) if !self.is(Mutation::FenceOverwrites) => {
                 Answered::Next(Ask::Read)
@@ -143,8 +145,8 @@ impl Model {
     /// Finishes a listed branch on a new connection.
     pub(super) fn finish(&self, index: usize, store: &mut Store, outcome: Outcome) -> Finished {
         let finished = match outcome {
-            Outcome::Commit => Work::Committed,
-            Outcome::Abort => Work::RolledBack,
+            Outcome::Committed => Work::Committed,
+            Outcome::RolledBack => Work::RolledBack,
         };
         let maria_db = self.topology.databases[index].kind == Kind::MariaDb;
         match (store.work, store.connection) {

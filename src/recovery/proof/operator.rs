@@ -48,7 +48,7 @@ impl Model {
                     return Some(Task::Idle);
                 }
                 // Its coordinator may be rolling back what it has prepared.
-                let commits = force.outcome == Outcome::Commit;
+                let commits = force.outcome == Outcome::Committed;
                 if forgetful && commits && !self.is(Mutation::CommitForcedBesideHolder) {
                     return Some(Task::Idle);
                 }

@@ -196,8 +196,8 @@ impl Model {
     /// What a holder that cannot be asked is taken for.
     fn assumed(&self) -> Option<Outcome> {
         match self.mutation {
-            Some(Mutation::UnreachedHolderIsAbort) => Some(Outcome::Abort),
-            Some(Mutation::UnreachedHolderIsCommit) => Some(Outcome::Commit),
+            Some(Mutation::UnreachedHolderIsAbort) => Some(Outcome::RolledBack),
+            Some(Mutation::UnreachedHolderIsCommit) => Some(Outcome::Committed),
             _ => None,
         }
     }

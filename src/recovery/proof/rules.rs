@@ -50,11 +50,11 @@ impl Model {
                 "what a committed unit has read stands",
             ),
             (
-                !(state.said == Some(Outcome::Commit) && any_lost),
+                !(state.said == Some(Outcome::Committed) && any_lost),
                 "who is told that it committed is told the truth",
             ),
             (
-                !(state.said == Some(Outcome::Abort) && any_kept),
+                !(state.said == Some(Outcome::RolledBack) && any_kept),
                 "who is told that it rolled back is told the truth",
             ),
             match told {

@@ -22,7 +22,8 @@ impl BindsBuilder {
     ///
     /// Every mistake, all of them together.
     pub fn build(mut self) -> Result<Binds, BuildError> {
-        self.find_problems();
+        let mut binds = self.resolve();
+        self.find_problems(&binds);
         if !self.problems.is_empty() {
             return Err(BuildError {
                 problems: self.problems,
@@ -32,7 +33,7 @@ impl BindsBuilder {
         let namespace: Arc<str> = self.namespace.unwrap_or_default().into();
         let clock = Arc::new(UnitClock::new(self.recovery.retention));
         let mut attached: Vec<Attachment> = Vec::new();
-        for bind in &mut self.binds {
+        for bind in &mut binds {
             if let Place::Shared { with, path } = &mut bind.place
                 && let Some(path) = path.take()
             {
@@ -43,8 +44,7 @@ impl BindsBuilder {
                 });
             }
         }
-        let owner: Vec<(Who, Who)> = self
-            .binds
+        let owner: Vec<(Who, Who)> = binds
             .iter()
             .map(|bind| (bind.who, bind.place.owner(bind.who)))
             .collect();
@@ -57,11 +57,11 @@ impl BindsBuilder {
             })
             .collect();
         let own = |bind: &&Pending| matches!(bind.place, Place::Own { .. });
-        let alone = self.binds.iter().filter(own).count() == 1;
+        let alone = binds.iter().filter(own).count() == 1;
         let mut entries: Vec<Arc<dyn AnyEntry>> = Vec::new();
         let mut owners: Vec<(Who, usize)> = Vec::new();
         let mut shared = Vec::new();
-        for bind in self.binds {
+        for bind in binds {
             match bind.place {
                 Place::Own { mut options, make } => {
                     options.attached = attached
@@ -84,7 +84,7 @@ impl BindsBuilder {
                     }));
                 }
                 Place::Shared { with, .. } => shared.push((bind.who, with)),
-                Place::Broken => {}
+                Place::Located(_) | Place::Broken => {}
             }
         }
         let mut neighbours = Vec::new();

@@ -36,7 +36,7 @@ impl BindsBuilder {
     /// # #[cfg(all(feature = "postgres", feature = "deadpool"))]
     /// # mod example {
     /// use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
-    /// use diesel_binds::{Bind, Binds, BuildError};
+    /// use diesel_binds::{Bind, Binds, BuildError, Source};
     ///
     /// #[derive(Bind)]
     /// #[bind(key = "accounts", connection = AsyncPgConnection)]
@@ -44,7 +44,7 @@ impl BindsBuilder {
     ///
     /// fn binds() -> Result<Binds, BuildError> {
     ///     Binds::builder()
-    ///         .bind_env::<Accounts>()
+    ///         .bind(Accounts, Source::env())
     ///         .after_begin(Accounts, |connection| {
     ///             Box::pin(connection.batch_execute("SET LOCAL search_path = shop"))
     ///         })

@@ -1,23 +1,20 @@
-//! Binds by the manifest of the project: with their types, or by their keys alone.
+//! Binds by the manifest of the project, without their types.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use crate::backend::Backend;
-use crate::config::{BindOptions, Manifest, ManifestBind, ManifestPlace, Pooling};
+use crate::config::{Manifest, ManifestBind, ManifestPlace};
 use crate::registry::builder::BindsBuilder;
-use crate::registry::builder::pending::{Place, Who};
+use crate::registry::builder::pending::{Given, Pending, Place, Who};
+use crate::registry::builder::source::Source;
 use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
-    /// Takes the namespace from a manifest, and from now on also the variables with the URLs.
+    /// Takes from a manifest the namespace, and the variables with the URLs of [`Source::env`](crate::Source::env).
     ///
-    /// A bind of [`bind_env`](Self::bind_env) must then be in the manifest, with the backend of its type.
+    /// A bind with that source must then be in the manifest, with the backend of its type and in the same place.
     pub fn manifest(mut self, manifest: &Manifest) -> Self {
-        // It may name other variables.
-        if !self.variables.is_empty() {
-            self.problems.push(BuildProblem::LateManifest);
-        }
         self.namespace = Some(manifest.namespace().to_owned());
         self.manifest = Some(manifest.clone());
         self
@@ -26,100 +23,84 @@ impl BindsBuilder {
     /// Registers a bind of the manifest without its type: by its key, with the URL in the environment.
     ///
     /// No session can use it, but all that asks for no type can: [`check`](crate::Binds::check),
-    /// [`recover`](crate::Binds::recover), [`install`](crate::Binds::install). For a process that only does that.
+    /// [`recovery`](crate::Binds::recovery), [`install`](crate::Binds::install). For a process that only does that.
     ///
     /// Keeps the key in memory until the process ends, once for each key.
     pub fn bind_named(mut self, key: &str) -> Self {
-        match self
-            .manifest
-            .as_ref()
-            .and_then(|manifest| manifest.bind(key))
-        {
-            Some(bind) => {
-                let bind = bind.clone();
-                self.add_named(&bind);
-            }
-            None => self
-                .problems
-                .push(BuildProblem::NotInManifest { bind: key.into() }),
-        }
+        self.given.push(Given::Named(key.into()));
         self
     }
 
     /// Registers every bind of the manifest without its type, as [`bind_named`](Self::bind_named) does with one.
     pub fn bind_all_named(mut self) -> Self {
-        let binds = self
-            .manifest
-            .as_ref()
-            .map_or_else(Vec::new, |manifest| manifest.binds().to_vec());
-        for bind in &binds {
-            self.add_named(bind);
-        }
+        self.given.push(Given::AllNamed);
         self
     }
 
-    fn add_named(&mut self, bind: &ManifestBind) {
-        let who = named(bind.key());
-        let backend = bind.backend();
-        match bind.place() {
-            ManifestPlace::SameAs(with) => {
-                let place = Place::Shared {
-                    with: named(with),
-                    path: None,
-                };
-                self.push(who, backend, place);
-            }
-            ManifestPlace::AttachedTo(to) => match self.url_of(bind, who) {
-                #[cfg(feature = "sqlite")]
-                Ok(path) => self.add_attached(who, named(to), backend, &path),
-                #[cfg(not(feature = "sqlite"))]
-                Ok(_) => {
-                    let _ = to;
-                    self.add_named_url(who, backend, "");
-                }
-                Err(problem) => self.broken(who, backend, problem),
-            },
-            ManifestPlace::Own => match self.url_of(bind, who) {
-                Ok(url) => self.add_named_url(who, backend, &url),
-                Err(problem) => self.broken(who, backend, problem),
-            },
-        }
-    }
-
-    fn url_of(&self, bind: &ManifestBind, who: Who) -> Result<String, BuildProblem> {
-        let variable = bind.variable().unwrap_or_default();
-        std::env::var(variable).map_err(|_| BuildProblem::NoUrl {
-            bind: who.key,
-            variable: variable.into(),
+    pub(super) fn named(&mut self, key: &str) -> Option<Pending> {
+        let listed = self
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.bind(key));
+        let Some(bind) = listed else {
+            let problem = BuildProblem::NotInManifest { bind: key.into() };
+            self.problems.push(problem);
+            return None;
+        };
+        let (who, backend) = (named(key), bind.backend());
+        let place = place(bind, who.key).unwrap_or_else(|problem| {
+            self.problems.push(problem);
+            Place::Broken
+        });
+        Some(Pending {
+            who,
+            backend,
+            place,
         })
     }
 
-    fn add_named_url(&mut self, who: Who, backend: Backend, url: &str) {
-        let (pooling, options) = (Pooling::default(), BindOptions::default());
-        match backend {
-            #[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
-            Backend::Postgres => {
-                self.add_url::<diesel_async::AsyncPgConnection>(who, url, None, &pooling, options)
-            }
-            #[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
-            Backend::Mysql => self
-                .add_url::<diesel_async::AsyncMysqlConnection>(who, url, None, &pooling, options),
-            #[cfg(all(feature = "sqlite", any(feature = "deadpool", feature = "bb8")))]
-            Backend::Sqlite => self.add_url::<crate::backend::sqlite::AsyncSqliteConnection>(
-                who, url, None, &pooling, options,
-            ),
-            #[allow(unreachable_patterns, reason = "only where every backend is turned on")]
-            _ => {
-                let _ = (url, pooling, options);
-                let bind = who.key;
-                let problem = if cfg!(any(feature = "deadpool", feature = "bb8")) {
-                    BuildProblem::NoBackend { bind, backend }
-                } else {
-                    BuildProblem::NoPool { bind }
-                };
-                self.broken(who, backend, problem);
-            }
+    pub(super) fn all_named(&mut self) -> Vec<Pending> {
+        let keys: Vec<String> = self
+            .manifest
+            .iter()
+            .flat_map(Manifest::binds)
+            .map(|bind| bind.key().to_owned())
+            .collect();
+        keys.iter().flat_map(|key| self.named(key)).collect()
+    }
+}
+
+fn place(bind: &ManifestBind, key: &'static str) -> Result<Place, BuildProblem> {
+    let mut place = match bind.place() {
+        ManifestPlace::SharedWith(with) => {
+            return Ok(Place::Shared {
+                with: named(with),
+                path: None,
+            });
         }
+        ManifestPlace::Own | ManifestPlace::AttachedTo(_) => in_environment(key, bind.backend())?,
+    };
+    if let (Place::Located(located), ManifestPlace::AttachedTo(to)) = (&mut place, bind.place()) {
+        located.attach_to = Some(named(to));
+    }
+    Ok(place)
+}
+
+fn in_environment(bind: &'static str, backend: Backend) -> Result<Place, BuildProblem> {
+    match backend {
+        #[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
+        Backend::Postgres => Source::<diesel_async::AsyncPgConnection>::env().place(bind),
+        #[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
+        Backend::Mysql => Source::<diesel_async::AsyncMysqlConnection>::env().place(bind),
+        #[cfg(all(feature = "sqlite", any(feature = "deadpool", feature = "bb8")))]
+        Backend::Sqlite => {
+            Source::<crate::backend::sqlite::AsyncSqliteConnection>::env().place(bind)
+        }
+        #[allow(unreachable_patterns, reason = "only where every backend is turned on")]
+        _ => Err(match cfg!(any(feature = "deadpool", feature = "bb8")) {
+            true => BuildProblem::NoBackend { bind, backend },
+            false => BuildProblem::NoPool { bind },
+        }),
     }
 }
 

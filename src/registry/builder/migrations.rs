@@ -17,6 +17,7 @@ impl BindsBuilder {
     #[cfg_attr(docsrs, doc(cfg(feature = "migrations")))]
     pub fn migrations<B>(
         mut self,
+        _: B,
         migrations: impl MigrationSource<<B::Connection as AsyncConnectionCore>::Backend>
         + Send
         + Sync
@@ -29,13 +30,17 @@ impl BindsBuilder {
         self
     }
 
-    /// States that the migrations of `B` need those of `Needs` at least at `version`: the name of its folder, or the part
-    /// before the first underscore.
+    /// States that the migrations of `B` need a migration of another bind: the bind `Needs`, and the version, which is the
+    /// name of its folder, or the part before the first underscore.
     ///
     /// `Needs` is then migrated before `B`; alone, `B` is not migrated before `Needs` is at that version; and `Needs` is
     /// not reverted below it while a migration of `B` is applied.
     #[cfg_attr(docsrs, doc(cfg(feature = "migrations")))]
-    pub fn migrations_need<B: Bind, Needs: Bind>(mut self, version: &str) -> Self {
+    pub fn migrations_need<B: Bind, Needs: Bind>(
+        mut self,
+        _: B,
+        (_, version): (Needs, &str),
+    ) -> Self {
         self.migrations.add_need::<B, Needs>(version);
         self
     }

@@ -10,13 +10,13 @@ use crate::registry::builder::pending::{Pending, Place};
 use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
-    pub(super) fn find_problems(&mut self) {
+    pub(super) fn find_problems(&mut self, binds: &[Pending]) {
         let mut found = Vec::new();
-        if self.binds.is_empty() {
+        if binds.is_empty() {
             found.push(BuildProblem::Empty);
         }
         let mut keys = HashSet::new();
-        for bind in &self.binds {
+        for bind in binds {
             if !is_name(bind.who.key, MAX_KEY) {
                 found.push(BuildProblem::InvalidKey {
                     key: bind.who.key.into(),
@@ -27,7 +27,7 @@ impl BindsBuilder {
             }
             match &bind.place {
                 Place::Shared { with, .. } => {
-                    let known = self.binds.iter().any(|other| {
+                    let known = binds.iter().any(|other| {
                         other.who.is(*with) && !matches!(other.place, Place::Shared { .. })
                     });
                     if !known {
@@ -51,11 +51,11 @@ impl BindsBuilder {
                         });
                     }
                 }
-                Place::Broken => {}
+                Place::Located(_) | Place::Broken => {}
             }
         }
         for (who, _) in &self.after_begin {
-            if !self.binds.iter().any(|bind| bind.who.is(*who)) {
+            if !binds.iter().any(|bind| bind.who.is(*who)) {
                 found.push(BuildProblem::UnknownHook { bind: who.key });
             }
         }
@@ -65,30 +65,29 @@ impl BindsBuilder {
                     namespace: namespace.clone(),
                 });
             }
-            None if self.may_prepare() || self.records() => found.push(BuildProblem::NoNamespace),
+            None if may_prepare(binds) || records(binds) => found.push(BuildProblem::NoNamespace),
             _ => {}
         }
         self.problems.extend(found);
     }
+}
 
-    /// Whether a bind records its decisions even when it is the only writer: under the name of the application.
-    fn records(&self) -> bool {
-        self.binds.iter().any(
-            |bind| matches!(&bind.place, Place::Own { options, .. } if options.record_every_commit),
-        )
-    }
+/// Whether a bind records its decisions even when it is the only writer: under the name of the application.
+fn records(binds: &[Pending]) -> bool {
+    binds.iter().any(
+        |bind| matches!(&bind.place, Place::Own { options, .. } if options.record_every_commit),
+    )
+}
 
-    /// Whether a unit may have several participants of which one prepares.
-    fn may_prepare(&self) -> bool {
-        let own: Vec<&Pending> = self
-            .binds
-            .iter()
-            .filter(|bind| !matches!(bind.place, Place::Shared { .. }))
-            .collect();
-        own.len() > 1
-            && own.iter().any(|bind| {
-                bind.backend != Backend::Sqlite
-                    && !matches!(&bind.place, Place::Own { options, .. } if options.never_prepare)
-            })
-    }
+/// Whether a unit may have several participants of which one prepares.
+fn may_prepare(binds: &[Pending]) -> bool {
+    let own: Vec<&Pending> = binds
+        .iter()
+        .filter(|bind| !matches!(bind.place, Place::Shared { .. }))
+        .collect();
+    own.len() > 1
+        && own.iter().any(|bind| {
+            bind.backend != Backend::Sqlite
+                && !matches!(&bind.place, Place::Own { options, .. } if options.never_prepare)
+        })
 }

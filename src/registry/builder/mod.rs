@@ -1,12 +1,10 @@
-//! What the registry is made of. `manifest` and `environment` are other ways to register a bind, `hooks`, `migrations`
-//! and `trace` go with it, and `add` notes each; `mistakes` finds every mistake, and `build` makes the registry.
+//! What the registry is made of. A bind is given with its `source`, or by its key in the `manifest`; `hooks`, `migrations`
+//! and `trace` go with it. `resolve` looks the sources up, `mistakes` finds every mistake, and `build` makes the registry.
 
-// Files, each of which imports only from those before it: `pending`, `add`, `build`, `environment`, `hooks`,
-// `manifest`, `migration_sets`, `migrations`, `mistakes`, `trace`.
+// Files, each of which imports only from those before it: `pending`, `source`, `manifest`, `resolve`, `mistakes`,
+// `build`, `hooks`, `migration_sets`, `migrations`, `trace`.
 
-mod add;
 mod build;
-mod environment;
 mod hooks;
 #[cfg(feature = "manifest")]
 mod manifest;
@@ -16,23 +14,24 @@ mod migration_sets;
 mod migrations;
 mod mistakes;
 mod pending;
+mod resolve;
+mod source;
 mod trace;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::Dialect as _;
 use crate::bind::Bind;
 #[cfg(feature = "manifest")]
 use crate::config::Manifest;
-use crate::config::{BindOptions, Pooling, RecoveryOptions, Setup, Timeouts};
-use crate::pool::{FromUrl, IntoPool};
+use crate::config::{RecoveryOptions, Timeouts};
 use crate::registry::problem::BuildProblem;
 use crate::trace::TraceOptions;
 
-use self::pending::{Pending, Place, Who};
+use self::pending::{Given, Pending, Place, Who};
+pub use self::source::{IntoSource, Source};
 
 /// As long as anything may take: clocks have an end.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -44,12 +43,10 @@ pub struct BindsBuilder {
     timeouts: Timeouts,
     recovery: RecoveryOptions,
     trace: TraceOptions,
-    binds: Vec<Pending>,
+    given: Vec<Given>,
     problems: Vec<BuildProblem>,
     /// Hooks of the binds, each of its connection type.
     after_begin: Vec<(Who, Box<dyn Any + Send>)>,
-    /// The variables that URLs were read from, and for which binds.
-    variables: Vec<(&'static str, String)>,
     #[cfg(feature = "manifest")]
     manifest: Option<Manifest>,
     #[cfg(feature = "migrations")]
@@ -63,10 +60,9 @@ impl BindsBuilder {
             timeouts: Timeouts::default(),
             recovery: RecoveryOptions::default(),
             trace: TraceOptions::default(),
-            binds: Vec::new(),
+            given: Vec::new(),
             problems: Vec::new(),
             after_begin: Vec::new(),
-            variables: Vec::new(),
             #[cfg(feature = "manifest")]
             manifest: None,
             #[cfg(feature = "migrations")]
@@ -83,119 +79,34 @@ impl BindsBuilder {
         self
     }
 
-    /// Registers a bind with a pool of deadpool or bb8.
-    pub fn bind<B: Bind>(self, pool: impl IntoPool<B::Connection>) -> Self {
-        self.bind_with::<B>(pool, BindOptions::default())
-    }
-
-    /// Registers a bind with a pool, and says how it takes part.
-    pub fn bind_with<B: Bind>(
-        mut self,
-        pool: impl IntoPool<B::Connection>,
-        options: BindOptions,
-    ) -> Self {
-        self.add::<B>(pool.into_pool(), options);
-        self
-    }
-
-    /// Registers a bind with a URL; its pool is of deadpool where that feature is on, else of bb8 (which must be made
-    /// within a runtime).
-    pub fn bind_url<B: Bind>(self, url: impl AsRef<str>) -> Self
-    where
-        B::Connection: FromUrl,
-    {
-        self.bind_url_with::<B>(url, Pooling::default(), BindOptions::default())
-    }
-
-    /// Registers a bind with a URL, and says how its pool is and how it takes part.
-    pub fn bind_url_with<B: Bind>(
-        mut self,
-        url: impl AsRef<str>,
-        pooling: Pooling,
-        options: BindOptions,
-    ) -> Self
-    where
-        B::Connection: FromUrl,
-    {
-        self.add_url::<B::Connection>(Who::of::<B>(), url.as_ref(), None, &pooling, options);
-        self
-    }
-
-    /// Registers a bind with a URL and the function that opens a connection by it: with TLS, for instance.
-    pub fn bind_with_setup<B, F>(
-        mut self,
-        url: impl AsRef<str>,
-        setup: F,
-        pooling: Pooling,
-        options: BindOptions,
-    ) -> Self
-    where
-        B: Bind,
-        B::Connection: FromUrl,
-        F: for<'a> Fn(
-                &'a str,
-            ) -> futures_util::future::BoxFuture<
-                'a,
-                diesel::ConnectionResult<B::Connection>,
-            > + Send
-            + Sync
-            + 'static,
-    {
-        let setup: Arc<Setup<B::Connection>> = Arc::new(setup);
-        self.add_url(Who::of::<B>(), url.as_ref(), Some(setup), &pooling, options);
-        self
-    }
-
-    /// Registers a bind with the URL in the environment: `ACCOUNTS_DATABASE_URL` for the key `accounts`, or the variable
-    /// that the manifest names (`manifest`).
-    pub fn bind_env<B: Bind>(mut self) -> Self
-    where
-        B::Connection: FromUrl,
-    {
-        match self.url_in_environment(Who::of::<B>(), B::Connection::BACKEND) {
-            Ok(url) => self.bind_url::<B>(url),
-            Err(problem) => {
-                self.broken(Who::of::<B>(), B::Connection::BACKEND, problem);
-                self
-            }
-        }
-    }
-
-    /// Registers a bind whose tables are in the database of `With`: both share one connection in each session, and so
-    /// one transaction.
+    /// Registers a bind with the [`Source`] of its connections, or with a pool of deadpool or bb8.
     ///
-    /// Saves a connection and a prepare, and keeps a unit from waiting for its own locks.
-    pub fn same_as<B, With>(mut self) -> Self
-    where
-        B: Bind<Connection = With::Connection>,
-        With: Bind,
-    {
-        let place = Place::Shared {
-            with: Who::of::<With>(),
-            path: None,
-        };
-        self.push(Who::of::<B>(), B::Connection::BACKEND, place);
-        self
-    }
-
-    /// Registers a bind whose SQLite file is attached to the connection of `To`, under its key: both files commit as
-    /// one, by SQLite itself.
-    ///
-    /// Needs a rollback journal, and `synchronous` not `OFF`: otherwise a crash tears the two, so that is refused when a
-    /// transaction begins. So are two files that have a table of the same name, because a query would reach one of them
-    /// by accident.
-    ///
-    /// The schema of the file is the key of the bind. SQLite finds a table in whichever file has it, but creates one
-    /// where it is told to: `CREATE TABLE ledger.entries (…)`; without the schema it lands in the file of `To`. Errors
-    /// and reports name the key of `To`, whose connection it is.
-    #[cfg(feature = "sqlite")]
-    pub fn attach<B, To>(mut self, path: impl Into<String>) -> Self
-    where
-        B: Bind<Connection = To::Connection>,
-        To: Bind,
-    {
-        let (who, to) = (Who::of::<B>(), Who::of::<To>());
-        self.add_attached(who, to, To::Connection::BACKEND, &path.into());
+    /// ```no_run
+    /// # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
+    /// # mod example {
+    /// # use diesel_binds::{AsyncSqliteConnection, Bind, BindsBuilder, Source};
+    /// # #[derive(Bind)]
+    /// # #[bind(key = "accounts", connection = AsyncSqliteConnection)]
+    /// # pub struct Accounts;
+    /// # fn example(builder: BindsBuilder) -> BindsBuilder {
+    /// builder.bind(Accounts, Source::url("accounts.db"))
+    /// # }
+    /// # }
+    /// ```
+    pub fn bind<B: Bind>(mut self, _: B, source: impl IntoSource<B::Connection>) -> Self {
+        let (who, backend) = (Who::of::<B>(), B::Connection::BACKEND);
+        let place = source
+            .into_source()
+            .place(who.key)
+            .unwrap_or_else(|problem| {
+                self.problems.push(problem);
+                Place::Broken
+            });
+        self.given.push(Given::Bind(Pending {
+            who,
+            backend,
+            place,
+        }));
         self
     }
 
@@ -240,7 +151,7 @@ impl BindsBuilder {
     }
 
     /// Says how units that a process left prepared are finished. Defaults to a worker in this process, which calls
-    /// [`Binds::recover`](crate::Binds::recover) again and again.
+    /// [`Recovery::run`](crate::Recovery::run) again and again.
     ///
     /// There is one as soon as a bind may prepare. It starts with [`build`](Self::build) within a tokio runtime, else
     /// with the first query of a session, and ends with [`Binds::close`](crate::Binds::close), or when all
@@ -256,14 +167,7 @@ impl fmt::Debug for BindsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BindsBuilder")
             .field("namespace", &self.namespace)
-            .field(
-                "binds",
-                &self
-                    .binds
-                    .iter()
-                    .map(|bind| bind.who.key)
-                    .collect::<Vec<_>>(),
-            )
+            .field("binds", &self.given)
             .finish_non_exhaustive()
     }
 }

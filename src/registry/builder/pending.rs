@@ -1,6 +1,7 @@
 //! A bind as it was given to the builder.
 
 use std::any::{Any, TypeId};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::backend::{Backend, Connection};
@@ -10,6 +11,30 @@ use crate::gid::UnitClock;
 use crate::pool::Pool;
 use crate::registry::entry::AfterBegin;
 use crate::registry::{AnyEntry, Entry};
+
+/// What the builder was given, in its order.
+pub(super) enum Given {
+    Bind(Pending),
+    /// A bind of the manifest, by its key.
+    #[cfg(feature = "manifest")]
+    Named(String),
+    /// All binds of the manifest.
+    #[cfg(feature = "manifest")]
+    AllNamed,
+}
+
+impl fmt::Debug for Given {
+    /// The key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(bind) => f.write_str(bind.who.key),
+            #[cfg(feature = "manifest")]
+            Self::Named(key) => f.write_str(key),
+            #[cfg(feature = "manifest")]
+            Self::AllNamed => f.write_str("all of the manifest"),
+        }
+    }
+}
 
 /// A bind as it was given.
 pub(super) struct Pending {
@@ -38,8 +63,29 @@ pub(super) enum Place {
         /// The file to attach, where it is not in the other's database.
         path: Option<String>,
     },
+    /// Where a URL says, which is not looked up yet.
+    Located(Located),
     /// Something is wrong with it, and already noted.
     Broken,
+}
+
+/// A bind whose URL is looked up when the registry is built.
+pub(super) struct Located {
+    pub(super) location: Location,
+    /// The bind to whose connection the file is attached, in place of a pool of its own.
+    pub(super) attach_to: Option<Who>,
+    /// The application opens the connections itself: what only its opening could refuse is not refused.
+    pub(super) has_setup: bool,
+    /// Makes the pool.
+    pub(super) open: Box<dyn FnOnce(&str) -> Place + Send>,
+}
+
+/// Where a URL is found.
+pub(super) enum Location {
+    Url(String),
+    /// In the variable that the manifest names, or that follows from the key.
+    Env,
+    Variable(String),
 }
 
 /// A file that is attached to the connection of another bind.
@@ -82,7 +128,7 @@ impl Place {
     pub(super) fn owner(&self, bind: Who) -> Who {
         match self {
             Self::Shared { with, .. } => *with,
-            Self::Own { .. } | Self::Broken => bind,
+            Self::Own { .. } | Self::Located(_) | Self::Broken => bind,
         }
     }
 

@@ -49,7 +49,7 @@ async fn every_plain_select_runs_in_a_read_only_unit() {
         users::table.find(1).first::<User>(&session).await.unwrap(),
         ann
     );
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn every_write_is_refused_in_a_read_only_unit_before_it_runs() {
     }
     let still: i64 = users::table.count().get_result(&session).await.unwrap();
     assert_eq!(still, 4, "a refused query leaves the unit as it was");
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 }
 
 /// The type is a first guess: the server has the last word.

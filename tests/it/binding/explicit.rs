@@ -104,7 +104,7 @@ async fn a_named_query_counts_as_written_unless_it_says_that_it_reads() {
 async fn a_lent_connection_takes_queries_of_any_kind() {
     let world = world().await;
     let session = world.session();
-    let main = session.connection::<Main>().await.unwrap();
+    let main = session.connection(Main).await.unwrap();
     let routed: i64 = users::table.count().get_result(&main).await.unwrap();
     let named: Count = diesel::sql_query(COUNT).get_result(&main).await.unwrap();
     assert_eq!((routed, named.count), (4, 4));

@@ -25,11 +25,11 @@ mod subqueries;
 #[path = "writes.rs"]
 mod writes;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "main", connection = AsyncMysqlConnection)]
 pub struct Main;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "other", connection = AsyncMysqlConnection)]
 pub struct Other;
 

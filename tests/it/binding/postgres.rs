@@ -30,11 +30,11 @@ mod upserts;
 #[path = "writes.rs"]
 mod writes;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "main", connection = AsyncPgConnection)]
 pub struct Main;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "other", connection = AsyncPgConnection)]
 pub struct Other;
 

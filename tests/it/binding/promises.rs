@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_binds::{
     AsyncSqliteConnection, Bind, Binds, CommitError, Committed, Error, On, RunQueryDsl,
-    SaveChangesDsl, Session, SessionOptions, bind_tables,
+    SaveChangesDsl, Session, SessionOptions, Source, bind_tables,
 };
 use futures_util::TryStreamExt as _;
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ diesel::table! {
     }
 }
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "notes", connection = AsyncSqliteConnection)]
 pub struct Notes;
 
@@ -31,7 +31,7 @@ async fn binds() -> (Binds, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("notes.db");
     let binds = Binds::builder()
-        .bind_url::<Notes>(file.to_str().unwrap())
+        .bind(Notes, Source::url(file.to_str().unwrap()))
         .build()
         .unwrap();
     let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
@@ -87,7 +87,7 @@ async fn futures_of_queries_and_ends_may_be_sent() {
     let named = diesel::sql_query("DELETE FROM notes");
     assert_eq!(sent(named.execute(&session.on(Notes))).await.unwrap(), 1);
     {
-        let mut connection = sent(session.connection::<Notes>()).await.unwrap();
+        let mut connection = sent(session.connection(Notes)).await.unwrap();
         assert!(
             sent(all.load::<String>(&connection))
                 .await
@@ -98,7 +98,7 @@ async fn futures_of_queries_and_ends_may_be_sent() {
     }
     let _: Committed = sent(session.commit_all()).await.unwrap();
     sent(session.rollback_all()).await.unwrap();
-    let _ = sent(session.commit(Notes)).await.unwrap();
+    sent(session.commit_only(Notes)).await.unwrap();
     let _ = sent(session.commit_all_best_effort()).await.unwrap();
     sent(binds.transaction(async |session| add(session, "four").await))
         .await
@@ -127,7 +127,7 @@ async fn a_unit_may_run_in_a_spawned_task() {
             let mutable = &mut session;
             add(mutable, "two").await?;
             let rows: Vec<String> = notes::table.select(notes::text).load(mutable).await?;
-            let _ = session.commit_all().await?;
+            session.commit_all().await?;
             Ok::<_, Error>(rows)
         }
     });

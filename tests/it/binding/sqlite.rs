@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diesel::prelude::*;
 use diesel_async::AsyncConnection as _;
-use diesel_binds::{AsyncSqliteConnection, Bind, BindOptions, Binds, Error, Pooling, RunQueryDsl};
+use diesel_binds::{AsyncSqliteConnection, Bind, Binds, Error, RunQueryDsl, Source};
 use futures_util::TryStreamExt as _;
 use kit::database::Database;
 
@@ -30,11 +30,11 @@ mod upserts;
 #[path = "writes.rs"]
 mod writes;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "main", connection = AsyncSqliteConnection)]
 pub struct Main;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "other", connection = AsyncSqliteConnection)]
 pub struct Other;
 
@@ -94,14 +94,14 @@ async fn several_rows_are_inserted_at_once() {
         .await;
     assert_eq!(named.unwrap(), 1);
     let lent = vec![NewUser { name: "jan" }, NewUser { name: "kim" }];
-    let connection = session.connection::<Main>().await.unwrap();
+    let connection = session.connection(Main).await.unwrap();
     let inserted = diesel::insert_into(users::table)
         .values(lent)
         .execute(&connection)
         .await;
     assert_eq!(inserted.unwrap(), 2);
     drop(connection);
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let all: i64 = users::table
         .count()
         .get_result(&world.session())
@@ -138,7 +138,7 @@ async fn several_rows_of_which_one_fails_leave_nothing_and_the_unit_open() {
     );
     let kept = diesel::insert_into(users::table).values(vec![users::name.eq("gus")]);
     assert_eq!(kept.execute(&session).await.unwrap(), 1);
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let names = users::table.select(users::name).order(users::id);
     let names: Vec<String> = names.load(&world.session()).await.unwrap();
     assert_eq!(names, ["ann", "bob", "cid", "dan", "gus"]);
@@ -189,9 +189,9 @@ async fn a_stream_has_read_all_rows_before_the_first_comes() {
     let read = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&read);
     let binds = Binds::builder()
-        .bind_with_setup::<Main, _>(
-            database.url(),
-            move |path| {
+        .bind(
+            Main,
+            Source::url(database.url()).setup(move |path| {
                 let counter = Arc::clone(&counter);
                 Box::pin(async move {
                     let mut connection = AsyncSqliteConnection::establish(path).await?;
@@ -205,9 +205,7 @@ async fn a_stream_has_read_all_rows_before_the_first_comes() {
                     registered.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                     Ok(connection)
                 })
-            },
-            Pooling::new(),
-            BindOptions::new(),
+            }),
         )
         .build()
         .unwrap();

@@ -1,7 +1,7 @@
 //! One or two databases of one backend: tables of the same names in both, with other rows.
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
-use diesel_binds::{Bind, Binds, FromUrl, Session, SessionOptions};
+use diesel_binds::{Bind, Binds, FromUrl, Session, SessionOptions, Source};
 use kit::database::Database;
 
 /// Binds of one backend, and their databases. A query that goes to the wrong one finds other rows, or no database.
@@ -20,10 +20,12 @@ impl Tables {
     /// The main bind alone.
     pub(crate) async fn of<Main>(main: Database, words: &Words) -> Self
     where
-        Main: Bind<Connection: FromUrl + SimpleAsyncConnection>,
+        Main: Bind<Connection: FromUrl + SimpleAsyncConnection> + Default,
     {
         fill::<Main::Connection>(&main, words, MAIN).await;
-        let binds = Binds::builder().bind_url::<Main>(main.url()).build();
+        let binds = Binds::builder()
+            .bind(Main::default(), Source::url(main.url()))
+            .build();
         Self {
             binds: binds.unwrap(),
             _databases: vec![main],
@@ -33,15 +35,15 @@ impl Tables {
     /// Both.
     pub(crate) async fn of_both<Main, Other>(main: Database, other: Database, words: &Words) -> Self
     where
-        Main: Bind<Connection: FromUrl + SimpleAsyncConnection>,
-        Other: Bind<Connection: FromUrl + SimpleAsyncConnection>,
+        Main: Bind<Connection: FromUrl + SimpleAsyncConnection> + Default,
+        Other: Bind<Connection: FromUrl + SimpleAsyncConnection> + Default,
     {
         fill::<Main::Connection>(&main, words, MAIN).await;
         fill::<Other::Connection>(&other, words, OTHER).await;
         let binds = Binds::builder()
             .namespace("binding")
-            .bind_url::<Main>(main.url())
-            .bind_url::<Other>(other.url())
+            .bind(Main::default(), Source::url(main.url()))
+            .bind(Other::default(), Source::url(other.url()))
             .build();
         Self {
             binds: binds.unwrap(),

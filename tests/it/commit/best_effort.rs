@@ -1,6 +1,6 @@
 //! What cannot be atomic, asked for by name: each bind is told apart.
 
-use diesel_binds::{BindOptions, Binds, CommitError, Fault, Pooling, SessionOptions};
+use diesel_binds::{BindOptions, Binds, CommitError, Fault, PoolOptions, SessionOptions, Source};
 use kit::side::{Side, Sqlite, SqliteB};
 use kit::world::World;
 
@@ -15,10 +15,22 @@ async fn files() -> World {
         Sqlite::admin(database, deferred).await;
     }
     let establish = || sqlite_with("PRAGMA foreign_keys = ON");
-    let (pooling, options) = (Pooling::new().max_size(1), BindOptions::new());
+    let (pooling, options) = (PoolOptions::new().max_size(1), BindOptions::new());
     let binds = Binds::builder()
-        .bind_with_setup::<Sqlite, _>(first.url(), establish(), pooling.clone(), options.clone())
-        .bind_with_setup::<SqliteB, _>(second.url(), establish(), pooling, options)
+        .bind(
+            Sqlite,
+            Source::url(first.url())
+                .setup(establish())
+                .pool_options(pooling.clone())
+                .options(options.clone()),
+        )
+        .bind(
+            SqliteB,
+            Source::url(second.url())
+                .setup(establish())
+                .pool_options(pooling)
+                .options(options),
+        )
         .build()
         .unwrap();
     World {
@@ -70,7 +82,7 @@ async fn best_effort_tells_what_a_failure_half_way_left() {
     assert!(SqliteB::rows(&files.databases[1]).await.is_empty());
     // Both connections are whole.
     SqliteB::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use diesel_binds::{BindOptions, Binds, CommitError, Error, Fault, Finding, Outcome};
+use diesel_binds::{BindOptions, Binds, CommitError, Error, Fault, Finding, Outcome, Source};
 use kit::admin::Admin;
 use kit::side::{MariadbA, MariadbB, PostgresA, PostgresB, Side, Sqlite};
 
@@ -20,9 +20,9 @@ async fn value(path: &str, query: &str) -> String {
 async fn over(postgres: &str, file: &Path) -> Binds {
     Binds::builder()
         .namespace("pair")
-        .recovery(diesel_binds::RecoveryOptions::new().elsewhere())
-        .bind_url::<PostgresA>(postgres)
-        .bind_url::<Sqlite>(file.to_str().unwrap())
+        .recovery(diesel_binds::RecoveryOptions::new().without_worker())
+        .bind(PostgresA, Source::url(postgres))
+        .bind(Sqlite, Source::url(file.to_str().unwrap()))
         .build()
         .unwrap()
 }
@@ -87,9 +87,9 @@ async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
         let binds = over(pair.first.url(), &copy).await;
         assert_refused(&binds).await;
         // Nor does it tell others, or keep a late decision out.
-        let settled = binds.settle(&gid).await.unwrap_err();
+        let settled = binds.recovery().settle(&gid).await.unwrap_err();
         assert!(matches!(settled.source, Fault::Copied), "{settled:?}");
-        let told = binds.outcome_of(&gid).await.unwrap_err();
+        let told = binds.recovery().outcome_of(&gid).await.unwrap_err();
         assert!(matches!(told.source, Fault::Copied), "{told:?}");
 
         match keep {
@@ -99,9 +99,9 @@ async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
         let committed = commit(&binds, &format!("after {keep}")).await.unwrap();
         assert!(committed.pending().is_empty());
         assert_eq!(value(copy.to_str().unwrap(), ID).await == id, keep);
-        let settled = binds.settle(&gid).await;
+        let settled = binds.recovery().settle(&gid).await;
         match keep {
-            true => assert_eq!(settled.unwrap(), Outcome::Commit),
+            true => assert_eq!(settled.unwrap(), Outcome::Committed),
             false => assert!(matches!(settled.unwrap_err().source, Fault::Replaced)),
         }
         binds.close().await;
@@ -195,9 +195,9 @@ async fn two_databases_with_one_id_take_part_in_no_unit() {
         if alone {
             let mut session = pair.binds.session();
             A::write(&session, "alone").await.unwrap();
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
             B::write(&session, "alone").await.unwrap();
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
             rows.push("alone".to_owned());
         }
         let mut session = pair.binds.session();
@@ -224,7 +224,7 @@ async fn two_databases_with_one_id_take_part_in_no_unit() {
         );
         pair.binds.renew_identity(second).await.unwrap();
         pair.write(&session, "kept").await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
     for alone in [false, true] {
         refused::<PostgresA, PostgresB>("pg-a", "pg-b", alone).await;

@@ -153,11 +153,11 @@ async fn the_record_of_one_bind_does_not_decide_the_rest_of_the_unit() {
     let faulty = faulty::<Two>(&BindOptions::new().record_every_commit()).await;
     let mut session = faulty.world.binds.session();
     PostgresA::write(&session, "alone").await.unwrap();
-    let alone = session.commit(PostgresA).await.unwrap();
+    let alone = session.commit_only(PostgresA).await.unwrap();
     let database = &faulty.world.databases[0];
     assert_eq!(
         decision(database.url(), alone.unit()).await,
-        Some(Outcome::Commit)
+        Some(Outcome::Committed)
     );
 
     <Two as Sides>::write(&session, "both").await.unwrap();

@@ -63,7 +63,7 @@ async fn a_pool_that_is_exhausted_fails_the_unit(pool: PoolKind) {
         ),
         "{error:?}"
     );
-    let _ = holding.commit_all().await.unwrap();
+    holding.commit_all().await.unwrap();
     // Without the statement, the rest of the unit would be committed alone.
     assert_refused(&mut waiting).await;
     assert!(Sqlite::rows(&sqlite).await.is_empty());
@@ -92,7 +92,7 @@ async fn a_pool_that_is_closed_fails_the_unit() {
     let pool = Pool::builder(manager).build().unwrap();
     let builder = Binds::builder()
         .namespace("pools")
-        .bind::<PostgresA>(pool.clone());
+        .bind(PostgresA, pool.clone());
     let builder = Sqlite::register(
         builder,
         sqlite.url(),
@@ -128,7 +128,7 @@ async fn a_pool_that_closes_during_a_unit_does_not_stop_its_commit() {
     let pool = Pool::builder(manager).build().unwrap();
     let builder = Binds::builder()
         .namespace("pools")
-        .bind::<PostgresA>(pool.clone());
+        .bind(PostgresA, pool.clone());
     let builder = Sqlite::register(
         builder,
         sqlite.url(),

@@ -1,6 +1,6 @@
 //! Which commits are recorded, where each is to be.
 
-use diesel_binds::{BindOptions, Binds, Outcome};
+use diesel_binds::{BindOptions, Binds, Outcome, Source};
 use kit::admin::Admin;
 use kit::prepared::decision;
 use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side, Sqlite};
@@ -24,7 +24,7 @@ async fn only_what_was_written_is_recorded<S: Side>(writes: Option<&str>, alone:
     let builder = S::register(builder, database.url(), PoolKind::Deadpool, 1, options).await;
     let builder = match alone {
         true => builder,
-        false => builder.bind_url::<PostgresB>(other.url()),
+        false => builder.bind(PostgresB, Source::url(other.url())),
     };
     let binds = builder.build().unwrap();
     let mut session = binds.session();
@@ -36,13 +36,13 @@ async fn only_what_was_written_is_recorded<S: Side>(writes: Option<&str>, alone:
     S::write(&session, "kept").await.unwrap();
     let committed = session.commit_all().await.unwrap();
     let kept = decision(database.url(), committed.unit()).await;
-    assert_eq!(kept, Some(Outcome::Commit));
+    assert_eq!(kept, Some(Outcome::Committed));
 
     if writes.is_some() {
         S::read_sql(&session, "SELECT sneak()").await.unwrap();
         let committed = session.commit_all().await.unwrap();
         let kept = decision(database.url(), committed.unit()).await;
-        assert_eq!(kept, Some(Outcome::Commit));
+        assert_eq!(kept, Some(Outcome::Committed));
         assert_eq!(S::rows(&database).await, ["kept", "sneaked"]);
     }
 }

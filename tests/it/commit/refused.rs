@@ -101,7 +101,7 @@ async fn a_deferred_constraint_fails_a_lone_commit() {
     assert!(PostgresA::rows(&world.databases[0]).await.is_empty());
     // The connection is whole.
     PostgresA::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 }
 
 fn assert_violates_foreign_key(fault: &Fault) {
@@ -157,7 +157,7 @@ async fn a_second_writer_that_cannot_prepare_does_not_write() {
         "{refused:?}"
     );
     assert!(PostgresPlainB::read(&session).await.unwrap().is_empty());
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(pair.rows().await, (vec!["first".to_owned()], vec![]));
 
     // Two SQLite files.
@@ -176,7 +176,7 @@ async fn a_second_writer_that_cannot_prepare_does_not_write() {
         ),
         "{refused:?}"
     );
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(pair.rows().await, (vec!["first".to_owned()], vec![]));
 }
 
@@ -188,7 +188,7 @@ async fn one_writer_that_cannot_prepare_holds_the_decision() {
     let committed = pair.commits(&mut session, &["kept"]).await;
     assert_eq!(committed.gid().unwrap().holder(), "pg-plain");
     let decided = decision(pair.second.url(), committed.unit()).await;
-    assert_eq!(decided, Some(diesel_binds::Outcome::Commit));
+    assert_eq!(decided, Some(diesel_binds::Outcome::Committed));
 }
 
 #[tokio::test]
@@ -264,7 +264,7 @@ async fn a_warning_is_no_table_without_transactions() {
         let text = format!("kept {number}");
         pair.write(&session, &text).await.unwrap();
         MariadbA::sql(&session, warned).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
 }
 
@@ -308,6 +308,6 @@ async fn a_table_without_transactions_is_accepted_of_a_lone_writer() {
     MariadbA::sql(&session, "INSERT INTO loose VALUES (1)")
         .await
         .unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(MariadbA::rows(database).await, ["kept"]);
 }

@@ -1,7 +1,8 @@
 //! Databases that may forget, and names as long as they may be.
 
 use diesel_binds::{
-    Bind, BindOptions, Binds, CommitError, Fault, HolderPreference, Pooling, RunQueryDsl as _,
+    Bind, BindOptions, Binds, CommitError, Fault, HolderPreference, PoolOptions, RunQueryDsl as _,
+    Source,
 };
 use kit::database::Database;
 use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side, Sqlite};
@@ -25,11 +26,12 @@ async fn with_sqlite(
     )
     .await;
     builder
-        .bind_with_setup::<Sqlite, _>(
-            path,
-            sqlite_with(setup),
-            Pooling::new().max_size(1),
-            options,
+        .bind(
+            Sqlite,
+            Source::url(path)
+                .setup(sqlite_with(setup))
+                .pool_options(PoolOptions::new().max_size(1))
+                .options(options),
         )
         .build()
         .unwrap()
@@ -65,7 +67,7 @@ async fn a_database_that_may_forget_joins_no_unit_of_several_writers_unless_allo
         session.rollback_all().await.unwrap();
         // Alone it may be as forgetful as it likes.
         Sqlite::write(&session, "alone").await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         binds.close().await;
 
         let allowed = BindOptions::new().allow_not_durable();
@@ -73,7 +75,7 @@ async fn a_database_that_may_forget_joins_no_unit_of_several_writers_unless_allo
         let mut session = binds.session();
         PostgresA::write(&session, "kept").await.unwrap();
         Sqlite::write(&session, "kept").await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         assert_eq!(PostgresA::rows(&postgres).await, ["kept"]);
         assert!(
             Sqlite::read(&session)
@@ -90,15 +92,15 @@ mod long {
     use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
     use diesel_binds::Bind;
 
-    #[derive(Bind)]
+    #[derive(Bind, Default)]
     #[bind(key = "postgres-a-with-a-key-of-forty-bytes-lon", connection = AsyncPgConnection)]
     pub struct LongPostgresA;
 
-    #[derive(Bind)]
+    #[derive(Bind, Default)]
     #[bind(key = "postgres-b-with-a-key-of-forty-bytes-lon", connection = AsyncPgConnection)]
     pub struct LongPostgresB;
 
-    #[derive(Bind)]
+    #[derive(Bind, Default)]
     #[bind(key = "a-mariadb-bind-with-a-key-of-forty-bytes", connection = AsyncMysqlConnection)]
     pub struct LongMariadb;
 }
@@ -121,12 +123,27 @@ async fn the_longest_names_are_prepared_everywhere() {
                 options
             }
         };
-        let pooling = || Pooling::new().max_size(1);
+        let pooling = || PoolOptions::new().max_size(1);
         let binds = Binds::builder()
             .namespace(namespace)
-            .bind_url_with::<LongPostgresA>(one.url(), pooling(), options(0))
-            .bind_url_with::<LongPostgresB>(two.url(), pooling(), options(1))
-            .bind_url_with::<LongMariadb>(three.url(), pooling(), options(2))
+            .bind(
+                LongPostgresA,
+                Source::url(one.url())
+                    .pool_options(pooling())
+                    .options(options(0)),
+            )
+            .bind(
+                LongPostgresB,
+                Source::url(two.url())
+                    .pool_options(pooling())
+                    .options(options(1)),
+            )
+            .bind(
+                LongMariadb,
+                Source::url(three.url())
+                    .pool_options(pooling())
+                    .options(options(2)),
+            )
             .build()
             .unwrap();
         let mut session = binds.session();

@@ -1,6 +1,6 @@
 //! The tables of the protocol: missing, of another version, out of reach, shadowed.
 
-use diesel_binds::{BindOptions, Binds, CommitError, Fault, Outcome};
+use diesel_binds::{BindOptions, Binds, CommitError, Fault, Outcome, Source};
 use kit::database::Database;
 use kit::faulty::{Faulty, Limits, Told};
 use kit::prepared::decision;
@@ -92,7 +92,7 @@ async fn a_search_path_does_not_move_the_decision() {
     let committed = pair.commits(&mut session, &["kept"]).await;
     assert_eq!(
         decision(pair.first.url(), committed.unit()).await,
-        Some(Outcome::Commit)
+        Some(Outcome::Committed)
     );
 }
 
@@ -118,7 +118,7 @@ async fn a_role_with_few_rights_does_not_stop_the_commit() {
         let committed = pair.commits(&mut session, rows).await;
         assert_eq!(
             decision(pair.first.url(), committed.unit()).await,
-            Some(Outcome::Commit)
+            Some(Outcome::Committed)
         );
     }
     PostgresA::admin(&pair.first, &format!("DROP ROLE {role}")).await;
@@ -144,8 +144,8 @@ async fn a_role_of_the_unit_keeps_no_prepared_transaction_from_its_end() {
     let as_login = |database: &Database| database.url().replace("postgres@", &format!("{login}@"));
     let binds = Binds::builder()
         .namespace("owner")
-        .bind_url::<PostgresA>(as_login(&first))
-        .bind_url::<PostgresB>(as_login(&second))
+        .bind(PostgresA, Source::url(as_login(&first)))
+        .bind(PostgresB, Source::url(as_login(&second)))
         .build()
         .unwrap();
     let role = format!("SET LOCAL ROLE {other}");
@@ -217,7 +217,7 @@ async fn a_temporary_table_does_not_shadow_the_decision() {
     let committed = pair.commits(&mut session, &["kept"]).await;
     assert_eq!(
         decision(pair.second.url(), committed.unit()).await,
-        Some(Outcome::Commit)
+        Some(Outcome::Committed)
     );
 }
 

@@ -1,7 +1,9 @@
 //! Tables of the protocol that cannot keep a promise: refused before anything is prepared, and told by the preflight and by
 //! `install()`.
 
-use diesel_binds::{BindOptions, Binds, CommitError, Error, Fault, Finding, HolderPreference};
+use diesel_binds::{
+    BindOptions, Binds, CommitError, Error, Fault, Finding, HolderPreference, Source,
+};
 use kit::admin::Admin;
 use kit::database::Database;
 use kit::side::{MariadbA, PostgresA, PostgresB, Side, Sqlite};
@@ -276,16 +278,11 @@ async fn a_trigger_of_one_connection_is_refused_on_sqlite() {
     let (postgres, sqlite) = (PostgresA::database().await, Sqlite::database().await);
     let binds = Binds::builder()
         .namespace("unfit")
-        .bind_url::<PostgresA>(postgres.url())
-        .bind_with_setup::<Sqlite, _>(
-            sqlite.url(),
-            sqlite_with(
+        .bind(PostgresA, Source::url(postgres.url()))
+        .bind(Sqlite, Source::url(sqlite.url()).setup(sqlite_with(
                 "PRAGMA synchronous = FULL; CREATE TEMP TRIGGER swallow BEFORE INSERT ON main.diesel_binds_decision \
                  BEGIN SELECT RAISE(IGNORE); END",
-            ),
-            diesel_binds::Pooling::new(),
-            BindOptions::new(),
-        )
+            )))
         .build()
         .unwrap();
     let mut session = binds.session();
@@ -352,8 +349,8 @@ async fn row_level_security_is_refused_for_roles_that_it_hides_rows_from() {
     let as_login = first.url().replace("postgres@", &format!("{login}@"));
     let refused = Binds::builder()
         .namespace("policies")
-        .bind_url::<PostgresA>(as_login)
-        .bind_url::<PostgresB>(second.url())
+        .bind(PostgresA, Source::url(as_login))
+        .bind(PostgresB, Source::url(second.url()))
         .build()
         .unwrap();
     let mut session = refused.session();
@@ -374,14 +371,14 @@ async fn row_level_security_is_refused_for_roles_that_it_hides_rows_from() {
     // Its owner sees all rows.
     let owner = Binds::builder()
         .namespace("policies")
-        .bind_url::<PostgresA>(first.url())
-        .bind_url::<PostgresB>(second.url())
+        .bind(PostgresA, Source::url(first.url()))
+        .bind(PostgresB, Source::url(second.url()))
         .build()
         .unwrap();
     let mut session = owner.session();
     PostgresA::write(&session, "kept").await.unwrap();
     PostgresB::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let drop = format!("DROP OWNED BY {login}; DROP ROLE {login}");
     PostgresA::admin(&first, &drop).await;
 }
@@ -409,12 +406,11 @@ async fn a_trigger_that_the_role_cannot_see_turns_no_row_away_unnoticed() {
         let as_login = first.url().replace("root@", &format!("{login}:secret@"));
         let binds = Binds::builder()
             .namespace("hidden")
-            .bind_url_with::<MariadbA>(
-                as_login,
-                diesel_binds::Pooling::new(),
-                BindOptions::new().holder(prefers),
+            .bind(
+                MariadbA,
+                Source::url(as_login).options(BindOptions::new().holder(prefers)),
             )
-            .bind_url::<PostgresB>(second.url())
+            .bind(PostgresB, Source::url(second.url()))
             .build()
             .unwrap();
         let mut session = binds.session();
@@ -433,7 +429,7 @@ async fn a_trigger_that_the_role_cannot_see_turns_no_row_away_unnoticed() {
             .run(&format!("DROP TRIGGER {name}.swallow"))
             .await
             .unwrap();
-        let _ = binds.recover().await;
+        let _ = binds.recovery().run().await;
         assert!(MariadbA::rows(&first).await.is_empty(), "{table}");
         assert!(PostgresB::rows(&second).await.is_empty(), "{table}");
         binds.close().await;
@@ -492,7 +488,10 @@ async fn a_role_that_may_not_record_prepares_nothing() {
         let binds = Binds::builder().namespace("denied");
         let pool = kit::side::PoolKind::Deadpool;
         let binds = S::register(binds, &as_login, pool, 2, BindOptions::new()).await;
-        let binds = binds.bind_url::<PostgresB>(second.url()).build().unwrap();
+        let binds = binds
+            .bind(PostgresB, Source::url(second.url()))
+            .build()
+            .unwrap();
         let mut session = binds.session();
         S::write(&session, "gone").await.unwrap();
         PostgresB::write(&session, "gone").await.unwrap();

@@ -47,7 +47,7 @@ async fn a_query_that_may_contain_text_leaves_nothing() {
         .into_boxed();
     let set: String = boxed.first(&session).await.unwrap();
     assert_eq!(set, "by a boxed query");
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(left(&binds).await, " 0");
 
     let session = binds.session();
@@ -86,7 +86,7 @@ async fn functions_and_triggers_leave_nothing_where_every_unit_is_cleaned() {
                 let insert = diesel::insert_into(notes::table).values(row);
                 insert.execute(&session).await.unwrap();
             }
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
             let left = left(&binds).await;
             // The docs say so: the library does not see what a query calls.
             let unseen = match by {

@@ -190,7 +190,7 @@ where
                 2 => drop(S::sql(&session, sql).await),
                 3 => drop(Moment::Asked(1).cut(S::sql(&session, sql)).await),
                 _ => {
-                    if let Ok(mut connection) = session.connection::<S::Bind>().await
+                    if let Ok(mut connection) = session.connection(S::bind()).await
                         && let Ok(raw) = connection.raw()
                     {
                         drop(raw.batch_execute(sql).await);
@@ -276,7 +276,7 @@ async fn text_that_leaves_nothing_costs_no_connection<S: Side>(pool: PoolKind) {
     let binds = builder.await.build().unwrap();
     let mut session = binds.session();
     S::write(&session, "one").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let before = S::text(&session, identity::<S>()).await.unwrap();
     session.rollback_all().await.unwrap();
     for _ in 0..5 {
@@ -285,7 +285,7 @@ async fn text_that_leaves_nothing_costs_no_connection<S: Side>(pool: PoolKind) {
             .await
             .unwrap();
         assert_eq!(S::text(&session, identity::<S>()).await.unwrap(), before);
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
 }
 
@@ -308,7 +308,7 @@ async fn session_state_is_kept_where_it_was_asked_for<S: Side>(pool: PoolKind) {
     };
     let mut session = binds.session();
     S::sql(&session, set).await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let mut session = binds.session();
     assert_eq!(S::text(&session, get).await.unwrap(), "kept");
     session.rollback_all().await.unwrap();
@@ -414,7 +414,7 @@ async fn no_setting_of_sqlite_is_left() {
         let mut session = binds.session();
         Sqlite::write(&session, setting).await.unwrap();
         let _ = Sqlite::sql(&session, &format!("PRAGMA {setting}")).await;
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         let session = binds.session();
         let changed = Sqlite::text(&session, identity::<Sqlite>()).await.unwrap();
         assert_eq!(changed, "0", "{setting}");

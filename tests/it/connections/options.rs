@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
-use diesel_binds::{BindOptions, Binds, Isolation, SessionOptions};
+use diesel_binds::{BindOptions, Binds, Isolation, SessionOptions, Source};
 use kit::database::Database;
 use kit::side::{MariadbA, PoolKind, Side, Sqlite, SqliteB};
 
@@ -176,7 +176,7 @@ async fn no_file_of_a_group_stays_attached(kind: PoolKind) {
     let pool = OfSqlite::open(database.url(), kind, 1, "");
     let binds = pool
         .register::<Sqlite>(Binds::builder(), BindOptions::new())
-        .attach::<SqliteB, Sqlite>(second.url())
+        .bind(SqliteB, Source::url(second.url()).attach_to(Sqlite))
         .build()
         .unwrap();
     let fresh = of_sqlite(&pool).await;

@@ -8,7 +8,7 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfi
 use diesel_async::{
     AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
 };
-use diesel_binds::{AsyncSqliteConnection, Bind, BindOptions, BindsBuilder};
+use diesel_binds::{AsyncSqliteConnection, Bind, BindOptions, BindsBuilder, Source};
 use futures_util::FutureExt as _;
 use kit::side::PoolKind;
 
@@ -36,7 +36,7 @@ pub(crate) trait Shared: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = (Vec<Vec<String>>, Vec<String>)> + Send;
 
     /// Registers a bind with the pool.
-    fn register<B: Bind<Connection = Self::Connection>>(
+    fn register<B: Bind<Connection = Self::Connection> + Default>(
         &self,
         builder: BindsBuilder,
         options: BindOptions,
@@ -161,14 +161,18 @@ macro_rules! shared {
                 (of_pool, ask(&mut fresh, queries).await)
             }
 
-            fn register<B: Bind<Connection = $connection>>(
+            fn register<B: Bind<Connection = $connection> + Default>(
                 &self,
                 builder: BindsBuilder,
                 options: BindOptions,
             ) -> BindsBuilder {
                 match self {
-                    Self::Deadpool(pool) => builder.bind_with::<B>(pool.clone(), options),
-                    Self::Bb8(pool) => builder.bind_with::<B>(pool.clone(), options),
+                    Self::Deadpool(pool) => {
+                        builder.bind(B::default(), Source::pool(pool.clone()).options(options))
+                    }
+                    Self::Bb8(pool) => {
+                        builder.bind(B::default(), Source::pool(pool.clone()).options(options))
+                    }
                 }
             }
         }

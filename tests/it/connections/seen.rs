@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
-use diesel_binds::{BindOptions, Binds, Error, Retry, RunQueryDsl as _, Session, SessionOptions};
+use diesel_binds::{
+    BindOptions, Binds, Error, Retry, RunQueryDsl as _, Session, SessionOptions, Source,
+};
 use futures_util::TryStreamExt as _;
 use kit::database::Database;
 use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
@@ -31,7 +33,7 @@ async fn a_transaction_of_postgres_takes_its_isolation_level_as_first_statement(
         let said = "SELECT current_setting('transaction_isolation') AS text";
         assert_eq!(PostgresA::text(&session, said).await.unwrap(), level);
         PostgresA::write(&session, level).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
 }
 
@@ -46,7 +48,7 @@ async fn mariadb(options: BindOptions) -> (Database, Binds) {
     let builder = Binds::builder().namespace("seen");
     let builder = MariadbA::register(builder, database.url(), PoolKind::Deadpool, 1, options).await;
     let other = Database::sqlite();
-    let builder = builder.bind_url::<Sqlite>(other.url());
+    let builder = builder.bind(Sqlite, Source::url(other.url()));
     (database, builder.build().unwrap())
 }
 
@@ -151,7 +153,7 @@ async fn an_error_in_a_later_result_of_a_call_is_that_of_the_call() {
             assert!(said.contains("the second"), "{procedure}: {error:?}");
         }
         assert_eq!(MariadbA::echo(&session, 7).await.unwrap(), 7);
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         assert!(
             MariadbA::rows(&database)
                 .await

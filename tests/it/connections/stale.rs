@@ -53,7 +53,7 @@ diesel::table! {
     }
 }
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "moods", connection = AsyncPgConnection)]
 pub struct Moods;
 
@@ -96,7 +96,7 @@ async fn a_type_that_was_made_again_is_found_by_the_next_unit(kind: PoolKind) {
         let mut session = binds.session();
         write(&session).await.unwrap();
         read(&session).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         admin.run(MAKE_AGAIN).await.unwrap();
         let mut session = binds.session();
         let stale = match reads_first {
@@ -114,7 +114,7 @@ async fn a_type_that_was_made_again_is_found_by_the_next_unit(kind: PoolKind) {
         let mut session = binds.session();
         write(&session).await.unwrap();
         read(&session).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         admin.run(MAKE_AGAIN).await.unwrap();
         // By itself, where units run again.
         binds
@@ -192,7 +192,7 @@ async fn a_type_of_each_schema_is_that_of_its_units(kind: PoolKind) {
             let mut session = binds.session();
             write(&session).await.unwrap();
             assert_eq!(read(&session).await.unwrap().len(), round);
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
         }
     }
 }

@@ -17,7 +17,7 @@ async fn connections(upstream: &str, options: BindOptions) -> usize {
     let proxy = Proxy::start(upstream).await;
     let builder = Binds::builder()
         .namespace("abandoned")
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let url = proxy.url(upstream);
     let binds = PostgresA::register(builder, &url, PoolKind::Deadpool, 4, options)
         .await

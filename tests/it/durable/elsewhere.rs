@@ -43,7 +43,7 @@ impl Moving {
     fn builder(&self) -> diesel_binds::BindsBuilder {
         Binds::builder()
             .namespace(&self.namespace)
-            .recovery(RecoveryOptions::new().elsewhere())
+            .recovery(RecoveryOptions::new().without_worker())
             .resolve_timeout(Duration::from_secs(1))
     }
 
@@ -101,7 +101,7 @@ async fn a_lone_commit_is_not_looked_up_on_another_server() {
         PostgresA::write(&session, &format!("warm {name}"))
             .await
             .unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         PostgresA::write(&session, name).await.unwrap();
         // The id comes back, and the commit never arrives.
         let late = Fault::before("COMMIT").delaying(Duration::from_secs(60));
@@ -159,7 +159,7 @@ async fn a_branch_that_another_server_does_not_list_is_pending() {
         assert_eq!(committed.pending(), ["pg-a"], "{name}");
         assert!(has_branch(&world, unit).await, "{name}");
         world.address.lead_to(world.database.url()).await;
-        let pass = binds.recover_older_than(Duration::ZERO).await;
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert!(
             pass.is_complete() && pass.recovered.len() == 1,
             "{name}: {pass}"
@@ -192,12 +192,15 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
         };
         assert!(matches!(source, Cause::Replaced), "{name}: {told:?}");
         world.address.lead_to(world.database.url()).await;
-        let pass = binds.recover_older_than(Duration::ZERO).await;
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert!(
             pass.is_complete() && pass.recovered.len() == 1,
             "{name}: {pass}"
         );
-        assert_eq!(binds.settle(gid).await.unwrap(), Outcome::Commit);
+        assert_eq!(
+            binds.recovery().settle(gid).await.unwrap(),
+            Outcome::Committed
+        );
         // What the server says of itself is asked again, and the next unit is not in doubt for that.
         let plan = FaultPlan::new().at("decide:pg-a:after", Effect::Disconnect);
         let mut session = binds.session_with(SessionOptions::new().faults(&plan));
@@ -243,7 +246,7 @@ async fn a_restored_database_of_mariadb_is_not_believed_in_place_of_its_original
         let address = Proxy::start(database.url()).await;
         let builder = Binds::builder()
             .namespace(database.name().unwrap().replace('_', "-"))
-            .recovery(RecoveryOptions::new().elsewhere())
+            .recovery(RecoveryOptions::new().without_worker())
             .resolve_timeout(Duration::from_secs(1));
         let (pool, options) = (PoolKind::Deadpool, BindOptions::new().holder(holder));
         let url = address.url(database.url());
@@ -266,7 +269,7 @@ async fn a_restored_database_of_mariadb_is_not_believed_in_place_of_its_original
         }
         drop(session);
         address.lead_to(database.url()).await;
-        let pass = binds.recover_older_than(Duration::ZERO).await;
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert!(
             pass.is_complete() && pass.recovered.len() == 1,
             "{point}: {pass}"
@@ -304,18 +307,18 @@ async fn recovery_finishes_a_branch_only_where_it_was_listed() {
                 .lead_to(&other.url(world.database.url()))
                 .await;
         };
-        let (pass, ()) = tokio::join!(binds.recover_older_than(Duration::ZERO), leave);
+        let (pass, ()) = tokio::join!(binds.recovery().run_older_than(Duration::ZERO), leave);
         assert!(pass.recovered.is_empty(), "{name}: {pass}");
         assert!(
             matches!(&pass.in_doubt[..], [branch] if matches!(
                 &branch.left,
-                Left::Unfinished(Outcome::Commit, fault) if matches!(**fault, Cause::Replaced)
+                Left::Unfinished(Outcome::Committed, fault) if matches!(**fault, Cause::Replaced)
             )),
             "{name}: {pass}"
         );
         assert!(has_branch(&world, unit).await, "{name}");
         world.address.lead_to(world.database.url()).await;
-        let pass = binds.recover_older_than(Duration::ZERO).await;
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert!(
             pass.is_complete() && pass.recovered.len() == 1,
             "{name}: {pass}"

@@ -104,7 +104,7 @@ impl Replicated {
     fn builder(&self) -> diesel_binds::BindsBuilder {
         Binds::builder()
             .namespace(&self.namespace)
-            .recovery(RecoveryOptions::new().elsewhere())
+            .recovery(RecoveryOptions::new().without_worker())
             .step_timeout(STEP)
             .resolve_timeout(2 * STEP)
     }

@@ -17,7 +17,7 @@ async fn binds(server: &Semisync, other: &Database, options: BindOptions) -> Bin
     let (builder, pool) = (Binds::builder(), PoolKind::Deadpool);
     let builder = builder
         .namespace("semisync")
-        .recovery(RecoveryOptions::new().elsewhere())
+        .recovery(RecoveryOptions::new().without_worker())
         .step_timeout(STEP)
         .resolve_timeout(2 * STEP);
     let builder = MariadbA::register(builder, &server.url(), pool, 4, options).await;
@@ -54,7 +54,7 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
         PostgresB::write(&session, &format!("warm {text}"))
             .await
             .unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         server.waits(true).await;
         let limit = Duration::from_millis(300);
         let mut session = binds.session_with(SessionOptions::new().statement_timeout(limit));
@@ -69,9 +69,9 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
         // It can be seen, and is nowhere else.
         assert!(rows(&server).await.contains(&text.to_owned()));
         for _ in 0..3 {
-            let pass = binds.recover_older_than(Duration::ZERO).await;
+            let pass = binds.recovery().run_older_than(Duration::ZERO).await;
             assert!(pass.recovered.is_empty(), "{pass}");
-            let settled = binds.settle(&gid).await.unwrap_err();
+            let settled = binds.recovery().settle(&gid).await.unwrap_err();
             assert!(matches!(settled.source, Fault::Unconfirmed), "{settled:?}");
         }
         // The commit alone goes on waiting.
@@ -83,10 +83,13 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
         // Somebody decides to do without the replica.
         server.waits(false).await;
     }
-    let pass = binds.recover_older_than(Duration::ZERO).await;
+    let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete() && pass.recovered.len() == 1, "{pass}");
     for gid in &gids {
-        assert_eq!(binds.settle(gid).await.unwrap(), Outcome::Commit);
+        assert_eq!(
+            binds.recovery().settle(gid).await.unwrap(),
+            Outcome::Committed
+        );
     }
     assert!(PostgresB::rows(&other).await.contains(&"both".to_owned()));
 }

@@ -17,7 +17,7 @@ async fn binds<A: Side>(url: &str, other: &Database, options: BindOptions) -> Bi
     let (builder, pool) = (Binds::builder(), PoolKind::Deadpool);
     let builder = builder
         .namespace("settings-change")
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let builder = A::register(builder, url, pool, 2, options).await;
     PostgresB::register(builder, other.url(), pool, 2, BindOptions::new())
         .await

@@ -38,13 +38,13 @@ fn in_doubt(result: Result<Committed, CommitError>) -> Gid {
 async fn left_in_doubt(world: &Replicated, options: SessionOptions, text: &str) -> Gid {
     let binds = world.both(Holds::Replicated).await;
     let gid = in_doubt(commit::<Two>(&binds, options, text).await);
-    let pass = binds.recover_older_than(Duration::ZERO).await;
+    let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert_eq!(
         (pass.recovered.len(), pass.in_doubt.len()),
         (0, 1),
         "{pass}"
     );
-    assert!(binds.settle(&gid).await.is_err());
+    assert!(binds.recovery().settle(&gid).await.is_err());
     let rows = world.rows().await.concat();
     assert!(!rows.contains(&text.to_owned()), "{rows:?}");
     gid
@@ -54,7 +54,7 @@ async fn left_in_doubt(world: &Replicated, options: SessionOptions, text: &str) 
 async fn recovers(binds: &Binds) {
     let end = Instant::now() + LONG;
     loop {
-        let pass = binds.recover_older_than(Duration::ZERO).await;
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         if pass.is_complete() {
             return;
         }
@@ -79,7 +79,10 @@ async fn a_decision_that_waits_for_its_standby_is_in_doubt_until_that_is_back() 
         world.comes_back().await;
         let binds = world.both(Holds::Replicated).await;
         recovers(&binds).await;
-        assert_eq!(binds.settle(&gid).await.unwrap(), Outcome::Commit);
+        assert_eq!(
+            binds.recovery().settle(&gid).await.unwrap(),
+            Outcome::Committed
+        );
         let [replicated, other] = world.rows().await;
         assert_eq!(replicated, other);
         assert!(replicated.contains(&text.to_owned()), "{replicated:?}");
@@ -97,7 +100,10 @@ async fn a_decision_that_never_reached_the_standby_is_rolled_back_by_that() {
     let url = world.standby_url();
     let binds = world.both_at(&url, Holds::Replicated).await;
     recovers(&binds).await;
-    assert_eq!(binds.settle(&gid).await.unwrap(), Outcome::Abort);
+    assert_eq!(
+        binds.recovery().settle(&gid).await.unwrap(),
+        Outcome::RolledBack
+    );
     assert!(world.rows_at(&url).await.concat().is_empty());
 }
 
@@ -112,22 +118,25 @@ async fn a_decision_that_can_be_seen_is_not_believed_before_the_standby_has_it()
     assert_eq!(rows(&world.url()).await, ["seen"]);
     let binds = world.both(Holds::Replicated).await;
     for _ in 0..3 {
-        let pass = binds.recover_older_than(Duration::ZERO).await;
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert_eq!(
             (pass.recovered.len(), pass.in_doubt.len()),
             (0, 1),
             "{pass}"
         );
-        let settled = binds.settle(&gid).await.unwrap_err();
+        let settled = binds.recovery().settle(&gid).await.unwrap_err();
         assert!(matches!(settled.source, Fault::Unconfirmed), "{settled:?}");
-        let asked = binds.outcome_of(&gid).await.unwrap_err();
+        let asked = binds.recovery().outcome_of(&gid).await.unwrap_err();
         assert!(matches!(asked.source, Fault::Unconfirmed), "{asked:?}");
     }
     // None of these questions goes on waiting in the server.
     world.wait_until_waiting(0).await;
     world.comes_back().await;
     recovers(&binds).await;
-    assert_eq!(binds.outcome_of(&gid).await.unwrap(), Some(Outcome::Commit));
+    assert_eq!(
+        binds.recovery().outcome_of(&gid).await.unwrap(),
+        Some(Outcome::Committed)
+    );
     assert_eq!(world.rows().await, [["seen"]; 2]);
 }
 
@@ -152,7 +161,10 @@ async fn a_lone_commit_that_waits_is_not_called_committed() {
     let gid = in_doubt(commit::<(PostgresA,)>(&recorded, options, "recorded").await);
     assert_eq!(rows(&world.url()).await, ["alone"]);
     world.comes_back().await;
-    assert_eq!(recorded.settle(&gid).await.unwrap(), Outcome::Commit);
+    assert_eq!(
+        recorded.recovery().settle(&gid).await.unwrap(),
+        Outcome::Committed
+    );
     assert_eq!(rows(&world.url()).await, ["alone", "recorded"]);
 }
 

@@ -66,10 +66,12 @@ async fn place(pool: PoolKind) -> Pooled {
     let manager = AsyncDieselConnectionManager::new_with_config(behind_pooler(&postgres), config);
     let builder = Binds::builder().namespace(&namespace);
     let builder = match pool {
-        PoolKind::Bb8 => {
-            builder.bind::<PostgresA>(bb8::Pool::builder().max_size(2).build_unchecked(manager))
-        }
-        _ => builder.bind::<PostgresA>(
+        PoolKind::Bb8 => builder.bind(
+            PostgresA,
+            bb8::Pool::builder().max_size(2).build_unchecked(manager),
+        ),
+        _ => builder.bind(
+            PostgresA,
             diesel_async::pooled_connection::deadpool::Pool::builder(manager)
                 .max_size(2)
                 .build()
@@ -135,7 +137,7 @@ async fn units_end_alone_and_together(pool: PoolKind) {
     PostgresA::write(&session, "after a savepoint")
         .await
         .unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     place
         .are(
             &[
@@ -220,7 +222,7 @@ async fn recovery_leaves_nothing_to_the_next_client(pool: PoolKind) {
         MariadbA::write(&session, point).await.unwrap();
         session.commit_all().await.unwrap_err();
         drop(session);
-        let recovery = place.binds.recover_older_than(Duration::ZERO).await;
+        let recovery = place.binds.recovery().run_older_than(Duration::ZERO).await;
         assert!(recovery.is_complete(), "{recovery}");
         assert_eq!(place.found().await.0, before, "{point}");
         let expected: &[&str] = if kept { &["decide:after"] } else { &[] };

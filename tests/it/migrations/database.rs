@@ -16,7 +16,7 @@ pub fn two() -> Steps {
 }
 
 pub async fn migrations_run_are_reported_listed_and_reverted<
-    B: Bind<Connection: FromUrl + Migratable>,
+    B: Bind<Connection: FromUrl + Migratable> + Default,
 >(
     url: &str,
 ) {
@@ -97,7 +97,7 @@ pub async fn migrations_of_binds_run_are_reported_listed_and_reverted<B: Bind>(
 
 pub async fn a_failure_says_what_is_done_and_what_is_not<B>(url: &str)
 where
-    B: Bind<Connection: FromUrl + Migratable>,
+    B: Bind<Connection: FromUrl + Migratable> + Default,
 {
     let broken = "CREATE TABLE half (id INTEGER PRIMARY KEY); CREATE TABLE no_columns ()())";
     let steps = Steps::new()
@@ -132,7 +132,7 @@ where
 
 pub async fn applied_migrations_that_the_program_lacks_are_drift<B>(url: &str)
 where
-    B: Bind<Connection: FromUrl + Migratable>,
+    B: Bind<Connection: FromUrl + Migratable> + Default,
 {
     let newer = two().table(LATER, "later");
     on::<B>(url, newer).migrations().run().await.unwrap();
@@ -184,8 +184,8 @@ where
 /// The story: the URL of one bind is that of another's database.
 pub async fn the_migrations_of_another_bind_are_refused<B, Other>(url: &str)
 where
-    B: Bind<Connection: FromUrl + Migratable>,
-    Other: Bind<Connection: FromUrl + Migratable>,
+    B: Bind<Connection: FromUrl + Migratable> + Default,
+    Other: Bind<Connection: FromUrl + Migratable> + Default,
 {
     on::<B>(url, two()).migrations().run().await.unwrap();
 
@@ -234,7 +234,7 @@ where
 
 pub async fn a_lock_that_is_held_is_waited_for_and_not_forever<B>(url: &str)
 where
-    B: Bind<Connection: FromUrl + Migratable>,
+    B: Bind<Connection: FromUrl + Migratable> + Default,
 {
     let gate = Gate::default();
     let first = on::<B>(url, Steps::new().table(USERS, "users").behind(&gate));

@@ -3,7 +3,7 @@
 use diesel_async::{
     AsyncConnection as _, AsyncMigrationHarness, AsyncMysqlConnection, AsyncPgConnection,
 };
-use diesel_binds::{AsyncSqliteConnection, MigrationProblem};
+use diesel_binds::{AsyncSqliteConnection, MigrationProblem, Source};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use kit::database::Database;
 use kit::servers::Server;
@@ -103,8 +103,8 @@ macro_rules! mount {
                 const OWN: EmbeddedMigrations = embed_migrations!($own);
                 let database = $database;
                 let binds = crate::migrations::world::builder()
-                    .bind_url::<$bind>(database.url())
-                    .migrations::<$bind>(OWN)
+                    .bind($bind, Source::url(database.url()))
+                    .migrations($bind, OWN)
                     .build()
                     .unwrap();
                 assert_eq!(binds.migrations().run().await.unwrap().done.len(), 1);

@@ -1,6 +1,6 @@
 //! Several binds: one order, one run, and what was done when it stops half-way.
 
-use diesel_binds::{BuildProblem, Manifest, MigrationMistake, MigrationProblem};
+use diesel_binds::{BuildProblem, Manifest, MigrationMistake, MigrationProblem, Source};
 use kit::database::Database;
 use kit::servers::Server;
 use kit::source::Steps;
@@ -32,14 +32,14 @@ async fn a_bind_comes_after_those_that_it_needs() {
     let ledger = Database::on(Server::MariadbA).await;
     let cache = Database::sqlite();
     let binds = builder()
-        .bind_url::<Cache>(cache.url())
-        .bind_url::<Ledger>(ledger.url())
-        .bind_url::<Accounts>(accounts.url())
-        .migrations::<Cache>(Steps::new().table("2026-03-03-000000_hits", "hits"))
-        .migrations::<Ledger>(entries())
-        .migrations::<Accounts>(two())
-        .migrations_need::<Ledger, Accounts>(NAMES)
-        .migrations_need::<Cache, Ledger>("2026-02-02-000000")
+        .bind(Cache, Source::url(cache.url()))
+        .bind(Ledger, Source::url(ledger.url()))
+        .bind(Accounts, Source::url(accounts.url()))
+        .migrations(Cache, Steps::new().table("2026-03-03-000000_hits", "hits"))
+        .migrations(Ledger, entries())
+        .migrations(Accounts, two())
+        .migrations_need(Ledger, (Accounts, NAMES))
+        .migrations_need(Cache, (Ledger, "2026-02-02-000000"))
         .build()
         .unwrap();
 
@@ -96,17 +96,17 @@ async fn a_check_asks_also_for_what_a_bind_needs() {
     let accounts = Database::on(Server::PostgresA).await;
     let ledger = Database::on(Server::MariadbA).await;
     let without = builder()
-        .bind_url::<Ledger>(ledger.url())
-        .migrations::<Ledger>(entries())
+        .bind(Ledger, Source::url(ledger.url()))
+        .migrations(Ledger, entries())
         .build()
         .unwrap();
     without.migrations().run().await.unwrap();
     let binds = builder()
-        .bind_url::<Ledger>(ledger.url())
-        .bind_url::<Accounts>(accounts.url())
-        .migrations::<Ledger>(entries())
-        .migrations::<Accounts>(two())
-        .migrations_need::<Ledger, Accounts>(USERS)
+        .bind(Ledger, Source::url(ledger.url()))
+        .bind(Accounts, Source::url(accounts.url()))
+        .migrations(Ledger, entries())
+        .migrations(Accounts, two())
+        .migrations_need(Ledger, (Accounts, USERS))
         .build()
         .unwrap();
     let refused = binds.migrations().of::<Ledger>().check().await.unwrap_err();
@@ -120,14 +120,14 @@ async fn a_check_asks_also_for_what_a_bind_needs() {
 async fn migrations_that_cannot_be_ordered_are_not_built() {
     let binds = || {
         builder()
-            .bind_url::<Accounts>("postgres://localhost/accounts")
-            .bind_url::<Ledger>("mysql://localhost/ledger")
-            .migrations::<Accounts>(two())
+            .bind(Accounts, Source::url("postgres://localhost/accounts"))
+            .bind(Ledger, Source::url("mysql://localhost/ledger"))
+            .migrations(Accounts, two())
     };
     let circle = binds()
-        .migrations::<Ledger>(entries())
-        .migrations_need::<Ledger, Accounts>(NAMES)
-        .migrations_need::<Accounts, Ledger>(ENTRIES)
+        .migrations(Ledger, entries())
+        .migrations_need(Ledger, (Accounts, NAMES))
+        .migrations_need(Accounts, (Ledger, ENTRIES))
         .build()
         .unwrap_err();
     let [(_, MigrationMistake::Cycle { binds: keys, .. })] = *mistakes(circle.problems()) else {
@@ -136,8 +136,8 @@ async fn migrations_that_cannot_be_ordered_are_not_built() {
     assert_eq!(keys.len(), 2);
 
     let unknown = binds()
-        .migrations::<Ledger>(entries())
-        .migrations_need::<Ledger, Accounts>("2027-01-01-000000_not_there")
+        .migrations(Ledger, entries())
+        .migrations_need(Ledger, (Accounts, "2027-01-01-000000_not_there"))
         .build()
         .unwrap_err();
     assert_eq!(
@@ -147,7 +147,7 @@ async fn migrations_that_cannot_be_ordered_are_not_built() {
     );
 
     let without = binds()
-        .migrations_need::<Ledger, Accounts>(NAMES)
+        .migrations_need(Ledger, (Accounts, NAMES))
         .build()
         .unwrap_err();
     assert_eq!(
@@ -160,8 +160,8 @@ async fn migrations_that_cannot_be_ordered_are_not_built() {
 async fn migrations_that_cannot_be_told_apart_are_not_built() {
     let build = |steps: Steps| {
         builder()
-            .bind_url::<Accounts>("postgres://localhost/accounts")
-            .migrations::<Accounts>(steps)
+            .bind(Accounts, Source::url("postgres://localhost/accounts"))
+            .migrations(Accounts, steps)
             .build()
             .unwrap_err()
             .to_string()
@@ -177,10 +177,10 @@ async fn migrations_that_cannot_be_told_apart_are_not_built() {
     assert!(odd.contains("is not of [A-Za-z0-9.+]"), "{odd}");
 
     let twice = builder()
-        .bind_url::<Accounts>("postgres://localhost/accounts")
-        .migrations::<Accounts>(two())
-        .migrations::<Accounts>(two())
-        .migrations::<Cache>(two())
+        .bind(Accounts, Source::url("postgres://localhost/accounts"))
+        .migrations(Accounts, two())
+        .migrations(Accounts, two())
+        .migrations(Cache, two())
         .build()
         .unwrap_err();
     assert_eq!(
@@ -198,12 +198,12 @@ async fn a_run_that_stops_half_way_says_which_binds_are_done() {
     let ledger = Database::on(Server::MariadbA).await;
     let cache = Database::sqlite();
     let binds = builder()
-        .bind_url::<Accounts>(accounts.url())
-        .bind_url::<Ledger>(ledger.url())
-        .bind_url::<Cache>(cache.url())
-        .migrations::<Accounts>(two())
-        .migrations::<Ledger>(Steps::new().step(ENTRIES, "CREATE TABLE ()", ""))
-        .migrations::<Cache>(Steps::new().table("2026-03-03-000000_hits", "hits"))
+        .bind(Accounts, Source::url(accounts.url()))
+        .bind(Ledger, Source::url(ledger.url()))
+        .bind(Cache, Source::url(cache.url()))
+        .migrations(Accounts, two())
+        .migrations(Ledger, Steps::new().step(ENTRIES, "CREATE TABLE ()", ""))
+        .migrations(Cache, Steps::new().table("2026-03-03-000000_hits", "hits"))
         .build()
         .unwrap();
     let error = binds.migrations().run().await.unwrap_err();
@@ -221,10 +221,10 @@ async fn a_run_that_stops_half_way_says_which_binds_are_done() {
 async fn a_bind_that_cannot_be_reached_hides_no_other() {
     let accounts = Database::on(Server::PostgresA).await;
     let binds = builder()
-        .bind_url::<Accounts>(accounts.url())
-        .bind_url::<Ledger>("mysql://app:unseen@127.0.0.1:1/ledger")
-        .migrations::<Accounts>(two())
-        .migrations::<Ledger>(entries())
+        .bind(Accounts, Source::url(accounts.url()))
+        .bind(Ledger, Source::url("mysql://app:unseen@127.0.0.1:1/ledger"))
+        .migrations(Accounts, two())
+        .migrations(Ledger, entries())
         .build()
         .unwrap();
     let report = binds.migrations().report().await;
@@ -280,10 +280,10 @@ async fn the_order_of_the_manifest_counts() {
     std::fs::write(file.path(), manifest).unwrap();
     let binds = builder()
         .manifest(&Manifest::load(file.path()).unwrap())
-        .bind_url::<Ledger>(ledger.url())
-        .bind_url::<Accounts>(accounts.url())
-        .migrations::<Ledger>(entries())
-        .migrations::<Accounts>(two())
+        .bind(Ledger, Source::url(ledger.url()))
+        .bind(Accounts, Source::url(accounts.url()))
+        .migrations(Ledger, entries())
+        .migrations(Accounts, two())
         .build()
         .unwrap();
     let refused = binds.migrations().of::<Ledger>().run().await.unwrap_err();

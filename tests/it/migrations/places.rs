@@ -1,6 +1,6 @@
 //! Where binds are: in one database, attached, in memory.
 
-use diesel_binds::{Bind, FromUrl, Migratable, MigrationMistake, MigrationProblem};
+use diesel_binds::{Bind, FromUrl, Migratable, MigrationMistake, MigrationProblem, Source};
 use kit::database::Database;
 use kit::servers::Server;
 use kit::source::Steps;
@@ -14,15 +14,15 @@ const ENTRIES: &str = "2026-02-02-000000_entries";
 /// Two binds whose URLs are the same by accident. Nothing is run, whichever of the two comes first.
 async fn one_database_for_two<B, Other>(url: &str)
 where
-    B: Bind<Connection: FromUrl + Migratable>,
-    Other: Bind<Connection: FromUrl + Migratable>,
+    B: Bind<Connection: FromUrl + Migratable> + Default,
+    Other: Bind<Connection: FromUrl + Migratable> + Default,
 {
     let with = |steps: Steps| {
         builder()
-            .bind_url::<B>(url)
-            .bind_url::<Other>(url)
-            .migrations::<B>(two())
-            .migrations::<Other>(steps)
+            .bind(B::default(), Source::url(url))
+            .bind(Other::default(), Source::url(url))
+            .migrations(B::default(), two())
+            .migrations(Other::default(), steps)
             .build()
             .unwrap()
     };
@@ -32,7 +32,10 @@ where
         matches!(refused.problem(), MigrationProblem::SameDatabase { .. }),
         "{refused:?}"
     );
-    assert!(refused.to_string().contains(".same_as"), "{refused}");
+    assert!(
+        refused.to_string().contains("Source::shared_with"),
+        "{refused}"
+    );
 
     let same = with(Steps::new().table("2026-01-03-000000_entries", "entries"));
     let refused = same.migrations().run().await.unwrap_err();
@@ -70,14 +73,14 @@ async fn two_databases_of_one_server_are_two() {
         Database::on(Server::MariadbA).await,
     ];
     let binds = builder()
-        .bind_url::<Accounts>(postgres[0].url())
-        .bind_url::<Orders>(postgres[1].url())
-        .bind_url::<Ledger>(mariadb[0].url())
-        .bind_url::<Journal>(mariadb[1].url())
-        .migrations::<Accounts>(two())
-        .migrations::<Orders>(two())
-        .migrations::<Ledger>(two())
-        .migrations::<Journal>(two())
+        .bind(Accounts, Source::url(postgres[0].url()))
+        .bind(Orders, Source::url(postgres[1].url()))
+        .bind(Ledger, Source::url(mariadb[0].url()))
+        .bind(Journal, Source::url(mariadb[1].url()))
+        .migrations(Accounts, two())
+        .migrations(Orders, two())
+        .migrations(Ledger, two())
+        .migrations(Journal, two())
         .build()
         .unwrap();
     assert_eq!(binds.migrations().run().await.unwrap().done.len(), 8);
@@ -88,10 +91,10 @@ async fn binds_that_share_a_database_have_their_own_migrations_in_it() {
     let database = Database::on(Server::PostgresA).await;
     let with = |steps: Steps| {
         builder()
-            .bind_url::<Accounts>(database.url())
-            .same_as::<Orders, Accounts>()
-            .migrations::<Accounts>(two())
-            .migrations::<Orders>(steps)
+            .bind(Accounts, Source::url(database.url()))
+            .bind(Orders, Source::shared_with(Accounts))
+            .migrations(Accounts, two())
+            .migrations(Orders, steps)
             .build()
     };
     let collision = with(Steps::new().table("2026-01-03-000000_entries", "entries")).unwrap_err();
@@ -128,10 +131,10 @@ async fn migrations_that_are_the_same_in_every_folder_run_once() {
             .table("2026-01-01-000000_diesel_binds", "protocol")
     };
     let binds = builder()
-        .bind_url::<Accounts>(database.url())
-        .same_as::<Orders, Accounts>()
-        .migrations::<Accounts>(common(two()))
-        .migrations::<Orders>(common(Steps::new().table(ENTRIES, "entries")))
+        .bind(Accounts, Source::url(database.url()))
+        .bind(Orders, Source::shared_with(Accounts))
+        .migrations(Accounts, common(two()))
+        .migrations(Orders, common(Steps::new().table(ENTRIES, "entries")))
         .build()
         .unwrap();
     let run = binds.migrations().run().await.unwrap();
@@ -151,11 +154,14 @@ async fn migrations_that_are_the_same_in_every_folder_run_once() {
 async fn an_attached_file_has_migrations_of_its_own() {
     let (cache, archive) = (Database::sqlite(), Database::sqlite());
     let binds = builder()
-        .bind_url::<Cache>(cache.url())
-        .attach::<Archive, Cache>(archive.url())
-        .migrations::<Cache>(two())
+        .bind(Cache, Source::url(cache.url()))
+        .bind(Archive, Source::url(archive.url()).attach_to(Cache))
+        .migrations(Cache, two())
         // The same version, and no collision: it is another file.
-        .migrations::<Archive>(Steps::new().table("2026-01-03-000000_pages", "pages"))
+        .migrations(
+            Archive,
+            Steps::new().table("2026-01-03-000000_pages", "pages"),
+        )
         .build()
         .unwrap();
     binds.migrations().run().await.unwrap();
@@ -169,8 +175,8 @@ async fn an_attached_file_has_migrations_of_its_own() {
 #[tokio::test]
 async fn a_database_in_memory_is_refused() {
     let binds = builder()
-        .bind_url::<Cache>("file:places?mode=memory&cache=shared")
-        .migrations::<Cache>(two())
+        .bind(Cache, Source::url("file:places?mode=memory&cache=shared"))
+        .migrations(Cache, two())
         .build()
         .unwrap();
     let refused = binds.migrations().run().await.unwrap_err();

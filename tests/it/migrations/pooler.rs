@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-use diesel_binds::{BindOptions, Binds, BindsBuilder, MigrationProblem, Pooling};
+use diesel_binds::{Binds, BindsBuilder, MigrationProblem, Source};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use kit::database::Database;
@@ -22,13 +22,11 @@ fn through(pooler: &Pooler, database: &Database, steps: Steps) -> Binds {
 
 fn with(builder: BindsBuilder, pooler: &Pooler, database: &Database, steps: Steps) -> Binds {
     builder
-        .bind_with_setup::<Accounts, _>(
-            pooler.url(database.url()),
-            |url| patiently(url).boxed(),
-            Pooling::new(),
-            BindOptions::new(),
+        .bind(
+            Accounts,
+            Source::url(pooler.url(database.url())).setup(|url| patiently(url).boxed()),
         )
-        .migrations::<Accounts>(steps)
+        .migrations(Accounts, steps)
         .build()
         .unwrap()
 }

@@ -23,7 +23,7 @@ fn steps() -> Steps {
     two().bare(LATER, count, "DROP TABLE runs")
 }
 
-async fn migrate<B: Bind<Connection: FromUrl + Migratable>>(url: &str) {
+async fn migrate<B: Bind<Connection: FromUrl + Migratable> + Default>(url: &str) {
     on::<B>(url, steps()).migrations().run().await.unwrap();
 }
 

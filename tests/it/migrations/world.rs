@@ -10,7 +10,7 @@ use diesel_async::{
 };
 use diesel_binds::{
     AsyncSqliteConnection, Bind, Binds, BindsBuilder, FromUrl, Migratable, MigrationError,
-    MigrationState, MigrationStep,
+    MigrationState, MigrationStep, Source,
 };
 use kit::source::Steps;
 
@@ -20,10 +20,10 @@ pub fn builder() -> BindsBuilder {
 }
 
 /// One bind on one database.
-pub fn on<B: Bind<Connection: FromUrl + Migratable>>(url: &str, steps: Steps) -> Binds {
+pub fn on<B: Bind<Connection: FromUrl + Migratable> + Default>(url: &str, steps: Steps) -> Binds {
     builder()
-        .bind_url::<B>(url)
-        .migrations::<B>(steps)
+        .bind(B::default(), Source::url(url))
+        .migrations(B::default(), steps)
         .build()
         .unwrap()
 }

@@ -12,7 +12,7 @@ mod program {
     #[bind(key = "ledger", connection = AsyncPgConnection)]
     pub struct Ledger;
 
-    use diesel_binds::Binds;
+    use diesel_binds::{Binds, Source};
     use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
     const ACCOUNTS: EmbeddedMigrations =
@@ -23,12 +23,12 @@ mod program {
     async fn migrate() -> Result<(), Box<dyn std::error::Error>> {
         let binds = Binds::builder()
             .namespace("shop")
-            .bind_env::<Accounts>()
-            .bind_env::<Ledger>()
-            .migrations::<Accounts>(ACCOUNTS)
-            .migrations::<Ledger>(LEDGER)
+            .bind(Accounts, Source::env())
+            .bind(Ledger, Source::env())
+            .migrations(Accounts, ACCOUNTS)
+            .migrations(Ledger, LEDGER)
             // As `needs` in the manifest, which counts as well if it was given.
-            .migrations_need::<Ledger, Accounts>("2026-01-02-000000_users")
+            .migrations_need(Ledger, (Accounts, "2026-01-02-000000_users"))
             .build()?;
 
         let migrated = binds.migrations().run().await?;

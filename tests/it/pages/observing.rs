@@ -1,7 +1,7 @@
 //! The code of `docs/observability.md`.
 
 mod subscriber {
-    use diesel_binds::{AsyncSqliteConnection, Bind, Binds, BuildError};
+    use diesel_binds::{AsyncSqliteConnection, Bind, Binds, BuildError, Source};
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
@@ -29,7 +29,7 @@ mod subscriber {
         let subscriber = tracing_subscriber::registry().with(Print.with_filter(wanted));
         tracing::subscriber::set_global_default(subscriber).expect("there is no other subscriber");
         Binds::builder()
-            .bind_url::<Accounts>("accounts.db")
+            .bind(Accounts, Source::url("accounts.db"))
             .trace_parameters() // for development: see above
             .build()
     }

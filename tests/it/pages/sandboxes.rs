@@ -6,7 +6,7 @@ mod sandbox {
     use diesel::prelude::*;
     use diesel_binds::testing::Sandbox;
     use diesel_binds::{
-        AsyncSqliteConnection, Bind, Binds, BuildError, Error, RunQueryDsl, bind_tables,
+        AsyncSqliteConnection, Bind, Binds, BuildError, Error, RunQueryDsl, Source, bind_tables,
     };
 
     tokio::task_local! {
@@ -26,7 +26,7 @@ mod sandbox {
 
     fn binds() -> Result<Binds, BuildError> {
         Binds::builder()
-            .bind_url::<Accounts>(database_url())
+            .bind(Accounts, Source::url(database_url()))
             .build()
     }
 
@@ -81,7 +81,7 @@ mod sandbox {
                          (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, balance BIGINT NOT NULL)";
             let create = diesel::sql_query(table);
             create.execute(&session.on(Accounts)).await.unwrap();
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
             an_account_is_opened().await.unwrap();
             let left: i64 = accounts::table.count().get_result(&session).await.unwrap();
             assert_eq!(left, 0);

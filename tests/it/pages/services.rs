@@ -15,7 +15,7 @@ mod scopes {
     use super::shared::{Ledger, entries};
 
     use diesel::prelude::*;
-    use diesel_binds::{Binds, Committed, Error, RunQueryDsl, current};
+    use diesel_binds::{Binds, Committed, Error, RunQueryDsl, Source, current};
 
     async fn note(amount: i64) -> Result<(), Error> {
         diesel::insert_into(entries::table)
@@ -39,7 +39,7 @@ mod scopes {
     async fn a_scope_commits_what_its_functions_did() {
         let folder = tempfile::tempdir().unwrap();
         let url = folder.path().join("ledger.db");
-        let binds = Binds::builder().bind_url::<Ledger>(url.to_str().unwrap());
+        let binds = Binds::builder().bind(Ledger, Source::url(url.to_str().unwrap()));
         let binds = binds.build().unwrap();
         let mut session = binds.session();
         let table = "CREATE TABLE entries (id INTEGER PRIMARY KEY, amount BIGINT NOT NULL)";
@@ -47,7 +47,7 @@ mod scopes {
             .execute(&session.on(Ledger))
             .await
             .unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         let _ = job(&binds).await.unwrap();
         let count: i64 = entries::table.count().get_result(&session).await.unwrap();
         assert_eq!(count, 2);
@@ -61,7 +61,7 @@ mod layer {
 
     async fn handle(_: Request<String>) -> Result<Response<String>, Error> {
         // Queries on `&current()?`, here and in all that is called from here.
-        let _ = current()?.commit_all().await?;
+        current()?.commit_all().await?;
         Ok(Response::new("done".to_owned()))
     }
 
@@ -84,7 +84,7 @@ mod extractors {
     /// A session of its own, as an explicit value: it needs no layer, and is rolled back unless it is committed.
     async fn explicit(mut session: Session) -> Result<(), Error> {
         diesel::delete(entries::table).execute(&session).await?;
-        let _ = session.commit_all().await?;
+        session.commit_all().await?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 mod servers {
     use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
-    use diesel_binds::{Bind, Binds, Error, RunQueryDsl, Session};
+    use diesel_binds::{Bind, Binds, Error, RunQueryDsl, Session, Source};
     use kit::database::Database;
     use kit::servers::Server;
 
@@ -18,7 +18,7 @@ mod servers {
     }
 
     async fn raw(session: &Session) -> Result<(), Box<dyn std::error::Error>> {
-        let mut connection = session.connection::<Accounts>().await?;
+        let mut connection = session.connection(Accounts).await?;
         connection
             .raw()?
             .batch_execute("COMMENT ON TABLE users IS 'people'")
@@ -29,7 +29,7 @@ mod servers {
     #[tokio::test]
     async fn statements_in_text_and_on_the_connection_are_part_of_the_unit() {
         let database = Database::on(Server::PostgresA).await;
-        let binds = Binds::builder().bind_url::<Accounts>(database.url());
+        let binds = Binds::builder().bind(Accounts, Source::url(database.url()));
         let binds = binds.build().unwrap();
         let mut session = binds.session();
         diesel::sql_query("CREATE TABLE users (id INTEGER)")
@@ -38,12 +38,12 @@ mod servers {
             .unwrap();
         text(&session).await.unwrap();
         raw(&session).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
 }
 
 mod files {
-    use diesel_binds::{AsyncSqliteConnection, Bind, Binds, BuildError};
+    use diesel_binds::{AsyncSqliteConnection, Bind, Binds, BuildError, Source};
 
     #[derive(Bind)]
     #[bind(key = "accounts", connection = AsyncSqliteConnection)]
@@ -55,8 +55,8 @@ mod files {
 
     fn attached() -> Result<Binds, BuildError> {
         let binds = Binds::builder()
-            .bind_url::<Accounts>("accounts.db") // the URL of SQLite is a path
-            .attach::<Ledger, Accounts>("ledger.db") // no pool of its own
+            .bind(Accounts, Source::url("accounts.db")) // the URL of SQLite is a path
+            .bind(Ledger, Source::url("ledger.db").attach_to(Accounts)) // no pool of its own
             .build()?;
         Ok(binds)
     }

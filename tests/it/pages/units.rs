@@ -2,14 +2,14 @@
 
 mod shared {
     use diesel_async::AsyncPgConnection;
-    use diesel_binds::{Bind, Binds, BuildError};
+    use diesel_binds::{Bind, Binds, BuildError, Source};
 
     #[derive(Bind)]
     #[bind(key = "accounts", connection = AsyncPgConnection)]
     pub struct Accounts;
 
     fn binds() -> Result<Binds, BuildError> {
-        Binds::builder().bind_env::<Accounts>().build()
+        Binds::builder().bind(Accounts, Source::env()).build()
     }
 }
 
@@ -48,7 +48,7 @@ mod hooks {
 
 mod tenants {
     use super::shared::Accounts;
-    use diesel_binds::{Binds, BuildError};
+    use diesel_binds::{Binds, BuildError, Source};
 
     use diesel_async::SimpleAsyncConnection as _;
 
@@ -59,7 +59,7 @@ mod tenants {
 
     fn binds() -> Result<Binds, BuildError> {
         Binds::builder()
-            .bind_env::<Accounts>()
+            .bind(Accounts, Source::env())
             .after_begin(Accounts, |connection| {
                 // In the task of the query that begins.
                 let tenant = TENANT.try_with(|tenant| *tenant).unwrap_or_default();
@@ -146,20 +146,20 @@ mod pooler {
 
     use diesel::connection::CacheSize;
     use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-    use diesel_binds::{BindOptions, BindsBuilder, Pooling};
+    use diesel_binds::{BindsBuilder, PoolOptions, Source};
 
     fn register(builder: BindsBuilder, url: &str) -> BindsBuilder {
-        builder.bind_with_setup::<Accounts, _>(
-            url,
-            |url| {
-                Box::pin(async move {
-                    let mut connection = AsyncPgConnection::establish(url).await?;
-                    connection.set_prepared_statement_cache_size(CacheSize::Disabled);
-                    Ok(connection)
+        builder.bind(
+            Accounts,
+            Source::url(url)
+                .setup(|url| {
+                    Box::pin(async move {
+                        let mut connection = AsyncPgConnection::establish(url).await?;
+                        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+                        Ok(connection)
+                    })
                 })
-            },
-            Pooling::new(),
-            BindOptions::new(),
+                .pool_options(PoolOptions::new()),
         )
     }
 }
@@ -177,7 +177,7 @@ mod outer {
             .expect("a fresh connection begins");
         let outer = OuterConnection::new(connection);
 
-        let mut session = binds.session_with(SessionOptions::new().join(Accounts, &outer));
+        let mut session = binds.session_with(SessionOptions::new().within(Accounts, &outer));
         // … queries …
         let ended = session.commit_all().await?;
         assert_eq!(ended.ending(), Ending::Joined); // the savepoint is released, nothing is committed

@@ -18,7 +18,7 @@ async fn prepare_postgres(application: &Application, gid: &Gid) {
 
 /// What the one branch in doubt was left alone for. It is still there.
 async fn left(application: &Application, binds: &Binds, gid: &Gid) -> Left {
-    let pass = binds.recover_older_than(Duration::ZERO).await;
+    let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.recovered.is_empty(), "{pass}");
     assert_eq!(pass.in_doubt.len(), 1, "{pass}");
     assert!(application.is_prepared(gid).await);
@@ -38,7 +38,7 @@ async fn a_branch_of_another_role_is_left_alone() {
     urls[0] = urls[0].replacen("postgres@", &format!("{role}@"), 1);
     let builder = Binds::builder()
         .namespace(&application.namespace)
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
     let binds = builder.build().unwrap();
     let gid = application
@@ -63,7 +63,7 @@ async fn a_branch_in_another_database_of_the_server_is_left_alone() {
     other.url().clone_into(&mut urls[0]);
     let builder = Binds::builder()
         .namespace(&application.namespace)
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
     let left = left(&application, &builder.build().unwrap(), &gid).await;
     let name = application.postgres().name().unwrap();
@@ -78,7 +78,7 @@ async fn a_branch_of_another_application_is_left_alone_and_told_when_it_is_old()
     for (seconds, told) in [(30, false), (61, true)] {
         let gid = application.gid_of_new_unit(&theirs, "lite").await;
         let admin = application.prepare_on_mariadb(&gid, true, seconds).await;
-        let pass = binds.recover_older_than(Duration::ZERO).await;
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         let of_theirs =
             |left: &Left| matches!(left, Left::ForeignNamespace(name) if *name == theirs);
         assert_eq!(pass.in_doubt.len(), usize::from(told), "{pass}");
@@ -115,7 +115,7 @@ async fn a_branch_whose_holder_was_replaced_is_left_alone() {
     );
     let gid: Gid = replaced.parse().unwrap();
     prepare_postgres(&application, &gid).await;
-    assert!(binds.settle(&gid).await.is_err());
+    assert!(binds.recovery().settle(&gid).await.is_err());
     let left = left(&application, &binds, &gid).await;
     assert!(matches!(left, Left::ReplacedHolder), "{left}");
 }
@@ -128,7 +128,7 @@ async fn a_branch_whose_holder_is_no_bind_is_left_alone() {
         .gid_of_new_unit(&application.namespace, "elsewhere")
         .await;
     prepare_postgres(&application, &gid).await;
-    assert!(binds.settle(&gid).await.is_err());
+    assert!(binds.recovery().settle(&gid).await.is_err());
     let left = left(&application, &binds, &gid).await;
     assert!(matches!(left, Left::UnknownHolder), "{left}");
 }

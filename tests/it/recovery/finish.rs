@@ -10,30 +10,39 @@ async fn recovers(left: Left, expected: Outcome) {
     let gid = application.leave(left).await;
     let binds = application.process().await;
 
-    let looked = binds.in_doubt().await;
+    let looked = binds.recovery().in_doubt().await;
     assert_eq!(looked.in_doubt.len(), 2, "{looked}");
     let mut in_doubt = looked.in_doubt.iter();
     assert!(in_doubt.all(|branch| branch.gid.as_ref() == Some(&gid)));
 
-    let young = binds.recover_older_than(Duration::from_secs(3600)).await;
+    let young = binds
+        .recovery()
+        .run_older_than(Duration::from_secs(3600))
+        .await;
     assert!(young.recovered.is_empty(), "{young}");
 
-    let pass = binds.recover_older_than(Duration::ZERO).await;
+    let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert_eq!(pass.recovered.len(), 2, "{pass}");
     assert!(pass.recovered.iter().all(|one| one.outcome == expected));
-    assert_eq!(binds.outcome_of(&gid).await.unwrap(), Some(expected));
-    assert_eq!(application.is_kept(&gid).await, expected == Outcome::Commit);
+    assert_eq!(
+        binds.recovery().outcome_of(&gid).await.unwrap(),
+        Some(expected)
+    );
+    assert_eq!(
+        application.is_kept(&gid).await,
+        expected == Outcome::Committed
+    );
 }
 
 #[tokio::test]
 async fn branches_whose_holder_committed_are_committed() {
-    recovers(Left::Committed, Outcome::Commit).await;
+    recovers(Left::Committed, Outcome::Committed).await;
 }
 
 #[tokio::test]
 async fn branches_whose_holder_did_not_decide_are_rolled_back_and_can_never_commit() {
-    recovers(Left::Undecided, Outcome::Abort).await;
+    recovers(Left::Undecided, Outcome::RolledBack).await;
 }
 
 /// Two applications may share databases, and a gid comes from anywhere.
@@ -41,16 +50,20 @@ async fn branches_whose_holder_did_not_decide_are_rolled_back_and_can_never_comm
 async fn an_application_is_not_asked_for_the_units_of_another() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
-    let builder = Binds::builder().recovery(RecoveryOptions::new().elsewhere());
+    let builder = Binds::builder().recovery(RecoveryOptions::new().without_worker());
     let builder = application.register(builder).await;
     let other = builder.namespace("another").build().unwrap();
     let is_foreign = |fault: &Fault| matches!(fault, Fault::ForeignNamespace { namespace } if *namespace == application.namespace);
-    let settled = other.settle(&gid).await.unwrap_err();
+    let settled = other.recovery().settle(&gid).await.unwrap_err();
     assert!(is_foreign(&settled.source), "{settled:?}");
-    let asked = other.outcome_of(&gid).await.unwrap_err();
+    let asked = other.recovery().outcome_of(&gid).await.unwrap_err();
     assert!(is_foreign(&asked.source), "{asked:?}");
     let own = application.process().await;
-    assert_eq!(own.outcome_of(&gid).await.unwrap(), None, "a fence stands");
+    assert_eq!(
+        own.recovery().outcome_of(&gid).await.unwrap(),
+        None,
+        "a fence stands"
+    );
     application.roll_back(&gid).await;
 }
 
@@ -65,8 +78,8 @@ async fn two_that_recover_at_once_are_not_in_each_others_way() {
     }
     let (one, other) = (application.process().await, application.process().await);
     let (one, other) = tokio::join!(
-        one.recover_older_than(Duration::ZERO),
-        other.recover_older_than(Duration::ZERO),
+        one.recovery().run_older_than(Duration::ZERO),
+        other.recovery().run_older_than(Duration::ZERO),
     );
     assert!(one.is_complete() && other.is_complete(), "{one}\n{other}");
     for (gid, left) in units {

@@ -22,7 +22,7 @@ async fn without(application: &Application, lost: &[usize]) -> Binds {
     let builder = Binds::builder()
         .namespace(&application.namespace)
         .resolve_timeout(std::time::Duration::from_millis(200))
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
     builder.build().unwrap()
 }
@@ -41,7 +41,7 @@ async fn recorded(application: &Application) -> [Vec<String>; 2] {
 /// Nothing of the unit was finished. Both of its branches are then.
 async fn is_untouched(application: &Application, gid: &Gid) {
     let process = application.process().await;
-    let pass = process.in_doubt().await;
+    let pass = process.recovery().in_doubt().await;
     assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     application.roll_back(gid).await;
 }
@@ -50,12 +50,16 @@ async fn forces(outcome: Outcome) {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let process = without(&application, &[2]).await;
-    let forced = process.force(&gid, outcome, REASON).await.unwrap();
+    let forced = process
+        .recovery()
+        .force(&gid, outcome, REASON)
+        .await
+        .unwrap();
     assert!(forced.is_complete(), "{forced}");
     assert_eq!(forced.recovered.len(), 2, "{forced}");
     assert!(!application.is_prepared(&gid).await);
     let text = gid.unit().to_string();
-    let kept = outcome == Outcome::Commit;
+    let kept = outcome == Outcome::Committed;
     let rows = PostgresA::rows(application.postgres()).await;
     assert_eq!(rows.contains(&text), kept);
     let rows = MariadbA::rows(application.mariadb()).await;
@@ -63,18 +67,22 @@ async fn forces(outcome: Outcome) {
     let word = format!("{outcome:?}").to_lowercase();
     let record = format!("{gid} {word} {REASON}");
     assert_eq!(recorded(&application).await, [[record.clone()], [record]]);
-    let again = process.force(&gid, outcome, REASON).await.unwrap_err();
+    let again = process
+        .recovery()
+        .force(&gid, outcome, REASON)
+        .await
+        .unwrap_err();
     assert!(matches!(again, ForceError::NothingListed), "{again}");
 }
 
 #[tokio::test]
 async fn a_unit_whose_holder_is_gone_can_be_committed_by_force() {
-    forces(Outcome::Commit).await;
+    forces(Outcome::Committed).await;
 }
 
 #[tokio::test]
 async fn a_unit_whose_holder_is_gone_can_be_rolled_back_by_force() {
-    forces(Outcome::Abort).await;
+    forces(Outcome::RolledBack).await;
 }
 
 #[tokio::test]
@@ -83,8 +91,11 @@ async fn nothing_is_forced_while_the_holder_answers() {
     let process = application.process().await;
     for left in [Left::Undecided, Left::Committed] {
         let gid = application.leave(left).await;
-        let refused = process.force(&gid, Outcome::Abort, REASON).await;
-        let expected = (left == Left::Committed).then_some(Outcome::Commit);
+        let refused = process
+            .recovery()
+            .force(&gid, Outcome::RolledBack, REASON)
+            .await;
+        let expected = (left == Left::Committed).then_some(Outcome::Committed);
         let Err(ForceError::HolderAnswers { recorded, .. }) = refused else {
             panic!("{refused:?}")
         };
@@ -101,7 +112,10 @@ async fn nothing_is_forced_while_it_is_unclear_who_the_holder_is() {
     let gid = application.leave(Left::Undecided).await;
     let process = application.process().await;
     std::fs::remove_file(application.file().url()).unwrap();
-    let refused = process.force(&gid, Outcome::Abort, REASON).await;
+    let refused = process
+        .recovery()
+        .force(&gid, Outcome::RolledBack, REASON)
+        .await;
     assert!(
         matches!(refused, Err(ForceError::HolderUnclear { .. })),
         "{refused:?}"
@@ -109,7 +123,11 @@ async fn nothing_is_forced_while_it_is_unclear_who_the_holder_is() {
     assert!(application.is_prepared(&gid).await);
     // Installed, it has an id of its own.
     process.install().await.unwrap();
-    let forced = process.force(&gid, Outcome::Abort, REASON).await.unwrap();
+    let forced = process
+        .recovery()
+        .force(&gid, Outcome::RolledBack, REASON)
+        .await
+        .unwrap();
     assert!(forced.is_complete(), "{forced}");
     assert!(!application.is_prepared(&gid).await);
 }
@@ -126,7 +144,11 @@ async fn a_unit_whose_holder_has_forgotten_it_can_be_forced() {
     let mut file = Admin::connect(application.file().url()).await;
     file.run(&horizon).await.unwrap();
     let process = application.process().await;
-    let forced = process.force(&gid, Outcome::Abort, REASON).await.unwrap();
+    let forced = process
+        .recovery()
+        .force(&gid, Outcome::RolledBack, REASON)
+        .await
+        .unwrap();
     assert!(forced.is_complete(), "{forced}");
     assert!(!application.is_kept(&gid).await);
 }
@@ -137,7 +159,10 @@ async fn nothing_is_forced_while_another_bind_is_not_seen() {
     let gid = application.leave(Left::Undecided).await;
     for (lost, bind) in [(0, "pg-a"), (1, "my-a")] {
         let process = without(&application, &[lost, 2]).await;
-        let refused = process.force(&gid, Outcome::Commit, REASON).await;
+        let refused = process
+            .recovery()
+            .force(&gid, Outcome::Committed, REASON)
+            .await;
         let Err(ForceError::Unreachable { bind: found, .. }) = refused else {
             panic!("{refused:?}")
         };
@@ -160,19 +185,26 @@ async fn only_what_was_forced_before_can_be_forced_again() {
     let finished = format!("COMMIT PREPARED '{gid}:pg-a:2'");
     PostgresA::admin(application.postgres(), &finished).await;
     let process = without(&application, &[2]).await;
-    let refused = process.force(&gid, Outcome::Abort, REASON).await;
+    let refused = process
+        .recovery()
+        .force(&gid, Outcome::RolledBack, REASON)
+        .await;
     assert!(
         matches!(
             refused,
             Err(ForceError::Contradicts {
                 bind: "pg-a",
-                recorded: Outcome::Commit
+                recorded: Outcome::Committed
             })
         ),
         "{refused:?}"
     );
     assert!(application.is_prepared(&gid).await);
-    let forced = process.force(&gid, Outcome::Commit, REASON).await.unwrap();
+    let forced = process
+        .recovery()
+        .force(&gid, Outcome::Committed, REASON)
+        .await
+        .unwrap();
     assert_eq!(forced.recovered.len(), 1, "{forced}");
     let [postgres, mariadb] = recorded(&application).await;
     assert_eq!(postgres, [format!("{gid} commit earlier")]);
@@ -187,7 +219,10 @@ async fn nothing_is_finished_before_all_is_recorded() {
                    CREATE TRIGGER refuse BEFORE INSERT ON diesel_binds_forced EXECUTE FUNCTION refuse()";
     PostgresA::admin(application.postgres(), trigger).await;
     let process = without(&application, &[2]).await;
-    let refused = process.force(&gid, Outcome::Commit, REASON).await;
+    let refused = process
+        .recovery()
+        .force(&gid, Outcome::Committed, REASON)
+        .await;
     assert!(
         matches!(refused, Err(ForceError::Unreachable { bind: "pg-a", .. })),
         "{refused:?}"
@@ -202,14 +237,20 @@ async fn a_force_needs_a_reason_and_a_unit_of_ours() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let process = without(&application, &[2]).await;
-    let silent = process.force(&gid, Outcome::Abort, " ").await;
+    let silent = process
+        .recovery()
+        .force(&gid, Outcome::RolledBack, " ")
+        .await;
     assert!(matches!(silent, Err(ForceError::NoReason)), "{silent:?}");
     let theirs: Gid = gid
         .to_string()
         .replace(&application.namespace, "another")
         .parse()
         .unwrap();
-    let foreign = process.force(&theirs, Outcome::Abort, REASON).await;
+    let foreign = process
+        .recovery()
+        .force(&theirs, Outcome::RolledBack, REASON)
+        .await;
     assert!(
         matches!(foreign, Err(ForceError::ForeignNamespace { .. })),
         "{foreign:?}"

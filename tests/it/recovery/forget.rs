@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const ANCIENT: &str = "01000000000070008000000000000001";
 
 fn kept_for(retention: Duration) -> RecoveryOptions {
-    RecoveryOptions::new().elsewhere().retention(retention)
+    RecoveryOptions::new().without_worker().retention(retention)
 }
 
 /// Everything that is finished is old enough.
@@ -86,7 +86,7 @@ async fn forgets<S: Sides>(holder: usize) {
     assert_eq!(records(holder).await, [unit.as_str()]);
 
     for _ in 0..2 {
-        let pass = world.binds.recover().await;
+        let pass = world.binds.recovery().run().await;
         assert!(
             pass.is_complete() && pass.not_forgotten.is_empty(),
             "{pass}"
@@ -94,7 +94,7 @@ async fn forgets<S: Sides>(holder: usize) {
         assert_eq!(records(holder).await, [unit.as_str()], "not at once");
     }
     a_minute_later(holder).await;
-    let pass = world.binds.recover().await;
+    let pass = world.binds.recovery().run().await;
     assert!(pass.not_forgotten.is_empty(), "{pass}");
     assert_eq!(pass.forgotten, 1, "{pass:?}");
     assert_eq!(records(holder).await, [] as [&str; 0]);
@@ -106,16 +106,20 @@ async fn forgets<S: Sides>(holder: usize) {
     }
 
     // Nobody knows: that is not the same as rolled back.
-    let asked = world.binds.outcome_of(gid).await.unwrap_err();
+    let asked = world.binds.recovery().outcome_of(gid).await.unwrap_err();
     assert!(matches!(asked.source, Fault::Forgotten), "{asked:?}");
-    let settled = world.binds.settle(gid).await.unwrap_err();
+    let settled = world.binds.recovery().settle(gid).await.unwrap_err();
     assert!(matches!(settled.source, Fault::Forgotten), "{settled:?}");
     assert_eq!(records(holder).await, [] as [&str; 0], "no fence stands");
 
     // The next unit commits as any other.
     S::write(&session, "later").await.unwrap();
     let later = session.commit_all().await.unwrap();
-    let outcome = world.binds.outcome_of(later.gid().unwrap()).await;
+    let outcome = world
+        .binds
+        .recovery()
+        .outcome_of(later.gid().unwrap())
+        .await;
     assert!(outcome.unwrap().is_some());
 }
 
@@ -142,11 +146,11 @@ async fn goes_only_after(
     obstacle: impl Future<Output = ()>,
 ) {
     everything_lies_behind(application).await;
-    let pass = before.recover_older_than(HOUR).await;
+    let pass = before.recovery().run_older_than(HOUR).await;
     assert!(is_recorded(application, gid).await, "{pass}");
     obstacle.await;
     let after = application.process_with(at_once()).await;
-    let pass = after.recover_older_than(Duration::ZERO).await;
+    let pass = after.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert!(!is_recorded(application, gid).await, "{pass}");
 }
@@ -205,10 +209,10 @@ async fn the_record_of_a_renamed_bind_goes_when_its_database_has_finished() {
     let (urls, options) = (application.urls(), BindOptions::new());
     let builder = Renamed::register(builder, &urls, PoolKind::Deadpool, &options).await;
     let renamed = builder.build().unwrap();
-    let pass = renamed.recover_older_than(HOUR).await;
+    let pass = renamed.recovery().run_older_than(HOUR).await;
     assert!(pass.not_forgotten.is_empty(), "{pass}");
     assert!(is_recorded(&application, &gid).await, "it lists a branch");
-    let pass = renamed.recover_older_than(Duration::ZERO).await;
+    let pass = renamed.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert!(!is_recorded(&application, &gid).await, "{pass}");
     assert!(application.is_kept(&gid).await);
@@ -264,7 +268,7 @@ async fn a_record_stays_for_its_retention() {
     let young = process.session().unit().to_string();
     record(ANCIENT, "-59 minutes").await;
     record(&young, "-2 hours").await;
-    let _ = process.recover().await;
+    let _ = process.recovery().run().await;
     assert_eq!(
         records(application.file().url()).await,
         [ANCIENT, young.as_str()],
@@ -272,7 +276,7 @@ async fn a_record_stays_for_its_retention() {
     );
     let older = "UPDATE diesel_binds_decision SET at = datetime('now', '-61 minutes')";
     run(application.file().url(), older).await;
-    let _ = process.recover().await;
+    let _ = process.recovery().run().await;
     assert_eq!(records(application.file().url()).await, [young.as_str()]);
 }
 
@@ -281,13 +285,13 @@ async fn the_record_of_a_roll_back_is_kept_for_ever() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let process = application.process_with(kept_for(Duration::MAX)).await;
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     everything_lies_behind(&application).await;
     let process = application.process_with(at_once()).await;
-    let _ = process.recover().await;
+    let _ = process.recovery().run().await;
     assert!(is_recorded(&application, &gid).await);
-    assert!(process.outcome_of(&gid).await.unwrap().is_some());
+    assert!(process.recovery().outcome_of(&gid).await.unwrap().is_some());
 }
 
 async fn horizon(application: &Application) -> Option<String> {
@@ -306,10 +310,10 @@ async fn the_horizon_stays_before_what_is_in_doubt() {
     let doubtful = application.leave(Left::Committed).await;
     let last = commit(&application).await;
     let process = application.process_with(at_once()).await;
-    let _ = process.recover_older_than(HOUR).await;
+    let _ = process.recovery().run_older_than(HOUR).await;
     assert_eq!(horizon(&application).await, Some(first.unit().to_string()));
     a_minute_later(application.file().url()).await;
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert!(!application.is_prepared(&doubtful).await);
     assert_eq!(horizon(&application).await, Some(last.unit().to_string()));
@@ -330,9 +334,14 @@ async fn the_horizon_stays_while_a_bind_is_not_reached() {
         .namespace(&application.namespace)
         .recovery(at_once());
     let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
-    let _ = builder.build().unwrap().recover().await;
+    let _ = builder.build().unwrap().recovery().run().await;
     assert_eq!(horizon(&application).await, None);
-    let _ = application.process_with(at_once()).await.recover().await;
+    let _ = application
+        .process_with(at_once())
+        .await
+        .recovery()
+        .run()
+        .await;
     assert_eq!(horizon(&application).await.as_deref(), Some(ANCIENT));
 }
 
@@ -343,14 +352,14 @@ async fn branches_whose_holder_has_forgotten_them_are_left_alone() {
     let gid = application.leave(Left::Undecided).await;
     everything_lies_behind(&application).await;
     let process = application.process_with(at_once()).await;
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     let mut in_doubt = pass.in_doubt.iter();
     assert!(
         in_doubt.all(|branch| matches!(branch.left, Why::Forgotten)),
         "{pass}"
     );
-    assert!(process.settle(&gid).await.is_err());
+    assert!(process.recovery().settle(&gid).await.is_err());
     assert!(!is_recorded(&application, &gid).await, "no fence stands");
     assert!(application.is_prepared(&gid).await);
     application.roll_back(&gid).await;
@@ -377,11 +386,11 @@ async fn the_row_of_a_listed_branch_stays() {
     );
     admin.run(&prepare).await.unwrap();
     let rows = "SELECT unit AS value FROM diesel_binds_branch";
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert_eq!(pass.in_doubt.len(), 1, "{pass}");
     assert_eq!(values(url, rows).await, [unit.to_string()]);
     admin.run(&format!("XA ROLLBACK {xid}")).await.unwrap();
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert_eq!((pass.in_doubt.len(), pass.forgotten), (0, 1), "{pass}");
     assert_eq!(values(url, rows).await, [] as [&str; 0]);
 }
@@ -397,7 +406,12 @@ async fn records_that_cannot_be_deleted_are_reported() {
         "CREATE TRIGGER keep BEFORE DELETE ON diesel_binds_decision BEGIN SELECT RAISE(ABORT, 'kept'); END",
     )
     .await;
-    let pass = application.process_with(at_once()).await.recover().await;
+    let pass = application
+        .process_with(at_once())
+        .await
+        .recovery()
+        .run()
+        .await;
     assert!(pass.is_complete(), "{pass}");
     let [(bind, _)] = pass.not_forgotten.as_slice() else {
         panic!("{pass}")
@@ -453,13 +467,13 @@ async fn records_that_the_role_of_a_process_cannot_delete_are_reported() {
     <(PostgresA, MariadbA)>::write(&session, "kept")
         .await
         .unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 
-    let to_move = limited.recover().await;
-    let _ = full.recover().await;
+    let to_move = limited.recovery().run().await;
+    let _ = full.recovery().run().await;
     a_minute_later(application.mariadb().url()).await;
-    let to_delete = limited.recover().await;
-    let deleted = full.recover().await;
+    let to_delete = limited.recovery().run().await;
+    let deleted = full.recovery().run().await;
     limited.close().await;
     full.close().await;
     run(application.mariadb().url(), &format!("DROP USER {user}")).await;

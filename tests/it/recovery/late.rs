@@ -73,12 +73,19 @@ impl Pair {
             async move {
                 Admin::connect(&url).await.run(&horizon).await.unwrap();
                 if meanwhile == Meanwhile::Forced {
-                    let refused = operator.force(&gid, Outcome::Commit, REASON).await;
+                    let refused = operator
+                        .recovery()
+                        .force(&gid, Outcome::Committed, REASON)
+                        .await;
                     assert!(
                         matches!(refused, Err(ForceError::NotDecided { .. })),
                         "{refused:?}"
                     );
-                    let forced = operator.force(&gid, Outcome::Abort, REASON).await.unwrap();
+                    let forced = operator
+                        .recovery()
+                        .force(&gid, Outcome::RolledBack, REASON)
+                        .await
+                        .unwrap();
                     assert!(forced.is_complete(), "{forced}");
                 }
             }
@@ -98,7 +105,7 @@ impl Pair {
     async fn roll_back(&self) {
         for database in &self.world.databases {
             for branch in prepared(database.url(), self.gid.unit()).await {
-                finish(database.url(), &branch, Outcome::Abort).await;
+                finish(database.url(), &branch, Outcome::RolledBack).await;
             }
         }
     }
@@ -123,7 +130,12 @@ async fn force_keeps_a_late_decision_out<S: Sides>(holder: usize) {
         assert!(S::rows(&pair.world).await.iter().all(Vec::is_empty));
         assert_eq!(pair.outcomes(holder).await, ["forced"]);
         // Whoever asks is told the same.
-        let asked = pair.operator.settle(&pair.gid).await.unwrap_err();
+        let asked = pair
+            .operator
+            .recovery()
+            .settle(&pair.gid)
+            .await
+            .unwrap_err();
         assert!(matches!(asked.source, Fault::Forced), "{asked:?}");
     }
 }
@@ -147,7 +159,11 @@ async fn a_decision_behind_the_horizon_is_not_made<S: Sides>(holder: usize) {
     };
     assert!(matches!(source, Fault::Forgotten), "{told:?}");
     assert_eq!(pair.outcomes(holder).await, [] as [&str; 0]);
-    let pass = pair.operator.recover_older_than(Duration::ZERO).await;
+    let pass = pair
+        .operator
+        .recovery()
+        .run_older_than(Duration::ZERO)
+        .await;
     assert_eq!(pass.in_doubt.len(), 1, "{pass}");
     assert!(matches!(pass.in_doubt[0].left, Left::Forgotten), "{pass}");
     pair.roll_back().await;

@@ -80,7 +80,7 @@ async fn a_branch_that_the_server_has_lost_stays_in_doubt() {
     everything_lies_behind(&application).await;
     let process = application.process_with(at_once()).await;
     for _ in 0..2 {
-        let pass = process.recover_older_than(Duration::ZERO).await;
+        let pass = process.recovery().run_older_than(Duration::ZERO).await;
         let lost: Vec<_> = pass.in_doubt.iter().collect();
         assert_eq!(lost.len(), 1, "{pass}");
         assert!(matches!(lost[0].left, Why::NameLost), "{pass}");
@@ -89,7 +89,7 @@ async fn a_branch_that_the_server_has_lost_stays_in_doubt() {
     }
 
     roll_back(&application, &gid).await;
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert!(!is_recorded(&application, &gid).await, "{pass}");
 }

@@ -31,7 +31,7 @@ async fn the_name_of_a_strangers_branch_is_never_part_of_a_statement() {
         }
     }
     let process = application.process().await;
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     for (stranger, xid) in &mut strangers {
         stranger.run(&format!("XA ROLLBACK {xid}")).await.unwrap();
     }
@@ -71,7 +71,7 @@ async fn a_branch_of_almost_our_name_is_not_called_finished() {
         );
         stranger.run(&prepare).await.unwrap();
     }
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     for name in &names {
         stranger
             .run(&format!("ROLLBACK PREPARED '{name}'"))

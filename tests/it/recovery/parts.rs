@@ -21,7 +21,7 @@ async fn process<S: Sides>(application: &Application, indices: [usize; 2]) -> Bi
     let builder = Binds::builder()
         .namespace(&application.namespace)
         .resolve_timeout(Duration::from_millis(200))
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let builder = S::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
     builder.build().unwrap()
 }
@@ -48,8 +48,12 @@ async fn a_unit_is_not_forced_both_ways_by_processes_with_different_binds() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let [one, other] = two(&application).await;
-    for (process, outcome) in [(&one, Outcome::Commit), (&other, Outcome::Abort)] {
-        let refused = process.force(&gid, outcome, REASON).await.unwrap_err();
+    for (process, outcome) in [(&one, Outcome::Committed), (&other, Outcome::RolledBack)] {
+        let refused = process
+            .recovery()
+            .force(&gid, outcome, REASON)
+            .await
+            .unwrap_err();
         assert!(
             matches!(refused, ForceError::PartsMissing { seen: 1, parts: 2 }),
             "{refused:?}"
@@ -77,12 +81,19 @@ async fn a_unit_forced_by_a_process_that_saw_all_can_be_finished_by_one_that_doe
         admin.run(&record).await.unwrap();
     }
     for process in two(&application).await {
-        let refused = process.force(&gid, Outcome::Abort, REASON).await;
+        let refused = process
+            .recovery()
+            .force(&gid, Outcome::RolledBack, REASON)
+            .await;
         assert!(
             matches!(refused, Err(ForceError::Contradicts { .. })),
             "{refused:?}"
         );
-        let forced = process.force(&gid, Outcome::Commit, REASON).await.unwrap();
+        let forced = process
+            .recovery()
+            .force(&gid, Outcome::Committed, REASON)
+            .await
+            .unwrap();
         assert_eq!(forced.recovered.len(), 1, "{forced}");
     }
     assert!(!application.is_prepared(&gid).await);
@@ -94,14 +105,19 @@ async fn a_process_without_a_bind_of_the_holder_forces_only_what_is_said_to_be_l
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let binds = process::<(PostgresA, MariadbA)>(&application, [0, 1]).await;
-    let refused = binds.force(&gid, Outcome::Commit, REASON).await;
+    let refused = binds
+        .recovery()
+        .force(&gid, Outcome::Committed, REASON)
+        .await;
     assert!(
         matches!(&refused, Err(ForceError::UnknownHolder { holder }) if holder == "lite"),
         "{refused:?}"
     );
     assert_eq!(records(&application).await, 0);
     let options = ForceOptions::new().holder_is_gone();
-    let forced = binds.force_with(&gid, Outcome::Abort, REASON, options);
+    let forced = binds
+        .recovery()
+        .force_with(&gid, Outcome::RolledBack, REASON, options);
     let forced = forced.await.unwrap();
     assert_eq!(forced.recovered.len(), 2, "{forced}");
     assert!(!application.is_prepared(&gid).await);
@@ -117,7 +133,9 @@ async fn a_unit_is_forced_without_a_part_that_is_said_to_be_gone() {
     let binds = process::<(MariadbA, Sqlite)>(&application, [1, 2]).await;
     let force = async |gone| {
         let options = ForceOptions::new().parts_are_gone(gone);
-        let forced = binds.force_with(&gid, Outcome::Commit, REASON, options);
+        let forced = binds
+            .recovery()
+            .force_with(&gid, Outcome::Committed, REASON, options);
         forced.await
     };
     for gone in [0, 2] {
@@ -166,14 +184,18 @@ async fn a_unit_that_was_forced_by_half_is_left_to_the_same_force() {
     let mut file = Admin::connect(application.file().url()).await;
     file.run(&forced).await.unwrap();
     let process = application.process().await;
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     let mut in_doubt = pass.in_doubt.iter();
     assert!(
         in_doubt.all(|branch| matches!(branch.left, Why::Forced)),
         "{pass}"
     );
-    let done = process.force(&gid, Outcome::Abort, REASON).await.unwrap();
+    let done = process
+        .recovery()
+        .force(&gid, Outcome::RolledBack, REASON)
+        .await
+        .unwrap();
     assert!(done.is_complete(), "{done}");
     assert!(!application.is_kept(&gid).await);
 }

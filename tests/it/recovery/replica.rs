@@ -28,7 +28,7 @@ async fn a_record_stays_while_a_participant_is_a_standby() {
     let misled = builder.build().unwrap();
     everything_lies_behind(&application).await;
 
-    let pass = misled.recover_older_than(Duration::ZERO).await;
+    let pass = misled.recovery().run_older_than(Duration::ZERO).await;
     assert!(
         matches!(&pass.unreachable[..], [("pg-a", Fault::Replica { .. })]),
         "{pass}"
@@ -38,7 +38,7 @@ async fn a_record_stays_while_a_participant_is_a_standby() {
     assert!(application.is_prepared(&gid).await);
 
     let process = application.process_with(at_once()).await;
-    let pass = process.recover_older_than(Duration::ZERO).await;
+    let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert!(application.is_kept(&gid).await);
     assert!(!is_recorded(&application, &gid).await, "{pass}");

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use diesel_binds::{
     AsyncSqliteConnection, BindOptions, Binds, CommitError, Committed, Error, Fault, Finding,
-    Pooling, RunQueryDsl, Session,
+    RunQueryDsl, Session, Source,
 };
 use futures_util::FutureExt as _;
 use kit::database::Database;
@@ -28,7 +28,7 @@ pub(crate) struct Group {
 pub(crate) async fn files(first: &str, second: &str) -> (Database, Database) {
     let (cache, archive) = (Database::sqlite(), Database::sqlite());
     let install = Binds::builder()
-        .bind_url::<Cache>(cache.url())
+        .bind(Cache, Source::url(cache.url()))
         .build()
         .unwrap();
     install.install().await.unwrap();
@@ -40,8 +40,8 @@ pub(crate) async fn files(first: &str, second: &str) -> (Database, Database) {
 pub(crate) async fn group(first: &str, second: &str) -> Group {
     let (cache, archive) = files(first, second).await;
     let binds = Binds::builder()
-        .bind_url::<Cache>(cache.url())
-        .attach::<Archive, Cache>(archive.url())
+        .bind(Cache, Source::url(cache.url()))
+        .bind(Archive, Source::url(archive.url()).attach_to(Cache))
         .build()
         .unwrap();
     Group {
@@ -73,9 +73,11 @@ impl Group {
 
     /// What stands in each file, read without the other.
     pub(crate) async fn ids(&self) -> (Vec<i32>, Vec<i32>) {
-        let cache = Binds::builder().bind_url::<Cache>(self.cache.url()).build();
+        let cache = Binds::builder()
+            .bind(Cache, Source::url(self.cache.url()))
+            .build();
         let archive = Binds::builder()
-            .bind_url::<Archive>(self.archive.url())
+            .bind(Archive, Source::url(self.archive.url()))
             .build();
         (
             hit::table
@@ -119,13 +121,12 @@ async fn a_failed_commit_of_a_group_keeps_nothing_in_any_file() {
     let hit = HIT.replace(')', &format!(", {child})"));
     let (cache, archive) = files(&hit, PAGE).await;
     let binds = Binds::builder()
-        .bind_with_setup::<Cache, _>(
-            cache.url(),
-            |path| with_pragma(path, "PRAGMA foreign_keys = ON".into()).boxed(),
-            Pooling::new(),
-            BindOptions::new(),
+        .bind(
+            Cache,
+            Source::url(cache.url())
+                .setup(|path| with_pragma(path, "PRAGMA foreign_keys = ON".into()).boxed()),
         )
-        .attach::<Archive, Cache>(archive.url())
+        .bind(Archive, Source::url(archive.url()).attach_to(Cache))
         .build()
         .unwrap();
     let group = Group {
@@ -150,7 +151,7 @@ async fn a_failed_commit_of_a_group_keeps_nothing_in_any_file() {
     ));
     assert_eq!(group.ids().await, (vec![], vec![]));
     write(&session, 2).await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(group.ids().await, (vec![2], vec![2]));
 }
 
@@ -180,7 +181,7 @@ async fn savepoints_cover_all_files_of_a_group() {
         .savepoint::<_, Error, _>(async |session| write(session, 3).await)
         .await
         .unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(group.ids().await, (vec![1, 3], vec![1, 3]));
 }
 
@@ -190,9 +191,12 @@ async fn a_group_is_checked_with_all_its_files() {
     let postgres = PostgresA::database().await;
     let binds = Binds::builder()
         .namespace("app")
-        .bind_url::<Cache>(cache.url())
-        .attach::<Archive, Cache>(format!("sqlite://{}", archive.url()))
-        .bind_url::<Orders>(postgres.url())
+        .bind(Cache, Source::url(cache.url()))
+        .bind(
+            Archive,
+            Source::url(format!("sqlite://{}", archive.url())).attach_to(Cache),
+        )
+        .bind(Orders, Source::url(postgres.url()))
         .build()
         .unwrap();
     let report = binds.check().await;
@@ -215,9 +219,9 @@ mod with_postgres {
         PostgresA::admin(&orders, PURCHASE).await;
         let binds = Binds::builder()
             .namespace("app")
-            .bind_url_with::<Cache>(cache.url(), Pooling::new(), options)
-            .attach::<Archive, Cache>(archive.url())
-            .bind_url::<Orders>(orders.url())
+            .bind(Cache, Source::url(cache.url()).options(options))
+            .bind(Archive, Source::url(archive.url()).attach_to(Cache))
+            .bind(Orders, Source::url(orders.url()))
             .lock_timeout(Duration::from_secs(2))
             .build()
             .unwrap();
@@ -238,7 +242,9 @@ mod with_postgres {
     }
 
     async fn orders(database: &Database) -> Vec<i32> {
-        let binds = Binds::builder().bind_url::<Orders>(database.url()).build();
+        let binds = Binds::builder()
+            .bind(Orders, Source::url(database.url()))
+            .build();
         purchase::table
             .select(purchase::id)
             .order(purchase::id)
@@ -275,14 +281,13 @@ mod with_postgres {
         );
         let binds = Binds::builder()
             .namespace("app")
-            .bind_with_setup::<Cache, _>(
-                cache.url(),
-                move |path| with_pragma(path, pragma.clone()).boxed(),
-                Pooling::new(),
-                BindOptions::new(),
+            .bind(
+                Cache,
+                Source::url(cache.url())
+                    .setup(move |path| with_pragma(path, pragma.clone()).boxed()),
             )
-            .attach::<Archive, Cache>(archive.url())
-            .bind_url::<Orders>(orders.url())
+            .bind(Archive, Source::url(archive.url()).attach_to(Cache))
+            .bind(Orders, Source::url(orders.url()))
             .build()
             .unwrap();
         let report = binds.check().await;
@@ -321,7 +326,7 @@ mod with_postgres {
             .await;
         assert!(undone.is_err());
         order(&session, 1).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         assert_eq!(group.ids().await, (vec![1], vec![1]));
         assert_eq!(orders(&database).await, [1]);
     }

@@ -1,6 +1,6 @@
 //! Groups of SQLite files that would not commit as one, or in which a name means two tables, are refused.
 
-use diesel_binds::{BindOptions, Binds, Error, Fault, Finding, Pooling, Severity};
+use diesel_binds::{Binds, Error, Fault, Finding, Severity, Source};
 use futures_util::FutureExt as _;
 use kit::side::{Side as _, Sqlite};
 
@@ -51,7 +51,7 @@ async fn files_that_came_into_wal_since_the_last_unit_are_refused() {
         let group = group(HIT, PAGE).await;
         let mut session = group.binds.session();
         write(&session, 1).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         Sqlite::admin(group.file(wal_first), "PRAGMA journal_mode = WAL").await;
         let error = write(&session, 2).await.unwrap_err();
         assert!(matches!(error, Error::Begin { bind: "cache", .. }));
@@ -72,13 +72,12 @@ async fn files_that_are_not_synchronised_are_refused() {
             archive.url()
         );
         let binds = Binds::builder()
-            .bind_with_setup::<Cache, _>(
-                cache.url(),
-                move |path| with_pragma(path, pragma.clone()).boxed(),
-                Pooling::new(),
-                BindOptions::new(),
+            .bind(
+                Cache,
+                Source::url(cache.url())
+                    .setup(move |path| with_pragma(path, pragma.clone()).boxed()),
             )
-            .attach::<Archive, Cache>(archive.url())
+            .bind(Archive, Source::url(archive.url()).attach_to(Cache))
             .build()
             .unwrap();
         let mut session = binds.session();
@@ -90,7 +89,7 @@ async fn files_that_are_not_synchronised_are_refused() {
             assert!(told(&error).contains(&expected), "{}", told(&error));
         } else {
             written.unwrap();
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
         }
     }
 }
@@ -119,12 +118,12 @@ async fn tables_that_every_file_may_have_are_no_obstacle() {
     )
     .await;
     let install = Binds::builder()
-        .bind_url::<Archive>(group.archive.url())
+        .bind(Archive, Source::url(group.archive.url()))
         .build()
         .unwrap();
     install.install().await.unwrap();
     let mut session = group.binds.session();
     write(&session, 1).await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(group.binds.check().await.severity(), Severity::Info);
 }

@@ -10,33 +10,33 @@ use std::error::Error;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
 use diesel_binds::{AsyncSqliteConnection, Bind, bind_tables};
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "accounts", connection = AsyncPgConnection)]
 pub struct Accounts;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "orders", connection = AsyncPgConnection)]
 pub struct Orders;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "ledger", connection = AsyncMysqlConnection)]
 pub struct Ledger;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "cache", connection = AsyncSqliteConnection)]
 pub struct Cache;
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "archive", connection = AsyncSqliteConnection)]
 pub struct Archive;
 
 /// Never registered with a pool of its own.
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "unregistered", connection = AsyncPgConnection)]
 pub struct Unregistered;
 
 /// A key that is not the name of a variable.
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "audit-log", connection = AsyncPgConnection)]
 pub struct AuditLog;
 

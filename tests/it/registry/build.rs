@@ -1,11 +1,13 @@
 //! `build()` finds every mistake before anything runs, and needs no server.
 
+use diesel::ConnectionError;
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
+use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_binds::{
     AsyncSqliteConnection, Backend, Bind, BindOptions, Binds, BindsBuilder, BuildError,
-    BuildProblem, Error, HolderPreference, Pooling, RunQueryDsl, UrlProblem,
+    BuildProblem, Error, HolderPreference, PoolOptions, RunQueryDsl, Source, UrlProblem,
 };
 
 use crate::registry::binds::{
@@ -49,8 +51,10 @@ fn problems(builder: BindsBuilder) -> Vec<BuildProblem> {
     }
 }
 
-fn url_problem<B: Bind<Connection: diesel_binds::FromUrl>>(url: &str) -> Option<UrlProblem> {
-    let found = problems(Binds::builder().bind_url::<B>(url));
+fn url_problem<B: Bind<Connection: diesel_binds::FromUrl> + Default>(
+    url: &str,
+) -> Option<UrlProblem> {
+    let found = problems(Binds::builder().bind(B::default(), Source::url(url)));
     match found.as_slice() {
         [] => None,
         [BuildProblem::Url { bind, problem }] => {
@@ -64,17 +68,19 @@ fn url_problem<B: Bind<Connection: diesel_binds::FromUrl>>(url: &str) -> Option<
 #[test]
 fn every_mistake_is_reported_at_once() {
     let builder = Binds::builder()
-        .bind_url::<Accounts>("mysql://app@localhost/app")
-        .bind_url::<Twin>(NOWHERE_POSTGRES)
-        .bind_url::<Ledger>("mysql://app@localhost/app?require_ssl=true")
-        .bind_url::<Unnameable>("cache.db")
-        .same_as::<Orders, Unregistered>()
-        .bind_url_with::<Cache>(
-            "cache.db",
-            Pooling::new(),
-            BindOptions::new().holder(HolderPreference::Avoid),
+        .bind(Accounts, Source::url("mysql://app@localhost/app"))
+        .bind(Twin, Source::url(NOWHERE_POSTGRES))
+        .bind(
+            Ledger,
+            Source::url("mysql://app@localhost/app?require_ssl=true"),
         )
-        .attach::<Main, Cache>("main.db");
+        .bind(Unnameable, Source::url("cache.db"))
+        .bind(Orders, Source::shared_with(Unregistered))
+        .bind(
+            Cache,
+            Source::url("cache.db").options(BindOptions::new().holder(HolderPreference::Avoid)),
+        )
+        .bind(Main, Source::url("main.db").attach_to(Cache));
     let error = builder.build().unwrap_err();
     let expected = [
         BuildProblem::Url {
@@ -116,8 +122,8 @@ fn a_registry_without_binds_is_refused() {
 fn a_bind_given_twice_is_a_repeated_key() {
     let builder = Binds::builder()
         .namespace("app")
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
-        .bind_url::<Accounts>(NOWHERE_POSTGRES);
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES));
     assert_eq!(
         problems(builder),
         [BuildProblem::RepeatedKey { key: "accounts" }]
@@ -128,7 +134,7 @@ fn a_bind_given_twice_is_a_repeated_key() {
 fn a_key_is_at_most_as_long_as_a_global_id_can_hold() {
     assert_eq!(TooLong::KEY.len(), 41);
     assert_eq!(
-        problems(Binds::builder().bind_url::<TooLong>("long.db")),
+        problems(Binds::builder().bind(TooLong, Source::url("long.db"))),
         [BuildProblem::InvalidKey {
             key: TooLong::KEY.into()
         }]
@@ -138,9 +144,9 @@ fn a_key_is_at_most_as_long_as_a_global_id_can_hold() {
 #[test]
 fn a_connection_is_shared_only_with_a_bind_that_has_a_pool() {
     let chained = Binds::builder()
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
-        .same_as::<Orders, Accounts>()
-        .same_as::<Unregistered, Orders>();
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+        .bind(Orders, Source::shared_with(Accounts))
+        .bind(Unregistered, Source::shared_with(Orders));
     assert_eq!(
         problems(chained),
         [BuildProblem::UnknownKey {
@@ -148,7 +154,7 @@ fn a_connection_is_shared_only_with_a_bind_that_has_a_pool() {
             with: "orders"
         }]
     );
-    let itself = Binds::builder().same_as::<Orders, Orders>();
+    let itself = Binds::builder().bind(Orders, Source::shared_with(Orders));
     assert_eq!(
         problems(itself),
         [BuildProblem::UnknownKey {
@@ -162,8 +168,8 @@ fn a_connection_is_shared_only_with_a_bind_that_has_a_pool() {
 fn only_files_are_attached_and_only_under_names_of_their_own() {
     let builder = Binds::builder()
         .namespace("app")
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
-        .attach::<Orders, Accounts>("orders.db");
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+        .bind(Orders, Source::url("orders.db").attach_to(Accounts));
     assert!(matches!(
         problems(builder).as_slice(),
         [BuildProblem::Url {
@@ -172,8 +178,8 @@ fn only_files_are_attached_and_only_under_names_of_their_own() {
         }]
     ));
     let builder = Binds::builder()
-        .bind_url::<Cache>("cache.db")
-        .attach::<Archive, Cache>("");
+        .bind(Cache, Source::url("cache.db"))
+        .bind(Archive, Source::url("").attach_to(Cache));
     assert!(matches!(
         problems(builder).as_slice(),
         [BuildProblem::Url {
@@ -317,11 +323,11 @@ fn a_pool_of_databases_in_memory_is_refused() {
         assert!(matches!(problem, Some(UrlProblem::Invalid { .. })), "{url}");
     }
     // Whoever opens the connections gives each what it needs.
-    let own_setup = Binds::builder().bind_with_setup::<Cache, _>(
-        ":memory:",
-        |_| Box::pin(async { Err(ConnectionError::BadConnection("not opened".into())) }),
-        Pooling::new(),
-        BindOptions::new(),
+    let own_setup = Binds::builder().bind(
+        Cache,
+        Source::url(":memory:").setup(|_| {
+            Box::pin(async { Err(ConnectionError::BadConnection("not opened".into())) })
+        }),
     );
     assert_eq!(problems(own_setup), []);
 }
@@ -338,11 +344,10 @@ fn tls_is_refused_where_a_connection_by_url_would_not_have_it() {
     );
     assert_eq!(url_problem::<Ledger>(mysql), tls);
 
-    let own_setup = Binds::builder().bind_with_setup::<Accounts, _>(
-        postgres,
-        |_| Box::pin(async { Err(ConnectionError::BadConnection("with TLS".into())) }),
-        Pooling::new(),
-        BindOptions::new(),
+    let own_setup = Binds::builder().bind(
+        Accounts,
+        Source::url(postgres)
+            .setup(|_| Box::pin(async { Err(ConnectionError::BadConnection("with TLS".into())) })),
     );
     assert_eq!(problems(own_setup), []);
 }
@@ -352,14 +357,14 @@ fn a_namespace_is_needed_where_several_binds_may_prepare() {
     let missing = [BuildProblem::NoNamespace];
     let several = || {
         Binds::builder()
-            .bind_url::<Accounts>(NOWHERE_POSTGRES)
-            .bind_url::<Ledger>(NOWHERE_MYSQL)
+            .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+            .bind(Ledger, Source::url(NOWHERE_MYSQL))
     };
     assert_eq!(problems(several()), missing);
     assert_eq!(problems(several().namespace("app")), []);
     let with_a_file = Binds::builder()
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
-        .bind_url::<Cache>("cache.db");
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+        .bind(Cache, Source::url("cache.db"));
     assert_eq!(problems(with_a_file), missing);
     for wrong in ["", "App", "a b", "a:b", &"n".repeat(32)] {
         assert_eq!(
@@ -373,21 +378,82 @@ fn a_namespace_is_needed_where_several_binds_may_prepare() {
 
 #[test]
 fn no_namespace_is_needed_where_nothing_is_ever_prepared() {
-    let one = Binds::builder().bind_url::<Accounts>(NOWHERE_POSTGRES);
+    let one = Binds::builder().bind(Accounts, Source::url(NOWHERE_POSTGRES));
     assert_eq!(problems(one), []);
     let one_connection = Binds::builder()
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
-        .same_as::<Orders, Accounts>();
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+        .bind(Orders, Source::shared_with(Accounts));
     assert_eq!(problems(one_connection), []);
     let files = Binds::builder()
-        .bind_url::<Cache>("cache.db")
-        .bind_url::<Archive>("archive.db");
+        .bind(Cache, Source::url("cache.db"))
+        .bind(Archive, Source::url("archive.db"));
     assert_eq!(problems(files), []);
     let never = || BindOptions::new().never_prepare();
     let told_not_to = Binds::builder()
-        .bind_url_with::<Accounts>(NOWHERE_POSTGRES, Pooling::new(), never())
-        .bind_url_with::<Orders>(NOWHERE_POSTGRES, Pooling::new(), never());
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES).options(never()))
+        .bind(Orders, Source::url(NOWHERE_POSTGRES).options(never()));
     assert_eq!(problems(told_not_to), []);
+}
+
+#[test]
+fn a_method_of_a_source_that_has_no_effect_is_refused() {
+    let pool = || {
+        Pool::builder(AsyncDieselConnectionManager::<AsyncPgConnection>::new(
+            NOWHERE_POSTGRES,
+        ))
+        .build()
+        .unwrap()
+    };
+    fn setup(
+        _: &str,
+    ) -> futures_util::future::BoxFuture<'_, diesel::ConnectionResult<AsyncPgConnection>> {
+        Box::pin(async { Err(ConnectionError::BadConnection("not opened".into())) })
+    }
+    let with = |source: Source<AsyncPgConnection>| {
+        problems(
+            Binds::builder()
+                .namespace("app")
+                .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+                .bind(Orders, source),
+        )
+    };
+    let refused = |option| {
+        [BuildProblem::WithoutEffect {
+            bind: "orders",
+            option,
+        }]
+    };
+    assert_eq!(
+        with(Source::pool(pool()).pool_options(PoolOptions::new())),
+        refused("pool_options")
+    );
+    assert_eq!(with(Source::pool(pool()).setup(setup)), refused("setup"));
+    assert_eq!(
+        with(Source::pool(pool()).attach_to(Accounts)),
+        refused("attach_to")
+    );
+    let shared = || Source::shared_with(Accounts);
+    assert_eq!(
+        with(shared().pool_options(PoolOptions::new())),
+        refused("pool_options")
+    );
+    assert_eq!(with(shared().setup(setup)), refused("setup"));
+    assert_eq!(
+        with(shared().options(BindOptions::new())),
+        refused("options")
+    );
+    assert_eq!(with(shared().attach_to(Accounts)), refused("attach_to"));
+    let attached = || Source::<AsyncPgConnection>::url("a.db").attach_to(Accounts);
+    assert_eq!(
+        with(attached().pool_options(PoolOptions::new())),
+        refused("pool_options")
+    );
+    assert_eq!(with(attached().setup(setup)), refused("setup"));
+    assert_eq!(
+        with(attached().options(BindOptions::new())),
+        refused("options")
+    );
+    assert_eq!(with(shared()), []);
 }
 
 #[test]
@@ -395,10 +461,9 @@ fn a_bind_that_cannot_prepare_cannot_avoid_to_hold_the_decision() {
     let avoiding = BindOptions::new()
         .never_prepare()
         .holder(HolderPreference::Avoid);
-    let builder = Binds::builder().bind_url_with::<Accounts>(
-        NOWHERE_POSTGRES,
-        Pooling::new(),
-        avoiding.clone(),
+    let builder = Binds::builder().bind(
+        Accounts,
+        Source::url(NOWHERE_POSTGRES).options(avoiding.clone()),
     );
     assert_eq!(
         problems(builder),
@@ -409,7 +474,7 @@ fn a_bind_that_cannot_prepare_cannot_avoid_to_hold_the_decision() {
         .build()
         .unwrap();
     assert_eq!(
-        problems(Binds::builder().bind_with::<Accounts>(pool, avoiding)),
+        problems(Binds::builder().bind(Accounts, Source::pool(pool).options(avoiding))),
         [BuildProblem::CannotAvoid { bind: "accounts" }]
     );
 }
@@ -437,8 +502,8 @@ async fn first_query_without_a_server(binds: Result<Binds, BuildError>) {
 async fn the_first_query_says_which_pool_has_no_server() {
     let binds = Binds::builder()
         .namespace("app")
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
-        .bind_url::<Ledger>(NOWHERE_MYSQL)
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+        .bind(Ledger, Source::url(NOWHERE_MYSQL))
         .build();
     first_query_without_a_server(binds).await;
 }
@@ -454,8 +519,8 @@ async fn the_first_query_says_which_pool_of_bb8_has_no_server() {
         .build_unchecked(AsyncDieselConnectionManager::new(NOWHERE_MYSQL));
     let binds = Binds::builder()
         .namespace("app")
-        .bind::<Accounts>(accounts)
-        .bind::<Ledger>(ledger)
+        .bind(Accounts, accounts)
+        .bind(Ledger, ledger)
         .build();
     first_query_without_a_server(binds).await;
 }
@@ -463,7 +528,7 @@ async fn the_first_query_says_which_pool_of_bb8_has_no_server() {
 #[tokio::test]
 async fn a_bind_that_is_not_registered_is_named() {
     let binds = Binds::builder()
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
         .build()
         .unwrap();
     let session = binds.session();
@@ -471,7 +536,7 @@ async fn a_bind_that_is_not_registered_is_named() {
     assert!(matches!(result, Err(Error::UnknownBind { bind: "ledger" })));
     let mut session = session;
     assert!(matches!(
-        session.commit(Ledger).await,
+        session.commit_only(Ledger).await,
         Err(Error::UnknownBind { bind: "ledger" })
     ));
 }
@@ -480,8 +545,8 @@ async fn a_bind_that_is_not_registered_is_named() {
 fn the_debug_form_names_the_binds() {
     let binds = Binds::builder()
         .namespace("app")
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
-        .bind_url::<Cache>("cache.db")
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+        .bind(Cache, Source::url("cache.db"))
         .build()
         .unwrap();
     let shown = format!("{binds:?}");
@@ -491,7 +556,7 @@ fn the_debug_form_names_the_binds() {
 /// A server takes zero for no limit at all.
 #[test]
 fn a_limit_of_zero_is_refused() {
-    let builder = || Binds::builder().bind_url::<Accounts>(NOWHERE_POSTGRES);
+    let builder = || Binds::builder().bind(Accounts, Source::url(NOWHERE_POSTGRES));
     let zero = std::time::Duration::ZERO;
     assert_eq!(
         problems(builder().lock_timeout(zero).idle_timeout(zero)),

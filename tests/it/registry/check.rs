@@ -5,8 +5,8 @@ use std::time::Duration;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, deadpool};
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use diesel_binds::{
-    AsyncSqliteConnection, Backend, BindOptions, Binds, Fault, Finding, Pooling, RecoveryOptions,
-    Report, Severity,
+    AsyncSqliteConnection, Backend, BindOptions, Binds, Fault, Finding, PoolOptions,
+    RecoveryOptions, Report, Severity, Source,
 };
 use futures_util::FutureExt as _;
 use kit::database::Database;
@@ -65,7 +65,7 @@ async fn one_bind_that_cannot_prepare_is_as_it_should_be() {
 async fn a_bind_alone_never_prepares_and_is_not_asked_about_it() {
     let database = Database::on(Server::PostgresPlain).await;
     let binds = Binds::builder()
-        .bind_url::<Accounts>(database.url())
+        .bind(Accounts, Source::url(database.url()))
         .build()
         .unwrap();
     let report = binds.check().await;
@@ -77,9 +77,9 @@ async fn a_bind_alone_never_prepares_and_is_not_asked_about_it() {
 async fn servers_that_are_down_are_unreachable() {
     let binds = Binds::builder()
         .namespace("app")
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
-        .bind_url::<Ledger>(NOWHERE_MYSQL)
-        .bind_url::<Cache>("/no/such/folder/cache.db")
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
+        .bind(Ledger, Source::url(NOWHERE_MYSQL))
+        .bind(Cache, Source::url("/no/such/folder/cache.db"))
         .build()
         .unwrap();
     let report = binds.check().await;
@@ -102,9 +102,9 @@ async fn a_server_that_stops_answering_is_unreachable() {
     let database = Database::on(Server::PostgresA).await;
     let proxy = Proxy::start(database.url()).await;
     let binds = Binds::builder()
-        .bind_with_setup::<Accounts, _>(
-            proxy.url(database.url()),
-            {
+        .bind(
+            Accounts,
+            Source::url(proxy.url(database.url())).setup({
                 let proxy = std::sync::Arc::new(proxy);
                 move |url| {
                     let proxy = std::sync::Arc::clone(&proxy);
@@ -115,9 +115,7 @@ async fn a_server_that_stops_answering_is_unreachable() {
                     }
                     .boxed()
                 }
-            },
-            Pooling::new(),
-            BindOptions::new(),
+            }),
         )
         .step_timeout(Duration::from_millis(200))
         .build()
@@ -134,12 +132,11 @@ async fn slots_for_fewer_units_than_the_pool_allows_are_reported() {
     let (first, second) = (PostgresA::database().await, PostgresB::database().await);
     let binds = Binds::builder()
         .namespace("app")
-        .bind_url_with::<Accounts>(
-            first.url(),
-            Pooling::new().max_size(10_000),
-            BindOptions::new(),
+        .bind(
+            Accounts,
+            Source::url(first.url()).pool_options(PoolOptions::new().max_size(10_000)),
         )
-        .bind_url::<Orders>(second.url())
+        .bind(Orders, Source::url(second.url()))
         .build()
         .unwrap();
     let report = binds.check().await;
@@ -161,12 +158,11 @@ async fn a_bind_told_never_to_prepare_is_reported_so() {
     let (first, second) = (PostgresA::database().await, MariadbA::database().await);
     let binds = Binds::builder()
         .namespace("app")
-        .bind_url_with::<Accounts>(
-            first.url(),
-            Pooling::new(),
-            BindOptions::new().never_prepare(),
+        .bind(
+            Accounts,
+            Source::url(first.url()).options(BindOptions::new().never_prepare()),
         )
-        .bind_url::<Ledger>(second.url())
+        .bind(Ledger, Source::url(second.url()))
         .build()
         .unwrap();
     let report = binds.check().await;
@@ -181,21 +177,21 @@ async fn a_bind_told_never_to_prepare_is_reported_so() {
 async fn with_sqlite(path: &str, pragma: &'static str, options: BindOptions) -> Binds {
     let other = Sqlite::database().await;
     Binds::builder()
-        .bind_with_setup::<Cache, _>(
-            path,
-            move |path| {
-                async move {
-                    let mut connection = AsyncSqliteConnection::establish(path).await?;
-                    let set = connection.batch_execute(pragma).await;
-                    set.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-                    Ok(connection)
-                }
-                .boxed()
-            },
-            Pooling::new(),
-            options,
+        .bind(
+            Cache,
+            Source::url(path)
+                .setup(move |path| {
+                    async move {
+                        let mut connection = AsyncSqliteConnection::establish(path).await?;
+                        let set = connection.batch_execute(pragma).await;
+                        set.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                        Ok(connection)
+                    }
+                    .boxed()
+                })
+                .options(options),
         )
-        .bind_url::<Archive>(other.url())
+        .bind(Archive, Source::url(other.url()))
         .build()
         .unwrap()
 }
@@ -314,8 +310,11 @@ async fn two_binds_on_one_database_are_reported_unless_they_say_so() {
     let database = PostgresA::database().await;
     let undeclared = Binds::builder()
         .namespace("app")
-        .bind_url::<Accounts>(database.url())
-        .bind_url::<Orders>(database.url().replace("127.0.0.1", "localhost"))
+        .bind(Accounts, Source::url(database.url()))
+        .bind(
+            Orders,
+            Source::url(database.url().replace("127.0.0.1", "localhost")),
+        )
         .build()
         .unwrap();
     let report = undeclared.check().await;
@@ -326,10 +325,10 @@ async fn two_binds_on_one_database_are_reported_unless_they_say_so() {
             Finding::CanPrepare
         ]
     ));
-    assert!(report.to_string().contains(".same_as::<"));
+    assert!(report.to_string().contains("Source::shared_with("));
     let declared = Binds::builder()
-        .bind_url::<Accounts>(database.url())
-        .same_as::<Orders, Accounts>()
+        .bind(Accounts, Source::url(database.url()))
+        .bind(Orders, Source::shared_with(Accounts))
         .build()
         .unwrap();
     assert_eq!(declared.check().await.severity(), Severity::Info);
@@ -338,8 +337,8 @@ async fn two_binds_on_one_database_are_reported_unless_they_say_so() {
     let other = PostgresA::database().await;
     let two = Binds::builder()
         .namespace("app")
-        .bind_url::<Accounts>(database.url())
-        .bind_url::<Orders>(other.url())
+        .bind(Accounts, Source::url(database.url()))
+        .bind(Orders, Source::url(other.url()))
         .build()
         .unwrap();
     assert_eq!(two.check().await.severity(), Severity::Info);
@@ -349,8 +348,8 @@ async fn two_binds_on_one_database_are_reported_unless_they_say_so() {
 async fn two_binds_on_one_file_are_reported() {
     let database = Sqlite::database().await;
     let binds = Binds::builder()
-        .bind_url::<Cache>(database.url())
-        .bind_url::<Archive>(format!("sqlite://{}", database.url()))
+        .bind(Cache, Source::url(database.url()))
+        .bind(Archive, Source::url(format!("sqlite://{}", database.url())))
         .build()
         .unwrap();
     assert!(matches!(
@@ -418,7 +417,10 @@ async fn a_role_that_cannot_forget_is_reported_where_it_is_to_recover() {
         let builder = Binds::builder().namespace("forgetful").recovery(options);
         let pool = PoolKind::Deadpool;
         let builder = S::register(builder, as_login, pool, 2, BindOptions::new()).await;
-        let binds = builder.bind_url::<PostgresB>(second.url()).build().unwrap();
+        let binds = builder
+            .bind(PostgresB, Source::url(second.url()))
+            .build()
+            .unwrap();
         let report = binds.check().await;
         binds.close().await;
         findings(&report, key)
@@ -448,7 +450,7 @@ async fn a_role_that_cannot_forget_is_reported_where_it_is_to_recover() {
         let as_login = database.url().replace("postgres@", &format!("{login}@"));
         let told_here = told::<PostgresA>(&as_login, "pg-a", RecoveryOptions::new()).await;
         let told_elsewhere =
-            told::<PostgresA>(&as_login, "pg-a", RecoveryOptions::new().elsewhere()).await;
+            told::<PostgresA>(&as_login, "pg-a", RecoveryOptions::new().without_worker()).await;
         let drop = format!("DROP OWNED BY {login}; DROP ROLE {login}");
         PostgresA::admin(&database, &drop).await;
         assert!(
@@ -492,7 +494,7 @@ async fn a_pool_without_a_journal_begins_nothing() {
     });
     let manager = AsyncDieselConnectionManager::new_with_config(database.url(), config);
     let pool = deadpool::Pool::builder(manager).build().unwrap();
-    let binds = Binds::builder().bind::<Sqlite>(pool).build().unwrap();
+    let binds = Binds::builder().bind(Sqlite, pool).build().unwrap();
     let refused = Sqlite::write(&binds.session(), "refused")
         .await
         .unwrap_err();

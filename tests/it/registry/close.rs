@@ -84,7 +84,7 @@ where
     assert!(matches!(closure, Err(Error::Closed { .. })));
 
     S::write(&open, "also").await.unwrap();
-    let _ = open.commit_all().await.unwrap();
+    open.commit_all().await.unwrap();
     assert!(matches!(
         S::write(&open, "late").await,
         Err(Error::Closed { .. })

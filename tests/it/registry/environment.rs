@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use diesel_async::AsyncPgConnection;
-use diesel_binds::{Bind, Binds, BuildProblem, UrlProblem};
+use diesel_binds::{Bind, Binds, BuildProblem, Source, UrlProblem};
 
 use crate::registry::binds::{Accounts, AuditLog, NOWHERE_POSTGRES};
 
@@ -46,8 +46,8 @@ fn a_bind_finds_its_url_in_the_environment() {
     }
     Binds::builder()
         .namespace("app")
-        .bind_env::<Accounts>()
-        .bind_env::<AuditLog>()
+        .bind(Accounts, Source::env())
+        .bind(AuditLog, Source::env())
         .build()
         .unwrap();
 }
@@ -63,8 +63,8 @@ fn a_bind_without_its_variable_says_which() {
     }
     let error = Binds::builder()
         .namespace("app")
-        .bind_env::<Accounts>()
-        .bind_env::<AuditLog>()
+        .bind(Accounts, Source::env())
+        .bind(AuditLog, Source::env())
         .build()
         .unwrap_err();
     assert!(matches!(
@@ -74,6 +74,37 @@ fn a_bind_without_its_variable_says_which() {
             BuildProblem::NoUrl { bind: "audit-log", variable },
         ] if variable == "AUDIT_LOG_DATABASE_URL"
     ));
+}
+
+#[test]
+fn a_bind_finds_its_url_in_the_variable_that_its_source_names() {
+    let variables = [
+        ("BOOKS_URL", NOWHERE_POSTGRES),
+        ("ACCOUNTS_DATABASE_URL", "mysql://app@localhost/app"),
+    ];
+    if is_parent(
+        "registry::environment::a_bind_finds_its_url_in_the_variable_that_its_source_names",
+        &variables,
+    ) {
+        return;
+    }
+    let builder = || {
+        Binds::builder()
+            .namespace("app")
+            .bind(Accounts, Source::env_var("BOOKS_URL"))
+    };
+    builder().build().unwrap();
+    let twice = builder()
+        .bind(AuditLog, Source::env_var("BOOKS_URL"))
+        .build();
+    assert_eq!(
+        twice.unwrap_err().problems(),
+        [BuildProblem::SharedVariable {
+            bind: "audit-log",
+            with: "accounts",
+            variable: "BOOKS_URL".into()
+        }]
+    );
 }
 
 /// Has the variable of `audit-log`.
@@ -95,8 +126,8 @@ fn two_binds_do_not_read_one_variable() {
     }
     let error = Binds::builder()
         .namespace("app")
-        .bind_env::<AuditLog>()
-        .bind_env::<OtherLog>()
+        .bind(AuditLog, Source::env())
+        .bind(OtherLog, Source::env())
         .build()
         .unwrap_err();
     assert!(matches!(

@@ -5,7 +5,7 @@ use diesel_async::{
     AsyncConnection as _, AsyncMigrationHarness, AsyncMysqlConnection, AsyncPgConnection,
     SimpleAsyncConnection as _,
 };
-use diesel_binds::{AsyncSqliteConnection, Bind, BindOptions, Binds, FromUrl, Pooling};
+use diesel_binds::{AsyncSqliteConnection, Bind, Binds, FromUrl, Source};
 use diesel_migrations::{FileBasedMigrations, MigrationHarness as _};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -22,9 +22,9 @@ diesel::table! {
     }
 }
 
-fn binds<B: Bind<Connection: FromUrl>>(database: &Database) -> Binds {
+fn binds<B: Bind<Connection: FromUrl> + Default>(database: &Database) -> Binds {
     Binds::builder()
-        .bind_url::<B>(database.url())
+        .bind(B::default(), Source::url(database.url()))
         .build()
         .unwrap()
 }
@@ -144,11 +144,10 @@ async fn several_may_install_at_once_on_connections_that_do_not_wait() {
     let all: Vec<Binds> = (0..6)
         .map(|_| {
             Binds::builder()
-                .bind_with_setup::<Cache, _>(
-                    database.url(),
-                    |path| AsyncSqliteConnection::establish(path).boxed(),
-                    Pooling::new(),
-                    BindOptions::new(),
+                .bind(
+                    Cache,
+                    Source::url(database.url())
+                        .setup(|path| AsyncSqliteConnection::establish(path).boxed()),
                 )
                 .build()
                 .unwrap()

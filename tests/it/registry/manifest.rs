@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use diesel_binds::{Backend, Binds, BuildProblem, Manifest, Severity};
+use diesel_binds::{Backend, Binds, BuildProblem, Manifest, ManifestPlace, Severity, Source};
 
 use crate::registry::binds::{Accounts, AuditLog, Cache, NOWHERE_POSTGRES, Orders};
 use crate::registry::environment::is_parent;
@@ -36,7 +36,7 @@ fn a_bind_finds_its_url_where_the_manifest_says() {
     }
     let binds = Binds::builder()
         .manifest(&manifest(FOUR))
-        .bind_env::<Accounts>()
+        .bind(Accounts, Source::env())
         .build()
         .unwrap();
     assert!(
@@ -53,10 +53,10 @@ fn a_bind_that_is_not_what_the_manifest_says_is_refused() {
     }
     let error = Binds::builder()
         .manifest(&manifest(FOUR))
-        .bind_env::<Accounts>()
-        .bind_env::<AuditLog>()
-        .bind_env::<Cache>()
-        .bind_env::<Orders>()
+        .bind(Accounts, Source::env())
+        .bind(AuditLog, Source::env())
+        .bind(Cache, Source::env())
+        .bind(Orders, Source::env())
         .bind_named("nobody")
         .build()
         .unwrap_err();
@@ -74,7 +74,7 @@ fn a_bind_that_is_not_what_the_manifest_says_is_refused() {
             },
             BuildProblem::OtherPlace {
                 bind: "cache",
-                with: "archive".into()
+                place: ManifestPlace::AttachedTo("archive".into())
             },
             BuildProblem::NotInManifest {
                 bind: "orders".into()
@@ -88,16 +88,21 @@ fn a_bind_that_is_not_what_the_manifest_says_is_refused() {
 }
 
 #[test]
-fn a_manifest_comes_before_the_binds_that_it_describes() {
-    let test = "registry::manifest::a_manifest_comes_before_the_binds_that_it_describes";
+fn a_manifest_may_follow_the_binds_that_it_describes() {
+    let test = "registry::manifest::a_manifest_may_follow_the_binds_that_it_describes";
     if is_parent(test, &[("ACCOUNTS_DATABASE_URL", NOWHERE_POSTGRES)]) {
         return;
     }
-    let late = Binds::builder()
-        .bind_env::<Accounts>()
+    let error = Binds::builder()
+        .bind(Accounts, Source::env())
         .manifest(&manifest(FOUR))
-        .build();
-    assert_eq!(late.unwrap_err().problems(), [BuildProblem::LateManifest]);
+        .build()
+        .unwrap_err();
+    let unset = BuildProblem::NoUrl {
+        bind: "accounts",
+        variable: "MAIN_URL".into(),
+    };
+    assert_eq!(error.problems(), [unset]);
 }
 
 #[test]
@@ -137,7 +142,7 @@ fn a_process_without_the_types_can_check_install_and_recover() {
         return;
     }
     let manifest = manifest(
-        "[bind.one]\nbackend = \"sqlite\"\n[bind.two]\nbackend = \"sqlite\"\n[bind.three]\nbackend = \"sqlite\"\nsame_as = \"one\"\n",
+        "[bind.one]\nbackend = \"sqlite\"\n[bind.two]\nbackend = \"sqlite\"\n[bind.three]\nbackend = \"sqlite\"\nshared_with = \"one\"\n",
     );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -155,7 +160,7 @@ fn a_process_without_the_types_can_check_install_and_recover() {
             "`three` is in the database of `one`: {report}"
         );
         assert!(report.severity() < Severity::Error, "{report}");
-        assert!(binds.recover().await.is_complete());
+        assert!(binds.recovery().run().await.is_complete());
         binds.close().await;
     });
 }

@@ -11,5 +11,5 @@ mod install;
 mod manifest;
 mod passwords;
 mod printed;
-mod same_as;
+mod shared_with;
 mod urls;

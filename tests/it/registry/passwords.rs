@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
-use diesel_binds::{Bind, BindOptions, Binds, BuildError, Error, FromUrl, Pooling, RunQueryDsl};
+use diesel_binds::{Bind, Binds, BuildError, Error, FromUrl, PoolOptions, RunQueryDsl, Source};
 use kit::database::Database;
 use kit::servers::Server;
 
@@ -69,10 +69,10 @@ async fn load<B: Bind>(binds: &Binds) -> String {
     shown
 }
 
-async fn nothing_tells_the_password<B: Bind<Connection: FromUrl>>(scheme: &str) {
+async fn nothing_tells_the_password<B: Bind<Connection: FromUrl> + Default>(scheme: &str) {
     for url in urls(scheme) {
-        let pooling = Pooling::new().connect_timeout(std::time::Duration::from_secs(1));
-        let builder = Binds::builder().bind_url_with::<B>(&url, pooling, BindOptions::new());
+        let pooling = PoolOptions::new().connect_timeout(std::time::Duration::from_secs(1));
+        let builder = Binds::builder().bind(B::default(), Source::url(&url).pool_options(pooling));
         assert_hides(&url, &format!("{builder:?}"));
         match builder.build() {
             Ok(binds) => assert_hides(&url, &load::<B>(&binds).await),
@@ -100,9 +100,18 @@ fn nothing_tells_the_password_of_a_url_of_another_backend() {
     };
     for scheme in ["postgres", "mysql", "oracle"] {
         for url in urls(scheme) {
-            hides(&url, Binds::builder().bind_url::<Accounts>(&url).build());
-            hides(&url, Binds::builder().bind_url::<Ledger>(&url).build());
-            hides(&url, Binds::builder().bind_url::<Cache>(&url).build());
+            hides(
+                &url,
+                Binds::builder().bind(Accounts, Source::url(&url)).build(),
+            );
+            hides(
+                &url,
+                Binds::builder().bind(Ledger, Source::url(&url)).build(),
+            );
+            hides(
+                &url,
+                Binds::builder().bind(Cache, Source::url(&url)).build(),
+            );
         }
     }
 }
@@ -115,7 +124,7 @@ async fn nothing_tells_the_password_of_a_pool_of_ones_own() {
         let pool = diesel_async::pooled_connection::deadpool::Pool::builder(manager)
             .build()
             .unwrap();
-        let binds = Binds::builder().bind::<Accounts>(pool).build().unwrap();
+        let binds = Binds::builder().bind(Accounts, pool).build().unwrap();
         assert_hides(&url, &load::<Accounts>(&binds).await);
     }
     for url in urls("mysql") {
@@ -123,7 +132,7 @@ async fn nothing_tells_the_password_of_a_pool_of_ones_own() {
         let pool = diesel_async::pooled_connection::deadpool::Pool::builder(manager)
             .build()
             .unwrap();
-        let binds = Binds::builder().bind::<Ledger>(pool).build().unwrap();
+        let binds = Binds::builder().bind(Ledger, pool).build().unwrap();
         assert_hides(&url, &load::<Ledger>(&binds).await);
     }
 }
@@ -134,7 +143,10 @@ async fn a_password_that_the_server_refuses_is_not_told() {
     for password in [SECRET.to_owned(), format!("%40{SECRET}%2F%3A")] {
         let url = database.app_url().replace("app-secret", &password);
         assert!(url.contains(SECRET));
-        let binds = Binds::builder().bind_url::<Ledger>(&url).build().unwrap();
+        let binds = Binds::builder()
+            .bind(Ledger, Source::url(&url))
+            .build()
+            .unwrap();
         let session = binds.session();
         let result = entry::table.select(entry::id).load::<i32>(&session).await;
         let error = result.unwrap_err();

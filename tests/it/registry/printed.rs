@@ -1,7 +1,7 @@
 //! What `fn main() -> Result<(), Error>`, `unwrap` and `expect` print of an error: its `Debug`.
 
 use diesel::prelude::*;
-use diesel_binds::{Binds, CommitError, Error, Retry, RunQueryDsl};
+use diesel_binds::{Binds, CommitError, Error, Retry, RunQueryDsl, Source};
 
 use crate::registry::binds::{Accounts, Cache, NOWHERE_POSTGRES, account, hit};
 
@@ -16,7 +16,7 @@ fn printed(error: impl std::error::Error + 'static) -> String {
 #[tokio::test]
 async fn a_query_that_failed_is_printed_with_what_the_database_said() {
     let binds = Binds::builder()
-        .bind_url::<Cache>("file:printed?mode=memory&cache=shared")
+        .bind(Cache, Source::url("file:printed?mode=memory&cache=shared"))
         .build()
         .unwrap();
     let session = binds.session();
@@ -39,7 +39,7 @@ async fn a_query_that_failed_is_printed_with_what_the_database_said() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_printed_with_its_cause_and_without_its_password() {
     let binds = Binds::builder()
-        .bind_url::<Accounts>(NOWHERE_POSTGRES)
+        .bind(Accounts, Source::url(NOWHERE_POSTGRES))
         .build()
         .unwrap();
     let session = binds.session();
@@ -63,7 +63,7 @@ async fn a_commit_is_printed_as_what_became_of_the_unit() {
     let structure = format!("{:#?}", Error::from(CommitError::InsideTransaction));
     assert_eq!(structure, "Commit(\n    InsideTransaction,\n)");
     let binds = Binds::builder()
-        .bind_url::<Cache>("file:printed?mode=memory&cache=shared")
+        .bind(Cache, Source::url("file:printed?mode=memory&cache=shared"))
         .build()
         .unwrap();
     let retried = binds

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_binds::__private::{SqlitePlace, sqlite_place};
-use diesel_binds::{Binds, RunQueryDsl};
+use diesel_binds::{Binds, RunQueryDsl, Source};
 
 use crate::registry::binds::{Archive, Cache};
 
@@ -25,7 +25,10 @@ fn diesels(url: &str) -> String {
 }
 
 async fn bound(url: &str) -> String {
-    let binds = Binds::builder().bind_url::<Cache>(url).build().unwrap();
+    let binds = Binds::builder()
+        .bind(Cache, Source::url(url))
+        .build()
+        .unwrap();
     let session = binds.session();
     let query = diesel::sql_query(MAIN);
     let found: File = query.get_result(&session.on(Cache)).await.unwrap();
@@ -34,8 +37,8 @@ async fn bound(url: &str) -> String {
 
 async fn attached(beside: &str, url: &str) -> String {
     let binds = Binds::builder()
-        .bind_url::<Cache>(beside)
-        .attach::<Archive, Cache>(url)
+        .bind(Cache, Source::url(beside))
+        .bind(Archive, Source::url(url).attach_to(Cache))
         .build()
         .unwrap();
     let session = binds.session();
@@ -87,12 +90,15 @@ async fn shared_memory_is_one_database_for_all_connections() {
         "sqlite://urls2?mode=memory&cache=shared",
     ] {
         assert_eq!(sqlite_place(url), SqlitePlace::SharedMemory);
-        let binds = Binds::builder().bind_url::<Cache>(url).build().unwrap();
+        let binds = Binds::builder()
+            .bind(Cache, Source::url(url))
+            .build()
+            .unwrap();
         let first = binds.session();
         let made = diesel::sql_query("CREATE TABLE kept (id INTEGER)");
         made.execute(&first.on(Cache)).await.unwrap();
         let mut first = first;
-        let _ = first.commit_all().await.unwrap();
+        first.commit_all().await.unwrap();
         let read = diesel::sql_query("SELECT id FROM kept");
         assert_eq!(read.execute(&first.on(Cache)).await.unwrap(), 0);
         // It locks whole tables, and waits for none.

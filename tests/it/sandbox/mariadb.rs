@@ -1,7 +1,7 @@
 //! What only MariaDB does: deadlocks that end a transaction, DDL that commits, tables without transactions.
 
 use diesel_binds::testing::{Sandbox, SandboxError};
-use diesel_binds::{CommitError, Error, Fault, PoolError, Retried, Retry};
+use diesel_binds::{CommitError, Error, Fault, PoolError, Retried, Retry, Source};
 use kit::side::{MariadbA, Side};
 use tokio::sync::Barrier;
 
@@ -21,7 +21,7 @@ async fn ddl_is_refused_and_the_unit_goes_on() {
         let refused = MariadbA::sql(&session, ddl).await;
         assert!(matches!(refused, Err(Error::Query { .. })), "{refused:?}");
     }
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(within::<MariadbA>(&sandbox).await, ["there", "one"]);
     sandbox.end().await.unwrap();
 }
@@ -168,9 +168,9 @@ async fn a_writer_that_no_type_tells_is_one() {
     let other = Outside::<kit::side::PostgresA>::new().await;
     let builder = diesel_binds::Binds::builder()
         .namespace("sandbox")
-        .recovery(diesel_binds::RecoveryOptions::new().elsewhere())
-        .bind_url::<MariadbA>(outside.database.url())
-        .bind_url::<kit::side::PostgresA>(other.database.url());
+        .recovery(diesel_binds::RecoveryOptions::new().without_worker())
+        .bind(MariadbA, Source::url(outside.database.url()))
+        .bind(kit::side::PostgresA, Source::url(other.database.url()));
     let binds = builder.build().unwrap();
     let sandbox = diesel_binds::testing::Sandbox::of(&binds)
         .bind(MariadbA)

@@ -77,9 +77,9 @@ fn on_a_runtime_of_its_own<S: Side>(number: usize, binds: &Binds, together: &Bar
         let mut session = sandbox.binds().session();
         let (first, second) = (format!("first {number}"), format!("second {number}"));
         S::write(&session, &first).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         S::write(&session, &second).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         S::write(&session, &format!("gone {number}")).await.unwrap();
         drop(session);
         assert_eq!(within::<S>(&sandbox).await, ["there", &*first, &*second]);

@@ -2,7 +2,7 @@
 
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_binds::testing::{Sandbox, SandboxError};
-use diesel_binds::{Binds, CommitError, Fault, RecoveryOptions};
+use diesel_binds::{Binds, CommitError, Fault, RecoveryOptions, Source};
 use kit::side::{PostgresA, Side};
 
 use crate::suite::sandbox::{Outside, within};
@@ -52,13 +52,13 @@ async fn constraints_that_are_deferred_are_checked_at_each_commit() {
             &format!("INSERT INTO family.parents VALUES ({number})"),
         )
         .await;
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
     // One that is immediate unless told otherwise is so again in the next unit.
     run(&session, "SET CONSTRAINTS ALL DEFERRED").await;
     run(&session, "INSERT INTO family.children VALUES (10, 1, 11)").await;
     run(&session, "INSERT INTO family.children VALUES (11, 1, 10)").await;
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let refused = PostgresA::sql(&session, "INSERT INTO family.children VALUES (12, 1, 13)").await;
     refused.unwrap_err();
     session.rollback_all().await.unwrap();
@@ -71,7 +71,7 @@ async fn constraints_that_are_deferred_are_checked_at_each_commit() {
         .await;
         run(&session, "SET CONSTRAINTS ALL IMMEDIATE").await;
         run(&session, "SET CONSTRAINTS ALL IMMEDIATE").await;
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
     drop(session);
     sandbox.end().await.unwrap();
@@ -87,7 +87,7 @@ async fn a_replica_does_not_commit_either() {
         run(&session, "SET session_replication_role = replica").await;
         PostgresA::write(&session, text).await.unwrap();
         run(&session, "SET CONSTRAINTS ALL IMMEDIATE").await;
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
     PostgresA::sql(&session, "COMMIT").await.unwrap_err();
     drop(session);
@@ -111,7 +111,7 @@ async fn a_role_ends_with_its_unit() {
         run(&session, &format!("SET LOCAL ROLE {role}")).await;
         run(&session, "SET CONSTRAINTS ALL IMMEDIATE").await;
         PostgresA::write(&session, text).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         let user = PostgresA::text(&session, "SELECT current_user::text AS text").await;
         assert_eq!(user.unwrap(), "postgres");
         session.rollback_all().await.unwrap();
@@ -142,8 +142,8 @@ async fn a_role_without_temporary_tables_gets_no_sandbox() {
     let mut url = url::Url::parse(outside.database.url()).unwrap();
     url.set_username(&role).unwrap();
     let binds = Binds::builder()
-        .recovery(RecoveryOptions::new().elsewhere())
-        .bind_url::<PostgresA>(url.as_str())
+        .recovery(RecoveryOptions::new().without_worker())
+        .bind(PostgresA, Source::url(url.as_str()))
         .build()
         .unwrap();
     let refused = Sandbox::of(&binds).bind(PostgresA).start().await;
@@ -165,14 +165,14 @@ async fn a_sandbox_that_is_dropped_frees_its_locks() {
             .await
             .unwrap();
         if number > 0 {
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
         }
         let handle = sandbox.binds().clone();
         drop(sandbox);
         if number == 1 {
             drop(session);
         } else {
-            let mut connection = session.connection::<PostgresA>().await;
+            let mut connection = session.connection(PostgresA).await;
             if let Ok(connection) = &mut connection {
                 let _ = connection.raw().unwrap().batch_execute("SELECT 1").await;
             }
@@ -184,7 +184,7 @@ async fn a_sandbox_that_is_dropped_frees_its_locks() {
     }
     let mut session = outside.binds.session();
     PostgresA::rename(&session, "there", "moved").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(outside.kept().await, ["moved"]);
     let sandbox = outside.sandbox().await;
     assert_eq!(within::<PostgresA>(&sandbox).await, ["moved"]);

@@ -8,8 +8,8 @@ use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use diesel_binds::testing::{Sandbox, SandboxError};
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, BindOptions, Binds, CommitError, Fault, Pooling, RecoveryOptions,
-    RunQueryDsl, Session, StatementSpans,
+    AsyncSqliteConnection, Bind, Binds, CommitError, Fault, RecoveryOptions, RunQueryDsl, Session,
+    Source, StatementSpans,
 };
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use futures_util::FutureExt as _;
@@ -18,7 +18,7 @@ use kit::side::{Side, Sqlite, SqliteB, SqliteTokio};
 
 use crate::suite::sandbox::{Outside, within};
 
-#[derive(Bind)]
+#[derive(Bind, Default)]
 #[bind(key = "archive", connection = AsyncSqliteConnection)]
 #[allow(unreachable_pub, reason = "a bind is `pub`")]
 pub struct Archive;
@@ -59,11 +59,9 @@ async fn the_copy_is_opened_as_the_file_is_and_checks_what_it_checks() {
     .await;
     let before = bytes(&files);
     let setup = "PRAGMA foreign_keys = ON; CREATE TEMPORARY TABLE of_setup (id INTEGER)";
-    let with_setup = Binds::builder().bind_with_setup::<Sqlite, _>(
-        files[0].url(),
-        move |path| open(path, setup).boxed(),
-        Pooling::new(),
-        BindOptions::new(),
+    let with_setup = Binds::builder().bind(
+        Sqlite,
+        Source::url(files[0].url()).setup(move |path| open(path, setup).boxed()),
     );
     let binds = with_setup.build().unwrap();
     let sandbox = Sandbox::of(&binds).bind(Sqlite).start().await.unwrap();
@@ -92,7 +90,7 @@ async fn the_copy_is_opened_as_the_file_is_and_checks_what_it_checks() {
         )
         .await;
         run(&session, &format!("INSERT INTO parents VALUES ({number})")).await;
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
     drop(session);
     sandbox.end().await.unwrap();
@@ -111,7 +109,7 @@ async fn the_settings_of_a_pool_of_the_application_hold_on_the_copy() {
         assert_eq!(SqliteTokio::text(&session, &query).await.unwrap(), expected);
     }
     SqliteTokio::write(&session, "one").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(within::<SqliteTokio>(&sandbox).await, ["there", "one"]);
     drop(session);
     sandbox.end().await.unwrap();
@@ -124,10 +122,10 @@ async fn binds_that_share_a_connection_share_it_in_the_sandbox() {
     let before = bytes(&files);
     let binds = Binds::builder()
         .namespace("sandbox")
-        .recovery(RecoveryOptions::new().elsewhere())
-        .bind_url::<Sqlite>(files[0].url())
-        .attach::<Archive, Sqlite>(files[1].url())
-        .same_as::<SqliteB, Sqlite>()
+        .recovery(RecoveryOptions::new().without_worker())
+        .bind(Sqlite, Source::url(files[0].url()))
+        .bind(Archive, Source::url(files[1].url()).attach_to(Sqlite))
+        .bind(SqliteB, Source::shared_with(Sqlite))
         .build()
         .unwrap();
     let sandbox = Sandbox::of(&binds).bind(Archive).bind(SqliteB);
@@ -156,8 +154,8 @@ async fn a_group_that_does_not_commit_as_one_is_refused_in_the_sandbox_too() {
         let files = files().await;
         Sqlite::admin(&files[1], &format!("PRAGMA journal_mode = {mode}")).await;
         let binds = Binds::builder()
-            .bind_url::<Sqlite>(files[0].url())
-            .attach::<Archive, Sqlite>(files[1].url())
+            .bind(Sqlite, Source::url(files[0].url()))
+            .bind(Archive, Source::url(files[1].url()).attach_to(Sqlite))
             .build()
             .unwrap();
         let sandbox = Sandbox::of(&binds).bind(Sqlite).bind(Archive);
@@ -180,9 +178,9 @@ async fn a_set_up_that_opens_other_files_than_the_copy_gets_no_sandbox() {
     let attaches = format!("ATTACH DATABASE '{other}' AS other");
     for (ignores, setup, expected) in [(true, String::new(), &real), (false, attaches, &other)] {
         let real = real.clone();
-        let binds = Binds::builder().bind_with_setup::<Sqlite, _>(
-            files[0].url(),
-            move |path| {
+        let binds = Binds::builder().bind(
+            Sqlite,
+            Source::url(files[0].url()).setup(move |path| {
                 let (path, setup) = (
                     if ignores {
                         real.clone()
@@ -192,9 +190,7 @@ async fn a_set_up_that_opens_other_files_than_the_copy_gets_no_sandbox() {
                     setup.clone(),
                 );
                 async move { open(&path, &setup).await }.boxed()
-            },
-            Pooling::new(),
-            BindOptions::new(),
+            }),
         );
         let refused = Sandbox::of(&binds.build().unwrap())
             .bind(Sqlite)
@@ -206,11 +202,10 @@ async fn a_set_up_that_opens_other_files_than_the_copy_gets_no_sandbox() {
         assert!(source.to_string().contains(expected.as_str()), "{source}");
     }
     // What is in memory is kept by nobody.
-    let binds = Binds::builder().bind_with_setup::<Sqlite, _>(
-        files[0].url(),
-        |path| open(path, "ATTACH DATABASE ':memory:' AS scratch").boxed(),
-        Pooling::new(),
-        BindOptions::new(),
+    let binds = Binds::builder().bind(
+        Sqlite,
+        Source::url(files[0].url())
+            .setup(|path| open(path, "ATTACH DATABASE ':memory:' AS scratch").boxed()),
     );
     let sandbox = Sandbox::of(&binds.build().unwrap())
         .bind(Sqlite)
@@ -229,17 +224,15 @@ async fn a_database_without_a_file_is_copied_to_one() {
         let schema =
             "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)";
         let mut other = open(url, schema).await.unwrap();
-        let binds = Binds::builder().bind_with_setup::<Sqlite, _>(
-            url,
-            move |url| open(url, schema).boxed(),
-            Pooling::new(),
-            BindOptions::new(),
+        let binds = Binds::builder().bind(
+            Sqlite,
+            Source::url(url).setup(move |url| open(url, schema).boxed()),
         );
         let binds = binds.build().unwrap();
         let sandbox = Sandbox::of(&binds).bind(Sqlite).start().await.unwrap();
         let mut session = sandbox.binds().session();
         Sqlite::write(&session, "one").await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         drop(session);
         assert_eq!(within::<Sqlite>(&sandbox).await, ["one"]);
         sandbox.end().await.unwrap();
@@ -254,9 +247,9 @@ async fn a_database_without_a_file_is_copied_to_one() {
 async fn an_instrumentation_of_the_application_is_left_alone() {
     let files = files().await;
     for within_ours in [true, false] {
-        let binds = Binds::builder().bind_with_setup::<Sqlite, _>(
-            files[0].url(),
-            move |path| {
+        let binds = Binds::builder().bind(
+            Sqlite,
+            Source::url(files[0].url()).setup(move |path| {
                 async move {
                     let mut connection = open(path, "").await?;
                     let own = |_: InstrumentationEvent<'_>| {};
@@ -267,9 +260,7 @@ async fn an_instrumentation_of_the_application_is_left_alone() {
                     Ok(connection)
                 }
                 .boxed()
-            },
-            Pooling::new(),
-            BindOptions::new(),
+            }),
         );
         let binds = binds.build().unwrap();
         let sandbox = Sandbox::of(&binds).bind(Sqlite).start().await.unwrap();
@@ -292,8 +283,8 @@ async fn migrations_are_left_to_the_real_database() {
     let files = [file];
     let before = bytes(&files);
     let binds = Binds::builder()
-        .bind_url::<Sqlite>(files[0].url())
-        .migrations::<Sqlite>(OURS)
+        .bind(Sqlite, Source::url(files[0].url()))
+        .migrations(Sqlite, OURS)
         .build()
         .unwrap();
     let sandbox = Sandbox::of(&binds).bind(Sqlite).start().await.unwrap();

@@ -6,8 +6,8 @@ use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_binds::testing::{Sandbox, SandboxError};
 use diesel_binds::{
-    AsyncSqliteConnection, BindOptions, Binds, BindsBuilder, Error, PoolError, Pooling,
-    RecoveryOptions, SessionOptions, Waiting,
+    AsyncSqliteConnection, BindOptions, Binds, BindsBuilder, Error, PoolError, PoolOptions,
+    RecoveryOptions, SessionOptions, Source, Waiting,
 };
 use kit::side::{Side, Sqlite};
 
@@ -16,7 +16,7 @@ use crate::suite::sandbox::Outside;
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(600);
 
-/// Each of the limits that hold in the application: of `bind_url_with`, of pools of its own, of the builder.
+/// Each of the limits that hold in the application: of `Source::pool_options`, of pools of its own, of the builder.
 #[tokio::test]
 async fn a_session_waits_no_longer_than_for_the_pool() {
     let database = Sqlite::database().await;
@@ -31,18 +31,28 @@ async fn a_session_waits_no_longer_than_for_the_pool() {
         .build_unchecked(manager());
     let builder = |limit| {
         Binds::builder()
-            .recovery(RecoveryOptions::new().elsewhere())
+            .recovery(RecoveryOptions::new().without_worker())
             .checkout_timeout(limit)
     };
-    let pooling = |limit| Pooling::new().checkout_timeout(limit);
+    let pooling = |limit| PoolOptions::new().checkout_timeout(limit);
     let options = BindOptions::new();
     let limited: [BindsBuilder; 6] = [
-        builder(LONG).bind_url_with::<Sqlite>(url, pooling(SHORT), options.clone()),
-        builder(SHORT).bind_url_with::<Sqlite>(url, pooling(LONG), options),
-        builder(LONG).bind::<Sqlite>(deadpool(Some(SHORT))),
-        builder(SHORT).bind::<Sqlite>(deadpool(Some(LONG))),
-        builder(SHORT).bind::<Sqlite>(deadpool(None)),
-        builder(LONG).bind::<Sqlite>(bb8),
+        builder(LONG).bind(
+            Sqlite,
+            Source::url(url)
+                .pool_options(pooling(SHORT))
+                .options(options.clone()),
+        ),
+        builder(SHORT).bind(
+            Sqlite,
+            Source::url(url)
+                .pool_options(pooling(LONG))
+                .options(options),
+        ),
+        builder(LONG).bind(Sqlite, deadpool(Some(SHORT))),
+        builder(SHORT).bind(Sqlite, deadpool(Some(LONG))),
+        builder(SHORT).bind(Sqlite, deadpool(None)),
+        builder(LONG).bind(Sqlite, bb8),
     ];
     for (case, builder) in limited.into_iter().enumerate() {
         let binds = builder.build().unwrap();

@@ -7,7 +7,7 @@ use diesel_async::SimpleAsyncConnection as _;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_binds::{
-    AsyncSqliteConnection, Binds, CommitError, Error, Fault, Session, SessionOptions,
+    AsyncSqliteConnection, Binds, CommitError, Error, Fault, Session, SessionOptions, Source,
 };
 use kit::side::{Side, Sqlite};
 
@@ -42,10 +42,7 @@ async fn a_unit_leaves_no_setting_on_its_connection() {
         .max_size(1)
         .build()
         .unwrap();
-    let binds = Binds::builder()
-        .bind::<Sqlite>(pool.clone())
-        .build()
-        .unwrap();
+    let binds = Binds::builder().bind(Sqlite, pool.clone()).build().unwrap();
     for before in [0, 1234, 100_000] {
         let set = format!("PRAGMA busy_timeout = {before}");
         let mut connection = pool.get().await.unwrap();
@@ -76,7 +73,7 @@ async fn a_unit_waits_for_locks_until_its_deadline_at_most() {
     let database = Sqlite::database().await;
     // Its connections wait for 5 seconds.
     let binds = Binds::builder()
-        .bind_url::<Sqlite>(database.url())
+        .bind(Sqlite, Source::url(database.url()))
         .build()
         .unwrap();
     for (options, expected) in [
@@ -109,7 +106,7 @@ async fn foreign_keys_that_are_set_within_a_unit_are_an_error() {
             .build()
             .unwrap()
     };
-    let binds = Binds::builder().bind::<Sqlite>(pool()).build().unwrap();
+    let binds = Binds::builder().bind(Sqlite, pool()).build().unwrap();
     let mut session = binds.session();
     Sqlite::write(&session, "one").await.unwrap();
     let refused = Sqlite::sql(&session, set).await;
@@ -122,10 +119,10 @@ async fn foreign_keys_that_are_set_within_a_unit_are_an_error() {
         .await
         .unwrap();
     Sqlite::sql(&session, "PRAGMA foreign_keys").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 
     let raw = async |session: &Session| {
-        let mut connection = session.connection::<Sqlite>().await.unwrap();
+        let mut connection = session.connection(Sqlite).await.unwrap();
         connection.raw().unwrap().batch_execute(set).await.unwrap();
     };
     Sqlite::write(&session, "two").await.unwrap();
@@ -136,7 +133,7 @@ async fn foreign_keys_that_are_set_within_a_unit_are_an_error() {
         "{refused:?}"
     );
     assert_eq!(Sqlite::read(&session).await.unwrap(), ["one", "two"]);
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 
     Sqlite::write(&session, "three").await.unwrap();
     raw(&session).await;
@@ -155,7 +152,7 @@ async fn foreign_keys_that_are_set_within_a_unit_are_an_error() {
     drop(session);
 
     let hooked = Binds::builder()
-        .bind::<Sqlite>(pool())
+        .bind(Sqlite, pool())
         .after_begin(Sqlite, move |connection| {
             Box::pin(connection.batch_execute(set))
         })

@@ -61,7 +61,7 @@ pub(crate) async fn after_begin_writes_survive_a_savepoint_that_is_undone<
     undone.unwrap_err();
     assert_eq!(S::read(&session).await.unwrap(), ["begun"]);
     S::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(S::rows(&world.databases[0]).await, ["begun", "kept"]);
 }
 
@@ -118,7 +118,7 @@ pub(crate) async fn a_hook_that_fails_lets_no_query_run<S: Side, Other: Second>(
     }
     session.rollback_all().await.unwrap();
     S::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(S::rows(&world.databases[0]).await, ["kept"]);
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn rollback_all_keeps_nothing_on_any_bind<S: Sides>(pool: PoolK
     S::write(&session, "gone").await.unwrap();
     session.rollback_all().await.unwrap();
     S::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     for rows in S::rows(&world).await {
         assert_eq!(rows, ["kept"]);
     }
@@ -43,7 +43,7 @@ pub(crate) async fn a_dropped_session_keeps_nothing_and_frees_its_connections<S:
     }
     let mut session = world.binds.session();
     S::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     for rows in S::rows(&world).await {
         assert_eq!(rows, ["kept"]);
     }
@@ -54,7 +54,7 @@ pub(crate) async fn a_swallowed_error_never_commits_half_of_a_unit<S: Sides>(poo
     let world = World::of::<S>(pool).await;
     let mut session = world.binds.session();
     S::write(&session, "taken").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 
     S::write(&session, "new").await.unwrap();
     assert!(matches!(

@@ -194,7 +194,7 @@ where
     let world = World::of::<(A, B)>(pool).await;
     let mut session = world.binds.session();
     <(A, B)>::write(&session, "first").await.unwrap();
-    let committed = session.commit(A::bind()).await.unwrap();
+    let committed = session.commit_only(A::bind()).await.unwrap();
     assert_eq!(committed.binds(), [A::Bind::KEY]);
     assert_eq!(A::rows(&world.databases[0]).await, ["first"]);
 
@@ -203,7 +203,7 @@ where
     assert_eq!(A::rows(&world.databases[0]).await, ["first"]);
     assert_eq!(B::rows(&world.databases[1]).await, [""; 0]);
     // A bind that is not in the unit has nothing to commit.
-    let nothing = session.commit(B::bind()).await.unwrap();
+    let nothing = session.commit_only(B::bind()).await.unwrap();
     assert!(nothing.binds().is_empty());
 }
 
@@ -218,9 +218,9 @@ where
     let world = builder.build().await;
     let mut session = world.binds.session();
     A::write(&session, "apart").await.unwrap();
-    let _ = session.commit(A::bind()).await.unwrap();
+    session.commit_only(A::bind()).await.unwrap();
     B::write(&session, "apart").await.unwrap();
-    let _ = session.commit(B::bind()).await.unwrap();
+    session.commit_only(B::bind()).await.unwrap();
     <(A, B)>::write(&session, "together").await.unwrap();
     let committed = session.commit_all().await.unwrap();
     assert!(committed.gid().is_some());

@@ -173,7 +173,7 @@ where
     // Later units know whose databases these are, and send nothing before they prepare and decide.
     let mut session = world.binds.session();
     <(A, B)>::write(&session, "first").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     for round in 0..4 {
         let text = format!("{round}");
         let mut session = world.binds.session();

@@ -63,7 +63,7 @@ async fn is_whole<S: Side>(binds: &Binds, database: &Database) {
         let mut session = binds.session();
         S::write(&session, text).await.unwrap();
         assert_eq!(S::read(&session).await.unwrap().last().unwrap(), text);
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
     let rows = S::rows(database).await;
     assert!(rows.ends_with(&["whole".into(), "and sound".into()]));
@@ -118,7 +118,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_lock<S: Side>(pool: PoolKind
     );
     can_only_be_rolled_back::<S>(&mut waiting).await;
     drop(waiting);
-    let _ = holding.commit_all().await.unwrap();
+    holding.commit_all().await.unwrap();
     is_whole::<S>(&binds, &database).await;
     assert_eq!(S::rows(&database).await[0], "theirs");
 }
@@ -179,7 +179,7 @@ pub(crate) async fn a_unit_within_its_deadline_is_as_any_other<S: Side>(pool: Po
     ] {
         let mut session = binds.session_with(within(deadline));
         S::write(&session, text).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
     is_whole::<S>(&binds, &database).await;
 }
@@ -239,7 +239,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
                     S::read(&session).await.map(drop)
                 }
                 Moment::Verify => {
-                    let mut connection = session.connection::<S::Bind>().await?;
+                    let mut connection = session.connection(S::bind()).await?;
                     connection.raw()?.batch_execute("SELECT 1").await.unwrap();
                     drop(connection);
                     proxy.stall();
@@ -292,7 +292,7 @@ pub(crate) async fn each_unit_of_a_session_has_a_deadline_of_its_own<S: Side>(po
     let mut session = binds.session_with(within(SOON));
     for text in ["one", "two"] {
         S::write(&session, text).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         tokio::time::sleep(SOON).await;
     }
     assert_eq!(S::rows(&database).await, ["one", "two"]);

@@ -13,7 +13,7 @@ where
     (A, B): Sides,
 {
     let bench = Bench::<(A, B)>::new(pool).await;
-    let options = SessionOptions::new().enlist(B::bind()).enlist(A::bind());
+    let options = SessionOptions::new().uses(B::bind()).uses(A::bind());
     let mut session = bench.world.binds.session_with(options);
     for number in 0..2 {
         B::write(&session, &format!("text {number}")).await.unwrap();
@@ -33,12 +33,12 @@ where
     (A, B): Sides,
 {
     let mut bench = Bench::<(A, B)>::new(pool).await;
-    let options = SessionOptions::new().enlist(A::bind()).enlist(B::bind());
+    let options = SessionOptions::new().uses(A::bind()).uses(B::bind());
     let mut session = bench.world.binds.session_with(options);
     let (a, b) = tokio::join!(A::write(&session, "both"), B::write(&session, "both"));
     a.unwrap();
     b.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert!(bench.is_everywhere("both").await);
     bench.is_clean().await;
 }
@@ -49,7 +49,7 @@ where
     (A,): Sides,
 {
     let mut bench = Bench::<(A,)>::new(pool).await;
-    let options = SessionOptions::new().enlist(A::bind()).enlist(B::bind());
+    let options = SessionOptions::new().uses(A::bind()).uses(B::bind());
     let session = bench.world.binds.session_with(options);
     let refused = A::write(&session, "nothing").await;
     assert!(
@@ -68,7 +68,7 @@ where
     at_every_poll(async |moment| {
         let text = bench.text();
         let rest = bench.text();
-        let options = SessionOptions::new().enlist(B::bind()).enlist(A::bind());
+        let options = SessionOptions::new().uses(B::bind()).uses(A::bind());
         let mut session = bench.world.binds.session_with(options);
         let ran = Ran::from(&moment.cut(A::write(&session, &text)).await);
         let committed = match <(A, B)>::write(&session, &rest).await {

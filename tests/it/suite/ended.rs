@@ -15,7 +15,7 @@ where
     let world = World::of::<(S,)>(pool).await;
     let mut session = world.binds.session();
     S::write(&session, "before").await.unwrap();
-    let mut connection = session.connection::<S::Bind>().await.unwrap();
+    let mut connection = session.connection(S::bind()).await.unwrap();
     connection
         .raw()
         .unwrap()
@@ -37,7 +37,7 @@ where
 
     let mut session = world.binds.session();
     S::write(&session, "again").await.unwrap();
-    let mut connection = session.connection::<S::Bind>().await.unwrap();
+    let mut connection = session.connection(S::bind()).await.unwrap();
     connection
         .raw()
         .unwrap()
@@ -148,7 +148,7 @@ where
     victim.rollback_all().await.unwrap();
     assert_eq!(S::rows(&databases[0]).await, ["one", "two"]);
     S::write(victim, "next").await.unwrap();
-    let _ = victim.commit_all().await.unwrap();
+    victim.commit_all().await.unwrap();
     assert_eq!(S::rows(&databases[0]).await, ["one", "two", "next"]);
 }
 
@@ -172,7 +172,7 @@ where
         // Another transaction with a mark of that name is none of the unit.
         let mut session = world.binds.session();
         S::write(&session, &format!("{name} two")).await.unwrap();
-        let mut connection = session.connection::<S::Bind>().await.unwrap();
+        let mut connection = session.connection(S::bind()).await.unwrap();
         let forged = format!("COMMIT; BEGIN; SAVEPOINT {name}");
         let _ = connection.raw().unwrap().batch_execute(&forged).await;
         drop(connection);

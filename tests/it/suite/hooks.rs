@@ -65,7 +65,7 @@ pub(crate) async fn hooks_hear_how_their_unit_ended<S: Sides>(pool: PoolKind) {
     let mut session = bench.session();
     // With nothing done there is a commit as well.
     ear.listen(&session, "empty");
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(heard(&mut ears), ["empty committed"]);
 
     let unit = session.unit();
@@ -81,7 +81,7 @@ pub(crate) async fn hooks_hear_how_their_unit_ended<S: Sides>(pool: PoolKind) {
 
     // They are gone with their unit.
     S::write(&session, "second").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     S::write(&session, "gone").await.unwrap();
     ear.listen(&session, "third");
     session.rollback_all().await.unwrap();
@@ -206,7 +206,7 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
         session.before_commit(async move |session| S::write(session, "by a hook of a hook").await);
         Ok::<_, Error>(())
     });
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     for text in ["by the unit", "by a hook", "by a hook of a hook"] {
         assert!(bench.is_everywhere(text).await);
     }
@@ -229,7 +229,7 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
     }
     // The veto was for that unit.
     S::write(&session, "next").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     // In a closure as well.
     let vetoed = bench
         .world
@@ -344,7 +344,12 @@ pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: P
         drop(ear);
         // The hooks are gone, and with them who could say something.
         assert_eq!(ears.recv().await, None, "{point}");
-        let recovery = bench.world.binds.recover_older_than(Duration::ZERO).await;
+        let recovery = bench
+            .world
+            .binds
+            .recovery()
+            .run_older_than(Duration::ZERO)
+            .await;
         assert!(recovery.is_complete(), "{point}: {recovery}");
         bench.is_clean().await;
     }
@@ -381,7 +386,7 @@ pub(crate) async fn hooks_of_a_savepoint_share_its_fate<S: Sides>(pool: PoolKind
         })
         .await
         .unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(heard(&mut ears), ["unit committed", "part committed"]);
     drop(session);
     bench.is_clean().await;

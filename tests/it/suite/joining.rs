@@ -52,7 +52,7 @@ impl<S: Side> OuterTransaction<S> {
     }
 
     fn options(&self) -> SessionOptions {
-        SessionOptions::new().join(S::bind(), &self.outer)
+        SessionOptions::new().within(S::bind(), &self.outer)
     }
 
     fn session(&self) -> Session {
@@ -194,7 +194,7 @@ pub(crate) async fn a_unit_that_is_left_open_is_undone<S: Side>() {
     let mut session = transaction.session();
     S::write(&session, "gone").await.unwrap();
     {
-        let mut connection = session.connection::<S::Bind>().await.unwrap();
+        let mut connection = session.connection(S::bind()).await.unwrap();
         let raw = connection.raw().unwrap();
         Manager::<S>::begin_transaction(raw).await.unwrap();
     }
@@ -220,7 +220,7 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
     let mut session = transaction.session();
     S::write(&session, "first").await.unwrap();
     {
-        let mut connection = session.connection::<S::Bind>().await.unwrap();
+        let mut connection = session.connection(S::bind()).await.unwrap();
         connection
             .raw()
             .unwrap()
@@ -269,7 +269,7 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
     let outer = OuterConnection::new(connection);
     let mut session = transaction
         .binds
-        .session_with(SessionOptions::new().join(S::bind(), &outer));
+        .session_with(SessionOptions::new().within(S::bind(), &outer));
     let refused = S::write(&session, "by itself").await;
     assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
     session.rollback_all().await.unwrap();
@@ -314,7 +314,7 @@ pub(crate) async fn options_that_cannot_hold_in_the_outer_transaction_are_refuse
         matches!(refused, Err(Error::Unsupported { .. })),
         "{refused:?}"
     );
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     for propagation in [Propagation::New, Propagation::Never, Propagation::Join] {
         session
             .transaction::<(), Error, _>(propagation, async |session| {
@@ -475,7 +475,7 @@ pub(crate) async fn two_joined_binds_are_kept_or_undone_together<A: Side, B: Sid
     );
     drop(session);
 
-    let mut session = binds.session_with(one.options().join(B::bind(), &two.outer));
+    let mut session = binds.session_with(one.options().within(B::bind(), &two.outer));
     A::write(&session, "kept").await.unwrap();
     B::write(&session, "kept").await.unwrap();
     let joined = session.commit_all().await.unwrap();
@@ -485,7 +485,7 @@ pub(crate) async fn two_joined_binds_are_kept_or_undone_together<A: Side, B: Sid
     A::write(&session, "gone").await.unwrap();
     B::write(&session, "gone").await.unwrap();
     {
-        let mut connection = session.connection::<B::Bind>().await.unwrap();
+        let mut connection = session.connection(B::bind()).await.unwrap();
         Manager::<B>::begin_transaction(connection.raw().unwrap())
             .await
             .unwrap();

@@ -112,7 +112,7 @@ pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() 
                     assert_eq!(gid.holder(), S::keys()[index]);
                     let url = faulty.world.databases[index].url();
                     let decided = decision(url, attempt.unit).await;
-                    assert_eq!(decided, forwarded.then_some(Outcome::Commit), "{text}");
+                    assert_eq!(decided, forwarded.then_some(Outcome::Committed), "{text}");
                 } else if moment == Moment::Prepare {
                     assert_eq!(told, Told::RolledBack { pending }, "{text}");
                 } else {

@@ -32,7 +32,7 @@ async fn sees_what_comes<S: Side>(binds: &Binds, options: SessionOptions, text: 
     S::read(&watching).await.unwrap();
     let mut writing = binds.session();
     S::write(&writing, text).await.unwrap();
-    let _ = writing.commit_all().await.unwrap();
+    writing.commit_all().await.unwrap();
     let seen = S::read(&watching).await.unwrap();
     seen.iter().any(|row| row == text)
 }
@@ -102,7 +102,7 @@ pub(crate) async fn a_statement_past_its_timeout_is_ended_by_the_server<S: Side,
     let mut session = world.binds.session();
     S::write(&session, "kept").await.unwrap();
     S::sql(&session, S::SLOW).await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(S::rows(&world.databases[0]).await, ["kept"]);
 }
 
@@ -121,9 +121,9 @@ pub(crate) async fn a_lock_that_is_not_free_in_time_is_an_error<S: Side, Other: 
         "{late:?}"
     );
     waiting.rollback_all().await.unwrap();
-    let _ = holding.commit_all().await.unwrap();
+    holding.commit_all().await.unwrap();
     S::write(&waiting, "mine").await.unwrap();
-    let _ = waiting.commit_all().await.unwrap();
+    waiting.commit_all().await.unwrap();
     assert_eq!(S::rows(&world.databases[0]).await, ["theirs", "mine"]);
 }
 
@@ -188,7 +188,7 @@ pub(crate) async fn nothing_that_a_unit_was_told_reaches_the_next<S: Side, Other
                     if round == 0 {
                         Other::write(&session, &text).await.unwrap();
                     }
-                    let _ = session.commit_all().await.unwrap();
+                    session.commit_all().await.unwrap();
                 }
                 "rolled back" => session.rollback_all().await.unwrap(),
                 "failed" => {
@@ -281,7 +281,7 @@ pub(crate) async fn options_that_cannot_hold_are_refused_by_bind_and_option<S: S
     // Nothing was begun for what was refused.
     let mut session = world.binds.session();
     S::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 }
 
 pub(crate) async fn a_bind_that_only_reads_refuses_what_may_write<S: Side>(pool: PoolKind) {
@@ -295,7 +295,7 @@ pub(crate) async fn a_bind_that_only_reads_refuses_what_may_write<S: Side>(pool:
     session.rollback_all().await.unwrap();
     {
         use diesel_async::SimpleAsyncConnection as _;
-        let mut connection = session.connection::<S::Bind>().await.unwrap();
+        let mut connection = session.connection(S::bind()).await.unwrap();
         connection
             .raw()
             .unwrap()

@@ -51,7 +51,7 @@ pub(crate) async fn the_server_refuses_to_write_in_a_read_only_unit<S: Side>(poo
     ));
     session.rollback_all().await.unwrap();
     {
-        let mut connection = session.connection::<S::Bind>().await.unwrap();
+        let mut connection = session.connection(S::bind()).await.unwrap();
         let written = connection.raw().unwrap().batch_execute(INSERT).await;
         assert!(written.is_err());
     }
@@ -86,7 +86,7 @@ pub(crate) async fn a_read_only_unit_that_text_made_writable_keeps_nothing<S: Si
     }
     let mut session = binds.session();
     S::write(&session, "written").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
 }
 
 /// However it ends.
@@ -107,7 +107,7 @@ pub(crate) async fn a_connection_may_write_again_after_a_read_only_unit<S: Side>
         }
         let mut session = binds.session();
         S::write(&session, ending).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         expected.push(ending);
         assert_eq!(S::rows(&database).await, expected);
     }
@@ -117,7 +117,7 @@ pub(crate) async fn a_read_only_unit_needs_no_decision<S: Sides>(pool: PoolKind)
     let world = World::of::<S>(pool).await;
     let mut session = world.binds.session();
     S::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let mut session = world.binds.session_with(read_only());
     assert!(matches!(
         S::write(&session, "refused").await,

@@ -71,7 +71,7 @@ impl Caller {
                     closes.close().await;
                     Ok::<_, Error>(())
                 });
-                let _ = session.commit_all().await.unwrap();
+                session.commit_all().await.unwrap();
                 true
             }
             Self::AfterCommit => {
@@ -117,7 +117,7 @@ impl Caller {
                     })
                     .await;
                 assert!(matches!(undone, Err(Error::InsideUnit)), "{undone:?}");
-                let _ = session.commit_all().await.unwrap();
+                session.commit_all().await.unwrap();
                 true
             }
             Self::Transaction => {
@@ -150,7 +150,7 @@ impl Caller {
                             .await
                             .unwrap();
                         closes.close().await;
-                        let _ = current().unwrap().commit_all().await.unwrap();
+                        current().unwrap().commit_all().await.unwrap();
                     })
                     .await;
                 true
@@ -222,9 +222,9 @@ pub(crate) async fn a_hook_at_the_begin_cannot_use_its_own_bind<S: Side>(pool: P
                                 })
                                 .await
                         }
-                        By::Connection => session.connection::<S::Bind>().await.map(drop),
+                        By::Connection => session.connection(S::bind()).await.map(drop),
                         By::Enlisted => {
-                            let options = SessionOptions::new().enlist(S::bind());
+                            let options = SessionOptions::new().uses(S::bind());
                             let session = binds.session_with(options);
                             S::read(&session).await.map(drop)
                         }
@@ -327,14 +327,14 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
         assert!(matches!(committed, Err(CommitError::InsideTransaction)));
         let undone = session.rollback_all().await;
         assert!(matches!(undone, Err(CommitError::InsideTransaction)));
-        let committed = session.commit(S::bind()).await;
+        let committed = session.commit_only(S::bind()).await;
         assert!(matches!(
             committed,
             Err(Error::Commit(CommitError::InsideTransaction))
         ));
         Ok::<_, Error>(())
     });
-    let _ = ends("ends in a hook", session.commit_all()).await.unwrap();
+    ends("ends in a hook", session.commit_all()).await.unwrap();
 
     // Another session, on the connection that this one has.
     let others = binds.clone();
@@ -353,7 +353,7 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
         );
         Ok::<_, Error>(())
     });
-    let _ = ends("a session in a hook", session.commit_all())
+    ends("a session in a hook", session.commit_all())
         .await
         .unwrap();
 
@@ -361,27 +361,27 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
     let others = binds.clone();
     S::write(&session, "three").await.unwrap();
     session.before_commit(async move |_| {
-        let pass = others.recover().await;
+        let pass = others.recovery().run().await;
         assert!(pass.is_complete(), "{pass}");
         Ok::<_, Error>(())
     });
     let others = binds.clone();
     session.after_commit(async move |committed| {
-        let pass = others.recover().await;
+        let pass = others.recovery().run().await;
         assert!(pass.is_complete(), "{pass}");
         if let Some(gid) = committed.gid() {
-            others.settle(gid).await.unwrap();
+            others.recovery().settle(gid).await.unwrap();
         }
         // Its connections are back.
         let mut session = others.session();
         S::write(&session, "four").await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         others
             .scope(async {
                 S::write(&current().unwrap().lock().unwrap(), "five")
                     .await
                     .unwrap();
-                let _ = current().unwrap().commit_all().await.unwrap();
+                current().unwrap().commit_all().await.unwrap();
             })
             .await;
     });

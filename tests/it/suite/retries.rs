@@ -298,7 +298,7 @@ pub(crate) async fn a_unit_that_could_not_be_rolled_back_is_not_run_again<
         .transaction_with::<(), Error, _>(options, async |session| {
             runs.fetch_add(1, Ordering::SeqCst);
             S::write(session, "theirs").await.unwrap_err();
-            std::mem::forget(session.connection::<S::Bind>().await?);
+            std::mem::forget(session.connection(S::bind()).await?);
             Err(Error::InsideUnit)
         })
         .await

@@ -38,7 +38,7 @@ where
         .await;
     assert!(matches!(undone, Err(Refusal::Mine)));
     <(A, B)>::write(&session, "after").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     are::<A, B>(&world, &["before", "kept", "after"]).await;
 }
 
@@ -78,7 +78,7 @@ where
         })
         .await;
     assert!(outer.is_err());
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     are::<A, B>(&world, &["outer", "outer again"]).await;
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn a_bind_that_joins_within_goes_back_to_its_begin<A: Side, B: 
         })
         .await;
     assert!(undone.is_err());
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert_eq!(A::rows(&world.databases[0]).await, ["before", "kept"]);
     assert_eq!(B::rows(&world.databases[1]).await, ["kept"]);
 }
@@ -135,7 +135,7 @@ where
         .await;
     assert!(matches!(failed, Err(Error::Query { .. })), "{failed:?}");
     <(A, B)>::write(&session, "after").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     are::<A, B>(&world, &["taken", "after"]).await;
 }
 
@@ -184,14 +184,14 @@ where
                 Err(CommitError::InsideTransaction)
             ));
             assert!(matches!(
-                session.commit(A::bind()).await,
+                session.commit_only(A::bind()).await,
                 Err(Error::Commit(CommitError::InsideTransaction))
             ));
             <(A, B)>::write(session, "too").await
         })
         .await;
     done.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     are::<A, B>(&world, &["kept", "too"]).await;
 }
 
@@ -229,7 +229,7 @@ where
     ));
     are::<A, B>(&world, &[]).await;
     <(A, B)>::write(&session, "fresh").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     are::<A, B>(&world, &["fresh"]).await;
 }
 

@@ -10,7 +10,7 @@ use kit::world::{Sides, World};
 type Lent<'s, S> = BoundConnection<'s, <S as Side>::Bind>;
 
 async fn lent<S: Side>(session: &Session) -> Lent<'_, S> {
-    session.connection::<S::Bind>().await.unwrap()
+    session.connection(S::bind()).await.unwrap()
 }
 
 /// All connections of the pool are in no transaction, and go to the right database.
@@ -24,7 +24,7 @@ async fn pools_are_clean<S: Sides>(world: &World) {
     }
     let mut session = world.binds.session();
     S::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let rows = S::rows(world).await;
     assert!(rows.iter().all(|rows| rows == &["kept"]), "{rows:?}");
 }
@@ -60,7 +60,7 @@ impl End {
                 assert!(ended.is_err(), "{ended:?}");
             }
             Self::CommitAlone => {
-                let ended = session.commit(S::bind()).await;
+                let ended = session.commit_only(S::bind()).await;
                 assert!(ended.is_err(), "{ended:?}");
             }
             Self::Query => {

@@ -55,7 +55,7 @@ impl By {
                 }
             }
             Self::Raw(messages) | Self::RawThenTyped(messages) => {
-                if let Ok(mut connection) = session.connection::<S::Bind>().await {
+                if let Ok(mut connection) = session.connection(S::bind()).await {
                     for message in messages {
                         let _ = connection.raw().unwrap().batch_execute(message).await;
                     }
@@ -119,7 +119,7 @@ pub(crate) async fn a_commit_of_the_application_is_never_reported_as_rolled_back
                     <(A, B)>::write(&session, &format!("first {number}"))
                         .await
                         .unwrap();
-                    let _ = session.commit_all().await.unwrap();
+                    session.commit_all().await.unwrap();
                 }
                 told_truly::<A, B>(&world, &own, (by, end), &text).await;
             }
@@ -156,7 +156,7 @@ where
         by.end::<A>(&session).await;
         match end {
             End::Commit => Some(claim(session.commit_all().await.map(drop), false)),
-            End::CommitOther => match session.commit(B::bind()).await {
+            End::CommitOther => match session.commit_only(B::bind()).await {
                 // What is left is that of the first bind.
                 Ok(_) => Some(claim(session.rollback_all().await, true)),
                 Err(Error::Commit(error)) => Some(claim(Err(error), false)),
@@ -236,7 +236,7 @@ where
     let world = World::of::<(A, B)>(pool).await;
     let mut session = world.binds.session();
     <(A, B)>::write(&session, "taken").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     // An error, and a dropped statement.
     <(A, B)>::write(&session, "mine").await.unwrap();
     A::write(&session, "taken").await.unwrap_err();

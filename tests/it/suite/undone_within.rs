@@ -243,11 +243,13 @@ pub(crate) async fn a_commit_within_a_joined_unit_is_never_reported_as_rolled_ba
             .await
             .unwrap();
         let outer = OuterConnection::new(connection);
-        let options = SessionOptions::new().best_effort().join(S::bind(), &outer);
+        let options = SessionOptions::new()
+            .best_effort()
+            .within(S::bind(), &outer);
         let mut session = world.binds.session_with(options);
         let heard = listen(&session);
         S::write(&session, &text).await.unwrap();
-        match session.connection::<S::Bind>().await {
+        match session.connection(S::bind()).await {
             Ok(mut raw) => drop(raw.raw().unwrap().batch_execute(by).await),
             Err(error) => panic!("{error:?}"),
         }

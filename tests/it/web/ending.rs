@@ -17,7 +17,7 @@ async fn the_handler_commits_by_default() {
     let layer = BindsLayer::new(world.binds.clone());
     let handled = request(&layer, async {
         note("kept").await.unwrap();
-        let _ = current().unwrap().commit_all().await.unwrap();
+        current().unwrap().commit_all().await.unwrap();
         note("not committed").await.unwrap();
         with_status(StatusCode::OK)
     });
@@ -118,7 +118,7 @@ async fn a_commit_or_roll_back_of_the_handler_stays() {
     let handled = request(&layer, async {
         let scope = current().unwrap();
         note("kept").await.unwrap();
-        let _ = scope.commit_all().await.unwrap();
+        scope.commit_all().await.unwrap();
         note("gone").await.unwrap();
         scope.rollback_all().await.unwrap();
         with_status(StatusCode::CREATED)

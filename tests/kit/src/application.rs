@@ -69,7 +69,8 @@ impl Application {
 
     /// A process of the application without a worker.
     pub async fn process(&self) -> Binds {
-        self.process_with(RecoveryOptions::new().elsewhere()).await
+        self.process_with(RecoveryOptions::new().without_worker())
+            .await
     }
 
     pub async fn process_with(&self, options: RecoveryOptions) -> Binds {
@@ -136,7 +137,7 @@ impl Application {
     pub async fn roll_back(&self, gid: &Gid) {
         for url in self.urls() {
             for branch in prepared(&url, gid.unit()).await {
-                finish(&url, &branch, Outcome::Abort).await;
+                finish(&url, &branch, Outcome::RolledBack).await;
             }
         }
     }

@@ -231,12 +231,12 @@ impl<S: Sides> Faulty<S> {
         for database in &self.world.databases {
             decisions.extend(decision(database.url(), attempt.unit).await);
         }
-        let decided = decisions.contains(&Outcome::Commit);
+        let decided = decisions.contains(&Outcome::Committed);
         for (index, branch) in &left {
             let outcome = if decided {
-                Outcome::Commit
+                Outcome::Committed
             } else {
-                Outcome::Abort
+                Outcome::RolledBack
             };
             finish(self.world.databases[*index].url(), branch, outcome).await;
         }

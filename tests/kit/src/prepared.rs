@@ -61,8 +61,8 @@ pub async fn prepared(url: &str, unit: UnitId) -> Vec<Prepared> {
 pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
     let mut admin = Admin::connect(url).await;
     let verb = match outcome {
-        Outcome::Commit => "COMMIT",
-        Outcome::Abort => "ROLLBACK",
+        Outcome::Committed => "COMMIT",
+        Outcome::RolledBack => "ROLLBACK",
     };
     let statement = match admin {
         Admin::Mysql(_) => format!("XA {verb} {name}"),
@@ -101,7 +101,7 @@ pub async fn decision(url: &str, unit: UnitId) -> Option<Outcome> {
     rows.as_slice()
         .first()
         .map(|outcome| match outcome.as_str() {
-            "commit" => Outcome::Commit,
-            _ => Outcome::Abort,
+            "commit" => Outcome::Committed,
+            _ => Outcome::RolledBack,
         })
 }

@@ -9,7 +9,7 @@ use diesel_async::pooled_connection::{
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection, SimpleAsyncConnection};
 use diesel_binds::{
     AsyncSqliteConnection, Bind, BindOptions, Binds, BindsBuilder, BoundConnection, Error,
-    RunQueryDsl, Session, bind_tables,
+    RunQueryDsl, Session, Source, bind_tables,
 };
 use futures_util::{Stream, StreamExt as _};
 
@@ -27,7 +27,7 @@ pub enum PoolKind {
 
 /// A bind with a table `notes (id, text)`, of which `text` is unique, and what a test does to it.
 pub trait Side: Send + Sync + 'static {
-    type Bind: Bind<Connection: SimpleAsyncConnection>;
+    type Bind: Bind<Connection: SimpleAsyncConnection> + Default;
 
     /// The bind, as a value.
     fn bind() -> Self::Bind;
@@ -158,7 +158,7 @@ macro_rules! side {
                 }
             }
 
-            #[derive(Bind)]
+            #[derive(Bind, Default)]
             #[bind(key = $key, connection = $connection)]
             pub struct $side;
 
@@ -197,19 +197,13 @@ macro_rules! side {
                     let manager =
                         AsyncDieselConnectionManager::<$connection>::new_with_config(url, config);
                     match pool {
-                        PoolKind::Deadpool | PoolKind::DeadpoolUnasked => builder.bind_with::<Self>(
-                            diesel_async::pooled_connection::deadpool::Pool::builder(manager)
+                        PoolKind::Deadpool | PoolKind::DeadpoolUnasked => builder.bind(Self, Source::pool(diesel_async::pooled_connection::deadpool::Pool::builder(manager)
                                 .max_size(size)
                                 .build()
-                                .unwrap(),
-                            options,
-                        ),
-                        PoolKind::Bb8 => builder.bind_with::<Self>(
-                            bb8::Pool::builder()
+                                .unwrap()).options(options)),
+                        PoolKind::Bb8 => builder.bind(Self, Source::pool(bb8::Pool::builder()
                                 .max_size(u32::try_from(size).unwrap())
-                                .build_unchecked(manager),
-                            options,
-                        ),
+                                .build_unchecked(manager)).options(options)),
                     }
                 }
 

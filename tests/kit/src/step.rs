@@ -70,10 +70,10 @@ impl Step {
                     .await?;
             }
             Self::Connection => {
-                session.connection::<X::Bind>().await?;
+                session.connection(X::bind()).await?;
             }
             Self::OnConnection => {
-                let connection = session.connection::<X::Bind>().await?;
+                let connection = session.connection(X::bind()).await?;
                 assert_eq!(X::echo_on(&connection, 5).await?, 5);
                 X::write_on(&connection, to).await?;
             }

@@ -91,7 +91,7 @@ impl World {
         // A worker would come between what a behaviour does and what it looks at.
         let binds = Binds::builder()
             .namespace("suite")
-            .recovery(RecoveryOptions::new().elsewhere());
+            .recovery(RecoveryOptions::new().without_worker());
         WorldBuilder {
             binds,
             pool: PoolKind::Deadpool,
@@ -244,7 +244,7 @@ macro_rules! sides {
 
             async fn commit(index: usize, session: &mut Session) -> Result<Committed, Error> {
                 match index {
-                    $($index => session.commit($side::bind()).await,)+
+                    $($index => session.commit_only($side::bind()).await,)+
                     _ => unreachable!("there are fewer sides"),
                 }
             }

@@ -180,7 +180,7 @@ impl Database {
     pub(super) fn fence(&self) -> Outcome {
         let mut contents = self.lock();
         contents.arrive();
-        *contents.outcome.get_or_insert(Outcome::Abort)
+        *contents.outcome.get_or_insert(Outcome::RolledBack)
     }
 
     pub(super) fn finish(&self, outcome: Outcome) {
@@ -211,22 +211,22 @@ impl Contents {
                     None => State::Committed,
                     Some(_) => State::RolledBack,
                 };
-                self.outcome.get_or_insert(Outcome::Commit);
+                self.outcome.get_or_insert(Outcome::Committed);
             }
             (Message::Commit, State::Open) => self.state = State::Committed,
-            (Message::Finish(Outcome::Commit), State::Prepared) => self.state = State::Committed,
-            (Message::Finish(Outcome::Abort), State::Prepared | State::Open) => {
+            (Message::Finish(Outcome::Committed), State::Prepared) => self.state = State::Committed,
+            (Message::Finish(Outcome::RolledBack), State::Prepared | State::Open) => {
                 self.state = State::RolledBack;
             }
             // By somebody before.
-            (Message::Finish(Outcome::Commit), State::Committed)
-            | (Message::Finish(Outcome::Abort), State::RolledBack) => {}
+            (Message::Finish(Outcome::Committed), State::Committed)
+            | (Message::Finish(Outcome::RolledBack), State::RolledBack) => {}
             // It arrives after the server has ended the transaction, or finds no marker.
             (
                 Message::Prepare(_) | Message::Decide | Message::Commit,
                 State::RolledBack | State::Ended,
             ) => {}
-            (Message::Finish(Outcome::Abort), State::Ended) => {}
+            (Message::Finish(Outcome::RolledBack), State::Ended) => {}
             (message, state) => panic!("{message:?} for a transaction that is {state:?}"),
         }
     }
@@ -466,7 +466,7 @@ impl Participant for Fake {
             }
             if self.undone != Undone::NothingKept && self.connected {
                 // The server has said that it prepared nothing.
-                assert_eq!(outcome, Outcome::Abort);
+                assert_eq!(outcome, Outcome::RolledBack);
                 self.connected = false;
                 return Ok(());
             }
@@ -482,7 +482,7 @@ impl Participant for Fake {
                 self.undone = Undone::NothingKept;
             }
             // What is not listed now may be later.
-            if uncertain && outcome == Outcome::Abort {
+            if uncertain && outcome == Outcome::RolledBack {
                 return Err(Fault::TimedOut);
             }
             Ok(())

@@ -212,7 +212,7 @@ fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
             let holder = fake::KEYS.iter().position(|key| *key == gid.holder());
             let outcome = ended.databases[holder.expect("a member")].fence();
             // Alone, who wrote nothing that is known of records its commit too; there is nothing to look at then.
-            prop_assert!(writers.is_empty() || kept == (outcome == Outcome::Commit));
+            prop_assert!(writers.is_empty() || kept == (outcome == Outcome::Committed));
         }
         Err(CommitError::Unknown { .. }) => prop_assert!(writers.len() <= 1),
         Err(other) => prop_assert!(false, "no unit ends so: {other:?}"),

@@ -148,9 +148,9 @@ impl World {
             }
             Command::Resolve => {
                 let outcome = if self.decided {
-                    Outcome::Commit
+                    Outcome::Committed
                 } else {
-                    Outcome::Abort
+                    Outcome::RolledBack
                 };
                 vec![
                     (

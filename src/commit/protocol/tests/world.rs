@@ -122,7 +122,7 @@ impl World {
                 .enumerate()
                 .filter(|(other, _)| *other != index)
         };
-        let decided = self.decision_confirmed || self.resolved == Some(Outcome::Commit);
+        let decided = self.decision_confirmed || self.resolved == Some(Outcome::Committed);
         let decision_sent = self.holder.is_some();
         if command != Command::Resolve {
             self.require(!server.ended, "nothing is sent to who has ended")?;
@@ -190,7 +190,7 @@ impl World {
             Command::Undo => {
                 self.require(server.prepare_sent, "only who may be prepared is undone")?;
                 self.require(
-                    !decision_sent || self.resolved == Some(Outcome::Abort),
+                    !decision_sent || self.resolved == Some(Outcome::RolledBack),
                     "nothing is undone while a decision is on its way",
                 )
             }

@@ -1,6 +1,6 @@
 //! Queries of an application whose tables are declared in another crate.
 
-use binds::{Binds, Error, OptionalExt as _, RunQueryDsl, SaveChangesDsl, Session};
+use binds::{Binds, Error, OptionalExt as _, RunQueryDsl, SaveChangesDsl, Session, Source};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use tempfile::TempDir;
@@ -42,9 +42,9 @@ async fn binds() -> (Binds, TempDir) {
         CREATE TABLE runs (id INTEGER PRIMARY KEY, job_id INTEGER NOT NULL)",
     );
     let binds = Binds::builder()
-        .bind_url::<Accounts>(accounts)
-        .bind_url::<Ledger>(ledger)
-        .bind_url::<Jobs>(jobs)
+        .bind(Accounts, Source::url(accounts))
+        .bind(Ledger, Source::url(ledger))
+        .bind(Jobs, Source::url(jobs))
         .build()
         .unwrap();
     (binds, folder)

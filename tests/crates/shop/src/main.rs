@@ -3,7 +3,9 @@
 use accounts::users;
 use diesel::prelude::*;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
-use diesel_binds::{Bind, Binds, Bound, Committed, Error, RunQueryDsl, Session, bind_schema};
+use diesel_binds::{
+    Bind, Binds, Bound, Committed, Error, RunQueryDsl, Session, Source, bind_schema,
+};
 use ledger::entries;
 
 bind_schema! {
@@ -50,8 +52,8 @@ async fn transfer(
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let binds = Binds::builder()
         .namespace("shop") // in the names of its prepared transactions
-        .bind_env::<Accounts>() // ACCOUNTS_DATABASE_URL; or `.bind::<Accounts>(pool)` with a pool of deadpool or bb8
-        .bind_env::<Ledger>()
+        .bind(Accounts, Source::env()) // ACCOUNTS_DATABASE_URL; or `.bind(Accounts, pool)` with a pool of deadpool or bb8
+        .bind(Ledger, Source::env())
         .build()?;
     binds.install().await?; // the tables of the commit protocol; or run their Diesel migrations
 

@@ -1,7 +1,7 @@
 //! The databases of the application.
 
 use diesel_async::AsyncPgConnection;
-use diesel_binds::{Bind, Binds, BuildError, bind_schema};
+use diesel_binds::{Bind, Binds, BuildError, Source, bind_schema};
 
 /// Who has how much.
 #[derive(Bind)]
@@ -22,7 +22,7 @@ bind_schema! {
 pub fn binds() -> Result<Binds, BuildError> {
     Binds::builder()
         .namespace("shop")
-        .bind_env::<Accounts>()
-        .bind_env::<Ledger>()
+        .bind(Accounts, Source::env())
+        .bind(Ledger, Source::env())
         .build()
 }

@@ -24,7 +24,7 @@ pub(crate) async fn a_commit_dropped_at_any_poll_still_commits_everywhere<S: Sid
         if !moment.is_before_all() {
             // The session is as new, also while the commit of its last unit runs.
             S::write(&session, &next).await.unwrap();
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
         }
         drop(session);
         bench.is_clean().await;

@@ -73,7 +73,7 @@ pub(crate) async fn an_early_return_rolls_back<S: Sides>(pool: PoolKind) {
         S::write(&session, &text).await?;
         // The row is there already.
         S::write(&session, &text).await?;
-        let _ = session.commit_all().await?;
+        session.commit_all().await?;
         Ok(())
     }
     .await;

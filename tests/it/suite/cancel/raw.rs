@@ -48,7 +48,7 @@ pub(crate) async fn a_raw_statement_dropped_at_any_poll_falsifies_no_reply<A: Si
             let text = bench.text();
             let mut session = bench.session();
             <(A, B)>::write(&session, &text).await.unwrap();
-            let mut connection = session.connection::<A::Bind>().await.unwrap();
+            let mut connection = session.connection(A::bind()).await.unwrap();
             let output = moment.cut(A::echo_raw(connection.raw().unwrap(), 31)).await;
             let ran = Ran::from(&output);
             if let Some(answer) = output {
@@ -96,7 +96,7 @@ where
         Next::AskTheConnection | Next::Commit => {
             rolled_back_or_committed(session.commit_all().await)
         }
-        Next::CommitAlone => match session.commit(A::bind()).await {
+        Next::CommitAlone => match session.commit_only(A::bind()).await {
             Ok(_) => true,
             Err(Error::Commit(error)) => rolled_back_or_committed::<()>(Err(error)),
             Err(error) => panic!("{error:?}"),
@@ -140,7 +140,7 @@ pub(crate) async fn a_nested_transaction_dropped_at_any_poll_is_not_kept_by_half
         let (text, first, second) = (bench.text(), bench.text(), bench.text());
         let mut session = bench.session();
         <(A, B)>::write(&session, &text).await.unwrap();
-        let mut connection = session.connection::<A::Bind>().await.unwrap();
+        let mut connection = session.connection(A::bind()).await.unwrap();
         let insert = |text: &str| format!("INSERT INTO notes (text) VALUES ('{text}')");
         let (insert_first, insert_second) = (insert(&first), insert(&second));
         let nested = nested(connection.raw().unwrap(), &insert_first, &insert_second);
@@ -206,7 +206,7 @@ pub(crate) async fn a_commit_or_rollback_of_the_users_own_is_never_a_commit_of_t
             let text = bench.text();
             let mut session = bench.session();
             <(A, B)>::write(&session, &text).await.unwrap();
-            let mut connection = session.connection::<A::Bind>().await.unwrap();
+            let mut connection = session.connection(A::bind()).await.unwrap();
             let mut refused = false;
             for statement in statements {
                 let done = connection.raw().unwrap().batch_execute(statement).await;
@@ -263,7 +263,7 @@ pub(crate) async fn two_queries_run_at_once_on_two_binds_and_in_turn_on_one<A: S
     assert_eq!((a.unwrap(), again.unwrap(), b.unwrap()), (1, 1, 61));
     let (first, second) = tokio::join!(A::echo(&session, 62), A::echo(&session, 63));
     assert_eq!((first.unwrap(), second.unwrap()), (62, 63));
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert!(bench.is_everywhere(&one).await);
     assert_eq!(bench.places(&two).await, [true, false]);
     assert_eq!(bench.places(&three).await, [true, false]);
@@ -295,7 +295,7 @@ pub(crate) async fn a_query_that_waits_for_a_dropped_one_does_not_run<A: Side, B
         let kept = match waited {
             Ok(rows) => {
                 assert_eq!(rows, 1);
-                let _ = session.commit_all().await.unwrap();
+                session.commit_all().await.unwrap();
                 true
             }
             Err(Error::AbortOnly { .. }) => rolled_back_or_committed(session.commit_all().await),
@@ -320,14 +320,14 @@ where
     for text in ["one", "two", "three"] {
         let mut session = bench.session();
         <(A, B)>::write(&session, text).await.unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
     }
     let mut session = bench.session();
     {
         let mut rows = pin!(A::stream(&session).await.unwrap());
         assert_eq!(rows.try_next().await.unwrap().as_deref(), Some("one"));
         busy(at_once(A::echo(&session, 1)).await);
-        busy(at_once(session.connection::<A::Bind>()).await);
+        busy(at_once(session.connection(A::bind())).await);
         busy(at_once(A::stream(&session)).await.map(|_| ()));
         // The other bind is free.
         assert_eq!(B::echo(&session, 71).await.unwrap(), 71);
@@ -336,13 +336,13 @@ where
     // Left between two rows: what is left of it is skipped.
     assert_answers::<(A, B)>(&session, 72).await;
     {
-        let connection = session.connection::<A::Bind>().await.unwrap();
+        let connection = session.connection(A::bind()).await.unwrap();
         busy(at_once(A::echo(&session, 1)).await);
         assert_eq!(A::echo_on(&connection, 73).await.unwrap(), 73);
         assert_eq!(B::echo(&session, 74).await.unwrap(), 74);
     }
     assert_answers::<(A, B)>(&session, 75).await;
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     bench.is_clean().await;
     bench.world.binds.close().await;
 }
@@ -373,7 +373,7 @@ pub(crate) async fn a_query_that_waits_learns_that_its_bind_is_held<A: Side, B: 
 }
 
 async fn hold<A: Side>(session: &Session) {
-    let _connection = session.connection::<A::Bind>().await.unwrap();
+    let _connection = session.connection(A::bind()).await.unwrap();
     std::future::pending::<()>().await;
 }
 
@@ -397,14 +397,14 @@ where
     let mut bench = Bench::<(A, B)>::new(pool).await;
     let text = bench.text();
     let mut session = bench.session();
-    let mut connection = session.connection::<A::Bind>().await.unwrap();
+    let mut connection = session.connection(A::bind()).await.unwrap();
     let insert = format!("INSERT INTO notes (text) VALUES ('{text}')");
     let inserted = connection.raw().unwrap().batch_execute(&insert);
     inserted.boxed().await.unwrap();
     drop(connection);
     assert_eq!(A::read(&session).await.unwrap(), [text.as_str()]);
     B::write(&session, &text).await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     assert!(bench.is_everywhere(&text).await);
     bench.is_clean().await;
     bench.world.binds.close().await;

@@ -84,7 +84,7 @@ async fn unit<S: Sides>(binds: &Binds, number: u64) -> Option<String> {
             session.rollback_all().await?;
             return Ok::<_, Error>(false);
         }
-        let _ = session.commit_all().await?;
+        session.commit_all().await?;
         Ok(true)
     };
     match moment.cut(work).await {

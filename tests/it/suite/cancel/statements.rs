@@ -102,7 +102,7 @@ async fn later<S: Sides>(pool: PoolKind, then: Then) {
                 if let Some(result) = output {
                     result.unwrap();
                     assert_answers::<S>(&session, 88).await;
-                    let _ = session.commit_all().await.unwrap();
+                    session.commit_all().await.unwrap();
                     bench.is_clean().await;
                     return Ran::Whole;
                 }
@@ -206,7 +206,7 @@ pub(crate) async fn a_unit_is_abort_only_once_a_statement_was_sent_and_dropped<S
         S::step(0, Step::Insert, &mut session, "", &next)
             .await
             .unwrap();
-        let _ = session.commit_all().await.unwrap();
+        session.commit_all().await.unwrap();
         proxy.cut();
         bench.is_clean().await;
         assert!(!bench.places(&text).await.contains(&true), "{sent}");

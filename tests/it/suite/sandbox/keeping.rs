@@ -54,7 +54,7 @@ pub(crate) async fn a_roll_back_restores<S: Side>() {
     let sandbox = outside.sandbox().await;
     let mut session = sandbox.binds().session();
     S::write(&session, "kept").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     for ending in [
         "rolled back",
         "dropped",
@@ -137,7 +137,7 @@ pub(crate) async fn nothing_escapes_by_statements_of_the_application<S: Side>() 
             let mut session = sandbox.binds().session();
             S::write(&session, "before").await.unwrap();
             if raw {
-                let mut connection = session.connection::<S::Bind>().await.unwrap();
+                let mut connection = session.connection(S::bind()).await.unwrap();
                 let _ = connection.raw().unwrap().batch_execute(&attempt).await;
             } else {
                 let _ = S::sql(&session, &attempt).await;
@@ -190,7 +190,7 @@ pub(crate) async fn a_commit_of_the_application_is_an_error<S: Side>() {
         // The server refuses it, and the branch goes on.
         Kind::Mariadb => {
             said.unwrap_err();
-            let _ = session.commit_all().await.unwrap();
+            session.commit_all().await.unwrap();
             assert_eq!(within::<S>(&sandbox).await, ["there", "before"]);
             sandbox.end().await.unwrap();
         }
@@ -261,7 +261,7 @@ pub(crate) async fn a_statement_that_is_dropped_half_way_is_told<S: Side>() {
     let sandbox = outside.sandbox().await;
     let mut session = sandbox.binds().session();
     S::write(&session, "first").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     {
         let mut slow = Box::pin(S::sql(&session, S::SLOW));
         assert!(futures_util::poll!(&mut slow).is_pending());
@@ -316,7 +316,7 @@ pub(crate) async fn the_real_database_is_out_of_reach<S: Side>() {
         "{checked}"
     );
     assert_eq!(checked.severity(), diesel_binds::Severity::Error);
-    let recovered = format!("{:?}", binds.recover().await);
+    let recovered = format!("{:?}", binds.recovery().run().await);
     assert!(recovered.contains("this is a sandbox"), "{recovered}");
     sandbox.end().await.unwrap();
 }

@@ -37,7 +37,7 @@ impl<S: Side> Outside<S> {
         S::admin(&database, "INSERT INTO notes (text) VALUES ('there')").await;
         let builder = Binds::builder()
             .namespace("sandbox")
-            .recovery(RecoveryOptions::new().elsewhere())
+            .recovery(RecoveryOptions::new().without_worker())
             .checkout_timeout(limit);
         let builder = S::register(builder, database.url(), pool, 1, options).await;
         Self {

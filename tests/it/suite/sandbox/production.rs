@@ -17,7 +17,7 @@ async fn pair<A: Side, B: Side>(options: &BindOptions) -> (Outside<A>, Outside<B
     let (a, b) = (Outside::<A>::new().await, Outside::<B>::new().await);
     let builder = Binds::builder()
         .namespace("sandbox")
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let (pool, urls) = (PoolKind::Deadpool, [a.database.url(), b.database.url()]);
     let builder = A::register(builder, urls[0], pool, 1, options.clone()).await;
     let builder = B::register(builder, urls[1], pool, 1, options.clone()).await;
@@ -80,10 +80,10 @@ pub(crate) async fn two_that_cannot_commit_as_one_are_refused<A: Side, B: Side>(
         matches!(refused, Err(Error::NotAtomic { .. })),
         "{refused:?}"
     );
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     // One of them may always write, and both where that was asked for by name.
     B::write(&session, "two").await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let options = SessionOptions::new().best_effort();
     for by_name in [true, false] {
         let mut session = sandbox.binds().session_with(options.clone());
@@ -111,7 +111,7 @@ pub(crate) async fn several_writers_need_the_tables_of_the_protocol<A: Side, B: 
     B::admin(&b.database, "DROP TABLE diesel_binds_meta").await;
     let builder = Binds::builder()
         .namespace("sandbox")
-        .recovery(RecoveryOptions::new().elsewhere());
+        .recovery(RecoveryOptions::new().without_worker());
     let (pool, options) = (PoolKind::Deadpool, BindOptions::new());
     let builder = A::register(builder, a.database.url(), pool, 1, options.clone()).await;
     let builder = B::register(builder, b.database.url(), pool, 1, options).await;

@@ -32,7 +32,7 @@ pub(crate) async fn the_queries_of_the_application_are_told_apart_from_ours<S: S
     sandbox.clear_queries();
     S::read(&session).await.unwrap();
     {
-        let mut connection = session.connection::<S::Bind>().await.unwrap();
+        let mut connection = session.connection(S::bind()).await.unwrap();
         S::echo_on(&connection, 1).await.unwrap();
         let raw = connection.raw().unwrap();
         raw.batch_execute("UPDATE notes SET text = 'raw'")
@@ -41,7 +41,7 @@ pub(crate) async fn the_queries_of_the_application_are_told_apart_from_ours<S: S
         S::echo_raw(raw, 2).await.unwrap();
     }
     S::read(&session).await.unwrap();
-    let _ = session.commit_all().await.unwrap();
+    session.commit_all().await.unwrap();
     let queries = sandbox.queries(S::bind());
     assert_eq!(queries.len(), 5, "{queries:?}");
     assert_eq!(queries[2], "UPDATE notes SET text = 'raw'");

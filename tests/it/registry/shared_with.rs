@@ -1,7 +1,7 @@
 //! Two binds on one database: one connection, one transaction, one plain commit.
 
 use diesel::prelude::*;
-use diesel_binds::{Binds, Error, FromUrl, Pooling, RunQueryDsl, Session};
+use diesel_binds::{Binds, Error, FromUrl, PoolOptions, RunQueryDsl, Session, Source};
 use kit::database::Database;
 use kit::side::{PostgresA, Side, Sqlite};
 
@@ -17,12 +17,11 @@ async fn postgres() -> (Database, Binds) {
     PostgresA::admin(&database, TABLES).await;
     let binds = Binds::builder()
         // One connection: with two, a session that needs two would hang.
-        .bind_url_with::<Accounts>(
-            database.url(),
-            Pooling::new().max_size(1),
-            diesel_binds::BindOptions::new(),
+        .bind(
+            Accounts,
+            Source::url(database.url()).pool_options(PoolOptions::new().max_size(1)),
         )
-        .same_as::<Orders, Accounts>()
+        .bind(Orders, Source::shared_with(Accounts))
         .build()
         .unwrap();
     (database, binds)
@@ -87,7 +86,7 @@ async fn two_binds_on_one_database_do_not_wait_for_their_own_locks() {
         .await
         .unwrap();
     assert_eq!(changed, 1);
-    let _ = session.commit(Orders).await.unwrap();
+    session.commit_only(Orders).await.unwrap();
     let texts: Vec<String> = account::table
         .select(account::text)
         .load(&session)
@@ -100,7 +99,7 @@ async fn two_binds_on_one_database_do_not_wait_for_their_own_locks() {
 async fn a_raw_connection_of_one_keeps_the_other_out() {
     let (_database, binds) = postgres().await;
     let session = binds.session();
-    let held = session.connection::<Accounts>().await.unwrap();
+    let held = session.connection(Accounts).await.unwrap();
     let result = purchase::table
         .select(purchase::id)
         .load::<i32>(&session)
@@ -119,8 +118,8 @@ async fn two_binds_on_one_file_are_one_transaction() {
     let database = Sqlite::database().await;
     Sqlite::admin(&database, TABLES).await;
     let binds = Binds::builder()
-        .bind_url::<Cache>(database.url())
-        .same_as::<Archive, Cache>()
+        .bind(Cache, Source::url(database.url()))
+        .bind(Archive, Source::shared_with(Cache))
         .build()
         .unwrap();
     let mut session = binds.session();

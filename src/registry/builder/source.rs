@@ -1,0 +1,219 @@
+//! Where the database of a bind is, as the application says it. Nothing is looked up before the registry is built.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::backend::Connection;
+use crate::bind::Bind;
+use crate::config::{BindOptions, PoolOptions, Setup};
+use crate::pool::{FromUrl, IntoPool, Pool, sealed};
+use crate::registry::builder::pending::{Located, Location, Place, Who};
+use crate::registry::problem::BuildProblem;
+
+/// Where the database of a bind is: a pool, a URL, an environment variable, the connection of another bind.
+///
+/// Given to [`BindsBuilder::bind`](crate::BindsBuilder::bind), which also takes a pool as it is.
+///
+/// # Example
+///
+/// ```no_run
+/// # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
+/// # mod example {
+/// use diesel_binds::{AsyncSqliteConnection, Bind, Binds, BuildError, PoolOptions, Source};
+///
+/// #[derive(Bind)]
+/// #[bind(key = "accounts", connection = AsyncSqliteConnection)]
+/// pub struct Accounts;
+///
+/// #[derive(Bind)]
+/// #[bind(key = "audit", connection = AsyncSqliteConnection)]
+/// pub struct Audit;
+///
+/// fn binds() -> Result<Binds, BuildError> {
+///     Binds::builder()
+///         .bind(Accounts, Source::env().pool_options(PoolOptions::new().max_size(4)))
+///         .bind(Audit, Source::shared_with(Accounts))
+///         .build()
+/// }
+/// # }
+/// ```
+#[must_use = "a source does nothing before it is given to `BindsBuilder::bind`"]
+pub struct Source<C> {
+    at: At<C>,
+    attach_to: Option<Who>,
+    pool_options: Option<PoolOptions>,
+    setup: Option<Arc<Setup<C>>>,
+    options: Option<BindOptions>,
+}
+
+enum At<C> {
+    Pool(Box<dyn Pool<C>>),
+    Located(Location, MakePool<C>),
+    Shared(Who),
+}
+
+/// [`FromUrl::pool`] of a connection type that has it.
+type MakePool<C> = fn(&str, Option<Arc<Setup<C>>>, &PoolOptions) -> Box<dyn Pool<C>>;
+
+/// A source of connections `C`: a [`Source`], or a pool of deadpool or bb8. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a pool of the connections of this bind",
+    label = "not a pool of `{C}`",
+    note = "pass a pool of deadpool or bb8, with the feature of that name turned on, of the connection type in `#[bind(connection = …)]`",
+    note = "a URL is passed as `Source::url(..)`, the variable `<KEY>_DATABASE_URL` as `Source::env()`"
+)]
+pub trait IntoSource<C> {
+    #[doc(hidden)]
+    fn into_source(self) -> Source<C>;
+}
+
+impl<C> IntoSource<C> for Source<C> {
+    fn into_source(self) -> Self {
+        self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<C: Connection, P: IntoPool<C> + sealed::Sealed> IntoSource<C> for P {
+    fn into_source(self) -> Source<C> {
+        Source::pool(self)
+    }
+}
+
+impl<C: Connection> Source<C> {
+    /// A pool of deadpool or bb8. [`bind`](crate::BindsBuilder::bind) takes the pool itself too, where it has no
+    /// [`options`](Self::options).
+    pub fn pool(pool: impl IntoPool<C>) -> Self {
+        Self::at(At::Pool(pool.into_pool()))
+    }
+
+    /// A URL. The pool is of deadpool where that feature is on, otherwise of bb8, which needs a tokio runtime around
+    /// [`build`](crate::BindsBuilder::build).
+    pub fn url(url: impl Into<String>) -> Self
+    where
+        C: FromUrl,
+    {
+        Self::at(At::Located(Location::Url(url.into()), C::pool))
+    }
+
+    /// The URL in the environment: in the variable that the [manifest](crate::BindsBuilder::manifest) names for the bind,
+    /// or else in the one that follows from its key, `ACCOUNTS_DATABASE_URL` for the key `accounts`.
+    pub fn env() -> Self
+    where
+        C: FromUrl,
+    {
+        Self::at(At::Located(Location::Env, C::pool))
+    }
+
+    /// The URL in this environment variable.
+    pub fn env_var(variable: impl Into<String>) -> Self
+    where
+        C: FromUrl,
+    {
+        Self::at(At::Located(Location::Variable(variable.into()), C::pool))
+    }
+
+    /// The database of another bind: both share one connection in each session, and so one transaction.
+    ///
+    /// Saves a connection and a prepare, and keeps a unit from waiting for its own locks.
+    pub fn shared_with<With: Bind<Connection = C>>(_: With) -> Self {
+        Self::at(At::Shared(Who::of::<With>()))
+    }
+
+    fn at(at: At<C>) -> Self {
+        Self {
+            at,
+            attach_to: None,
+            pool_options: None,
+            setup: None,
+            options: None,
+        }
+    }
+
+    /// Attaches the SQLite file to the connection of another bind, under the key of this one, in place of a pool of its
+    /// own: both files commit as one, by SQLite itself.
+    ///
+    /// Needs a rollback journal, and `synchronous` not `OFF`: otherwise a crash tears the two, so that is refused when a
+    /// transaction begins. So are two files that have a table of the same name, because a query would reach one of them
+    /// by accident.
+    ///
+    /// The schema of the file is the key of the bind. SQLite finds a table in whichever file has it, but creates one
+    /// where it is told to: `CREATE TABLE ledger.entries (…)`; without the schema it lands in the file of `To`. Errors
+    /// and reports name the key of `To`, whose connection it is.
+    #[cfg(feature = "sqlite")]
+    pub fn attach_to<To: Bind<Connection = C>>(mut self, _: To) -> Self {
+        self.attach_to = Some(Who::of::<To>());
+        self
+    }
+
+    /// Sets the size and the timeouts of the pool that is made of a URL.
+    pub fn pool_options(mut self, options: PoolOptions) -> Self {
+        self.pool_options = Some(options);
+        self
+    }
+
+    /// Sets the function that opens a connection by the URL: with TLS, for instance.
+    pub fn setup<F>(mut self, setup: F) -> Self
+    where
+        F: for<'a> Fn(&'a str) -> BoxFuture<'a, diesel::ConnectionResult<C>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.setup = Some(Arc::new(setup));
+        self
+    }
+
+    /// Says how the bind takes part in units.
+    pub fn options(mut self, options: BindOptions) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// Where the bind is, without its connection type.
+    pub(super) fn place(self, bind: &'static str) -> Result<Place, BuildProblem> {
+        if let Some(option) = self.without_effect() {
+            return Err(BuildProblem::WithoutEffect { bind, option });
+        }
+        let (setup, options) = (self.setup, self.options.unwrap_or_default());
+        Ok(match self.at {
+            At::Pool(pool) => Place::own(bind, pool, options, None),
+            At::Shared(with) => Place::Shared { with, path: None },
+            At::Located(location, make) => Place::Located(Located {
+                location,
+                attach_to: self.attach_to,
+                has_setup: setup.is_some(),
+                open: Box::new(move |url| {
+                    let pool = make(url, setup.clone(), &self.pool_options.unwrap_or_default());
+                    Place::own(bind, pool, options, setup)
+                }),
+            }),
+        })
+    }
+
+    /// The name of a method that was called on a source for which it means nothing.
+    fn without_effect(&self) -> Option<&'static str> {
+        let has_pool = !matches!(self.at, At::Shared(_)) && self.attach_to.is_none();
+        let makes_pool = has_pool && !matches!(self.at, At::Pool(_));
+        [
+            (self.pool_options.is_some() && !makes_pool, "pool_options"),
+            (self.setup.is_some() && !makes_pool, "setup"),
+            (self.options.is_some() && !has_pool, "options"),
+            (
+                self.attach_to.is_some() && !matches!(self.at, At::Located(..)),
+                "attach_to",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(is_so, option)| is_so.then_some(option))
+    }
+}
+
+impl<C> fmt::Debug for Source<C> {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
