@@ -10,7 +10,7 @@ impl Binds {
     ///
     /// No process may commit on the database meanwhile. Units that were in doubt when the copy was made are decided by the
     /// original; what they left prepared in copies of the other databases is for
-    /// [`force`](Self::force).
+    /// [`force`](crate::Recovery::force).
     ///
     /// # Errors
     ///

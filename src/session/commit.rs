@@ -12,7 +12,7 @@ impl Session {
     ///
     /// Where several binds wrote, all but one prepare, and the last commits its own work together with the decision:
     /// three round trips, whatever the number of binds. Where one wrote, it is a plain commit. Where none did, nothing
-    /// can go wrong. In a session that has [joined](SessionOptions::within) the transactions of others, nothing is committed
+    /// can go wrong. In a session that has [joined](crate::SessionOptions::within) the transactions of others, nothing is committed
     /// yet, and the result [says so](Committed::is_joined).
     ///
     /// Hooks [before](Self::before_commit) the commit run first, those [after](Self::after_commit) it last.
@@ -103,7 +103,7 @@ impl Session {
     /// Commits one bind after the other: what cannot be atomic, asked for by name.
     ///
     /// For units whose writers cannot commit as one (two SQLite files in WAL), in a session with
-    /// [`best_effort`](SessionOptions::best_effort). A failure half-way leaves the unit torn.
+    /// [`best_effort`](crate::SessionOptions::best_effort). A failure half-way leaves the unit torn.
     ///
     /// # Errors
     ///

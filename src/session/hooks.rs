@@ -13,14 +13,14 @@ use crate::session::unit_hooks::HookOutput;
 impl Session {
     /// Runs `hook` as the first step of the commit of this unit, with the session: to check what must hold, or to write
     /// what belongs to the unit as a whole. An error is a veto: the unit is rolled back, and the commit fails with
-    /// [`CommitError::Vetoed`], which names this hook.
+    /// [`CommitError::Vetoed`](crate::CommitError::Vetoed), which names this hook.
     ///
     /// Hooks run in the order in which they were registered, also those that a hook registers, and all before the first
     /// message of the commit. Inside, the unit cannot be ended. They do not run for a unit that can only be rolled back,
     /// nor for [`commit_only`](Self::commit_only).
     ///
     /// At the [deadline](crate::SessionOptions::deadline) of the unit a hook that has not ended is dropped, and the unit is
-    /// rolled back ([`Fault::DeadlineExceeded`]).
+    /// rolled back ([`Fault::DeadlineExceeded`](crate::Fault::DeadlineExceeded)).
     ///
     /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
     /// undone, it does not run.
@@ -59,7 +59,7 @@ impl Session {
     /// longer is dropped, and has failed. Without one, nothing ends a hook, and [`Binds::close`](crate::Binds::close) waits
     /// for it.
     ///
-    /// Where the outcome is not known for certain ([`CommitError::is_in_doubt`], [`CommitError::TransactionEnded`]),
+    /// Where the outcome is not known for certain ([`CommitError::is_in_doubt`](crate::CommitError::is_in_doubt), [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded)),
     /// neither this nor [`after_rollback`](Self::after_rollback) runs.
     ///
     /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
@@ -85,7 +85,7 @@ impl Session {
     }
 
     /// Runs `hook` when nothing of this unit is kept on any bind: it was rolled back, its commit failed with
-    /// [`CommitError::is_rolled_back`], or the session was dropped, by a panic also. An error or a panic of it is an event
+    /// [`CommitError::is_rolled_back`](crate::CommitError::is_rolled_back), or the session was dropped, by a panic also. An error or a panic of it is an event
     /// of `tracing`.
     ///
     /// It runs in the background, before `commit_all` or `rollback_all` returns, also when their caller has gone away.

@@ -77,8 +77,8 @@ impl SessionOptions {
     /// your transaction goes on, unless the server has ended it as a whole (a deadlock on MariaDB).
     ///
     /// A session that joins one connection has no others: a query on a bind that did not join any fails with
-    /// [`Error::NotJoined`]. What would have to be told at the begin of the transaction is refused
-    /// ([`Error::Unsupported`]): isolation, deferrable, timeouts of statements and locks. A read-only unit goes back to
+    /// [`Error::NotJoined`](crate::Error::NotJoined). What would have to be told at the begin of the transaction is refused
+    /// ([`Error::Unsupported`](crate::Error::Unsupported)): isolation, deferrable, timeouts of statements and locks. A read-only unit goes back to
     /// its savepoint in the end. What an [`after_begin`](crate::BindsBuilder::after_begin) hook sets lasts as long as your
     /// transaction. Units are not run again ([`Binds::retrying`](crate::Binds::retrying)): that is for whoever has the
     /// transaction. [`Propagation::New`](crate::Propagation::New) is refused inside a unit, and a unit of
