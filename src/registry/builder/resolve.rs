@@ -14,42 +14,27 @@ impl BindsBuilder {
     /// Looks up the source of each bind, in the order in which they were given. A bind without one stays, as broken, so
     /// that nothing else is said of it.
     pub(super) fn resolve(&mut self) -> Vec<Pending> {
-        let given = mem::take(&mut self.given);
-        let mut variables = Vec::new();
-        let pending: Vec<Pending> = given
-            .into_iter()
-            .flat_map(|given| match given {
+        let (mut binds, mut variables) = (Vec::new(), Vec::new());
+        for given in mem::take(&mut self.given) {
+            let named = match given {
                 Given::Bind(bind) => vec![bind],
                 #[cfg(feature = "manifest")]
                 Given::Named(key) => self.named(&key).into_iter().collect(),
                 #[cfg(feature = "manifest")]
                 Given::AllNamed => self.all_named(),
-            })
-            .collect();
-        pending
-            .into_iter()
-            .map(|bind| {
-                let Pending {
-                    who,
-                    backend,
-                    place,
-                } = bind;
-                let place = match place {
-                    Place::Located(located) => self
-                        .place(who, backend, located, &mut variables)
-                        .unwrap_or_else(|problem| {
-                            self.problems.push(problem);
-                            Place::Broken
-                        }),
-                    other => other,
-                };
-                Pending {
-                    who,
-                    backend,
-                    place,
+            };
+            for mut bind in named {
+                if let Place::Located(located) = bind.place {
+                    let place = self.place(bind.who, bind.backend, located, &mut variables);
+                    bind.place = place.unwrap_or_else(|problem| {
+                        self.problems.push(problem);
+                        Place::Broken
+                    });
                 }
-            })
-            .collect()
+                binds.push(bind);
+            }
+        }
+        binds
     }
 
     fn place(

@@ -15,7 +15,7 @@ mod scopes {
     use super::shared::{Ledger, entries};
 
     use diesel::prelude::*;
-    use diesel_binds::{Binds, Committed, Error, RunQueryDsl, Source, current};
+    use diesel_binds::{Binds, Committed, Error, RunQueryDsl, current};
 
     async fn note(amount: i64) -> Result<(), Error> {
         diesel::insert_into(entries::table)
@@ -39,7 +39,7 @@ mod scopes {
     async fn a_scope_commits_what_its_functions_did() {
         let folder = tempfile::tempdir().unwrap();
         let url = folder.path().join("ledger.db");
-        let binds = Binds::builder().bind(Ledger, Source::url(url.to_str().unwrap()));
+        let binds = Binds::builder().bind(Ledger, diesel_binds::Source::url(url.to_str().unwrap()));
         let binds = binds.build().unwrap();
         let mut session = binds.session();
         let table = "CREATE TABLE entries (id INTEGER PRIMARY KEY, amount BIGINT NOT NULL)";

@@ -146,21 +146,17 @@ mod pooler {
 
     use diesel::connection::CacheSize;
     use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-    use diesel_binds::{BindsBuilder, PoolOptions, Source};
+    use diesel_binds::{BindsBuilder, Source};
 
     fn register(builder: BindsBuilder, url: &str) -> BindsBuilder {
-        builder.bind(
-            Accounts,
-            Source::url(url)
-                .setup(|url| {
-                    Box::pin(async move {
-                        let mut connection = AsyncPgConnection::establish(url).await?;
-                        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
-                        Ok(connection)
-                    })
-                })
-                .pool_options(PoolOptions::new()),
-        )
+        let source = Source::url(url).setup(|url| {
+            Box::pin(async move {
+                let mut connection = AsyncPgConnection::establish(url).await?;
+                connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+                Ok(connection)
+            })
+        });
+        builder.bind(Accounts, source)
     }
 }
 
