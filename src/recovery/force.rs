@@ -217,7 +217,7 @@ async fn carry_out(
             return Err(ForceError::Contradicts { bind, recorded });
         }
     }
-    tracing::warn!(%gid, ?outcome, reason, "a unit is finished by force");
+    tracing::warn!(%gid, %outcome, reason, "a unit is finished by force");
     // Cancellation safety: what is recorded stays, and the next call with the same outcome does the rest.
     let mut recovery = RecoveryReport::default();
     for (database, listed_by, branch) in branches {

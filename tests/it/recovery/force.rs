@@ -64,7 +64,7 @@ async fn forces(outcome: Outcome) {
     assert_eq!(rows.contains(&text), kept);
     let rows = MariadbA::rows(application.mariadb()).await;
     assert_eq!(rows.contains(&text), kept);
-    let word = format!("{outcome:?}").to_lowercase();
+    let word = if kept { "commit" } else { "abort" };
     let record = format!("{gid} {word} {REASON}");
     assert_eq!(recorded(&application).await, [[record.clone()], [record]]);
     let again = process
