@@ -150,7 +150,7 @@ pub enum Error {
     /// statement did not run.
     #[error(
         "a statement on `{bind}` has a boxed subquery, or the rows of its upsert come from a query, and that may read another \
-         bind; nothing was sent: if it reads this one alone, name the bind: `.execute(&session.on(Bind))`"
+         bind; nothing was sent: if it reads this one alone, run it on `&session.on(Bind)`"
     )]
     UnknownSource {
         /// The bind.
@@ -418,7 +418,37 @@ impl Error {
         }
     }
 
-    /// What Diesel said, where a query failed.
+    /// Whether the unit has ended and nothing of it is kept on any bind. The error of a query ends no unit: it is still open.
+    #[must_use]
+    pub fn is_rolled_back(&self) -> bool {
+        match self {
+            Self::Commit(error) => error.is_rolled_back(),
+            Self::Retried { source, .. } => source.is_rolled_back(),
+            _ => false,
+        }
+    }
+
+    /// The kind of the error that a database returned: of a query, or of a commit that a constraint refused.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use diesel::result::DatabaseErrorKind;
+    /// use diesel_binds::Error;
+    ///
+    /// fn is_taken(error: &Error) -> bool {
+    ///     matches!(error.kind(), Some(DatabaseErrorKind::UniqueViolation))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn kind(&self) -> Option<&diesel::result::DatabaseErrorKind> {
+        match self.diesel()? {
+            diesel::result::Error::DatabaseError(kind, _) => Some(kind),
+            _ => None,
+        }
+    }
+
+    /// What Diesel said, where a query failed or a database refused to commit.
     #[must_use]
     pub fn diesel(&self) -> Option<&diesel::result::Error> {
         match self {
@@ -427,6 +457,7 @@ impl Error {
             | Self::Begin { source, .. }
             | Self::SandboxLost { source, .. }
             | Self::AfterBegin { source, .. } => Some(source),
+            Self::Commit(error) => error.diesel(),
             Self::Retried { source, .. } => source.diesel(),
             _ => None,
         }

@@ -108,7 +108,7 @@ pub enum CommitError {
     /// Look at the data before you repeat the unit.
     #[error(
         "the transaction on `{bind}`{} was ended before the unit was, or may have been, by a COMMIT, ROLLBACK or DDL on its \
-         connection or by the server; all other binds were rolled back{}; look at the data before you repeat the unit",
+         connection or by the server; what it did on any other bind was rolled back{}; look at the data before you repeat the unit",
         and_on(also),
         not_yet(pending)
     )]
@@ -326,6 +326,18 @@ impl CommitError {
                 | Self::TransactionEnded { .. }
                 | Self::Partial(_)
         )
+    }
+
+    /// What Diesel said, where a database refused to commit.
+    #[must_use]
+    pub fn diesel(&self) -> Option<&diesel::result::Error> {
+        match self {
+            Self::RolledBack {
+                source: Fault::Refused(error),
+                ..
+            } => Some(error),
+            _ => None,
+        }
     }
 
     /// Whether nothing of the unit is kept on any bind.

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use diesel::prelude::*;
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::DatabaseErrorKind;
 use diesel_binds::{Error, RunQueryDsl, Scope, current};
 use serde::{Deserialize, Serialize};
 
@@ -109,11 +109,5 @@ async fn write_down(payment: &Payment) -> Result<(), Refusal> {
 }
 
 fn is_taken(error: &Error) -> bool {
-    matches!(
-        error.diesel(),
-        Some(DieselError::DatabaseError(
-            DatabaseErrorKind::UniqueViolation,
-            _
-        ))
-    )
+    matches!(error.kind(), Some(DatabaseErrorKind::UniqueViolation))
 }

@@ -93,11 +93,17 @@ async fn a_deferred_constraint_fails_a_lone_commit() {
         bind: "pg-a",
         source,
         ..
-    } = error
+    } = &error
     else {
         panic!("{error:?}");
     };
-    assert_violates_foreign_key(&source);
+    assert_violates_foreign_key(source);
+    let error = Error::from(error);
+    assert!(error.is_rolled_back(), "{error:?}");
+    assert!(matches!(
+        error.kind(),
+        Some(DatabaseErrorKind::ForeignKeyViolation)
+    ));
     assert!(PostgresA::rows(&world.databases[0]).await.is_empty());
     // The connection is whole.
     PostgresA::write(&session, "kept").await.unwrap();
