@@ -76,8 +76,7 @@ pub enum Error {
         waiting_for: Waiting,
     },
 
-    /// A statement, savepoint or begin of the unit was dropped before it completed, or the raw connection was left in
-    /// a state that nobody knows. The unit can only be rolled back.
+    /// The unit can only be rolled back, and `reason` says why. The query did not run.
     #[error("the unit can only be rolled back: {reason} on `{bind}`")]
     AbortOnly {
         /// The bind.
@@ -207,7 +206,7 @@ pub enum Error {
     /// A second bind that cannot prepare is about to write: the unit could not commit as one. The query did not run.
     #[error(
         "`{first}` wrote and cannot prepare, and neither can `{second}` ({reason}): the two cannot commit as one, so the \
-         statement did not run; files of SQLite can, where one is attached to the other (`BindsBuilder::attach`)"
+         statement did not run; SQLite files can, if one is attached to the connection of the other (`Source::attach_to`)"
     )]
     NotAtomic {
         /// The bind that wrote.

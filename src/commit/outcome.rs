@@ -87,7 +87,7 @@ pub enum Ending {
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// Nothing happened on any bind.
+    /// The unit was rolled back. Binds in `pending` keep their locks until recovery rolls them back.
     #[error(
         "the unit was rolled back on every bind, because of `{bind}`{}",
         not_yet(pending)
@@ -123,7 +123,7 @@ pub enum CommitError {
         source: Fault,
     },
 
-    /// Two binds that wrote cannot prepare, so that no commit of both is atomic. Nothing happened on any bind.
+    /// Two binds that wrote cannot prepare, so that no commit of both is atomic. Nothing is kept on any bind.
     ///
     /// Let one of them prepare, attach SQLite files to one connection, or accept what
     /// [`commit_all_best_effort`](crate::Session::commit_all_best_effort) says.
@@ -139,7 +139,7 @@ pub enum CommitError {
         reason: String,
     },
 
-    /// A hook said no ([`before_commit`](crate::Session::before_commit)). Nothing happened on any bind.
+    /// A hook vetoed the commit ([`before_commit`](crate::Session::before_commit)). Nothing is kept on any bind.
     #[error(
         "the hook registered at {registered_at} vetoed the commit: the unit was rolled back on every bind"
     )]

@@ -56,21 +56,21 @@ impl PoolOptions {
         Self::default()
     }
 
-    /// How many connections are open at most. A session takes one for each bind that it uses. Defaults to 10.
+    /// Sets the maximum number of open connections. A session takes one for each bind that it uses. Defaults to 10.
     #[must_use]
     pub fn max_size(mut self, connections: usize) -> Self {
         self.max_size = connections;
         self
     }
 
-    /// How long a session waits for a connection to become free. Defaults to 10 seconds.
+    /// Sets how long a session waits for a connection to become free. Defaults to 10 seconds.
     #[must_use]
     pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
         self.checkout_timeout = timeout;
         self
     }
 
-    /// How long opening or checking a connection may take. Defaults to 5 seconds.
+    /// Sets how long opening or checking a connection may take. Defaults to 5 seconds.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -119,12 +119,12 @@ pub(crate) enum Cleaning {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HolderPreference {
-    /// As the plan says: who cannot prepare, else MySQL, else the first that wrote.
+    /// Automatic: the bind that cannot prepare, otherwise a MySQL/MariaDB bind, otherwise the first writer.
     #[default]
     Auto,
-    /// Before all others that can prepare.
+    /// Prefers this bind among those that can prepare.
     Prefer,
-    /// After all others.
+    /// Chooses this bind last.
     Avoid,
 }
 
@@ -152,7 +152,7 @@ impl BindOptions {
         self
     }
 
-    /// Believes that a `SELECT` without locking clause writes nothing, and does not ask the server.
+    /// Treats a `SELECT` without a locking clause as read-only, without asking the server.
     ///
     /// A function in a `SELECT` that writes is then committed after the decision, and lost in a crash between the two.
     /// Saves a round trip in units with at most one writer, and a counter at the begin on MariaDB. Defaults to off.

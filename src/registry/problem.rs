@@ -81,9 +81,9 @@ pub enum BuildProblem {
         /// The variable.
         variable: String,
     },
-    /// Several binds may take part in one unit, and their branches need a namespace.
+    /// Prepared transactions and records need a namespace.
     #[error(
-        "several binds may commit as one, so their prepared transactions need the name of the application: \
+        "several binds may commit as one, or one records its commits, so these need the name of the application: \
          `.namespace(\"…\")`"
     )]
     NoNamespace,

@@ -9,8 +9,8 @@ use crate::recovery::{
 };
 use crate::registry::Binds;
 
-/// What recovery does on the binds of a registry: to finish units that a process left prepared, to look at them, to ask
-/// how one ended, to decide in the place of a lost holder. See [`Binds::recovery`].
+/// A handle for recovery: it finishes units that a process left prepared, lists them, tells how one ended, and decides in
+/// the place of a lost holder. See [`Binds::recovery`].
 ///
 /// # Example
 ///

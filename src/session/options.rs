@@ -22,7 +22,8 @@ impl SessionOptions {
         Self::default()
     }
 
-    /// Writes nothing: a statement that may is refused, by its type and by the server. Its commit costs nothing.
+    /// Writes nothing: a statement that may is refused, by its type and by the server. Its commit asks
+    /// nothing before it.
     ///
     /// A unit that text has made writable again (`SET TRANSACTION READ WRITE`, `PRAGMA query_only = OFF`) is rolled back by its
     /// commit. Defaults to off.
@@ -111,7 +112,7 @@ impl SessionOptions {
 /// [`Error::Unsupported`](crate::Error::Unsupported): for what not all can do, see the same methods of
 /// [`BindOptions`](crate::BindOptions).
 impl SessionOptions {
-    /// How far the transactions are kept apart. SQLite takes [`Isolation::Serializable`] only, which it always is.
+    /// Sets the isolation level of the transactions. SQLite takes [`Isolation::Serializable`] only, which it always is.
     /// Defaults to what the bind says.
     #[must_use]
     pub fn isolation(mut self, level: Isolation) -> Self {
@@ -127,7 +128,7 @@ impl SessionOptions {
         self
     }
 
-    /// How long a statement may take before the server ends it. PostgreSQL and MariaDB. Defaults to what the bind
+    /// Sets how long a statement may take before the server ends it. PostgreSQL and MariaDB. Defaults to what the bind
     /// says.
     #[must_use]
     pub fn statement_timeout(mut self, limit: Duration) -> Self {
@@ -135,7 +136,7 @@ impl SessionOptions {
         self
     }
 
-    /// How long a statement may wait for a lock, in whole seconds on MySQL and MariaDB. Defaults to what the bind
+    /// Sets how long a statement may wait for a lock, in whole seconds on MySQL and MariaDB. Defaults to what the bind
     /// says.
     #[must_use]
     pub fn lock_timeout(mut self, limit: Duration) -> Self {

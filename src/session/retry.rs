@@ -68,14 +68,15 @@ impl Default for Retry {
 }
 
 impl Binds {
-    /// Runs units again that a database gave up for the sake of others, and would do now: a deadlock, a serialization
-    /// failure, on MariaDB and SQLite a lock that was not free in time.
+    /// Returns a runner that repeats a unit after a conflict with another unit: a deadlock, a serialization failure, or, on
+    /// MariaDB and SQLite, a lock that was not free in time.
     ///
     /// | | what is run again |
     /// |---|---|
     /// | PostgreSQL | 40001 (serialization failure), 40P01 (deadlock) |
     /// | MySQL, MariaDB | 1213 (deadlock), 1205 (lock wait timeout) |
     /// | SQLite | `SQLITE_BUSY` |
+    /// | all | [`Error::StaleConnection`](crate::Error::StaleConnection) |
     ///
     /// What is not recognised as one of these is not run again; nor is anything after an outcome that is not known for
     /// certain, or once a sandbox (`testing::Sandbox`) has lost its transaction. The closure runs anew, on a fresh session:

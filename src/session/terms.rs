@@ -24,7 +24,7 @@ impl Core {
         let settings = self.settings(entry);
         let checked = match self.joins_others() {
             _ if self.joins_others() && self.registry.is_sandbox() => Err(Unsupported {
-                option: "join",
+                option: "within",
                 reason: "in a sandbox all units are on the connections of the sandbox",
             }),
             true => settings.check_joined(),

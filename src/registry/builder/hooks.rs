@@ -24,8 +24,9 @@ impl BindsBuilder {
     /// It uses the connection that it is given. A query of a session on the same bind would wait for the hook, or run it
     /// again: it fails with [`Error::InsideHook`](crate::Error::InsideHook). The deadline of the unit bounds the hook.
     ///
-    /// What it sets with `LOCAL` on PostgreSQL ends with the transaction. MariaDB and SQLite have no such thing: there it
-    /// stays on the connection for its next user, so set only what is the same for all of them.
+    /// What it sets with `LOCAL` on PostgreSQL ends with the transaction. MariaDB and SQLite keep no
+    /// setting for one transaction alone: what it sets there is cleaned from the connection after the unit, unless the bind
+    /// says [`keep_session_state`](crate::BindOptions::keep_session_state).
     ///
     /// What it writes is part of the unit, and found as what a function in a `SELECT` wrote: do not write where the bind
     /// is told to [`trust_reads`](crate::BindOptions::trust_reads).

@@ -73,7 +73,8 @@ impl BindsBuilder {
     /// The name of the application, in the ids of its prepared transactions: recovery touches no others.
     ///
     /// `[a-z0-9_-]`, at most 31 bytes. Has no default, because two applications on one server must not have the same.
-    /// Needed as soon as several binds may commit as one.
+    /// Required if a bind that may prepare is registered beside another bind with a pool of its own, or if a bind
+    /// [records every commit](crate::BindOptions::record_every_commit).
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
         self
@@ -110,20 +111,20 @@ impl BindsBuilder {
         self
     }
 
-    /// How long a session waits for a connection at most, whatever its pool allows. Defaults to 30 seconds.
+    /// Sets how long a session waits for a connection at most, whatever its pool allows. Defaults to 30 seconds.
     pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.checkout = timeout.min(LONGEST);
         self
     }
 
-    /// How long a statement waits for a lock on PostgreSQL, where the connection has no limit. Defaults to 10 seconds.
+    /// Sets how long a statement waits for a lock on PostgreSQL, where the connection has no limit. Defaults to 10 seconds.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.refuse_zero("lock_timeout", timeout);
         self.timeouts.lock = timeout;
         self
     }
 
-    /// How long a transaction may be idle on PostgreSQL, where the connection has no limit: then the server rolls it
+    /// Sets how long a transaction may be idle on PostgreSQL, where the connection has no limit: then the server rolls it
     /// back. Should be longer than every deadline. Defaults to 10 minutes.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.refuse_zero("idle_timeout", timeout);
@@ -137,13 +138,13 @@ impl BindsBuilder {
         }
     }
 
-    /// How long one step of a commit may take before the server counts as lost. Defaults to 30 seconds.
+    /// Sets how long one step of a commit may take before the server counts as lost. Defaults to 30 seconds.
     pub fn step_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.step = timeout.min(LONGEST);
         self
     }
 
-    /// How long a commit asks a holder that it lost for the outcome, before the unit is reported as in doubt. Defaults
+    /// Sets how long a commit asks a holder that it lost for the outcome, before the unit is reported as in doubt. Defaults
     /// to 10 seconds.
     pub fn resolve_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.resolve = timeout.min(LONGEST);
@@ -153,7 +154,7 @@ impl BindsBuilder {
     /// Says how units that a process left prepared are finished. Defaults to a worker in this process, which calls
     /// [`Recovery::run`](crate::Recovery::run) again and again.
     ///
-    /// There is one as soon as a bind may prepare. It starts with [`build`](Self::build) within a tokio runtime, else
+    /// There is one if a bind may prepare or records every commit. It starts with [`build`](Self::build) within a tokio runtime, else
     /// with the first query of a session, and ends with [`Binds::close`](crate::Binds::close), or when all
     /// [`Binds`](crate::Binds) and sessions are gone. It takes no connection of the pools. Several processes may each
     /// have one.

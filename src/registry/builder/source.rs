@@ -83,13 +83,13 @@ impl<C: Connection, P: IntoPool<C> + sealed::Sealed> IntoSource<C> for P {
 }
 
 impl<C: Connection> Source<C> {
-    /// A pool of deadpool or bb8. [`bind`](crate::BindsBuilder::bind) takes the pool itself too, where it has no
+    /// Uses a pool of deadpool or bb8. [`bind`](crate::BindsBuilder::bind) takes the pool itself too, where it has no
     /// [`options`](Self::options).
     pub fn pool(pool: impl IntoPool<C>) -> Self {
         Self::at(At::Pool(pool.into_pool()))
     }
 
-    /// A URL. The pool is of deadpool where that feature is on, otherwise of bb8, which needs a tokio runtime around
+    /// Makes a pool for a URL, of deadpool where that feature is on, otherwise of bb8, which needs a tokio runtime around
     /// [`build`](crate::BindsBuilder::build).
     pub fn url(url: impl Into<String>) -> Self
     where
@@ -98,7 +98,7 @@ impl<C: Connection> Source<C> {
         Self::at(At::Located(Location::Url(url.into()), C::pool))
     }
 
-    /// The URL in the environment: in the variable that the [manifest](crate::BindsBuilder::manifest) names for the bind,
+    /// Makes a pool for the URL in the environment: in the variable that the [manifest](crate::BindsBuilder::manifest) names for the bind,
     /// or else in the one that follows from its key, `ACCOUNTS_DATABASE_URL` for the key `accounts`.
     pub fn env() -> Self
     where
@@ -107,7 +107,7 @@ impl<C: Connection> Source<C> {
         Self::at(At::Located(Location::Env, C::pool))
     }
 
-    /// The URL in this environment variable.
+    /// Makes a pool for the URL in this environment variable.
     pub fn env_var(variable: impl Into<String>) -> Self
     where
         C: FromUrl,
@@ -115,7 +115,7 @@ impl<C: Connection> Source<C> {
         Self::at(At::Located(Location::Variable(variable.into()), C::pool))
     }
 
-    /// The database of another bind: both share one connection in each session, and so one transaction.
+    /// Uses the database of another bind: both share one connection in each session, and so one transaction.
     ///
     /// Saves a connection and a prepare, and keeps a unit from waiting for its own locks.
     pub fn shared_with<With: Bind<Connection = C>>(_: With) -> Self {
