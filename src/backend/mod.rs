@@ -153,7 +153,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         depth: usize,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Whether statements that follow a transaction commit by themselves, where the application has ended it.
+    /// Tells whether statements after a transaction that the application has ended commit by themselves.
     fn autocommits(_: &Terms) -> bool {
         true
     }
@@ -166,7 +166,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Finds out whether the connection is still where we left it, after the application had it in its hands.
     ///
-    /// What the application may ask next about its own statement stays, as far as the backend can.
+    /// The answers to what the application may ask next about its own statement stay, as far as the backend can.
     fn verify(&mut self, terms: &Terms) -> impl Future<Output = Result<Standing, Fault>> + Send;
 
     /// A number that no other connection has, where the transaction of a unit has no marker of its own. To be asked before

@@ -118,7 +118,7 @@ where
     Ok(recorded)
 }
 
-/// Whether the URL of a SQLite database leads to a file that is there. What is in no file is always there.
+/// Returns whether the URL of a SQLite database leads to a file that exists. A database without a file always exists.
 fn file_exists(url: &str) -> bool {
     match sqlite_place(url) {
         SqlitePlace::File(path) => path.exists(),

@@ -63,7 +63,7 @@ async fn the_commands_lead_from_an_empty_directory_to_a_commit_on_two_databases(
     }
 }
 
-/// What a file of the program holds in `tests/crates/shop`.
+/// Reads a file of the program in `tests/crates/shop`.
 fn kept(file: &str) -> String {
     fs::read_to_string(workspace().join("tests/crates/shop").join(file)).unwrap()
 }

@@ -202,7 +202,7 @@ impl fmt::Display for CommitStatement<'_> {
     }
 }
 
-/// Whether a row of ours may be inserted. Outside of the branch of the unit it would be committed at once.
+/// Returns whether a row of ours may be inserted. Outside of the branch of the unit it would be committed at once.
 fn may_record(terms: &Terms) -> &'static str {
     match is_branch(terms) && is_mariadb(&terms.server.version) {
         true => "@diesel_binds_warnings = 0 AND @@in_transaction = 1",
