@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! The arguments of the command line.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
 
-    /// How to print what was found
+    /// How to print the result
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 
@@ -34,13 +34,13 @@ pub(crate) enum Format {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Ask every database whether it is ready for what sessions will ask of it
+    /// Check every database for what sessions need there
     Doctor {
         /// Count warnings as errors
         #[arg(long)]
         strict: bool,
     },
-    /// Units that are prepared and unfinished
+    /// List or finish units that are prepared and unfinished
     #[command(subcommand)]
     InDoubt(DoubtCommand),
     /// Finish every unit that is left prepared, once
@@ -50,7 +50,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DAYS")]
         retention: Option<u32>,
     },
-    /// Say what a database is whose id another one may have: a copy, or the one that is left
+    /// Give a copied database an id of its own, or let a moved one keep its id
     Identity {
         /// The bind of the database
         #[arg(value_name = "BIND")]
@@ -67,7 +67,8 @@ pub(crate) enum Command {
         #[arg(required = true, value_name = "BIND=BACKEND", value_parser = new_bind)]
         binds: Vec<(String, Written)>,
     },
-    /// Add one bind to diesel-binds.toml, with its folder of migrations; for one that is there, write what is missing
+    /// Add one bind to diesel-binds.toml, with its folder of migrations; for an existing bind, write the files that are
+    /// missing
     Add {
         /// The key of the bind
         #[arg(value_name = "BIND")]
@@ -75,23 +76,23 @@ pub(crate) enum Command {
         #[command(flatten)]
         new: NewBind,
     },
-    /// Create what is missing of the databases, apply the migrations, and write the schema files
+    /// Create the databases that are missing, apply the migrations, and write the schema files
     Setup(Driven),
-    /// What `diesel migration` does, for one bind, some, or all
+    /// Run a command of `diesel migration` for one bind, some, or all
     #[command(subcommand)]
     Migration(MigrationCommand),
     /// Print the tables of databases, as Diesel's macros declare them
     PrintSchema(Driven),
 }
 
-/// Which id a database is to have.
+/// The decision of the `identity` command: a new id, or the present one.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct KeptOrNew {
-    /// It is a copy, and its original goes on: give it an id of its own
+    /// The database is a copy, and its original stays in use: give it an id of its own
     #[arg(long)]
     pub(crate) new: bool,
-    /// It was moved or restored, and the file from which it came is gone for good: let it keep its id
+    /// The database was moved or restored, and the file from which it came is gone for good: let it keep its id
     #[arg(long)]
     pub(crate) keep: bool,
 }
@@ -99,10 +100,10 @@ pub(crate) struct KeptOrNew {
 /// A bind that is not in the manifest yet.
 #[derive(Args)]
 pub(crate) struct NewBind {
-    /// The kind of database
+    /// The kind of the database
     #[arg(long, value_enum)]
     pub(crate) backend: Option<Written>,
-    /// The environment variable with its URL; defaults to `<BIND>_DATABASE_URL`
+    /// The environment variable with the URL of the bind; defaults to `<BIND>_DATABASE_URL`
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) url_env: Option<String>,
     /// The bind in whose database its tables are
@@ -113,7 +114,7 @@ pub(crate) struct NewBind {
     pub(crate) attach_to: Option<String>,
 }
 
-/// A backend, as the manifest writes it.
+/// A backend, under its name in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Written {
     Postgres,
@@ -162,7 +163,7 @@ fn new_bind(text: &str) -> Result<(String, Written), String> {
 pub(crate) struct Driven {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// What else to tell `diesel`
+    /// More arguments for `diesel`
     #[arg(last = true, value_name = "ARGUMENTS OF DIESEL")]
     pub(crate) passed: Vec<String>,
 }
@@ -180,7 +181,8 @@ pub(crate) struct Selection {
 
 #[derive(Subcommand)]
 pub(crate) enum MigrationCommand {
-    /// Say for every bind what is applied, pending, unknown to its folder, and different from its schema file
+    /// Print for every bind which migrations are applied, pending or unknown to its folder, and whether its schema file
+    /// differs
     Status,
     /// Create a migration, with a version that no other bind has
     Generate {
@@ -189,7 +191,7 @@ pub(crate) enum MigrationCommand {
         #[command(flatten)]
         driven: Driven,
     },
-    /// Apply what is pending
+    /// Apply the pending migrations
     Run(Driven),
     /// Revert the last migration of each bind; `-- --number 2` or `-- --all` reverts more
     Revert(Driven),
@@ -197,37 +199,38 @@ pub(crate) enum MigrationCommand {
     Redo(Driven),
     /// List the migrations, with a mark on those that are applied
     List(Driven),
-    /// Ask whether something is pending: 0 if nothing is, 1 if something is
+    /// Exit with 0 if no migration is pending, with 1 if one is
     Pending(Driven),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum DoubtCommand {
-    /// Say which there are, and what each waits for; changes nothing
+    /// List the units, each with the reason why it is unfinished; changes nothing
     List,
     /// Ask the holder of one unit how it ended, keep a late decision out, and finish the unit accordingly
     Resolve {
         /// The gid of the unit, or the name of one of its branches, as `in-doubt list` prints them
         gid: String,
-        /// Do not ask the holder, which is lost for good: finish the unit so, and record it on each database that has
-        /// a part of it. Refused while the holder answers
+        /// Do not ask the holder, which is lost for good: finish the unit with this outcome, and record it on each
+        /// database that has a part of it. Refused while the holder answers
         #[arg(long, value_enum, value_name = "OUTCOME", requires = "reason")]
         force: Option<Forced>,
-        /// Why it is forced; recorded with it
+        /// The reason for the forced outcome; recorded with it
         #[arg(long, requires = "force")]
         reason: Option<String>,
-        /// So many parts of the unit are not prepared any more on any database: they were finished as it is now forced,
-        /// were never prepared, or are lost with their databases. Nobody checks that: where it is wrong, the unit is torn
+        /// This many parts of the unit are not prepared any more on any database: they were finished with the forced
+        /// outcome, were never prepared, or are lost with their databases. Nothing verifies that: if it is wrong, the
+        /// unit is torn
         #[arg(long, requires = "force", value_name = "N", default_value_t = 0)]
         parts_are_gone: u16,
-        /// The holder is lost for good, and the manifest has no bind of its key any more. Nobody checks that: where it is
-        /// well, the unit is torn
+        /// The holder is lost for good, and the manifest has no bind of its key any more. Nothing verifies that: if the
+        /// holder still exists, the unit is torn
         #[arg(long, requires = "force")]
         holder_is_gone: bool,
     },
 }
 
-/// How a unit is to end.
+/// The outcome that a unit is forced to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Forced {
     /// Keep what the unit did

@@ -1,4 +1,4 @@
-//! The Diesel CLI that the user installed: which it is, and running it for one bind.
+//! The installed Diesel CLI: finds it, and runs it for one bind.
 
 use std::env;
 use std::fmt;
@@ -14,37 +14,37 @@ use crate::arguments::Written;
 use crate::ending::Refusal;
 use crate::project::Address;
 
-/// The first version whose `diesel.toml` and messages are the ones that are relied on here.
+/// The first version with the `diesel.toml` and the messages that this file relies on.
 const OLDEST: (u64, u64) = (2, 3);
 
-/// The variable that says what of its log is shown.
+/// The variable that sets the log level of `diesel`.
 const LOG: &str = "DIESEL_LOG";
 
-/// An installed `diesel`, which is new enough and has the backends of the project.
+/// An installed `diesel` that is new enough and has the backends of the project.
 #[derive(Debug)]
 pub(crate) struct Diesel(());
 
-/// How a `diesel` ended.
+/// A failure of a `diesel` process.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// With this code, or by a signal.
+    /// Ended with this code, or by a signal.
     Ended(Option<i32>),
-    /// It could not be started, or not be read.
+    /// Could not be started, or its output could not be read.
     Lost(io::Error),
 }
 
-/// A line that `diesel` said.
+/// A line that `diesel` printed.
 pub(crate) enum Line {
     Out(String),
     Err(String),
 }
 
 impl Diesel {
-    /// Finds it in the `PATH`, for these binds of a manifest.
+    /// Finds `diesel` in the `PATH`, and checks its version and its backends for these binds of a manifest.
     pub(crate) fn find(manifest: &Manifest, binds: &[&ManifestBind]) -> Result<Self, Refusal> {
         let backends = backends(binds.iter().copied());
         let refusal = |what: String| {
-            // With the backends of all binds: it replaces the one that is there.
+            // Names the backends of all binds, because a new installation replaces the present one.
             let all = self::backends(manifest.binds());
             Refusal::new(format!("{what}: {}", installation(&all)))
         };
@@ -79,9 +79,9 @@ impl Diesel {
         }
     }
 
-    /// Runs it for a bind, in the top folder of the project, and passes on each line that it says.
+    /// Runs `diesel` for a bind in the top folder of the project, and passes on each line that it prints.
     ///
-    /// The URL is in its environment only: arguments can be seen by every user of the machine.
+    /// The URL is only in the environment of the process: every user of the machine can see its arguments.
     pub(crate) fn run(
         &self,
         manifest: &Manifest,
@@ -97,21 +97,21 @@ impl Diesel {
             .arg("--config-file")
             .arg(relative(manifest.folder(), &config))
             .current_dir(manifest.folder())
-            // They would take precedence over the config file.
+            // Both variables would take precedence over the config file.
             .env_remove("MIGRATION_DIRECTORY")
             .env_remove("DIESEL_CONFIG_FILE")
-            // It colours its log even where that goes to a pipe.
+            // Without this, `diesel` colours its log even where the log goes to a pipe.
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // Of a query that fails it logs what it then says.
+        // For a failed query, `diesel` would log the error that it then prints.
         if env::var_os(LOG).is_none() {
             command.env(LOG, "off");
         }
         match address {
             Some(address) => command.env("DATABASE_URL", &address.url),
-            // Empty, and not absent: `diesel` would take one out of `.env`.
+            // Empty, and not absent: `diesel` would otherwise read a URL from `.env`.
             None => command.env("DATABASE_URL", ""),
         };
         let mut child = command.spawn().map_err(Failed::Lost)?;
@@ -129,7 +129,7 @@ impl Diesel {
         };
         for line in hearing {
             heard(match line {
-                // What it prints of a database is no message: a table may have the name of a password.
+                // A printed schema is no message: a table may have the name of a password.
                 Line::Out(line) if arguments[0] == "print-schema" => Line::Out(line),
                 Line::Out(line) => Line::Out(redact(line)),
                 Line::Err(line) => Line::Err(redact(line)),
@@ -160,12 +160,12 @@ impl fmt::Display for Failed {
     }
 }
 
-/// The `diesel.toml` of a bind.
+/// Returns the path of the `diesel.toml` of a bind.
 pub(crate) fn config_file(bind: &ManifestBind) -> std::path::PathBuf {
     bind.migrations().join("diesel.toml")
 }
 
-/// A path as it is seen from a folder above it; others stay as they are.
+/// Returns a path relative to `folder` if it is below it, and any other path as it is.
 pub(crate) fn relative<'a>(folder: &Path, path: &'a Path) -> &'a Path {
     path.strip_prefix(folder).unwrap_or(path)
 }
@@ -193,7 +193,7 @@ fn backends<'a>(binds: impl IntoIterator<Item = &'a ManifestBind>) -> Vec<Backen
     backends
 }
 
-/// The first two numbers of the first word that is a version.
+/// Returns the first two numbers of the first word that is a version.
 fn version(said: &str) -> Option<(u64, u64)> {
     said.split_whitespace().find_map(|word| {
         let mut numbers = word.split('.').map(str::parse);

@@ -1,4 +1,4 @@
-//! `doctor`: the preflight of every bind.
+//! The command `doctor`: the preflight of every bind.
 
 use diesel_binds::{BindReport, Fault, Finding, Severity};
 use serde_json::json;
@@ -81,7 +81,7 @@ fn finding(project: &Project, report: &BindReport, finding: &Finding) -> serde_j
     })
 }
 
-/// Which commands help.
+/// Returns the commands that repair a finding.
 fn advice(project: &Project, report: &BindReport, finding: &Finding) -> Option<String> {
     let Finding::Tables(Fault::NotInstalled(_)) = finding else {
         return None;

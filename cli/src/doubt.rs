@@ -1,4 +1,4 @@
-//! `in-doubt` and `recover`: what is prepared and unfinished, and finishing it.
+//! The commands `in-doubt` and `recover`: list and finish units that are prepared and unfinished.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::project::{Project, Reachable};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How often `resolve` looks again: a unit is left to the process that is committing it for three seconds.
+/// The number of times that `resolve` looks: recovery leaves a unit for three seconds to the process that is committing
+/// it.
 const LOOKS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -48,8 +49,8 @@ pub(crate) async fn resolve(
             return Ok(Ending::Findings);
         }
     };
-    // The outcome cannot change any more. Its branches are finished by passes of recovery, which leave a young one to
-    // the process that prepared it.
+    // The outcome cannot change any more. Passes of recovery finish the branches, and leave a young branch to the
+    // process that prepared it.
     let mut recovery = binds.recovery().run().await;
     for _ in 0..LOOKS {
         if !has(&recovery, &gid) {
@@ -92,7 +93,7 @@ pub(crate) async fn force(
 ) -> Result<Ending, Refusal> {
     let gid = parse(project, name)?;
     let (binds, problems) = binds(project)?;
-    // A bind that is not asked may have a part of the unit. That of the holder is lost.
+    // A bind that is not asked may have a part of the unit. Only the holder's part is known to be lost.
     let unseen = |problem: &&BuildProblem| problem.bind() != Some(gid.holder());
     if let Some(problem) = problems.iter().find(unseen) {
         return Err(Refusal::new(format!("nothing is forced: {problem}")));
@@ -117,7 +118,7 @@ pub(crate) async fn force(
     }
 }
 
-/// The gid of a unit of the project, or the name of its branch: that has the bind behind it, and a number.
+/// Parses the gid of a unit of the project, or the name of its branch: the gid, the bind and a number.
 fn parse(project: &Project, name: &str) -> Result<Gid, Refusal> {
     let of_branch = || {
         let (branch, _) = name.rsplit_once(':')?;
@@ -147,7 +148,7 @@ fn has(recovery: &RecoveryReport, gid: &Gid) -> bool {
         .any(|branch| branch.gid.as_ref() == Some(gid))
 }
 
-/// The binds that can be asked; none at all is an error of the configuration.
+/// Returns the binds that can be asked. No such bind is an error of the configuration.
 fn binds(project: &Project) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
     usable(project.reachable())
 }

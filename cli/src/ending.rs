@@ -1,8 +1,8 @@
-//! How a command ends, as its exit code says it.
+//! The ending of a command, and its exit code.
 
 use std::fmt;
 
-/// How a command that could do its work ended.
+/// The ending of a command that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Ending {
@@ -18,7 +18,7 @@ impl Ending {
     }
 }
 
-/// Why a command did nothing: 2.
+/// The reason why a command did nothing: 2.
 #[derive(Debug)]
 pub(crate) struct Refusal(String);
 
@@ -34,7 +34,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What an error says, and its causes.
+/// Returns the message of an error with those of its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

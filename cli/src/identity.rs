@@ -1,4 +1,4 @@
-//! `identity`: what a database is whose id another one may have.
+//! The command `identity`: renews or keeps the id of a database that may be a copy.
 
 use diesel_binds::Fault;
 

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
-    // They write what the others read.
+    // These commands write the manifest that the others read.
     match &arguments.command {
         Command::Init { namespace, binds } => {
             let file = arguments.manifest.as_deref();

@@ -1,4 +1,4 @@
-//! The project that a command is for: its manifest, its environment, its binds.
+//! The project of a command: its manifest, its environment, its binds.
 
 use std::env;
 use std::path::Path;
@@ -14,14 +14,14 @@ pub(crate) struct Project {
     pub(crate) manifest: Manifest,
 }
 
-/// The binds of a project that can be asked, and what is wrong with the others.
+/// The binds of a project that can be asked, and the problems of the others.
 pub(crate) struct Reachable {
-    /// `None` if there is none.
+    /// The binds; `None` if there is none.
     pub(crate) binds: Option<Binds>,
     pub(crate) problems: Vec<BuildProblem>,
 }
 
-/// The URL of a bind, and what of it may be shown.
+/// The URL of a bind, and the redaction of its secrets.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
     pub(crate) url: String,
@@ -29,8 +29,8 @@ pub(crate) struct Address {
 }
 
 impl Project {
-    /// Reads `.env` and the manifest, and goes to the folder of the manifest: a SQLite file in a URL is relative to it,
-    /// wherever in the project the command was called.
+    /// Reads `.env` and the manifest, and changes to the folder of the manifest. The path of a SQLite file is relative
+    /// to that folder, wherever in the project the command was called.
     pub(crate) fn open(manifest: Option<&Path>) -> Result<Self, Refusal> {
         read_env_file()?;
         let read = match manifest {
@@ -44,20 +44,21 @@ impl Project {
                 manifest.folder().display()
             ))
         })?;
-        // From here on this is the nearest, also for `diesel`, which would print a line that it cannot read.
+        // From here on, this `.env` is the nearest one, also for `diesel`, which would print a line that it cannot
+        // read.
         read_env_file()?;
         Ok(Self { manifest })
     }
 
-    /// The URL of the database of a bind, for the Diesel CLI.
+    /// Returns the URL of the database of a bind, for the Diesel CLI.
     ///
-    /// The error says what is wrong with it, without it.
+    /// The error describes the problem without the URL.
     pub(crate) fn address(&self, bind: &ManifestBind) -> Result<Address, String> {
         let variable = self.manifest.database_of(bind).variable();
         let variable = variable.unwrap_or_default();
         let url = env::var(variable)
             .map_err(|_| format!("the environment variable `{variable}` is not set"))?;
-        // The Diesel CLI takes whatever has no scheme that it knows for the path of a SQLite file, and makes that file.
+        // The Diesel CLI takes a URL with an unknown scheme for the path of a SQLite file, and creates that file.
         let fits = match bind.backend() {
             Backend::Postgres => url.starts_with("postgres://") || url.starts_with("postgresql://"),
             Backend::Mysql => url.starts_with("mysql://"),
@@ -76,19 +77,19 @@ impl Project {
         Ok(Address { url, redaction })
     }
 
-    /// Registers every bind that can be. One whose URL is missing or wrong does not keep the others from being asked.
+    /// Registers every bind that has a usable URL. The others do not keep these from being asked.
     ///
-    /// All records of decisions are kept: how long they are needed is for the application to say.
+    /// All records of decisions are kept, because only the application determines how long they are needed.
     pub(crate) fn reachable(&self) -> Reachable {
         self.reachable_of(|_| true)
     }
 
-    /// As [`reachable`](Self::reachable), of some binds.
+    /// Registers the binds that `wanted` selects; otherwise like [`reachable`](Self::reachable).
     pub(crate) fn reachable_of(&self, wanted: impl Fn(&ManifestBind) -> bool) -> Reachable {
         self.register(wanted, Duration::MAX)
     }
 
-    /// As [`reachable`](Self::reachable), and keeps records for so long.
+    /// Registers every bind with this retention; otherwise like [`reachable`](Self::reachable).
     pub(crate) fn reachable_keeping(&self, retention: Duration) -> Reachable {
         self.register(|_| true, retention)
     }
@@ -109,7 +110,7 @@ impl Project {
         }
         let mut problems: Vec<BuildProblem> = Vec::new();
         loop {
-            // What a command does not ask for does not happen.
+            // Without a worker: a command does only the work that was requested.
             let builder = Binds::builder()
                 .manifest(&self.manifest)
                 .recovery(RecoveryOptions::new().without_worker().retention(retention));
@@ -137,12 +138,12 @@ impl Project {
     }
 }
 
-/// As the Diesel CLI does: the nearest `.env`, which sets nothing that is set.
+/// Reads the nearest `.env`, which overrides no variable that is set. The Diesel CLI does the same.
 fn read_env_file() -> Result<(), Refusal> {
     match dotenvy::dotenv() {
         Ok(_) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
-        // What it says of a line repeats the line.
+        // The error's own message repeats the line.
         Err(dotenvy::Error::LineParse(_, position)) => Err(Refusal::new(format!(
             "a line of `.env` cannot be read, at its character {position}"
         ))),

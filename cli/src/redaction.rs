@@ -1,17 +1,17 @@
-//! Keeps URLs and their passwords out of what other programs say.
+//! Keeps URLs and their passwords out of the output of other programs.
 
 use percent_encoding::percent_decode_str;
 
-/// What must not be printed, and what is printed in its place.
+/// The secrets that must not be printed, and their replacements.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Redaction(Vec<(String, String)>);
 
 impl Redaction {
-    /// Of the URL that is in this variable.
+    /// Hides the URL in this variable, and its passwords.
     pub(crate) fn of(variable: &str, url: &str) -> Self {
         let mut hidden = Vec::new();
         if !url.contains("://") {
-            // The path of a file.
+            // A path of a file has no secret.
             return Self(hidden);
         }
         hidden.push((url.to_owned(), format!("${variable}")));
@@ -23,7 +23,7 @@ impl Redaction {
                 }
             }
         }
-        // The longest first: one may be part of another.
+        // The longest first, because one secret may be part of another.
         hidden.sort_by_key(|(secret, _)| std::cmp::Reverse(secret.len()));
         hidden.dedup();
         Self(hidden)
@@ -38,12 +38,12 @@ impl Redaction {
     }
 }
 
-/// The passwords of a URL, as they are written in it.
+/// Returns the passwords of a URL, in its own spelling.
 fn secrets(url: &str) -> Vec<String> {
     let mut secrets = Vec::new();
     let after = url.split_once("://").map_or(url, |(_, after)| after);
     let (place, query) = after.split_once('?').unwrap_or((after, ""));
-    // A password that should have been encoded may hold a slash, a colon or an `@`.
+    // A password that is not percent-encoded may contain a slash, a colon or an `@`.
     if let Some((user, _)) = place.rsplit_once('@')
         && let Some((_, password)) = user.split_once(':')
     {

@@ -1,4 +1,4 @@
-//! `init` and `add`: write the files of a project. What exists is never overwritten.
+//! The commands `init` and `add`: write the files of a project. Existing files are never overwritten.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -118,7 +118,7 @@ impl Files {
     fn of_bind(&mut self, bind: &ManifestBind) -> Result<(), Refusal> {
         let text = config(bind.migrations(), bind);
         self.write(&config_file(bind), &text)?;
-        // A bind with another has the tables of that one.
+        // A bind in the database of another one uses the tables of that bind.
         if *bind.place() == ManifestPlace::Own && !has_protocol(bind) {
             let migration = bind.backend().protocol_migration();
             let folder = bind.migrations().join(migration.name);
@@ -134,7 +134,7 @@ impl Files {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        // Opened such that it fails if there is one, also one that was made just now.
+        // `create_new` fails if the file exists, also if another process has just created it.
         match OpenOptions::new().write(true).create_new(true).open(path) {
             Ok(mut file) => {
                 file.write_all(text.as_bytes()).map_err(failed)?;
@@ -150,7 +150,7 @@ impl Files {
 }
 
 impl Drop for Files {
-    /// Also if something failed half-way.
+    /// Prints also if the work failed before its end.
     fn drop(&mut self) {
         for line in &self.told {
             println!("{line}");
@@ -162,7 +162,7 @@ fn parse(text: &str, file: &Path) -> Result<Manifest, Refusal> {
     Manifest::parse(text, file).map_err(|error| Refusal::new(chain(&error)))
 }
 
-/// Puts a bind behind the others, and leaves what is there as it is written.
+/// Appends a bind to the manifest, and leaves the present text unchanged.
 fn append(manifest: &Manifest, entry: &str) -> Result<Manifest, Refusal> {
     let file = manifest.file();
     let failed = |error| Refusal::new(format!("cannot write {}: {error}", file.display()));
@@ -172,7 +172,7 @@ fn append(manifest: &Manifest, entry: &str) -> Result<Manifest, Refusal> {
     }
     text.push_str(entry);
     let read = parse(&text, file)?;
-    // Beside it first: a full disk does not leave half a manifest.
+    // Written beside the manifest first: a full disk does not leave a truncated manifest.
     let beside = file.with_extension("toml.new");
     fs::write(&beside, &text)
         .and_then(|()| fs::rename(&beside, file))
@@ -188,7 +188,7 @@ fn entry(key: &str, backend: Written, settings: &[(&str, &str)]) -> String {
     entry
 }
 
-/// A `diesel.toml` in this folder, for a bind.
+/// Returns the text of a `diesel.toml` in this folder, for a bind.
 fn config(folder: &Path, bind: &ManifestBind) -> String {
     let (dir, file) = (from(folder, bind.migrations()), from(folder, bind.schema()));
     format!(
@@ -196,7 +196,7 @@ fn config(folder: &Path, bind: &ManifestBind) -> String {
     )
 }
 
-/// A path as it is written in a file in this folder.
+/// Returns `path` relative to `folder`, with `/` between its parts.
 fn from(folder: &Path, path: &Path) -> String {
     let common = folder
         .components()
@@ -241,7 +241,7 @@ fn refuse_other(bind: &ManifestBind, new: &NewBind) -> Result<(), Refusal> {
     )))
 }
 
-/// The name of the package in this folder, as far as a namespace can have it.
+/// Returns the name of the package in this folder, in lower case.
 fn package(folder: &Path) -> Result<String, Refusal> {
     let refusal = || {
         Refusal::new(format!(
@@ -258,7 +258,7 @@ fn package(folder: &Path) -> Result<String, Refusal> {
     Ok(name.to_lowercase())
 }
 
-/// What is left to be done by hand.
+/// Prints the steps that are left to the user.
 fn next(manifest: &Manifest, binds: &[&ManifestBind]) {
     println!("\nNext, in the environment or in `.env`:");
     for bind in binds {
@@ -304,7 +304,7 @@ fn next(manifest: &Manifest, binds: &[&ManifestBind]) {
     println!("  diesel_binds::bind_schema! {{\n{modules}  }}");
 }
 
-/// `audit-log` as `AuditLog`.
+/// Converts `audit-log` to `AuditLog`.
 fn type_name(key: &str) -> String {
     key.split(['-', '_'])
         .map(|word| {

@@ -1,4 +1,4 @@
-//! `docs/command-line.md` has every command and flag, and no others.
+//! Tests that `docs/command-line.md` has every command and flag, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,11 +18,11 @@ const FOREIGN: [&str; 6] = [
     "path",
 ];
 
-/// The section that has the flags of all commands, and the one that has those with which binds are chosen.
+/// The section with the flags of all commands, and the section with the flags that select binds.
 const GLOBAL: &str = "Every command";
 const SELECTION: &str = "setup";
 
-/// The text of the page, by the headings of its sections.
+/// Returns the text of the page, by the headings of its sections.
 fn sections() -> BTreeMap<String, String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/command-line.md");
     let page = fs::read_to_string(page).unwrap();
@@ -33,7 +33,7 @@ fn sections() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Every flag in a text, as it is written.
+/// Returns every flag of a text, in its spelling there.
 fn flags(text: &str) -> BTreeSet<String> {
     text.split("--")
         .skip(1)
@@ -50,7 +50,7 @@ fn long_flags(command: &Command) -> BTreeSet<String> {
     flags.map(str::to_owned).collect()
 }
 
-/// A command and all below it, each with its name from the top.
+/// Returns a command and all its subcommands, each with its full name.
 fn all<'c>(name: &str, command: &'c Command) -> Vec<(String, &'c Command)> {
     let below = command.get_subcommands().flat_map(|below| {
         let name = format!("{name} {}", below.get_name());

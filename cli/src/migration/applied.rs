@@ -1,4 +1,4 @@
-//! Which migrations a database has recorded as applied. `diesel` itself tells only of those that are in the folder.
+//! The migrations that a database has recorded as applied. `diesel` itself lists only those that are in the folder.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use diesel_binds::Backend;
 
 use crate::ending::chain;
 
-/// How long a database has to answer.
+/// The longest wait for an answer of a database.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What a database says of its migrations.
+/// The answer of a database about its migrations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
-    /// It has applied these.
+    /// The migrations that the database has recorded.
     Recorded(Recorded),
-    /// There is no such SQLite file yet: asking would make one.
+    /// The SQLite file does not exist yet: a connection would create it.
     NoFile,
-    /// It asks for TLS, which `diesel` has and a connection by a URL here does not.
+    /// The database requires TLS. `diesel` supports that, a connection by a URL here does not.
     NotAsked,
-    /// It could not be asked, and why.
+    /// The database did not answer, for this reason.
     Unknown(String),
 }
 
-/// The tables of a database that record migrations. Empty also if they are not there.
+/// The rows of the tables that record migrations. Empty also if the tables do not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recorded {
-    /// What Diesel has recorded, the first version to the last.
+    /// The versions that Diesel has recorded, in ascending order.
     pub(crate) versions: Vec<String>,
-    /// For which bind a version was applied, where `binds.migrations()` of the program has noted that.
+    /// The bind for which a version was applied, where `binds.migrations()` of the program recorded it.
     pub(crate) binds: BTreeMap<String, String>,
 }
 
@@ -50,7 +50,7 @@ const VERSIONS: &str =
 const OURS: &str = "diesel_binds_migrations";
 const BINDS: &str = "SELECT version AS value, bind FROM diesel_binds_migrations";
 
-/// Asks a database.
+/// Reads the applied migrations of a database.
 pub(crate) async fn applied(backend: Backend, url: &str) -> Applied {
     if backend == Backend::Sqlite && !file_exists(url) {
         return Applied::NoFile;

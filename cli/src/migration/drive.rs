@@ -1,4 +1,4 @@
-//! Runs `diesel` for several binds, one after the other, and says of each whether it is done, failed, or not begun.
+//! Runs `diesel` for several binds, one after the other, and reports each as done, failed or not begun.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::diesel_cli::{Diesel, Line};
 use crate::ending::Ending;
 use crate::project::{Address, Project};
 
-/// What is to be done for one bind.
+/// The work for one bind.
 pub(crate) struct Job<'p> {
     pub(crate) bind: &'p ManifestBind,
     /// The URL, for commands that need a database.
     pub(crate) address: Option<Address>,
-    /// What `diesel` is told, once for each time that it is run.
+    /// The arguments of `diesel`, one list for each time that it runs.
     pub(crate) commands: Vec<Vec<String>>,
-    /// Why it cannot be done, if that is known before.
+    /// The reason why the job cannot run, if it is known before.
     pub(crate) obstacle: Option<String>,
 }
 
-/// What to do with the other binds when one has failed.
+/// The treatment of the other binds after one has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
-    /// Nothing: their migrations may need those that failed.
+    /// Does not begin them: their migrations may need the ones that failed.
     Stop,
-    /// All the same: nothing is changed.
+    /// Goes on with them: the command changes nothing.
     GoOn,
 }
 
-/// How a bind ended.
+/// The outcome of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
@@ -39,25 +39,25 @@ pub(crate) enum Outcome {
     NotBegun,
 }
 
-/// A bind, how it ended, and what `diesel` said on its standard output.
+/// A bind, its outcome, and the standard output of `diesel`.
 pub(crate) struct Driven<'p> {
     pub(crate) bind: &'p ManifestBind,
     pub(crate) outcome: Outcome,
     pub(crate) said: Vec<String>,
 }
 
-/// How a run is shown while it goes on.
+/// The form in which a run is shown while it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Show {
     /// Each bind with its lines under it.
     Lines,
-    /// What `diesel` prints as it is, for a file or a pipe; the bind in a comment of Rust where there are several.
+    /// The output of `diesel` unchanged, for a file or a pipe. With several binds, a Rust comment names each.
     Raw,
     /// Nothing.
     Nothing,
 }
 
-/// Does the jobs in order. `ready` is asked right before each: what came before may have changed the answer.
+/// Runs the jobs in order. `ready` is called right before each job, because an earlier job may change its answer.
 pub(crate) async fn drive<'p>(
     project: &Project,
     diesel: &Diesel,
@@ -82,7 +82,7 @@ pub(crate) async fn drive<'p>(
             continue;
         }
         bar.set_message(bind.key().to_owned());
-        // However fast the one before was.
+        // Draws even if the job before ended too fast for a redraw.
         bar.force_draw();
         bar.suspend(|| match show {
             Show::Lines => println!("{}:", bind.key()),
@@ -117,7 +117,7 @@ pub(crate) async fn drive<'p>(
     driven
 }
 
-/// Says of every bind how it ended, where that is not plain from one.
+/// Prints the outcome of all binds as JSON, or as text if there are several and not all are done.
 pub(crate) fn summary(driven: &[Driven<'_>], format: Format) -> Ending {
     let well = driven.iter().all(|one| one.outcome == Outcome::Done);
     match format {
@@ -195,7 +195,7 @@ fn print(line: &Line, show: Show) {
     }
 }
 
-/// On the standard error, if that is a terminal; for one bind there is nothing to count.
+/// Returns a progress bar on the standard error, if that is a terminal. With one bind there is nothing to count.
 fn bar(binds: usize) -> ProgressBar {
     if binds < 2 {
         return ProgressBar::hidden();

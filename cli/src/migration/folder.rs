@@ -1,15 +1,15 @@
-//! The migrations in a folder, as Diesel sees them.
+//! The migrations in a folder, by Diesel's rules.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// The names of the migrations in a folder, by their versions as Diesel records them.
+/// The names of the migrations in a folder, by the versions that Diesel records.
 pub(crate) type Migrations = BTreeMap<String, String>;
 
-/// Reads a folder. Diesel takes every folder in it for a migration, but hidden ones.
+/// Reads a folder. Diesel takes every folder in it for a migration, except hidden ones.
 ///
-/// The error names two that have one version: which of them Diesel would run is not said anywhere.
+/// Fails if two migrations have one version, and names both: Diesel does not document which of them it runs.
 pub(crate) fn read(folder: &Path) -> Result<Migrations, String> {
     let failed = |error: io::Error| format!("cannot read {}: {error}", folder.display());
     let mut migrations = Migrations::new();
@@ -29,14 +29,14 @@ pub(crate) fn read(folder: &Path) -> Result<Migrations, String> {
     Ok(migrations)
 }
 
-/// The version of the migration with the tables of the commit protocol, if it is there.
+/// Returns the version of the migration with the tables of the commit protocol, if it is there.
 pub(crate) fn protocol(migrations: &Migrations) -> Option<&String> {
     let mut migrations = migrations.iter();
     let (version, _) = migrations.find(|(_, name)| name.ends_with("_diesel_binds"))?;
     Some(version)
 }
 
-/// The version of a migration, as Diesel records it.
+/// Returns the version that Diesel records for a migration.
 pub(crate) fn version(name: &str) -> String {
     name.split('_').next().unwrap_or(name).replace('-', "")
 }

@@ -1,4 +1,4 @@
-//! `migration generate`: a new migration for each bind, with a version that none has yet.
+//! The command `migration generate`: a new migration for each bind, with a version that no bind has yet.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ pub(super) async fn generate(
     Ok(summary(&driven, format))
 }
 
-/// The second, as `diesel` writes it.
+/// Returns the current second in the format of `diesel`.
 fn now() -> String {
     let now = OffsetDateTime::now_utc();
     let (year, month, day) = (now.year(), u8::from(now.month()), now.day());
@@ -63,7 +63,7 @@ fn now() -> String {
     format!("{year:04}-{month:02}-{day:02}-{hour:02}{minute:02}{second:02}")
 }
 
-/// A version of this second that no bind has. `diesel` by itself looks in one folder only.
+/// Returns a version of this second that no bind has. `diesel` itself looks in one folder only.
 fn free(now: &str, taken: &mut BTreeSet<String>) -> String {
     let mut number: u32 = 0;
     loop {
@@ -75,7 +75,7 @@ fn free(now: &str, taken: &mut BTreeSet<String>) -> String {
     }
 }
 
-/// What the user passes as `--version`.
+/// Returns the argument of the user's `--version`.
 fn version_of(passed: &[String]) -> Option<&str> {
     passed.iter().enumerate().find_map(|(i, argument)| {
         let value = argument.strip_prefix("--version")?;

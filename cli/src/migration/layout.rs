@@ -1,4 +1,5 @@
-//! The `diesel.toml` of every bind: there, and about no other bind. `diesel` takes a missing one for an empty one.
+//! Checks the `diesel.toml` of every bind: it must exist, and concern no other bind. `diesel` takes a missing file for
+//! an empty one.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -9,7 +10,7 @@ use crate::ending::Refusal;
 
 /// Refuses unless every bind has a `diesel.toml` that names its own folder of migrations and its own schema file.
 ///
-/// Of all binds, also of those that a command is not for: theirs may name the files of one that it is for.
+/// Checks all binds, not only those of the command: the file of another bind may name the files of one of these.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), Refusal> {
     let problems = problems(manifest);
     if problems.is_empty() {
@@ -35,7 +36,7 @@ pub(crate) fn problems(manifest: &Manifest) -> Vec<String> {
             Err(problem) => problems.push(problem),
         }
     }
-    // The one of the top folder is for `diesel` without flags.
+    // The `diesel.toml` of the top folder is for `diesel` without flags.
     match Config::read(&manifest.folder().join("diesel.toml")) {
         Ok(Some(config)) => config.hold_together(manifest, &mut problems),
         Ok(None) => {}
@@ -44,7 +45,7 @@ pub(crate) fn problems(manifest: &Manifest) -> Vec<String> {
     problems
 }
 
-/// What a `diesel.toml` says, as far as it is about files.
+/// The part of a `diesel.toml` that names files.
 struct Config {
     file: PathBuf,
     migrations: Option<PathBuf>,
@@ -84,7 +85,7 @@ impl Config {
         }))
     }
 
-    /// That of a bind is about its own files.
+    /// Checks that the file of a bind names only the files of that bind.
     fn hold_to(&self, manifest: &Manifest, bind: &ManifestBind, problems: &mut Vec<String>) {
         let folder = manifest.folder();
         let shown = |path: &Path| relative(folder, path).display().to_string();
@@ -126,7 +127,7 @@ impl Config {
         }
     }
 
-    /// That of the top folder does not mix two binds.
+    /// Checks that the file of the top folder does not mix two binds.
     fn hold_together(&self, manifest: &Manifest, problems: &mut Vec<String>) {
         let by_folder = self.migrations.as_ref().and_then(|dir| {
             manifest
@@ -149,7 +150,7 @@ impl Config {
     }
 }
 
-/// Without `.` and `..`.
+/// Returns the path without `.` and `..`.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {

@@ -1,5 +1,5 @@
-//! The tables of the commit protocol that are gone, although Diesel has their migration recorded as applied: they were
-//! dropped by hand, or a restore left them out. `diesel` does not make them again.
+//! Restores tables of the commit protocol that are gone although Diesel has their migration recorded as applied. They
+//! were dropped by hand, or a restore left them out. `diesel` does not create them again.
 
 use diesel_binds::ManifestBind;
 
@@ -7,7 +7,7 @@ use crate::ending::{Refusal, chain};
 use crate::migration::survey::Survey;
 use crate::project::Project;
 
-/// Makes them again for these binds, as `binds.install()` of a program does.
+/// Creates the tables again for these binds, with `binds.install()`.
 pub(super) async fn mend(
     project: &Project,
     survey: &Survey<'_>,

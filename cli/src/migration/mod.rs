@@ -1,7 +1,8 @@
-//! `setup`, `migration` and `print-schema`: the Diesel CLI for several binds.
+//! The commands `setup`, `migration` and `print-schema`: the Diesel CLI for several binds.
 //!
-//! Every command first looks at the `diesel.toml` files of all binds (`layout`), and, where databases are concerned, at
-//! all folders and databases (`survey`). Only if that goes together, `diesel` is run (`drive`), a process for each bind.
+//! Every command first checks the `diesel.toml` files of all binds (`layout`). If databases are concerned, it also
+//! checks all folders and databases (`survey`). Only if they are consistent, it runs `diesel` (`drive`), one process
+//! for each bind.
 
 mod applied;
 mod drive;
@@ -50,7 +51,8 @@ pub(crate) async fn migration(
     }
 }
 
-/// `diesel setup` applies nothing to a database that has the table of the migrations, and writes no schema file.
+/// Runs `diesel setup` and then the commands that it leaves out: it applies nothing to a database that has the table of
+/// the migrations, and writes no schema file.
 pub(crate) async fn setup(
     project: &Project,
     asked: &Asked,
@@ -76,7 +78,7 @@ enum Change {
     Redo,
 }
 
-/// A command that changes databases. Nothing is begun unless all that it is for can be reached and goes together.
+/// Runs a command that changes databases. Begins only if all its binds can be reached and are consistent.
 async fn change(
     project: &Project,
     asked: &Asked,
@@ -132,7 +134,7 @@ async fn change(
     Ok(summary(&driven, format))
 }
 
-/// A command that changes nothing. A bind that is in trouble hides no other.
+/// Runs a command that changes nothing. A bind with a problem does not stop the others.
 async fn look(
     project: &Project,
     asked: &Asked,
@@ -161,7 +163,8 @@ async fn look(
     Ok(summary(&driven, format))
 }
 
-/// `diesel migration pending` says `true` or `false` and ends with 0 either way; here the exit code says it.
+/// Runs `migration pending`. `diesel` prints `true` or `false` and exits with 0 either way; here the exit code has the
+/// answer.
 async fn pending(project: &Project, asked: &Asked, format: Format) -> Result<Ending, Refusal> {
     let (diesel, binds) = prepare(project, asked)?;
     let survey = Survey::take(project).await;
@@ -197,7 +200,7 @@ fn show(format: Format, show: Show) -> Show {
     }
 }
 
-/// What every command needs: the layout, the binds that it is for, and a `diesel` that can do it.
+/// Returns the needs of every command: its binds, and a suitable `diesel`. Checks the layout.
 fn prepare<'p>(
     project: &'p Project,
     asked: &Asked,
@@ -229,7 +232,7 @@ fn selected<'p>(
     Ok(all.iter().filter(wanted).collect())
 }
 
-/// These come from the manifest: given once more, they could lead to what is another bind's.
+/// Refuses flags whose values come from the manifest: given again, they could name the files of another bind.
 fn refuse_addresses(passed: &[String]) -> Result<(), Refusal> {
     for name in ["--database-url", "--config-file", "--migration-dir"] {
         if passed.iter().any(|argument| argument.starts_with(name)) {
@@ -242,7 +245,7 @@ fn refuse_addresses(passed: &[String]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The binds, each behind those that it needs; otherwise as in the manifest.
+/// Returns the binds, each behind those that it needs, otherwise in the order of the manifest.
 fn in_order<'p>(binds: &[&'p ManifestBind]) -> Vec<&'p ManifestBind> {
     let mut left = binds.to_vec();
     let mut ordered = Vec::new();
@@ -251,7 +254,7 @@ fn in_order<'p>(binds: &[&'p ManifestBind]) -> Vec<&'p ManifestBind> {
             let mut needs = bind.needs().iter();
             needs.any(|need| left.iter().any(|other| other.key() == need.bind()))
         };
-        // Where they need each other, the order of the manifest decides, and the one whose need is not met fails.
+        // In a cycle of needs, the order of the manifest decides, and the bind whose need is not met fails.
         let next = left.iter().position(|bind| !waits(bind)).unwrap_or(0);
         ordered.push(left.remove(next));
     }
@@ -274,7 +277,7 @@ fn jobs<'p>(
             commands: commands
                 .iter()
                 .map(|command| {
-                    // What the user passes is for the command that was asked for, which is the first.
+                    // The user's arguments are for the requested command, which is the first.
                     let passed = if *command == commands[0] { passed } else { &[] };
                     let words = command.split(' ').map(str::to_owned);
                     words.chain(passed.iter().cloned()).collect()
@@ -284,7 +287,7 @@ fn jobs<'p>(
         .collect()
 }
 
-/// Why the database of a bind cannot be looked at, or must not be believed.
+/// Returns the reason why the database of a bind cannot be read, or must not be trusted.
 fn obstacle(survey: &Survey<'_>, look: &Look<'_>) -> Option<String> {
     let troubles = survey.troubles(look);
     if !troubles.is_empty() {
@@ -300,7 +303,7 @@ fn obstacle(survey: &Survey<'_>, look: &Look<'_>) -> Option<String> {
     }
 }
 
-/// What the manifest says that must be applied on other binds before anything on this one.
+/// Checks that other binds have applied the migrations that the manifest requires before any migration of this bind.
 async fn needs_are_met(project: &Project, bind: &ManifestBind) -> Result<(), String> {
     for need in bind.needs() {
         let Some(other) = project.manifest.bind(need.bind()) else {
@@ -328,7 +331,8 @@ async fn needs_are_met(project: &Project, bind: &ManifestBind) -> Result<(), Str
     Ok(())
 }
 
-/// Diesel reverts the last migration of the database, which in a shared one may be another bind's.
+/// Checks that the last migration is the bind's own. Diesel reverts the last one of the database, which another bind
+/// may share.
 async fn last_is_own(survey: &Survey<'_>, bind: &ManifestBind) -> Result<(), String> {
     let Some(look) = survey.look(bind.key()) else {
         return Ok(());

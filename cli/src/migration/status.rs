@@ -1,4 +1,4 @@
-//! `migration status`: all binds in one table.
+//! The command `migration status`: all binds in one table.
 
 use diesel_binds::ManifestBind;
 use serde_json::json;
@@ -11,22 +11,22 @@ use crate::migration::layout;
 use crate::migration::survey::{Look, State, Survey};
 use crate::project::Project;
 
-/// What is to be said of one bind.
+/// The row of one bind.
 struct Row<'p> {
     bind: &'p ManifestBind,
-    /// `None` if it cannot be told.
+    /// The state of the migrations; `None` if it is unknown.
     state: Option<State>,
-    /// What is wrong, each in a sentence.
+    /// The problems, each in a sentence.
     notes: Vec<String>,
     schema: Schema,
 }
 
-/// Whether the schema file says what the database has.
+/// The comparison of the schema file with the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Schema {
     Same,
     Differs,
-    /// Something is pending, or it could not be compared.
+    /// A migration is pending, or the comparison failed.
     NotCompared,
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn status(project: &Project, format: Format) -> Result<Ending, 
     let layout = layout::problems(&project.manifest);
     let survey = Survey::take(project).await;
     let all: Vec<_> = project.manifest.binds().iter().collect();
-    // Without it, all but the schema files can be told.
+    // Without `diesel`, everything but the schema files can still be reported.
     let diesel = Diesel::find(&project.manifest, &all);
     let diesel_problem = diesel.as_ref().err().map(ToString::to_string);
     let usable = diesel.as_ref().ok().filter(|_| layout.is_empty());
@@ -109,7 +109,7 @@ fn row<'p>(
                 state.overtaken.join(", ")
             ));
         }
-        // The file of a checkout with pending migrations is ahead of its database.
+        // If migrations are pending, the schema file of a checkout is ahead of its database.
         if let (Some(diesel), true) = (diesel, state.pending.is_empty() && notes.is_empty()) {
             schema = compare(project, look, diesel);
         }

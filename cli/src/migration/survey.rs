@@ -1,4 +1,4 @@
-//! What the folders of all binds have, what their databases have applied, and whether that goes together.
+//! Compares the migrations in the folders of all binds with those that their databases have applied.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,17 @@ use crate::migration::applied::{Applied, applied};
 use crate::migration::folder::{self, Migrations};
 use crate::project::{Address, Project};
 
-/// All binds of a project, at one moment.
+/// The state of all binds of a project, at one moment.
 pub(crate) struct Survey<'p> {
     project: &'p Project,
     pub(crate) looks: Vec<Look<'p>>,
-    /// Binds in one database that do not say so.
+    /// Pairs of binds in one database that the manifest does not declare as shared.
     same: Vec<(String, String)>,
-    /// Binds that want for the tables of the commit protocol.
+    /// Binds without the tables of the commit protocol.
     bare: Vec<&'static str>,
 }
 
-/// One bind.
+/// The state of one bind.
 pub(crate) struct Look<'p> {
     pub(crate) bind: &'p ManifestBind,
     pub(crate) address: Result<Address, String>,
@@ -41,7 +41,7 @@ pub(crate) struct State {
 }
 
 impl<'p> Survey<'p> {
-    /// Asks all databases at once. One that does not answer keeps nobody from looking at the others.
+    /// Asks all databases at once. A database that does not answer does not hold up the others.
     pub(crate) async fn take(project: &'p Project) -> Self {
         let binds = project.manifest.binds();
         let problems = project.reachable().problems;
@@ -79,7 +79,7 @@ impl<'p> Survey<'p> {
         self.looks.iter().find(|look| look.bind.key() == key)
     }
 
-    /// Why nothing may be done with the migrations of a bind.
+    /// Returns the reasons why nothing may be done with the migrations of a bind.
     pub(crate) fn troubles(&self, look: &Look<'_>) -> Vec<String> {
         let mut troubles = Vec::new();
         let key = look.bind.key();
@@ -99,7 +99,7 @@ impl<'p> Survey<'p> {
         troubles
     }
 
-    /// What of the migrations of a bind is applied. `None` if it cannot be told.
+    /// Returns the state of the migrations of a bind, or `None` if it is unknown.
     pub(crate) fn state(&self, look: &Look<'_>) -> Option<State> {
         let folder = look.folder.as_ref().ok()?;
         let versions: &[String] = match &look.applied {
@@ -130,7 +130,7 @@ impl<'p> Survey<'p> {
         Some(state)
     }
 
-    /// The binds in the database of one, with itself.
+    /// Returns the binds that share the database of this one, with itself.
     pub(crate) fn together<'s>(
         &'s self,
         look: &'s Look<'_>,
@@ -141,8 +141,8 @@ impl<'p> Survey<'p> {
             .filter(move |other| self.project.manifest.database_of(other.bind).key() == database)
     }
 
-    /// Versions that another bind in the same database has too: Diesel records versions only, and takes the migration
-    /// of one for that of the other.
+    /// Finds versions that another bind in the same database also has. Diesel records versions only, and takes one
+    /// migration for the other.
     fn collisions(&self, look: &Look<'_>) -> Vec<String> {
         let Ok(folder) = &look.folder else {
             return Vec::new();
@@ -166,8 +166,8 @@ impl<'p> Survey<'p> {
         collisions
     }
 
-    /// Versions in the database of a bind that are in the folder of another bind, and in none of its own: then it is the
-    /// database of that one, or was once taken for it.
+    /// Finds versions in the database of a bind that are in the folder of another bind, and in none of its own. The
+    /// database then belongs to that bind, or was once taken for its database.
     fn of_others(&self, look: &Look<'_>) -> Vec<String> {
         let Some(state) = self.state(look) else {
             return Vec::new();
@@ -197,8 +197,8 @@ impl<'p> Survey<'p> {
         found
     }
 
-    /// Versions that the program has noted for a bind that is not in this database. This tells also databases apart whose
-    /// migrations have the same versions.
+    /// Finds versions that the program recorded for a bind that is not in this database. This also distinguishes
+    /// databases whose migrations have the same versions.
     fn noted_of_others(&self, look: &Look<'_>) -> Option<String> {
         let Applied::Recorded(recorded) = &look.applied else {
             return None;
@@ -219,8 +219,8 @@ impl<'p> Survey<'p> {
         ))
     }
 
-    /// Whether a bind has lost the tables of the commit protocol: Diesel has their migration recorded as applied, and does
-    /// not apply it again.
+    /// Returns whether a bind has lost the tables of the commit protocol: Diesel has their migration recorded as
+    /// applied, and does not apply it again.
     pub(crate) fn has_lost_its_tables(&self, look: &Look<'_>) -> bool {
         let (Applied::Recorded(recorded), Ok(folder)) = (&look.applied, &look.folder) else {
             return false;
@@ -229,7 +229,7 @@ impl<'p> Survey<'p> {
             && folder::protocol(folder).is_some_and(|version| recorded.versions.contains(version))
     }
 
-    /// Binds of one URL that do not say so.
+    /// Returns pairs of binds with one URL that the manifest does not declare as shared.
     fn undeclared(&self) -> Vec<(String, String)> {
         let own: Vec<_> = self
             .looks
@@ -249,8 +249,8 @@ impl<'p> Survey<'p> {
         same
     }
 
-    /// Asks the databases that answer what the manifest and the URLs do not tell: two URLs may lead to one database, and
-    /// tables may have been dropped.
+    /// Asks the databases that answer for facts that neither the manifest nor the URLs have. Two URLs may lead to one
+    /// database, and tables may have been dropped.
     async fn ask(&mut self) {
         let answers = |bind: &ManifestBind| {
             let look = self.look(bind.key());
