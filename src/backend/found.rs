@@ -7,31 +7,31 @@ use crate::gid::{Branch, UnitId};
 /// A branch of a unit of this library that a server lists as prepared.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its name, as the server lists it.
+    /// The name of the branch, as the server lists it.
     pub name: String,
-    /// The application that it belongs to.
+    /// The namespace of the application that the branch belongs to.
     pub namespace: String,
-    /// Its unit.
+    /// The unit of the branch.
     pub unit: UnitId,
-    /// The key of its bind.
+    /// The key of the bind of the branch.
     pub bind: String,
-    /// What it is, if something says who holds its decision.
+    /// The identity of the branch, if it is known which database holds its decision.
     pub branch: Option<Branch>,
-    /// How long it has been prepared, if the server says so.
+    /// The time since the prepare, if the server reports it.
     pub age: Option<Duration>,
-    /// Whether it can be finished from here.
+    /// The place from which the branch can be finished.
     pub reach: Reach,
 }
 
-/// Whether a branch can be finished on the connection that found it.
+/// The place from which a branch can be finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It can.
+    /// This connection.
     Here,
-    /// Only in another database of the server (PostgreSQL).
+    /// Another database of the server (PostgreSQL).
     OtherDatabase(String),
-    /// Only by another role (PostgreSQL).
+    /// A connection of another role (PostgreSQL).
     OtherRole(String),
-    /// Only after a restart of the server, which has lost its name (MariaDB).
+    /// None until the server, which has lost the name of the branch, is restarted (MariaDB).
     Lost,
 }

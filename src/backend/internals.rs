@@ -7,7 +7,7 @@ use diesel_async::methods::LoadQuery;
 use crate::backend::Begun;
 use crate::commit::Fault;
 
-/// Sends a query and gives the stream of its rows.
+/// Sends a query and returns the stream of its rows.
 pub(crate) fn load<'conn, 'query, Q, C, U>(
     query: Q,
     connection: &'conn mut C,
@@ -19,22 +19,22 @@ where
     query.internal_load(connection)
 }
 
-/// What Diesel believes of the transaction on an asynchronous connection.
+/// Returns Diesel's view of the transaction on an asynchronous connection.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) fn status<C: AsyncConnection>(connection: &mut C) -> &mut TransactionManagerStatus {
     use diesel_async::TransactionManager as _;
     C::TransactionManager::transaction_manager_status_mut(connection)
 }
 
-/// Returns whether a pool would call the connection broken: the driver knows that it is closed, or Diesel has lost track of its
-/// transactions. Diesel tells no more.
+/// Returns whether a pool would call the connection broken: the driver has noticed that it is closed, or Diesel has
+/// lost track of its transactions. Diesel tells no more.
 #[cfg(feature = "postgres")]
 pub(super) fn is_closed(connection: &mut diesel_async::AsyncPgConnection) -> bool {
     #[cfg(any(feature = "deadpool", feature = "bb8"))]
     {
         use diesel_async::pooled_connection::PoolableConnection as _;
 
-        // To a pool a connection in a transaction is broken as well.
+        // A pool also calls a connection in a transaction broken.
         let in_transaction = std::mem::take(status(connection));
         let is_closed = connection.is_broken();
         *status(connection) = in_transaction;
@@ -47,7 +47,7 @@ pub(super) fn is_closed(connection: &mut diesel_async::AsyncPgConnection) -> boo
     }
 }
 
-/// The same on a connection of SQLite.
+/// Returns Diesel's view of the transaction on a connection of SQLite.
 #[cfg(feature = "sqlite")]
 pub(super) fn sqlite_status(
     connection: &mut diesel::SqliteConnection,
@@ -61,7 +61,7 @@ pub(super) fn leave(status: &mut TransactionManagerStatus) {
     *status = TransactionManagerStatus::default();
 }
 
-/// How deep Diesel believes to be in transactions and savepoints of its own.
+/// Returns Diesel's count of its open transactions and savepoints.
 pub(super) fn depth(status: &mut TransactionManagerStatus) -> diesel::QueryResult<u32> {
     match status.transaction_depth()? {
         Some(depth) => Ok(depth.get()),
@@ -82,8 +82,8 @@ pub(super) fn return_to(status: &mut TransactionManagerStatus, before: u32) {
     }
 }
 
-/// Makes sure that Diesel's own view is that of a unit: nothing is nested in its transaction, or in the savepoint that it
-/// is where it joined.
+/// Makes sure that Diesel's own view is that of a unit: nothing is nested in its transaction, or in the savepoint of a
+/// joined unit.
 pub(super) fn verify_depth(
     status: &mut TransactionManagerStatus,
     begun: &Begun,
@@ -96,7 +96,7 @@ pub(super) fn verify_depth(
     }
 }
 
-/// Whether a connection has no instrumentation: what stands in its place has no name.
+/// Returns whether a connection has no instrumentation. The type of the placeholder has no public name.
 pub(super) fn is_nobody(instrumentation: &dyn Instrumentation) -> bool {
     let nobody = DynInstrumentation::none();
     (*nobody).as_any().type_id() == instrumentation.as_any().type_id()

@@ -1,13 +1,14 @@
-//! The port to one database server, and an adapter for each: the only place that knows a dialect.
+//! The port to one database server, and an adapter for each: the only place that depends on a dialect.
 //!
-//! [`Dialect`] is what a unit of work needs of a connection: begin with a marker, prepare, decide, finish, and the
-//! questions of recovery. `observe` makes spans of its statements. `sql` and `records` hold what all share; `postgres`,
-//! `mysql` and `sqlite` what differs; every call to an API that Diesel hides from its documentation is in `internals`.
+//! [`Dialect`] lists the operations of a unit of work on a connection: begin with a marker, prepare, decide, finish,
+//! and the queries of recovery. `observe` makes spans of its statements. `sql` and `records` hold the SQL that all
+//! backends share; `postgres`, `mysql` and `sqlite` hold the differences. Every call to an API that Diesel hides from
+//! its documentation is in `internals`.
 //!
-//! The adapters have the same files. `inspect` asks what a server is. `begin`, `probe` and `end` follow the transaction
-//! of a unit, and `join` a unit that is a savepoint; `clean` makes the connection fit for others. `tables` asks whether
-//! our tables can keep what is promised. `prepared` finds and finishes branches, `records` is about what a
-//! holder keeps, `retry` knows the errors that may not come again.
+//! The adapters have the same files. `inspect` reads the properties of a server. `begin`, `probe` and `end` follow the
+//! transaction of a unit, and `join` a unit that is a savepoint; `clean` makes the connection fit for others. `tables`
+//! checks that the tables of the protocol are safe for commits. `prepared` finds and finishes branches, `records`
+//! handles the records of a holder, `retry` recognizes the errors that a retry may avoid.
 
 // Files, each of which imports only from those before it: `found`, `migrate`, `server`, `protocol_migration`,
 // `settings`, `stale`, `terms`, `internals`, `observe`, `sandbox`, `sql`, `tables`, `records`, `mysql`, `postgres`,
@@ -80,9 +81,9 @@ impl<C: Dialect> Connection for C {}
 pub(crate) type Open<C> =
     dyn for<'a> Fn(&'a str) -> BoxFuture<'a, diesel::ConnectionResult<C>> + Send + Sync;
 
-/// What a unit of work needs of a connection. Sealed: [`Connection`] is the name for users.
+/// The operations of a unit of work on a connection. Sealed: [`Connection`] is the name for users.
 ///
-/// Every future may be dropped; the connection is then unfit for anything but [`cancel`](Dialect::cancel) and
+/// Every future may be dropped. The connection is then unfit for anything but [`cancel`](Dialect::cancel) and
 /// [`retire`](Dialect::retire).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connection that a bind can have",
@@ -93,20 +94,20 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     /// The kind of server.
     const BACKEND: Backend;
 
-    /// Its clock.
+    /// The SQL expressions for the clock of the server.
     const CLOCK: Clock;
 
-    /// The driver hears of a connection that the server has closed while no statement runs.
+    /// `true` if the driver notices a closed connection while no statement runs.
     const HEARS: bool;
 
-    /// Whether an error may end the transaction such that later statements commit by themselves.
+    /// `true` if an error may end the transaction, after which later statements commit by themselves.
     const ERRORS_END_TRANSACTIONS: bool = false;
 
-    /// Texts of errors that speak of the connection and not of the statement. One with a star at its end begins so.
+    /// Texts of errors about the connection and not about the statement. A text that ends in a star is a prefix.
     const STALE: &'static [&'static str];
 
-    /// Returns whether nothing of a message runs any more after its error was read, also where the session has ended. No
-    /// proxy knows that of a server that it has lost.
+    /// Returns whether no statement of a message can still run once its error was read, even if the session has ended.
+    /// A proxy cannot tell this of a server that it has lost.
     fn errors_are_final(_: &Server) -> bool {
         false
     }
@@ -116,7 +117,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         stale::staleness(error, Self::STALE, &terms.server.session)
     }
 
-    /// Asks the server about itself. Outside of a transaction.
+    /// Reads the properties of the server. Outside of a transaction.
     fn inspect(&mut self) -> impl Future<Output = QueryResult<Server>> + Send;
 
     /// Returns remarks for an operator. Outside of a transaction; locks nothing, and waits for no lock.
@@ -130,10 +131,10 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     /// Begins a unit as a savepoint in a transaction that Diesel has begun, and leaves the marker in it.
     fn join(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<Begun>> + Send;
 
-    /// Makes sure that the savepoint of a unit that has joined could be released. In a sandbox, also that nothing is in
-    /// the way of a commit.
+    /// Makes sure that the savepoint of a joined unit could be released. In a sandbox, also checks that nothing would
+    /// prevent a commit.
     fn releasable(&mut self, _: &Terms) -> impl Future<Output = Result<(), Fault>> + Send {
-        // An aborted transaction takes no statement, and one that has ended no savepoint.
+        // An aborted transaction accepts no statement, and an ended one accepts no savepoint.
         async {
             let asked = async {
                 self.savepoint(SavepointStep::Set, 0).await?;
@@ -143,7 +144,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         }
     }
 
-    /// Uses up the marker and releases the savepoint of a unit that has joined; goes back to it if it only read.
+    /// Uses up the marker and releases the savepoint of a joined unit. Rolls back to the savepoint if the unit only
+    /// read.
     fn release(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Carries out one step of a savepoint of the session.
@@ -153,53 +155,54 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         depth: usize,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Tells whether statements after a transaction that the application has ended commit by themselves.
+    /// Returns whether statements after a transaction that the application has ended commit by themselves.
     fn autocommits(_: &Terms) -> bool {
         true
     }
 
-    /// Reads what is left of the reply to the statement before, without a statement of its own: what the application
-    /// asks next is about its own statement. An error is that of the statement before.
+    /// Reads the rest of the reply to the previous statement, without a statement of its own, which would replace the
+    /// answers about that of the application. An error is that of the previous statement.
     fn drain(&mut self) -> impl Future<Output = QueryResult<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Finds out whether the connection is still where we left it, after the application had it in its hands.
+    /// Checks the state of the connection after the application had access to it.
     ///
-    /// The answers to what the application may ask next about its own statement stay, as far as the backend can.
+    /// Keeps, as far as the backend can, the answers to questions of the application about its own last statement.
     fn verify(&mut self, terms: &Terms) -> impl Future<Output = Result<Standing, Fault>> + Send;
 
-    /// A number that no other connection has, where the transaction of a unit has no marker of its own. To be asked before
-    /// the application has the connection in its hands, which may put another one in its place.
+    /// Returns a number that no other connection has, if the transaction of a unit has no marker of its own. Call it
+    /// before the application gets the connection, which it may replace by another one.
     fn mark(&mut self) -> impl Future<Output = QueryResult<Option<i64>>> + Send {
         async { Ok(None) }
     }
 
-    /// The number that [`mark`](Self::mark) gave the connection, if it did.
+    /// Returns the number that [`mark`](Self::mark) gave the connection, if it did.
     fn marked(&mut self) -> impl Future<Output = QueryResult<Option<i64>>> + Send {
         async { Ok(None) }
     }
 
-    /// Lets the driver hear of what has arrived by now, where it reads while no statement runs. Waits for nothing but other
-    /// tasks.
+    /// Lets the driver process the messages that have arrived, if it reads while no statement runs. Waits only for
+    /// other tasks.
     fn hear(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// Why the connection is closed, if the driver has heard that it is. What is written afterwards reaches no server. Sends
-    /// nothing.
+    /// Returns why the connection is closed, if the driver has noticed that it is. Messages written afterwards reach no
+    /// server. Sends nothing.
     fn closed(&mut self) -> impl Future<Output = Option<diesel::result::Error>> + Send {
         async { None }
     }
 
-    /// Makes sure that the connection still replies, whatever state its transaction is in.
+    /// Makes sure that the connection still replies, in any state of its transaction.
     fn answer(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Asks whether the transaction wrote.
     fn ask(&mut self, terms: &Terms) -> impl Future<Output = Result<Asked, Fault>> + Send;
 
-    /// Makes sure that the server may join a unit of several writers, as it is set up now: it forgets nothing, and its
-    /// commits wait for a standby or replica where they must. Returns whether they do. SQLite is asked with its id.
+    /// Makes sure that the server may join a unit of several writers with its current settings. It must not forget
+    /// commits, and its commits must wait for a standby or replica where that is required. Returns whether they do.
+    /// SQLite is checked when its id is read.
     fn durable(
         &mut self,
         terms: &Terms,
@@ -212,16 +215,16 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     fn identify(&mut self, terms: &Terms)
     -> impl Future<Output = Result<Identified, Fault>> + Send;
 
-    /// Whether an error says that the transaction was given up for the sake of others, as far as the error tells.
+    /// Returns whether an error reports a conflict that aborted the transaction, as far as the error tells.
     fn is_conflict(error: &diesel::result::Error) -> bool;
 
-    /// The same for the statement that just failed on this connection, which may know more.
+    /// Returns whether the error of the statement that just failed here is a conflict. The connection may tell more
+    /// than the error alone.
     fn met_conflict(&mut self, error: &diesel::result::Error) -> impl Future<Output = bool> + Send {
         let is_conflict = Self::is_conflict(error);
         async move { is_conflict }
     }
 
-    /// Texts of errors that speak of the connection and not of the statement. One with a star at its end begins so.
     /// Uses up the marker and prepares.
     fn prepare(
         &mut self,
@@ -229,7 +232,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         branch: &Branch,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// Uses up the marker and commits: nobody else wrote. Returns when the server was started, if that was in the reply.
+    /// Uses up the marker and commits the only writer. Returns when the server was started, if that was in the reply.
     fn commit(
         &mut self,
         terms: &Terms,
@@ -250,32 +253,33 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         outcome: Outcome,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Rolls the transaction back, in whatever state it is, and leaves the connection clean.
+    /// Rolls the transaction back, in any state, and leaves the connection clean.
     ///
-    /// Where something may have ended it unseen, its marker must be there: [`Fault::Ended`] if it is not, and
-    /// [`Fault::Uncertain`] if nothing tells.
+    /// If the transaction may have ended unseen, its marker must be there: [`Fault::Ended`] if it is not, and
+    /// [`Fault::Uncertain`] if that cannot be found out.
     fn rollback(
         &mut self,
         terms: &Terms,
         unseen: Unseen,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// Takes from the connection what statements of the application may have left there. Outside of a transaction.
+    /// Removes session state that statements of the application may have left on the connection. Outside of a
+    /// transaction.
     ///
-    /// Returns whether it is as a fresh one of its pool; if not, it must be closed.
+    /// Returns whether the connection is like a fresh one of its pool. If not, it must be closed.
     fn clean(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<bool>> + Send;
 
     /// Makes every pool throw the connection away.
     fn retire(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// A way to stop the statement that runs, without this connection.
+    /// Returns a way to stop the running statement without this connection.
     fn cancel(&mut self) -> Option<BoxFuture<'static, ()>>;
 
     /// Readies a fresh connection for recovery: short waits, durable commits.
     fn recovery_settings(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Commits a transaction of its own that keeps nothing, and waits until the server confirms it as it confirms any.
-    /// What this connection saw before lies before it, so a standby that the confirmation waits for has that as well. On a
+    /// Commits an empty transaction, and waits until the server confirms it like any other commit. Everything that this
+    /// connection saw before precedes it. So a standby that the confirmation waits for has all of that as well. On a
     /// fresh connection.
     ///
     /// May wait for as long as a standby is away; may be cancelled.
@@ -307,13 +311,13 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     /// fresh connection of the holder.
     fn keep_out(&mut self, row: String) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// What says that the server is a replica, if it is one: what it lists is not what its primary has. On a fresh
-    /// connection of a participant, before its lists are believed.
+    /// Returns the sign that the server is a replica, if it is one: its lists may differ from those of its primary. On
+    /// a fresh connection of a participant, before its lists are believed.
     fn replica(&mut self) -> impl Future<Output = QueryResult<Option<&'static str>>> + Send {
         async { Ok(None) }
     }
 
-    /// Whether the branch is prepared and unfinished. On a fresh connection of the participant.
+    /// Returns whether the branch is prepared and unfinished. On a fresh connection of the participant.
     fn lists(&mut self, branch: &Branch) -> impl Future<Output = QueryResult<bool>> + Send;
 
     /// Finishes a prepared branch of another connection. On a fresh connection of the participant.
@@ -323,19 +327,19 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         outcome: Outcome,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// The branches of our namespace that the server lists as prepared, and those of others in our database. On a fresh
-    /// connection.
+    /// Returns the branches of our namespace that the server lists as prepared, and those of others in our database. On
+    /// a fresh connection.
     fn branches(&mut self, namespace: &str)
     -> impl Future<Output = QueryResult<Vec<Found>>> + Send;
 
-    /// How the unit ended, as far as the holder has recorded. On a fresh connection of the holder.
+    /// Returns the outcome of the unit, if the holder has recorded one. On a fresh connection of the holder.
     fn recorded(
         &mut self,
         schema: &str,
         gid: &Gid,
     ) -> impl Future<Output = Result<Option<Outcome>, Fault>> + Send;
 
-    /// The id of the database. On a fresh connection.
+    /// Returns the id of the database. On a fresh connection.
     fn identity(&mut self, schema: &str) -> impl Future<Output = Result<DatabaseId, Fault>> + Send;
 
     /// Loads records.
@@ -347,7 +351,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     /// Runs one statement, and returns how many rows it changed.
     fn change(&mut self, statement: String) -> impl Future<Output = QueryResult<usize>> + Send;
 
-    /// The outcome that an operator has forced on a unit with a branch here. On a fresh connection of the participant.
+    /// Returns the outcome that an operator has forced on a unit with a branch here. On a fresh connection of the
+    /// participant.
     fn forced(
         &mut self,
         schema: &str,
@@ -363,8 +368,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         reason: &str,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Deletes the rows that branches of our namespace have inserted about themselves, where they are committed and
-    /// finished. Returns how many there were.
+    /// Deletes the rows that branches of our namespace have inserted about themselves, if they are committed and
+    /// finished. Returns the number of deleted rows.
     fn delete_branch_rows(
         &mut self,
         schema: &str,
@@ -374,13 +379,13 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         async { Ok(0) }
     }
 
-    /// Which server this is, of all that come from one.
+    /// Returns the lineage of the server, which distinguishes it from its copies and promoted standbys.
     fn lineage(&mut self) -> impl Future<Output = QueryResult<Option<Lineage>>> + Send {
         async { Ok(None) }
     }
 
-    /// The fate of a transaction by its id: `None` where the server cannot tell (yet), or is not the one that gave the
-    /// id. `mark` is what that one keeps when it is started again.
+    /// Returns the fate of a transaction by its id. `None` if the server cannot tell (yet), or is not the one that gave
+    /// the id. `mark` identifies that server across restarts.
     fn fate(
         &mut self,
         transaction: TransactionId,
@@ -390,7 +395,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         async { Ok(None) }
     }
 
-    /// Makes a connection of which nothing is ever kept: in a transaction that cannot commit, or on a copy.
+    /// Makes a connection that never commits anything: in a transaction that cannot commit, or on a copy.
     #[cfg(feature = "testing")]
     fn enclose(
         self,
@@ -398,11 +403,11 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         open: Option<Arc<Open<Self>>>,
     ) -> impl Future<Output = Result<Enclosed<Self>, NotEnclosed>> + Send;
 
-    /// Ends that. Fails if anything may have been kept all the same.
+    /// Ends the enclosure. Fails if any change may have been committed.
     #[cfg(feature = "testing")]
     fn leave(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// Lets the database keep its id wherever it is by now, or gives it another one. On a fresh connection.
+    /// Lets the database keep its id after a move or copy, or gives it another one. On a fresh connection.
     fn adopt(
         &mut self,
         schema: &str,

@@ -9,10 +9,10 @@ use crate::backend::internals;
 use crate::trace::QueryLog;
 use crate::trace::{StatementSpans, Transaction, Watch};
 
-/// Makes spans of the statements of a connection until `transaction` is dropped, if anybody listens.
+/// Makes spans of the statements of a connection until `transaction` is dropped, if they are observed.
 ///
-/// What is put on the connection stays there, and does nothing outside of transactions: Diesel has no way to take an
-/// instrumentation off.
+/// The instrumentation stays on the connection, because Diesel cannot remove one. Outside of transactions it does
+/// nothing.
 pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut Transaction) {
     if !transaction.wants_statements() {
         return;
@@ -20,13 +20,13 @@ pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut 
     if internals::is_nobody(connection.instrumentation()) {
         connection.set_instrumentation(StatementSpans::default());
     }
-    // Diesel gives no instrumentation out of its connection, so one of the application cannot be moved into ours.
+    // Diesel cannot take an instrumentation out of its connection, so one of the application cannot be moved into ours.
     if let Some(spans) = connection.instrumentation().downcast_ref() {
         transaction.serve(spans);
     }
 }
 
-/// What counts the statements of a connection that may end its transaction. `None` where the application has an
+/// Returns the counter of statements that may end the transaction of a connection. `None` if the application has an
 /// instrumentation of its own.
 pub(crate) fn watch<C: AsyncConnection>(connection: &mut C) -> Option<Arc<Watch>> {
     if internals::is_nobody(connection.instrumentation()) {
@@ -36,8 +36,8 @@ pub(crate) fn watch<C: AsyncConnection>(connection: &mut C) -> Option<Arc<Watch>
     spans.map(StatementSpans::watch)
 }
 
-/// Notes the statements of a connection. Returns whether it can: an instrumentation of the application stays, unless it is
-/// within ours.
+/// Logs the statements of a connection. Returns whether it can: an instrumentation of the application stays, unless it
+/// is within ours.
 #[cfg(feature = "testing")]
 pub(crate) fn log<C: AsyncConnection>(connection: &mut C, log: &Arc<QueryLog>) -> bool {
     if internals::is_nobody(connection.instrumentation()) {

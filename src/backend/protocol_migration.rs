@@ -1,13 +1,13 @@
-//! The migration that makes the tables of the commit protocol, for each kind of server.
+//! The migration that creates the tables of the commit protocol, for each kind of server.
 
 use crate::backend::Backend;
 
-/// The Diesel migration that makes the tables of the commit protocol in a database. See
+/// The Diesel migration that creates the tables of the commit protocol in a database. See
 /// [`Backend::protocol_migration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProtocolMigration {
-    /// The name of its folder, which is the same for every kind of server.
+    /// The name of the migration's folder, which is the same for every kind of server.
     pub name: &'static str,
     /// The statements of its `up.sql`.
     pub up: &'static str,
@@ -16,10 +16,10 @@ pub struct ProtocolMigration {
 }
 
 impl Backend {
-    /// The migration that makes the tables of the commit protocol on this kind of server.
+    /// Returns the migration that creates the tables of the commit protocol on this kind of server.
     ///
-    /// [`Binds::install`](crate::Binds::install) makes the same tables without a migration. `diesel-binds init` writes
-    /// this one into the folder of each bind.
+    /// [`Binds::install`](crate::Binds::install) creates the same tables without a migration. `diesel-binds init`
+    /// writes this migration into the folder of each bind.
     #[must_use]
     pub const fn protocol_migration(self) -> ProtocolMigration {
         macro_rules! migration {
@@ -48,6 +48,6 @@ impl Backend {
 }
 
 impl ProtocolMigration {
-    /// The name of its folder in every project.
+    /// The name of the migration's folder in every project.
     pub(crate) const NAME: &'static str = "2026-01-01-000000_diesel_binds";
 }

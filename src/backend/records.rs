@@ -1,4 +1,4 @@
-//! What a holder keeps of units that ended, and deleting it: the same statements on every server.
+//! Reading and deleting the records that a holder keeps of ended units: the same statements on every server.
 //!
 //! Every value put into a text is a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
 
@@ -11,19 +11,19 @@ use crate::backend::{Backend, Dialect, is_of_our_tables};
 use crate::commit::Fault;
 use crate::gid::{DatabaseId, MAX_KEY, UnitId, is_name};
 
-/// How long a horizon stands before what lies behind it is deleted, in seconds. A fence that looked at the horizon
-/// before it moved is through by then: its statement may take 20 seconds at most.
+/// The time that a horizon stands before records behind it are deleted, in seconds. A fence that read the horizon
+/// before it moved has finished by then: its statement may take 20 seconds at most.
 const STANDS: u32 = 60;
 
-/// How many records are read at once.
+/// The number of records that are read at once.
 pub(crate) const PAGE: usize = 1000;
 
 /// The clock of a server, in its SQL: seconds since 1970, as a whole number.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// Now.
+    /// The expression for the current time.
     pub now: &'static str,
-    /// What is in the column `at` of a record.
+    /// The expression for the column `at` of a record.
     pub at: &'static str,
 }
 
@@ -42,13 +42,13 @@ pub struct RecordRow {
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) unit: UnitId,
-    /// Who prepared for it: the keys of their binds, and the ids of their databases.
+    /// The participants that prepared: the keys of their binds, and the ids of their databases.
     pub(crate) participants: Vec<(String, DatabaseId)>,
-    /// For how long it has been there.
+    /// The age of the record.
     pub(crate) age: Duration,
 }
 
-/// Where a holder keeps what, and whose it is.
+/// The place of the records: their schema, their namespace, and the holder that they must belong to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shelf<'a> {
     pub(crate) schema: &'a str,
@@ -56,8 +56,8 @@ pub(crate) struct Shelf<'a> {
     pub(crate) holder: DatabaseId,
 }
 
-/// The records of units of a namespace that committed: those that began before one unit and after another, in order, a
-/// page of them. What cannot be read is left out, and stays.
+/// Reads a page of the records of committed units of a namespace, in order. The units began before `before` and after
+/// `after`. Records that cannot be parsed are left out, and stay.
 pub(crate) async fn page<C: Dialect>(
     connection: &mut C,
     shelf: Shelf<'_>,
@@ -79,7 +79,7 @@ pub(crate) async fn page<C: Dialect>(
     Ok(rows.into_iter().filter_map(RecordRow::read).collect())
 }
 
-/// What the server says that it is now, rounded up to a second.
+/// Returns the current time of the server, rounded up to a second.
 pub(crate) async fn now<C: Dialect>(connection: &mut C) -> QueryResult<SystemTime> {
     let now = C::CLOCK.now;
     let query = format!("SELECT '' AS unit, '' AS participants, {now} AS age");
@@ -89,7 +89,7 @@ pub(crate) async fn now<C: Dialect>(connection: &mut C) -> QueryResult<SystemTim
     Ok(UNIX_EPOCH + Duration::from_secs(seconds.unwrap_or_default() + 1))
 }
 
-/// Deletes the records of units that lie behind a horizon which has stood for long enough. Returns how many there were.
+/// Deletes the records of units behind a horizon that has stood for long enough. Returns how many there were.
 pub(crate) async fn delete<C: Dialect>(
     connection: &mut C,
     shelf: Shelf<'_>,
@@ -114,10 +114,10 @@ pub(crate) async fn delete<C: Dialect>(
         .await
 }
 
-/// Why the role of the connection may not do what [`delete`] and [`move_horizon`] do, if the server says so. Changes nothing,
-/// outside of a transaction.
+/// Returns the reason why the role may not run [`delete`] and [`move_horizon`], if the server reports one. Changes
+/// nothing. Outside of a transaction.
 pub(crate) async fn cannot_forget<C: Dialect>(connection: &mut C, schema: &str) -> Option<Fault> {
-    // Whoever may write to a file may write to all of it.
+    // Write access to a file covers all of its tables.
     if C::BACKEND == Backend::Sqlite {
         return None;
     }
@@ -131,7 +131,7 @@ pub(crate) async fn cannot_forget<C: Dialect>(connection: &mut C, schema: &str) 
              SELECT holder_id, '', 0 FROM {schema}diesel_binds_meta WHERE 1 = 0"
         ),
     ] {
-        // A server that is read-only says no word of the table.
+        // The error of a read-only server does not name the table.
         if let Err(error) = connection.change(statement).await
             && is_of_our_tables(&error)
         {
@@ -141,7 +141,7 @@ pub(crate) async fn cannot_forget<C: Dialect>(connection: &mut C, schema: &str) 
     None
 }
 
-/// Moves the horizon on to a unit, unless it moved just now: what lies behind it is being deleted.
+/// Moves the horizon on to a unit, unless it moved just now: records behind it are being deleted.
 pub(crate) async fn move_horizon<C: Dialect>(
     connection: &mut C,
     shelf: Shelf<'_>,

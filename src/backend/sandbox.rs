@@ -1,4 +1,4 @@
-//! A connection of which nothing is ever kept: what makes one, in words that all backends share.
+//! Types of a connection that never commits anything, shared by all backends.
 
 use std::sync::Arc;
 
@@ -6,25 +6,26 @@ use futures_util::future::BoxFuture;
 
 use crate::backend::Attached;
 
-/// Why there is no such connection.
+/// The reason why a connection cannot be enclosed.
 pub(crate) type NotEnclosed = Box<dyn std::error::Error + Send + Sync>;
 
-/// Opens the copy once more.
+/// A function that opens the copy once more.
 pub(crate) type Reopen<C> =
     Arc<dyn Fn() -> BoxFuture<'static, Result<C, NotEnclosed>> + Send + Sync>;
 
-/// A connection of which nothing is ever kept.
+/// A connection that never commits anything.
 pub struct Enclosed<C> {
     /// The connection.
     pub connection: C,
-    /// The copy that it is on. Without one it is in a transaction that never commits, and units are savepoints there.
+    /// The copy that the connection is on. Without a copy it is in a transaction that never commits, and units are
+    /// savepoints there.
     pub copy: Option<PrivateCopy<C>>,
 }
 
-/// A copy of a database that goes away with the last way to open it.
+/// A copy of a database, which is deleted together with the last way to open it.
 pub struct PrivateCopy<C> {
     /// Copies of the files that are attached.
     pub attached: Arc<[Attached]>,
-    /// Opens the copy once more.
+    /// The function that opens the copy once more.
     pub reopen: Reopen<C>,
 }

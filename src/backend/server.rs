@@ -1,4 +1,4 @@
-//! Kinds of servers, and what one says of itself.
+//! Kinds of servers, and the properties that a server reports of itself.
 
 use std::sync::Arc;
 
@@ -27,83 +27,86 @@ impl std::fmt::Display for Backend {
     }
 }
 
-/// What a server said of itself: asked once per bind and process.
+/// The properties that a server reports of itself: read once per bind and process.
 #[derive(Clone, Debug, Default)]
 pub struct Server {
-    /// What it is, in the words of OpenTelemetry's `db.system.name`.
+    /// The kind of server, as a value of OpenTelemetry's `db.system.name`.
     pub system: &'static str,
     /// The name of the database.
     pub database: String,
-    /// Its version, as it says it.
+    /// The version, as the server reports it.
     pub version: String,
-    /// Where the tables of the protocol are, as a prefix that ends in a dot.
+    /// The schema of the protocol's tables, as a prefix that ends in a dot.
     pub schema: String,
-    /// Why no transaction can be prepared here, if so.
+    /// The reason why no transaction can be prepared here, if so.
     pub cannot_prepare: Option<String>,
-    /// How many prepared transactions fit, where that is limited.
+    /// The number of prepared transactions that the server allows, if it is limited.
     pub prepared_slots: Option<u32>,
-    /// The setting that makes a confirmed commit forgettable, if any.
+    /// The setting because of which confirmed commits may be lost, if any.
     pub not_durable: Option<String>,
-    /// When it was asked, by its own clock, in milliseconds since 1970. `None` where that is the host's.
+    /// The clock of the server when it was asked, in milliseconds since 1970. `None` if the server uses the clock of
+    /// this host.
     pub time: Option<i64>,
-    /// What tells this database from others of its kind, without our tables.
+    /// A text that distinguishes this database from others of its kind, without the tables of the protocol.
     pub identity: Arc<str>,
-    /// Which server it is, of all that come from one, where it says so (PostgreSQL).
+    /// The lineage of the server, if it reports one (PostgreSQL).
     pub lineage: Option<Lineage>,
-    /// A pooler stands before it, which has its own names for connections: a request to cancel may hit another one.
+    /// `true` if the server is behind a pooler with its own names for connections: a request to cancel may hit another
+    /// connection.
     pub pooled: bool,
-    /// What the connections of the pool are like before anybody has used them, as the first of them said.
+    /// The session settings of a fresh connection of the pool, read from the first one.
     pub session: SessionDefaults,
 }
 
-/// What connections of a pool are like before anybody has used them. A begin cannot ask for it, because a question takes
-/// the snapshot of its transaction, and an end can no longer.
+/// The session settings of a fresh connection of a pool. The begin of a unit cannot read them, because a query would
+/// take the snapshot of the transaction. At the end they may have changed.
 #[derive(Clone, Debug, Default)]
 pub struct SessionDefaults {
-    /// What a connection is compared with, or set to, after statements that may have left something on it. `None` if the
-    /// server cannot tell.
+    /// The state that a connection is compared with, or reset to, after statements that may have changed it. `None` if
+    /// the server cannot tell.
     pub fresh: Option<String>,
-    /// They keep no journal, and so cannot roll back (SQLite).
+    /// `true` if the connections keep no journal, and so cannot roll back (SQLite).
     pub keeps_no_journal: bool,
-    /// Whether the server speaks English to them: what an error is about, only its text tells.
+    /// `true` if the server reports errors in English. The subject of an error is only in its text.
     pub english: bool,
     /// The role (PostgreSQL), `none` if it is that of the user.
     pub role: String,
-    /// They have a `lock_timeout` of their own (PostgreSQL).
+    /// `true` if the connections have a `lock_timeout` of their own (PostgreSQL).
     pub limits_locks: bool,
-    /// They have an `idle_in_transaction_session_timeout` of their own (PostgreSQL).
+    /// `true` if the connections have an `idle_in_transaction_session_timeout` of their own (PostgreSQL).
     pub limits_idling: bool,
 }
 
-/// Which server it is, of all that come from one: a standby that was promoted and a copy have the tables of the server
-/// that they come from, and so its id.
+/// The identity of a server among its copies and promoted standbys. These have the tables of the server that they come
+/// from, and so its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lineage {
-    /// When it was started, in microseconds: no two servers were in the same. `None` where it is not known that exactly.
+    /// The start time of the server in microseconds, which no two servers share. `None` if it is not known that
+    /// exactly.
     pub started: Option<i64>,
-    /// What is the same when it is started again, and not on another one. `None` where that cannot be told.
+    /// A mark that survives a restart and that no other server has. `None` if there is none.
     pub mark: Option<String>,
 }
 
 impl Lineage {
-    /// Whether both are one server, as far as that is certain.
+    /// Returns whether both are one server, as far as that is certain.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.started.is_some() && self.started == other.started)
             || (self.mark.is_some() && self.mark == other.mark)
     }
 }
 
-/// What a server makes of what it confirms, asked on the connection of a unit.
+/// The durability of confirmed commits, read on the connection of a unit.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Durability {
-    /// The setting that makes a confirmed commit forgettable, if any.
+    /// The setting because of which confirmed commits may be lost, if any.
     pub(crate) not_durable: Option<String>,
-    /// Whether a commit waits for a standby or replica, where there is such a thing.
+    /// `true` if a commit waits for a standby or replica.
     pub(crate) replicated: Option<bool>,
 }
 
-/// Whose database was asked: its id, where our tables can be read, and its server.
+/// The identity of a database that was asked: its id, if the tables of the protocol can be read, and its server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Whose {
     /// The id in the tables of the protocol.
@@ -113,7 +116,7 @@ pub(crate) struct Whose {
 }
 
 impl Whose {
-    /// Whether both are one database, as far as that is certain.
+    /// Returns whether both are one database, as far as that is certain.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_same_server = match (&self.lineage, &other.lineage) {
             (Some(one), Some(other)) => one.is_same(other),
@@ -124,7 +127,7 @@ impl Whose {
 }
 
 impl Server {
-    /// A server that nobody asked.
+    /// Returns a server of which nothing is known but its kind.
     pub(crate) fn unasked(backend: Backend) -> Self {
         let system = match backend {
             Backend::Postgres => "postgresql",
@@ -137,7 +140,7 @@ impl Server {
         }
     }
 
-    /// What observers are told of where a bind is.
+    /// Returns the location of a bind, as observers see it.
     pub(crate) fn place(&self, bind: &'static str) -> Place<'_> {
         Place {
             bind,

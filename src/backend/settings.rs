@@ -1,23 +1,23 @@
-//! What a transaction may be told when it begins, and what of it cannot hold where.
+//! Settings of a transaction at its begin, and the checks where they are supported.
 
 use std::time::Duration;
 
 use crate::backend::Backend;
 
-/// How far a transaction is kept apart from others that run at the same time.
+/// The isolation level of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Isolation {
-    /// Each statement sees what was committed before it.
+    /// Each statement sees the data committed before it began.
     ReadCommitted,
-    /// All statements see one state.
+    /// All statements see one snapshot of the data.
     RepeatableRead,
-    /// As if transactions ran one after the other. What SQLite always does.
+    /// Transactions have an effect as if they ran one after the other. SQLite always does this.
     Serializable,
 }
 
 impl Isolation {
-    /// The words of the SQL standard.
+    /// Returns the name in the SQL standard.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(super) fn sql(self) -> &'static str {
         match self {
@@ -28,31 +28,31 @@ impl Isolation {
     }
 }
 
-/// What a transaction is told when it begins, beside that it only reads. What is not told stays as it is on the
+/// Settings of a transaction at its begin, beside the access mode. A setting that is left out keeps its value on the
 /// connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// How far it is kept apart.
+    /// The isolation level.
     pub isolation: Option<Isolation>,
-    /// It may wait at its begin, so that it cannot fail for what others do.
+    /// `true` if the begin may wait, so that the transaction cannot fail because of concurrent transactions.
     pub deferrable: bool,
-    /// How long a statement may take.
+    /// The time limit of a statement.
     pub statement_timeout: Option<Duration>,
-    /// How long a statement may wait for a lock.
+    /// The time limit of a wait for a lock.
     pub lock_timeout: Option<Duration>,
 }
 
-/// A setting that cannot hold.
+/// A setting that is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsupported {
-    /// Its name.
+    /// The name of the setting.
     pub(crate) option: &'static str,
-    /// Why it cannot.
+    /// The reason why it is not supported.
     pub(crate) reason: &'static str,
 }
 
 impl Settings {
-    /// These settings, and those of `rest` for what they leave open.
+    /// Fills the settings that are left out with those of `rest`.
     pub(crate) fn or(self, rest: Self) -> Self {
         Self {
             isolation: self.isolation.or(rest.isolation),
@@ -62,12 +62,12 @@ impl Settings {
         }
     }
 
-    /// Finds what cannot hold in a transaction that somebody else has begun.
+    /// Refuses any setting in a transaction that the session did not begin.
     pub(crate) fn check_joined(self) -> Result<(), Unsupported> {
         self.refuse_any("the session has joined a transaction that was begun without it")
     }
 
-    /// The same in a sandbox, for what a unit says for itself.
+    /// Refuses any setting of a unit in a sandbox.
     pub(crate) fn check_sandboxed(self) -> Result<(), Unsupported> {
         self.refuse_any(
             "a unit of a sandbox is a savepoint, which cannot have it; `ignoring_settings()` of the sandbox lets it pass",
@@ -87,7 +87,7 @@ impl Settings {
         }
     }
 
-    /// Finds what cannot hold on a kind of server, in a transaction that only reads or not.
+    /// Refuses a setting that this backend or this access mode does not support.
     pub(crate) fn check(self, backend: Backend, read_only: bool) -> Result<(), Unsupported> {
         let unsupported = |option, reason| Err(Unsupported { option, reason });
         if backend == Backend::Sqlite
@@ -125,7 +125,7 @@ impl Settings {
     }
 }
 
-/// A time as servers take it: one that is not 0 does not become it.
+/// Converts to whole milliseconds, rounding up so that a non-zero limit never becomes 0 ("no limit").
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn milliseconds(time: Duration) -> i32 {
     let rounded_up = time.as_nanos().div_ceil(1_000_000);

@@ -23,14 +23,14 @@ pub(super) fn message(parts: fmt::Arguments<'_>) -> String {
     message
 }
 
-/// The name of a savepoint that marks the transaction of a unit, where a savepoint does. No other unit has it, so no text
-/// of the application goes back to it, or sets it in another transaction.
+/// The name of a savepoint that marks the transaction of a unit, on servers where the marker is a savepoint. The name
+/// is unique to the unit, so no statement of the application rolls back to it, or sets it in another transaction.
 pub(super) struct Marker {
     unit: UnitId,
     suffix: &'static str,
 }
 
-/// How the names of markers begin.
+/// The prefix of the names of markers.
 const MARKER: &str = "diesel_binds_unit_";
 
 pub(super) fn marker(terms: &Terms) -> Marker {
@@ -40,8 +40,8 @@ pub(super) fn marker(terms: &Terms) -> Marker {
     }
 }
 
-/// The second marker, used up last in a message that ends the transaction. A savepoint that is released takes those along
-/// that were set after it, so this one is set before the other.
+/// Returns the second marker, used up last in a message that ends the transaction. Releasing a savepoint also releases
+/// those set after it, so this one is set before the other.
 #[cfg(feature = "mysql")]
 pub(super) fn last_marker(terms: &Terms) -> Marker {
     Marker {
@@ -50,7 +50,7 @@ pub(super) fn last_marker(terms: &Terms) -> Marker {
     }
 }
 
-/// Whether an error is about a marker: its name stands there whatever language the server speaks.
+/// Returns whether an error is about a marker. The error contains its name in any language of the server.
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(super) fn mentions_marker(error: &diesel::result::Error) -> bool {
     matches!(error, diesel::result::Error::DatabaseError(_, information)
@@ -65,7 +65,8 @@ impl fmt::Display for Marker {
     }
 }
 
-/// A comment that says what a transaction is for, with the keys of sqlcommenter, if it was asked for.
+/// Returns a comment that identifies the unit of a transaction, with the keys of sqlcommenter. Empty unless comments
+/// are on.
 pub(super) fn tag(terms: &Terms) -> String {
     if !terms.tagged {
         return String::new();
@@ -79,7 +80,7 @@ pub(super) fn tag(terms: &Terms) -> String {
     format!("/*application='{namespace}',bind='{bind}',unit='{unit}'*/ ")
 }
 
-/// How a unit ended, and who says so.
+/// The outcome of a unit, and the id of the database that recorded it.
 #[derive(QueryableByName)]
 pub(super) struct OutcomeRow {
     #[diesel(sql_type = Text)]
@@ -92,9 +93,9 @@ pub(super) struct OutcomeRow {
 
 /// Records that the unit commits.
 ///
-/// The key of the row comes out of the table with the holder's id: where that is another one, a record of the unit may
-/// have been deleted, or `condition` does not hold, it is null, and the whole message fails. A snapshot may be older than
-/// the horizon; only the unique key is in none.
+/// The key of the row is read from the table with the holder's id. The key is null, and the whole message fails, in
+/// three cases: the id is another one, a record of the unit may have been deleted, or `condition` does not hold. A
+/// snapshot may be older than the horizon; only the unique key is checked outside of snapshots.
 pub(super) fn insert_decision(
     schema: &str,
     decision: &Decision,
@@ -117,8 +118,8 @@ pub(super) fn insert_decision(
     )
 }
 
-/// Whether the row that records the decision is there as it was written: a trigger or a rule may turn it away, or change
-/// it, without an error, and may have been made since the tables were looked at.
+/// Returns the condition that the row of the decision is there as it was written. A trigger or rule may drop or change
+/// it without an error, and may have been created since the tables were checked.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn decision_stands(schema: &str, decision: &Decision) -> String {
     format!(
@@ -128,8 +129,8 @@ pub(super) fn decision_stands(schema: &str, decision: &Decision) -> String {
     )
 }
 
-/// The row that keeps a late decision out. In the database that was to decide, and unless a decision may have been
-/// there and deleted: both are looked at in the statement that inserts.
+/// Returns the row that keeps a late decision out. It is inserted only in the holder's database, and only if no
+/// decision can have been there and deleted. The inserting statement checks both.
 pub(crate) fn fence_row(schema: &str, gid: &Gid) -> String {
     format!(
         "INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) \
@@ -142,8 +143,8 @@ pub(crate) fn fence_row(schema: &str, gid: &Gid) -> String {
     )
 }
 
-/// The row that keeps a late decision out of a unit that an operator forces: also where its record may have been deleted,
-/// which the row under its key, if there is one, tells better than any horizon.
+/// Returns the row that keeps a late decision out of a unit that an operator forces. It is also inserted if a record
+/// may have been deleted: a row under its key is better evidence than any horizon.
 pub(super) fn forced_row(schema: &str, gid: &Gid) -> String {
     format!(
         "INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) \
@@ -152,8 +153,8 @@ pub(super) fn forced_row(schema: &str, gid: &Gid) -> String {
     )
 }
 
-/// How the unit ended, as the holder has it, and which database says so: a proxy may have led the statement before to
-/// another one.
+/// Returns the query for the outcome that the holder recorded, and for the id of the database. A proxy may have sent
+/// the previous statement to another database.
 pub(super) fn outcome(schema: &str, gid: &Gid) -> String {
     format!(
         "SELECT holder_id, (SELECT outcome FROM {schema}diesel_binds_decision WHERE unit = '{}') AS outcome, \
@@ -163,19 +164,19 @@ pub(super) fn outcome(schema: &str, gid: &Gid) -> String {
     )
 }
 
-/// Whether a record of the unit may have been deleted.
+/// Returns the condition that a record of the unit may have been deleted.
 fn is_forgotten(schema: &str, gid: &Gid) -> String {
     is_behind_horizon(schema, &gid.namespace, gid.unit)
 }
 
-/// The same of any unit.
+/// Returns the condition that a unit of a namespace is behind the horizon.
 pub(super) fn is_behind_horizon(schema: &str, namespace: &str, unit: UnitId) -> String {
     format!(
         "EXISTS (SELECT 1 FROM {schema}diesel_binds_horizon h WHERE h.namespace = '{namespace}' AND h.unit >= '{unit}')"
     )
 }
 
-/// The outcome in the row, if there is one, and it is of the database that was to decide.
+/// Returns the outcome in the row, if there is one. Fails if the row comes from another database than the holder's.
 pub(super) fn recorded(rows: QueryResult<OutcomeRow>, gid: &Gid) -> Result<Option<Outcome>, Fault> {
     let row = rows.map_err(Fault::Lost)?;
     if row.holder_id.trim().parse() != Ok(gid.holder_id) {
@@ -190,7 +191,7 @@ pub(super) fn recorded(rows: QueryResult<OutcomeRow>, gid: &Gid) -> Result<Optio
     }
 }
 
-/// The outcome that was forced on a unit.
+/// The row with the outcome that was forced on a unit.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 #[derive(QueryableByName)]
 pub(super) struct ForcedRow {
@@ -213,7 +214,7 @@ pub(super) fn forced(schema: &str, unit: UnitId) -> String {
     format!("SELECT outcome FROM {schema}diesel_binds_forced WHERE unit = '{unit}'")
 }
 
-/// Records what an operator forces. The reason is the only parameter.
+/// Returns the row that records a forced outcome. The reason is the only parameter.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn force_row(schema: &str, gid: &Gid, outcome: Outcome, parameter: &str) -> String {
     let outcome = match outcome {
@@ -226,25 +227,25 @@ pub(super) fn force_row(schema: &str, gid: &Gid, outcome: Outcome, parameter: &s
     )
 }
 
-/// Undoes a unit that is a savepoint in a transaction of somebody else.
+/// Undoes a unit that is a savepoint in an outer transaction.
 pub(super) fn undo_joined(terms: &Terms) -> String {
     let marker = marker(terms);
     format!("ROLLBACK TO SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}")
 }
 
-/// The name of a savepoint of the session.
+/// Returns the name of a savepoint of the session.
 pub(super) fn savepoint(depth: usize) -> String {
     format!("diesel_binds_{depth}")
 }
 
-/// Makes the savepoints that were open in the session when the transaction began.
+/// Sets the savepoints that were open in the session when the transaction began.
 pub(super) fn open_savepoints(count: usize) -> String {
     (1..=count)
         .map(|depth| format!("; SAVEPOINT {}", savepoint(depth)))
         .collect()
 }
 
-/// One step of a savepoint of the session.
+/// Returns the statements for one step of a savepoint of the session.
 pub(super) fn savepoint_step(step: crate::backend::SavepointStep, depth: usize) -> String {
     use crate::backend::SavepointStep;
 

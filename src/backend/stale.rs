@@ -1,27 +1,27 @@
-//! Errors that speak of the connection and not of the statement: what it keeps prepared no longer fits the database.
+//! Errors about the connection and not about the statement: its prepared statements no longer fit the database.
 //!
-//! diesel-async passes on no SQLSTATE, so these are told by their texts. Where a server speaks another language, each error
-//! without a kind of its own may be one of them.
+//! diesel-async passes on no SQLSTATE, so these errors are recognized by their texts. If the server speaks another
+//! language, each error without a kind of its own may be one of them.
 
 use diesel::result::{DatabaseErrorKind, Error};
 
 use crate::backend::SessionDefaults;
 
-/// Whether a connection can be used after an error.
+/// The state of a connection after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Staleness {
     /// The error is about the statement.
     Fresh,
-    /// Nobody can tell: it is better closed.
+    /// The error does not tell: the connection is better closed.
     Unknown,
-    /// What it keeps no longer fits the database. Another connection may do it.
+    /// Prepared statements of the connection no longer fit the database. Another connection may succeed.
     Stale,
 }
 
-/// Texts of such errors. Where one ends in a star, it begins so.
+/// Texts of such errors. A text that ends in a star is a prefix.
 pub(super) type Texts = [&'static str];
 
-/// What an error says of its connection.
+/// Judges a connection by an error of its statement.
 pub(super) fn staleness(error: &Error, texts: &Texts, session: &SessionDefaults) -> Staleness {
     let Error::DatabaseError(DatabaseErrorKind::Unknown, information) = error else {
         return Staleness::Fresh;

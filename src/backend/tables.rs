@@ -1,7 +1,7 @@
-//! The tables of the protocol: whose database they say it is, and whether they can keep what the commit promises.
+//! The tables of the protocol: the id of their database, and checks that the commit can rely on them.
 //!
-//! Each adapter asks its server in `tables`, in the same statement that reads the id: one column more, which is null where
-//! all is well. What it says is a table, a word and a detail, with a colon between each.
+//! Each adapter asks its server in `tables`, in the statement that reads the id. One more column is null if all is
+//! well. Otherwise it contains a table, a word and a detail, with a colon between each.
 
 use diesel::sql_types::{Bool, Integer, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
@@ -13,7 +13,7 @@ use crate::gid::{DatabaseId, Gid};
 /// The version of the tables that this library writes.
 const TABLES_VERSION: i32 = 2;
 
-/// The one row of `diesel_binds_meta`, and what the server says of the tables.
+/// The one row of `diesel_binds_meta`, and the server's findings on the tables.
 #[derive(QueryableByName)]
 pub(super) struct Meta {
     #[diesel(sql_type = Text)]
@@ -24,10 +24,10 @@ pub(super) struct Meta {
     unfit: Option<String>,
 }
 
-/// The row of `diesel_binds_meta`, and beside it what `unfit` finds. Fails where a table of a holder or one of its columns is
-/// missing, and locks nothing in them.
+/// Returns the query for the row of `diesel_binds_meta` and for the finding of `unfit`. The query fails if a table of a
+/// holder or one of its columns is missing. It locks nothing in them.
 pub(super) fn meta(schema: &str, unfit: &str) -> String {
-    // The name of the table stands before each column: so it is in the error about one that is missing.
+    // Each column is qualified by its table, so that an error about a missing column names the table.
     let columns = |table: &str, columns: &[&str]| {
         let columns: Vec<String> = columns.iter().map(|c| format!("{table}.{c}")).collect();
         columns.join(", ")
@@ -44,7 +44,7 @@ pub(super) fn meta(schema: &str, unfit: &str) -> String {
     )
 }
 
-/// The same row, asked for the sake of a unit.
+/// The row of `diesel_binds_meta`, read for a unit.
 #[derive(QueryableByName)]
 pub(super) struct MetaForUnit {
     #[diesel(embed)]
@@ -53,14 +53,14 @@ pub(super) struct MetaForUnit {
     forgotten: bool,
 }
 
-/// Asks beside `meta` whether records of the unit may have been deleted.
+/// Extends the query `meta` by whether records of the unit may have been deleted.
 pub(super) fn for_unit(meta: &str, schema: &str, terms: &Terms) -> String {
     let forgotten = sql::is_behind_horizon(schema, &terms.namespace, terms.unit);
     let columns = meta.trim_start_matches("SELECT ");
     format!("SELECT {forgotten} AS forgotten, {columns}")
 }
 
-/// Whose database it is, and whether it could hold the decision of the unit.
+/// Returns the identity of the database, and whether it could hold the decision of the unit.
 pub(super) fn identified(rows: QueryResult<Vec<MetaForUnit>>) -> Result<Identified, Fault> {
     let mut has_forgotten = false;
     let rows = rows.map(|rows| {
@@ -76,7 +76,7 @@ pub(super) fn identified(rows: QueryResult<Vec<MetaForUnit>>) -> Result<Identifi
     })
 }
 
-/// Makes sure that the database is the one that was to decide.
+/// Makes sure that the database is the holder's.
 pub(super) fn verify_holder(rows: QueryResult<Vec<Meta>>, gid: &Gid) -> Result<(), Fault> {
     if database_id(rows)? == gid.holder_id {
         Ok(())
@@ -85,7 +85,7 @@ pub(super) fn verify_holder(rows: QueryResult<Vec<Meta>>, gid: &Gid) -> Result<(
     }
 }
 
-/// Whose database it is.
+/// Returns the id of the database.
 pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fault> {
     let rows = rows.map_err(|error| {
         if is_of_our_tables(&error) {
@@ -109,14 +109,14 @@ pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fa
     row.holder_id.trim().parse().map_err(Fault::ForeignId)
 }
 
-/// Whether one of our tables is missing, or not ours to use. Their names stand in the error whatever language the server
-/// speaks.
+/// Returns whether an error is about a table of the protocol that is missing, or that the role may not use. The error
+/// contains its name in any language of the server.
 pub(crate) fn is_of_our_tables(error: &diesel::result::Error) -> bool {
     matches!(error, diesel::result::Error::DatabaseError(_, information)
         if information.message().contains("diesel_binds_"))
 }
 
-/// Says in full what a server found.
+/// Converts a finding of a server to an error.
 fn unfit(found: &str) -> Fault {
     let mut parts = found.splitn(3, ':');
     let mut next = || parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! What is fixed for one transaction of a unit on one bind, and what it went through.
+//! The terms of one transaction of a unit on one bind, and its state.
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use std::fmt;
@@ -11,54 +11,54 @@ use crate::backend::{Server, Settings};
 use crate::commit::Fault;
 use crate::gid::UnitId;
 
-/// What is fixed for one transaction of a unit on one bind.
+/// The properties of one transaction of a unit on one bind that stay the same until it ends.
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// The key of the bind.
     pub bind: &'static str,
-    /// The namespace of the application, empty where nothing is ever prepared.
+    /// The namespace of the application, empty if nothing is ever prepared.
     pub namespace: Arc<str>,
     /// The unit that the transaction belongs to.
     pub unit: UnitId,
-    /// Nothing may be written.
+    /// `true` if the transaction is read-only.
     pub read_only: bool,
-    /// It is a savepoint in a transaction of somebody else.
+    /// `true` if the unit is a savepoint in an outer transaction.
     pub joined: bool,
-    /// That transaction never commits: what its commit would check is checked where the savepoint is released.
+    /// `true` if the outer transaction never commits. The checks of its commit run when the savepoint is released.
     pub sandboxed: bool,
-    /// The application does something at its begin.
+    /// `true` if hooks of the application run at the begin.
     pub hooked: bool,
-    /// What else it is told.
+    /// The settings of the transaction.
     pub settings: Settings,
-    /// The transaction begins such that it can be prepared.
+    /// `true` if the transaction begins in a way that allows a later prepare.
     pub two_phase: bool,
-    /// It begins with a comment that says what it is for.
+    /// `true` if the transaction begins with a comment that identifies its unit.
     pub tagged: bool,
-    /// Whether the server counts what a reader writes.
+    /// `true` if the server counts the rows that a reader writes.
     pub verify_reads: bool,
-    /// Open savepoints of the session, to be made at the begin.
+    /// The number of open savepoints of the session, to be set at the begin.
     pub savepoints: usize,
-    /// How long a statement waits for a lock, where the connection has no limit of its own.
+    /// The limit for waiting for a lock, if the connection has no limit of its own.
     pub lock_timeout: Duration,
-    /// How long the transaction may be idle, where the connection has no limit of its own.
+    /// The limit for the idle time of the transaction, if the connection has no limit of its own.
     pub idle_timeout: Duration,
-    /// What is left until the deadline of the unit, which bounds also a limit of the connection's own.
+    /// The time left until the deadline of the unit, which also bounds a limit of the connection's own.
     pub time_left: Option<Duration>,
-    /// Whether a crash-forgetful database may join a unit of several writers.
+    /// `true` if a database that may lose confirmed commits in a crash may join a unit of several writers.
     pub allow_not_durable: bool,
-    /// Whether its commits must wait for a standby or replica.
+    /// `true` if commits must wait for a standby or replica.
     pub require_replication: bool,
-    /// What the server said of itself.
+    /// The properties that the server reported of itself.
     pub server: Arc<Server>,
     /// Files that are attached to the connection (SQLite).
     pub attached: Arc<[Attached]>,
-    /// What [`begin`](crate::backend::Dialect::begin) returned.
+    /// The value that [`begin`](crate::backend::Dialect::begin) returned.
     pub begun: Begun,
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 impl Terms {
-    /// What names the transaction: no other unit, and no other bind of the unit, has the same.
+    /// Returns the name of the transaction, which no other unit and no other bind of the unit has.
     pub(super) fn marker(&self) -> MarkerValue {
         MarkerValue {
             unit: self.unit,
@@ -66,7 +66,7 @@ impl Terms {
         }
     }
 
-    /// Refuses a server that may forget what it confirmed, or that keeps it nowhere else although it must. Returns whether
+    /// Refuses a server that may lose a confirmed commit, or that does not replicate although it must. Returns whether
     /// commits wait for a standby or replica.
     pub(super) fn accept(&self, durability: Durability) -> Result<Option<bool>, Fault> {
         let Durability {
@@ -97,16 +97,16 @@ impl fmt::Display for MarkerValue {
     }
 }
 
-/// What a begin found, for the end to know.
+/// Findings of a begin that the end needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Begun {
-    /// How deep Diesel is in the transaction of somebody else that was joined.
+    /// Diesel's transaction depth in the outer transaction that was joined.
     pub depth: u32,
-    /// How much the connection had written before, where it counts for its whole life (SQLite).
+    /// The connection's count of changes before the begin, which covers its whole life (SQLite).
     pub written: i64,
-    /// The limit for waiting for locks that the connection had, where it has another one until the end (SQLite).
+    /// The limit for waiting for locks that the connection had before, if it has another one until the end (SQLite).
     pub busy_timeout: Option<i64>,
-    /// The connection could only be read from before (SQLite).
+    /// `true` if the connection was read-only before (SQLite).
     pub query_only: bool,
     /// The files that were not attached before, a bit for each in their order (SQLite).
     pub attached: u128,
@@ -121,26 +121,26 @@ pub struct Attached {
     pub path: String,
 }
 
-/// What may have ended the transaction of a unit unseen, since its marker was last seen.
+/// Statements that may have ended the transaction of a unit unseen, since its marker was last seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unseen {
-    /// Nothing: a typed query cannot.
+    /// None: a typed query cannot end the transaction.
     #[default]
     Nothing,
     /// Statements in text, each alone in its message.
     Text,
     /// The raw connection or a hook, with messages of any number of statements.
     Anything,
-    /// The same, and the transaction is an aborted one, which does not tell its marker (PostgreSQL).
+    /// Statements as of `Anything`, in a transaction that is now aborted, where the marker cannot be read (PostgreSQL).
     Hidden,
 }
 
-/// Where a connection was found.
+/// The state in which a connection was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// In the transaction with the marker of the unit.
     Marked,
-    /// In a transaction whose marker only its end tells.
+    /// In a transaction whose marker can be checked only at its end.
     Open,
     /// In an aborted transaction, which keeps nothing.
     Aborted,
@@ -149,28 +149,28 @@ pub enum Standing {
 /// A step of a savepoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SavepointStep {
-    /// Make it.
+    /// Sets the savepoint.
     Set,
-    /// Forget it, and keep what was done since.
+    /// Releases the savepoint, and keeps the changes since.
     Release,
-    /// Undo what was done since, and forget it.
+    /// Undoes the changes since, and removes the savepoint.
     RollBack,
 }
 
-/// How the commit of a lone writer failed.
+/// The error of the commit of a lone writer.
 #[derive(Debug)]
 pub struct AloneFault {
-    /// Why.
+    /// The cause.
     pub fault: Fault,
-    /// The id of the transaction, by which the server tells its fate later (PostgreSQL).
+    /// The id of the transaction, by which the server reports its fate later (PostgreSQL).
     pub transaction: Option<TransactionId>,
 }
 
-/// The id of a transaction. Other servers have given the same to others.
+/// The id of a transaction. Other servers have given the same id to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionId {
     /// The id.
     pub id: i64,
-    /// When the server that gave it was started.
+    /// The start time of the server that gave the id.
     pub started: i64,
 }

@@ -1,6 +1,6 @@
-//! What migrations need of a connection: a lock that holds for a whole run, and the history of the database.
+//! The operations of migrations on a connection: a lock that holds for a whole run, and the history of the database.
 //!
-//! The lock is held by a connection of its own, so that it holds also while a migration runs outside of a transaction.
+//! A connection of its own holds the lock, so that it also holds while a migration runs outside of a transaction.
 
 // Files, each of which imports only from those before it: `mysql`, `postgres`, `sqlite`.
 
@@ -21,9 +21,9 @@ use diesel_async::TransactionManager as _;
 
 use crate::backend::Dialect;
 
-/// A connection type on which migrations can run. Sealed, and implemented for all that a bind can have.
+/// A connection type on which migrations can run. Sealed, and implemented for all connections that a bind can have.
 pub trait Migratable: Dialect {
-    /// The file beside the database that is its lock, where the server has none to give (SQLite).
+    /// Returns the file beside the database that serves as its lock, if the server has no locks of its own (SQLite).
     #[doc(hidden)]
     fn lock_file(&mut self) -> impl Future<Output = Result<Option<String>, NoLockFile>> + Send {
         async { Ok(None) }
@@ -31,7 +31,7 @@ pub trait Migratable: Dialect {
 
     /// Tries to take the lock of the database, without waiting. On the connection that will hold it.
     ///
-    /// `earlier` are those that this run holds already.
+    /// `earlier` are the locks that this run holds already.
     #[doc(hidden)]
     fn try_lock(
         &mut self,
@@ -39,22 +39,22 @@ pub trait Migratable: Dialect {
         earlier: &[LockId],
     ) -> impl Future<Output = QueryResult<LockAttempt>> + Send;
 
-    /// Whether the lock that was taken here is still ours. Keeps the connection alive, too.
+    /// Returns whether this connection still has the lock that it took. Also keeps the connection alive.
     #[doc(hidden)]
     fn holds_lock(&mut self) -> impl Future<Output = QueryResult<bool>> + Send;
 
-    /// The prepared branches for which a migration that runs for long may be waiting. On the connection that holds the
+    /// Returns the prepared branches that a long-running migration may be waiting for. On the connection that holds the
     /// lock.
     #[doc(hidden)]
     fn in_the_way(&mut self) -> impl Future<Output = QueryResult<Vec<String>>> + Send {
         async { Ok(Vec::new()) }
     }
 
-    /// Gives the lock back. A connection that is closed does as well, only later.
+    /// Releases the lock. Closing the connection also releases it, only later.
     #[doc(hidden)]
     fn unlock(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// What ran in this database. Changes nothing in it.
+    /// Returns the migrations that ran in this database. Changes nothing in it.
     #[doc(hidden)]
     fn history(&mut self) -> impl Future<Output = QueryResult<History>> + Send;
 
@@ -65,7 +65,7 @@ pub trait Migratable: Dialect {
     }
 }
 
-/// A number that is locked together with the database: so that a run notices one that it has locked already.
+/// A number that is locked together with the database, by which a run notices a database that it has locked already.
 #[derive(Clone, Copy, Debug)]
 pub struct LockId(
     #[cfg_attr(
@@ -75,14 +75,14 @@ pub struct LockId(
     pub(crate) u64,
 );
 
-/// What came of a try to lock a database.
+/// The result of an attempt to lock a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockAttempt {
-    /// It is ours.
+    /// The lock was taken.
     Locked,
-    /// Another run has it.
+    /// Another run has the lock.
     Busy,
-    /// This run has it already: it is that one of the earlier ones.
+    /// This run has locked the database already, with this one of the earlier locks.
     Ours(usize),
 }
 
@@ -93,23 +93,23 @@ struct Answer {
     answer: bool,
 }
 
-/// Why there is no place for a lock file.
+/// The reason why there is no place for a lock file.
 #[derive(Debug, thiserror::Error)]
 pub enum NoLockFile {
     /// The database is in memory, and each connection has one of its own.
     #[error("the database is in memory: what a migration makes there, no other connection sees")]
     InMemory,
-    /// It could not be asked for its file.
+    /// The query for the file failed.
     #[error("the database did not say where its file is")]
     Asking(#[from] diesel::result::Error),
 }
 
-/// What ran in a database: Diesel's table, and ours.
+/// The migrations that ran in a database, by Diesel's table and ours.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// The versions in Diesel's table, in their order.
     pub(crate) applied: Vec<String>,
-    /// The bind of a version, where we noted it.
+    /// The bind of a version, if it is in our table.
     pub(crate) binds: BTreeMap<String, String>,
 }
 
@@ -139,7 +139,7 @@ const OURS: &str = "diesel_binds_migrations";
 const VERSIONS: &str = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
 const BINDS: &str = "SELECT version, bind FROM diesel_binds_migrations";
 
-/// The tables of the history, where they are missing: Diesel's as Diesel makes it, and beside it our own.
+/// Returns the statements that create the tables of the history if they are missing: Diesel's own, and ours beside it.
 pub(crate) fn create_history() -> [&'static str; 2] {
     [
         CREATE_MIGRATIONS_TABLE,
@@ -148,7 +148,7 @@ pub(crate) fn create_history() -> [&'static str; 2] {
     ]
 }
 
-/// Notes a migration as applied. Versions and keys have no character that would need escaping: the builder sees to it.
+/// Records a migration as applied. The builder makes sure that no version or key needs escaping.
 pub(crate) fn record(version: &str, bind: &str) -> [String; 3] {
     [
         format!("INSERT INTO {DIESELS} (version) VALUES ('{version}')"),
@@ -158,12 +158,12 @@ pub(crate) fn record(version: &str, bind: &str) -> [String; 3] {
     ]
 }
 
-/// Notes the bind of a migration that Diesel applied without us.
+/// Records the bind of a migration that Diesel applied without this library.
 pub(crate) fn adopt(version: &str, bind: &str) -> String {
     format!("INSERT INTO {OURS} (version, bind) VALUES ('{version}', '{bind}')")
 }
 
-/// Notes a migration as reverted.
+/// Records a migration as reverted.
 pub(crate) fn forget(version: &str) -> [String; 2] {
     [
         format!("DELETE FROM {DIESELS} WHERE version = '{version}'"),

@@ -1,4 +1,4 @@
-//! Migrations on MySQL and MariaDB. The lock is one of the session, named after the database.
+//! Migrations on MySQL and MariaDB. The lock belongs to the session, and is named after the database.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::backend::migrate::{
     Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, NameRow, OURS, VERSIONS, has,
 };
 
-/// Locks belong to the whole server, so their names say the database: by a digest, because they are short.
+/// Locks belong to the whole server, so their names contain the database. A digest is used because names are short.
 const DATABASE: &str = "MD5(IF(@@lower_case_table_names = 0, DATABASE(), LOWER(DATABASE())))";
 
-/// A branch that is older is not about to be finished by its unit.
+/// The age from which a branch is not about to be finished by its unit.
 const OLD: Duration = Duration::from_secs(5);
 
 impl Migratable for AsyncMysqlConnection {
@@ -42,9 +42,9 @@ impl Migratable for AsyncMysqlConnection {
         answer(self, &format!("IS_USED_LOCK({}) = CONNECTION_ID()", lock())).await
     }
 
-    /// The server does not tell who waits for whom, so it is every old branch of this database.
+    /// Returns every old branch of this database, because the server does not report which lock a statement waits for.
     async fn in_the_way(&mut self) -> QueryResult<Vec<String>> {
-        // Of no namespace: those that have a row here.
+        // An empty namespace lists the branches that have a row here.
         let branches = self.branches("").await?;
         let old = branches
             .into_iter()

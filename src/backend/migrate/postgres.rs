@@ -1,7 +1,8 @@
 //! Migrations on PostgreSQL.
 //!
 //! The lock belongs to a transaction that stays open for the whole run. A lock of the session would mean nothing behind
-//! a pooler that gives each transaction another session; a transaction has one session to its end also there.
+//! a transaction pooler, which gives each transaction another session. A transaction keeps its session to the end
+//! there, too.
 
 use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
@@ -10,13 +11,13 @@ use crate::backend::migrate::{
     Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, NameRow, OURS, VERSIONS, has,
 };
 
-/// Without a limit on its age or idleness; and without a snapshot, which `CREATE INDEX CONCURRENTLY` would wait for.
+/// Begins without a limit on age or idleness, and without a snapshot, which `CREATE INDEX CONCURRENTLY` would wait for.
 const BEGIN_LOCK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
      SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
 
-/// A prepared branch has the lock that a statement of this database waits for. Its locks are of no process, and of the
-/// virtual transaction that also has the lock of its id.
+/// Finds the prepared branches with a lock that a statement of this database waits for. The locks of a branch belong to
+/// no process, but to the virtual transaction that also has the lock of its id.
 const IN_THE_WAY: &str = "SELECT DISTINCT branch.gid AS name FROM pg_catalog.pg_prepared_xacts AS branch \
      JOIN pg_catalog.pg_locks AS own ON own.pid IS NULL AND own.locktype = 'transactionid' \
      AND own.transactionid::text = branch.transaction::text \
@@ -27,13 +28,13 @@ const IN_THE_WAY: &str = "SELECT DISTINCT branch.gid AS name FROM pg_catalog.pg_
      WHERE branch.database = pg_catalog.current_database()";
 
 impl Migratable for AsyncPgConnection {
-    /// Never waits in the server: a statement that waits has a snapshot, `CREATE INDEX CONCURRENTLY` of the run that has
-    /// the lock would wait for it, and both forever.
+    /// Never waits in the server, because a waiting statement has a snapshot. `CREATE INDEX CONCURRENTLY` of the run
+    /// that has the lock would wait for that snapshot, and both forever.
     async fn try_lock(&mut self, own: LockId, earlier: &[LockId]) -> QueryResult<LockAttempt> {
         self.batch_execute(BEGIN_LOCK).await?;
         let mut attempt = LockAttempt::Busy;
         for (position, id) in earlier.iter().enumerate() {
-            // Advisory locks are of one database: it is free in all others.
+            // Advisory locks belong to one database: this one is free in all others.
             if !try_advisory(self, &format!("{}", id.signed())).await? {
                 attempt = LockAttempt::Ours(position);
             }
@@ -48,14 +49,15 @@ impl Migratable for AsyncPgConnection {
         Ok(attempt)
     }
 
-    /// The lock lives as long as its transaction does.
+    /// Runs a statement in the transaction, which has the lock until it ends.
     async fn holds_lock(&mut self) -> QueryResult<bool> {
         self.batch_execute("SAVEPOINT diesel_binds_lock; RELEASE diesel_binds_lock")
             .await?;
         Ok(true)
     }
 
-    /// In a savepoint: an error would end the transaction and its lock, and the catalogs that are read would stay locked.
+    /// Asks in a savepoint. An error would otherwise end the transaction and its lock, and the catalogs would stay
+    /// locked.
     async fn in_the_way(&mut self) -> QueryResult<Vec<String>> {
         self.batch_execute("SAVEPOINT diesel_binds_lock").await?;
         let branches: QueryResult<Vec<NameRow>> = sql_query(IN_THE_WAY).load(self).await;
@@ -69,7 +71,7 @@ impl Migratable for AsyncPgConnection {
     }
 
     async fn history(&mut self) -> QueryResult<History> {
-        // In one transaction: behind a pooler, a statement that was prepared in one session may not be there in another.
+        // One transaction: behind a pooler, a statement that was prepared in one session may not exist in another.
         self.batch_execute("BEGIN READ ONLY").await?;
         let tables: Vec<NameRow> = sql_query(format!(
             "SELECT name FROM (VALUES ('{DIESELS}'), ('{OURS}')) AS t (name) \

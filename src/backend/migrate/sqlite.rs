@@ -1,5 +1,5 @@
-//! Migrations on SQLite. The lock is that of an empty file beside the database: SQLite's own lock would be in the way of
-//! the migrations, and could not be held for those that run outside of a transaction.
+//! Migrations on SQLite. The lock is that of an empty file beside the database. SQLite's own lock would block the
+//! migrations, and could not be held for those that run outside of a transaction.
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection as _};
 use diesel::sql_types::Text;
@@ -24,7 +24,7 @@ where
     async fn lock_file(&mut self) -> Result<Option<String>, NoLockFile> {
         let File { file } = self
             .spawn_blocking(|connection| {
-                // Applications wait for each other; a migration that fails at the first lock helps nobody.
+                // Applications wait for each other, so a migration that fails at the first lock would be of no use.
                 connection.batch_execute("PRAGMA busy_timeout = 5000")?;
                 sql_query("SELECT COALESCE(file, '') AS file FROM pragma_database_list WHERE name = 'main'")
                     .get_result(connection)
@@ -36,7 +36,8 @@ where
         Ok(Some(format!("{file}-migrating")))
     }
 
-    /// On a connection to the lock file, by whose path the run knows those that it has.
+    /// Locks the lock file on a connection of its own. The run recognizes files that it has locked already by their
+    /// paths.
     async fn try_lock(&mut self, _: LockId, _: &[LockId]) -> QueryResult<LockAttempt> {
         self.spawn_blocking(|connection| {
             connection.batch_execute("PRAGMA busy_timeout = 0")?;
@@ -53,7 +54,7 @@ where
         .await
     }
 
-    /// The lock of a file is lost only with its connection.
+    /// Returns `true`, because the lock of a file is lost only with its connection.
     async fn holds_lock(&mut self) -> QueryResult<bool> {
         Ok(true)
     }
@@ -83,7 +84,7 @@ where
         .await
     }
 
-    /// A deferred transaction cannot wait for a lock when it turns from reading to writing.
+    /// Begins with `IMMEDIATE`: a deferred transaction cannot wait for a lock when it turns from reading to writing.
     async fn begin_migration(&mut self) -> QueryResult<()> {
         self.spawn_blocking(|connection| {
             AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
