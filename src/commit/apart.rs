@@ -6,7 +6,7 @@ use crate::commit::coordinator::Orders;
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::{Aloneness, Participant, ended};
 
-/// Rolls all participants back. An error names those of which it is not certain that nothing is kept.
+/// Rolls all participants back. An error names the binds that may keep something.
 pub(crate) async fn roll_back(
     mut participants: Vec<Box<dyn Participant>>,
 ) -> Result<(), CommitError> {
@@ -28,13 +28,13 @@ pub(crate) async fn roll_back(
     }
 }
 
-/// Commits one participant after the other, and stops at the first that does not.
+/// Commits one participant after the other, and stops at the first failure.
 pub(crate) async fn best_effort(
     orders: Orders,
     mut participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let mut partial = Partial::default();
-    // Who only read goes last: it cannot stand in the way of anybody.
+    // Readers go last: the writers do not depend on them.
     participants.sort_by_key(|participant| !participant.profile().writer);
     for participant in &mut participants {
         let key = participant.profile().key;

@@ -1,4 +1,4 @@
-//! Carries out what the protocol says, on real participants.
+//! The coordinator: carries out the steps of the protocol on real participants.
 
 // Files, each of which imports only from those before it: `step`, `injected`.
 
@@ -24,29 +24,30 @@ use crate::trace;
 use self::step::step;
 use self::step::{Prepared, StepResult};
 
-/// What a commit is about.
+/// The parameters of one commit.
 #[derive(Debug)]
 pub(crate) struct Orders {
     pub(crate) unit: UnitId,
     pub(crate) namespace: Arc<str>,
     /// The span of the unit, unless it ran no query.
     pub(crate) trace: Option<trace::UnitTrace>,
-    /// Where nothing is committed: what the commit would refuse is refused all the same.
+    /// In a sandbox, a unit that a commit would refuse is refused as well.
     pub(crate) rehearses: bool,
-    /// What is to fail.
+    /// The faults to inject.
     #[cfg(feature = "testing")]
     pub(crate) faults: Option<crate::commit::FaultPlan>,
 }
 
 /// Commits all participants, or none.
 ///
-/// To be run on a task of its own: dropping this future is what a crash of the process is.
+/// Must run on a task of its own: dropping this future has the effect of a crash of the process.
 pub(crate) async fn commit(
     orders: Orders,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let mut profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
-    // Each was asked in a unit of its own. Asked again together, the second of two with one id is refused.
+    // Each id was read in an earlier unit. If two databases have one id, it is read again, and the second reader is
+    // refused.
     for index in 0..profiles.len() {
         let id = profiles[index].database;
         if id.is_some_and(|id| {
@@ -57,9 +58,9 @@ pub(crate) async fn commit(
     }
     let alone = profiles.len() == 1;
     let mut protocol = Protocol::new(profiles.iter().map(|profile| Member {
-        // A function in a `SELECT` may have written. Alone, that costs nothing to assume, and a lost reply is then not
-        // taken for a roll-back.
-        // What is recorded is asked first: a unit that only read leaves no record.
+        // A function in a `SELECT` may have written. For a lone participant, this assumption costs nothing, and a lost
+        // reply is not taken for a roll-back. If its commit would be recorded, it is asked first: a unit that only read
+        // leaves no record.
         writer: profile.writer
             || (alone && !profile.read_only && !(profile.records && profile.askable)),
         ..member(profile)
@@ -91,7 +92,7 @@ pub(crate) async fn commit(
     }
 }
 
-/// Another participant that has this id, and is another database for certain.
+/// Returns the key of another participant that has this id and is certainly another database.
 fn copied(
     profiles: &[Profile],
     database: impl Fn(usize) -> Option<DatabaseId>,
@@ -125,14 +126,14 @@ struct Unit {
     databases: Vec<Option<DatabaseId>>,
     faults: Vec<Option<Fault>>,
     gid: Option<Gid>,
-    /// What each was told to prepare.
+    /// The branch that each participant was to prepare.
     branches: Vec<Option<Prepared>>,
     #[cfg(feature = "testing")]
     injection: injected::Injection,
 }
 
 impl Unit {
-    /// The record that would commit the unit, as soon as its holder is known.
+    /// Returns the record that would commit the unit, as soon as its holder is chosen and identified.
     fn decision(&mut self, protocol: &Protocol) -> Option<Decision> {
         if let Some(holder) = protocol.holder()
             && let Some(holder_id) = self.databases[holder]
@@ -200,7 +201,7 @@ impl Unit {
                     StepResult::Done => Reply::Done,
                     StepResult::Asked(reply) => reply,
                     StepResult::Outcome(outcome) => Reply::Outcome(outcome),
-                    // If this process died now, nobody could tell how the unit ended.
+                    // After a crash of this process, nothing could tell how the unit ended.
                     StepResult::Identified(found)
                         if found.has_forgotten && holder == Some(index) =>
                     {
@@ -233,8 +234,8 @@ impl Unit {
             .collect()
     }
 
-    /// Names the branches that are to be prepared now. Each says how many there may be, so that whoever finds one later
-    /// can tell whether it sees all.
+    /// Names the branches to prepare in this round. Each name contains the largest possible number of branches, so that
+    /// recovery can tell whether it sees all of them.
     fn name_branches(&mut self, round: &[(usize, Command)], parts: u16) {
         let Some(gid) = &self.gid else {
             return;
@@ -247,7 +248,7 @@ impl Unit {
         }
     }
 
-    /// Keeps the first fault of each: what follows from it is not the reason.
+    /// Keeps the first fault of each participant, from which later ones follow, or the fault of its resolve.
     fn failed(
         &mut self,
         span: &Span,
@@ -273,7 +274,7 @@ impl Unit {
         reply
     }
 
-    /// What the caller is told. That nothing is kept, only each bind can say.
+    /// Returns the result for the caller. Only each bind itself can confirm that nothing is kept.
     fn conclude(mut self, conclusion: Conclusion) -> Result<Committed, CommitError> {
         let undone: Vec<(&'static str, Undone)> = match conclusion {
             Conclusion::RolledBack { .. } | Conclusion::NotAtomic { .. } => {
@@ -345,7 +346,7 @@ impl Unit {
         }
     }
 
-    /// What a process that died leaves: nothing rolled back, nothing finished, its connections closed.
+    /// Leaves the state that a dead process leaves: nothing rolled back, nothing finished, all connections closed.
     #[cfg(feature = "testing")]
     async fn die(mut self) -> CommitError {
         for participant in &mut self.participants {
@@ -354,7 +355,7 @@ impl Unit {
         if let Some(plan) = &self.injection.plan {
             plan.note_crash();
         }
-        // The only way to an error of a task: one that was stopped, as this commit was.
+        // Only a task that was stopped gives an error of this type.
         let never = tokio::spawn(std::future::pending::<()>());
         never.abort();
         match never.await {

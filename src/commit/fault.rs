@@ -1,19 +1,19 @@
-//! What can go wrong in one step of a commit on one participant.
+//! The failures of one step of a commit on one participant.
 
 use diesel_binds_derive::ErrorDebug;
 
 use crate::gid::InvalidGid;
 
-/// Why a step of the commit did not work on one bind.
+/// The reason why a step of the commit failed on one bind.
 ///
-/// The source of a [`CommitError`](crate::CommitError): that one says what happened to the data.
+/// The source of a [`CommitError`](crate::CommitError), which says how the unit ended.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// The server refused the step and keeps nothing of the transaction.
     ///
-    /// A constraint or serialization failure that it checks at the commit, no slot left for a prepared transaction,
-    /// or an earlier SQL error that the application swallowed.
+    /// The server checks a constraint or serialization at the commit, has no slot left for a prepared transaction, or
+    /// the application ignored an earlier SQL error.
     #[error("the server refused to commit the transaction")]
     Refused(#[source] diesel::result::Error),
 
@@ -30,12 +30,13 @@ pub enum Fault {
     )]
     Uncertain,
 
-    /// A hook said no, on a unit whose roll-back is not certain ([`before_commit`](crate::Session::before_commit)).
+    /// A hook vetoed the commit of a unit whose roll-back is not certain
+    /// ([`before_commit`](crate::Session::before_commit)).
     #[error("the hook registered at {registered_at} vetoed the commit")]
     Vetoed {
-        /// Where the hook was registered.
+        /// The place where the hook was registered.
         registered_at: &'static std::panic::Location<'static>,
-        /// What it said.
+        /// The error of the hook.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
@@ -43,7 +44,7 @@ pub enum Fault {
     #[error("the connection was lost before the reply was read")]
     Lost(#[source] diesel::result::Error),
 
-    /// The connection was lost before the step reached the server, which has done nothing of it.
+    /// The connection was lost before the step reached the server, which has not carried out any of it.
     #[error("the connection was lost before the step reached the server")]
     Unreached(#[source] diesel::result::Error),
 
@@ -51,8 +52,8 @@ pub enum Fault {
     #[error("the server did not reply within the time for one step of a commit")]
     TimedOut,
 
-    /// The tables of the commit protocol are not in the database, or the role of the connection may not use them. The source
-    /// says which, in the language of the server.
+    /// The tables of the commit protocol are not in the database, or the role of the connection may not use them. The
+    /// source says which, in the server's own words.
     #[error(
         "the tables of diesel-binds are missing, or this role may not use them: run their migration or `binds.install()`, or \
          grant the role what docs/compatibility.md asks for"
@@ -64,19 +65,19 @@ pub enum Fault {
     Foreign {
         /// The version in the database.
         found: i32,
-        /// The version that this library knows.
+        /// The version that this library supports.
         expected: i32,
     },
 
-    /// A table of the commit protocol cannot keep what a commit promises: a row of it could be missing, twice, or outlive
-    /// the work that it stands for.
+    /// A table of the commit protocol cannot keep the promise of a commit. A row could be missing, exist twice, or
+    /// outlive the work that it stands for.
     #[error("the table `{table}` cannot keep what a commit promises: {reason}; {remedy}")]
     Unfit {
         /// The table.
         table: Box<str>,
-        /// What is wrong with it.
+        /// The defect of the table.
         reason: Box<str>,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
 
@@ -95,11 +96,11 @@ pub enum Fault {
          (`binds.renew_identity(..)`, `diesel-binds identity BIND --new`)"
     )]
     SameIdentity {
-        /// The bind of the other.
+        /// The bind of the other database.
         with: &'static str,
     },
 
-    /// The role of the connection may not write what its units have to record.
+    /// The role of the connection may not write the records that its units need.
     #[error("the role of the connection has no {privilege} on `{table}`: grant it")]
     Denied {
         /// The table.
@@ -112,8 +113,7 @@ pub enum Fault {
     #[error("`diesel_binds_meta` holds no id of a database")]
     ForeignId(#[source] InvalidGid),
 
-    /// The database is not the one that it was: it has another id, or is on another server, like a copy or a standby that was
-    /// promoted.
+    /// The database has another id than before, or is on another server, like a copy or a standby that was promoted.
     #[error(
         "the database has another id, or is on another server, than the unit noted: it was replaced, or the URL leads \
          elsewhere"
@@ -125,12 +125,12 @@ pub enum Fault {
         "the server is a replica or takes no writes ({sign}): correct the URL, or wait until it does"
     )]
     Replica {
-        /// What says so.
+        /// The setting or status that shows it.
         sign: &'static str,
     },
 
-    /// The server shows an outcome that it does not confirm as durable: a synchronous standby, or a semi-synchronous
-    /// replica, that its commits wait for is away. If the server is lost now, the outcome may be another one.
+    /// The server shows an outcome that it does not confirm as durable. The synchronous standby or semi-synchronous
+    /// replica that its commits wait for is away. If the server is lost now, the outcome may change.
     #[error(
         "the server did not confirm that what it shows is durable: it waits for a standby or replica; bring that back"
     )]
@@ -140,36 +140,36 @@ pub enum Fault {
     #[error("the server refused a statement")]
     Statement(#[source] diesel::result::Error),
 
-    /// What the database recorded of units as old as this one may have been deleted: how it ended cannot be told.
+    /// The records of units as old as this one may have been deleted: how the unit ended cannot be told.
     #[error("records of units as old as this one were deleted: nobody knows how it ended")]
     Forgotten,
 
-    /// The unit was refused before anything was prepared: it is older than what its holder remembers of units, and nobody
-    /// could tell how it ended if this process died now. Run it again: it is then young.
+    /// The unit was refused before anything was prepared, because it is older than the records that its holder keeps.
+    /// If this process died during the commit, nothing could tell how the unit ended. Run it again: it is then young.
     #[error(
         "the unit is older than the records that the database keeps: it was open for too long, its session was asked for \
          its id long before, or a clock is wrong"
     )]
     OutlivedRecords,
 
-    /// An operator has decided the unit in the place of this database, which keeps nothing of it: how it ended stands in
-    /// `diesel_binds_forced` of its other databases.
+    /// An operator has decided the unit in the place of this database, which keeps nothing of it. The table
+    /// `diesel_binds_forced` of its other databases says how it ended.
     #[error(
         "an operator has forced the unit: this database keeps nothing of it, and `diesel_binds_forced` of the others \
          says how it ended there"
     )]
     Forced,
 
-    /// A crash of the server may lose what it confirmed as committed.
+    /// A crash of the server may lose a confirmed commit.
     #[error(
         "the database may lose a confirmed commit in a crash ({setting}): it may not join a unit of several writers"
     )]
     NotDurable {
-        /// The setting that makes it so.
+        /// The setting that causes this.
         setting: String,
     },
 
-    /// Commits of the database wait for no standby or replica, as its bind demands
+    /// The bind requires that commits wait for a standby or replica, and they wait for none
     /// ([`BindOptions::require_synchronous_replication`](crate::BindOptions::require_synchronous_replication)).
     #[error(
         "commits of the database wait for no standby or replica (`synchronous_standby_names`, semi-synchronous \
@@ -177,17 +177,18 @@ pub enum Fault {
     )]
     NotReplicated,
 
-    /// The transaction changed a table of an engine without transactions. That change stays.
+    /// The transaction changed a non-transactional table. That change stays.
     #[error(
         "a table without transactions (MyISAM, Aria) or a temporary table was changed in the unit: that change stays"
     )]
     NonTransactional(#[source] diesel::result::Error),
 
-    /// A statement, savepoint or begin of the unit was dropped before it completed, or failed on its way.
+    /// A statement, savepoint or begin of the unit was dropped before it completed, or failed before it was sent
+    /// completely.
     #[error("a statement was dropped before it completed")]
     Incomplete,
 
-    /// A statement of the unit was asked for, and its pool gave no connection or its transaction could not begin.
+    /// A statement of the unit was requested, and its pool gave no connection or its transaction could not begin.
     #[error("a statement of the unit could not begin")]
     NotBegun,
 
@@ -206,7 +207,7 @@ pub enum Fault {
     #[error("work that had joined the unit failed")]
     Joined,
 
-    /// A hook before the commit was dropped, or panicked, before it said yes.
+    /// A hook before the commit was dropped, or panicked, before it returned.
     #[error("a hook before the commit did not come to its end")]
     Hook,
 
@@ -216,10 +217,10 @@ pub enum Fault {
     )]
     Exchanged,
 
-    /// The unit belongs to another application, which alone asks for its outcome and keeps decisions out.
+    /// The unit belongs to another application, which alone reads its outcome and keeps decisions out.
     #[error("the unit belongs to the application `{namespace}`: ask there")]
     ForeignNamespace {
-        /// That application.
+        /// The namespace of that application.
         namespace: String,
     },
 
@@ -227,14 +228,14 @@ pub enum Fault {
     #[error("this process has no bind of that key")]
     UnknownBind,
 
-    /// It is a sandbox (`testing::Sandbox`), which leaves the real database alone: it has no commit that could fail as
-    /// planned, no migrations, and nothing to recover.
+    /// The binds are a sandbox (`testing::Sandbox`), which does not touch the real database. A sandbox has no commit
+    /// for a fault plan, no migrations, and nothing to recover.
     #[error(
         "this is a sandbox, which leaves the real database alone: call it on the application's own `Binds`"
     )]
     Sandbox,
 
-    /// The sandbox (`testing::Sandbox`) had ended before the commit: nothing of it is kept, nor of the unit.
+    /// The sandbox (`testing::Sandbox`) had ended before the commit: nothing of the sandbox or of the unit is kept.
     #[error("the sandbox has ended, and nothing of it is kept: end it after its sessions")]
     SandboxEnded,
 
@@ -248,7 +249,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What the server said when it refused the step.
+    /// Returns the server's error, if the server refused the step.
     pub(crate) fn refusal(&self) -> Option<&diesel::result::Error> {
         match self {
             Self::Refused(error) => Some(error),
@@ -256,7 +257,7 @@ impl Fault {
         }
     }
 
-    /// A word for it in traces, without anything that a server said.
+    /// Returns the name of the fault for traces, without any text of a server.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Refused(_) => "Refused",

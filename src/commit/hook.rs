@@ -1,4 +1,4 @@
-//! What a hook of the application said that ran after the commit, and could change nothing any more.
+//! The failure of a hook that ran after the end of the unit, and could change nothing any more.
 
 use std::any::Any;
 use std::fmt;
@@ -30,7 +30,7 @@ impl HookFailure {
         }
     }
 
-    /// The same for a hook that panicked with this.
+    /// Creates the failure of a hook that panicked with this payload.
     pub(crate) fn panicked(
         registered_at: &'static Location<'static>,
         payload: &(dyn Any + Send),
@@ -45,7 +45,7 @@ impl HookFailure {
         Self::new(registered_at, Box::new(Panicked(message)))
     }
 
-    /// Where the hook was registered.
+    /// Returns the place where the hook was registered.
     #[must_use]
     pub fn registered_at(&self) -> &'static Location<'static> {
         self.registered_at
@@ -64,7 +64,7 @@ impl std::error::Error for HookFailure {
     }
 }
 
-/// Two are equal if they are one failure.
+/// Two values are equal if they come from one failure.
 impl PartialEq for HookFailure {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.source, &other.source)

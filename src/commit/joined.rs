@@ -1,4 +1,4 @@
-//! The end of a unit that is in the transactions of others: its savepoints are released, and nothing is committed.
+//! The end of a unit within outer transactions: its savepoints are released, and nothing is committed.
 
 use crate::commit::Fault;
 use crate::commit::apart::roll_back;
@@ -6,10 +6,10 @@ use crate::commit::coordinator::Orders;
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::{Participant, Profile};
 
-/// Releases the savepoint of each participant, or goes back to all of them.
+/// Releases the savepoint of each participant, or rolls back to all of them.
 ///
-/// First each is asked whether it could. What fails afterwards has lost its connection, and with it the transaction
-/// around the unit.
+/// Each participant is first asked whether it could. A release that fails after that has lost its connection, and with
+/// it the outer transaction.
 pub(crate) async fn release(
     orders: Orders,
     mut participants: Vec<Box<dyn Participant>>,
@@ -26,7 +26,7 @@ pub(crate) async fn release(
             }
         }
     }
-    // What really commits may be refused even now: then nothing was released yet.
+    // A participant that really commits may be refused even now, and then no savepoint has been released.
     participants.sort_by_key(|participant| participant.profile().joined);
     for participant in &mut participants {
         if partial.fault.is_some() {
@@ -52,14 +52,14 @@ pub(crate) async fn release(
     partial.conclude(orders.unit, true)
 }
 
-/// What a commit would refuse.
+/// The reason why a commit would refuse the unit.
 enum Refusal {
     Fault(&'static str, Fault),
     NotAtomic(CommitError),
 }
 
-/// Refuses what the commit of several writers would refuse before it prepares any: who wrote unseen is asked for, two of
-/// them cannot do without preparing, and each must be the durable database of somebody.
+/// Refuses a unit that the commit of several writers would refuse before it prepares any. Possible writers are asked,
+/// two writers that cannot prepare are refused, and each writer must be identified.
 async fn rehearse(
     orders: &Orders,
     participants: &mut [Box<dyn Participant>],

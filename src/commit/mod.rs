@@ -1,9 +1,12 @@
-//! The commit of a unit: what to do and in which order, apart from how each server does it.
+//! The commit of a unit: its steps and their order, apart from the statements that each server needs for them.
 //!
-//! `protocol` decides, without I/O or clock: it takes what happened and says what to do next. `coordinator` carries
-//! that out on the participants, through the port [`Participant`]; `observed` tells the traces of it. `outcome` is what
-//! the caller gets, `fault` what can go wrong in a step, `hook` in a hook after it. `apart` ends what needs no protocol, `joined` what is
-//! in the transactions of others. `inject` makes it go wrong, in tests. `docs/commit.md` argues why this is atomic.
+//! `protocol` decides, without I/O or clock: from the replies to the last steps follow the next ones. `coordinator`
+//! carries these out on the participants, through the port [`Participant`]. `observed` reports the commit to the
+//! traces. `outcome` has the results for the caller, `fault` the failures of a step, `hook` those of a hook after the
+//! commit.
+//!
+//! `apart` has the ends that need no protocol, `joined` the ends within outer transactions. `inject` makes steps fail,
+//! in tests. `docs/commit.md` argues why the commit is atomic.
 
 // Files, each of which imports only from those before it: `fault`, `hook`, `protocol`, `inject`, `participant`,
 // `outcome`, `coordinator`, `apart`, `joined`, `observed`.
@@ -31,7 +34,7 @@ pub(crate) use self::participant::{Aloneness, Participant, Profile};
 pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_apart};
 pub use self::protocol::Outcome;
 
-/// What the exploration of commit and recovery together drives.
+/// The types that the exploration of commit and recovery together uses.
 #[cfg(test)]
 pub(crate) mod proof {
     pub(crate) use super::participant::Undone;

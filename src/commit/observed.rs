@@ -1,4 +1,4 @@
-//! The end of a unit, within its span: what observers hear of how it ended.
+//! The end of a unit, within its span: reports to observers how the unit ended.
 
 use tracing::Instrument as _;
 
@@ -10,7 +10,7 @@ use crate::commit::{apart, joined};
 use crate::gid::Gid;
 use crate::trace::{Ending, Ends, UnitTrace};
 
-/// As [`coordinator::commit`].
+/// Runs [`coordinator::commit`] within the span of the unit.
 pub(crate) async fn commit(
     mut orders: Orders,
     participants: Vec<Box<dyn Participant>>,
@@ -20,7 +20,7 @@ pub(crate) async fn commit(
     observed(trace, committing).await
 }
 
-/// As [`joined::release`].
+/// Runs [`joined::release`] within the span of the unit.
 pub(crate) async fn release(
     mut orders: Orders,
     participants: Vec<Box<dyn Participant>>,
@@ -30,7 +30,7 @@ pub(crate) async fn release(
     observed(trace, releasing).await
 }
 
-/// As [`apart::best_effort`].
+/// Runs [`apart::best_effort`] within the span of the unit.
 pub(crate) async fn best_effort(
     mut orders: Orders,
     participants: Vec<Box<dyn Participant>>,
@@ -40,7 +40,7 @@ pub(crate) async fn best_effort(
     observed(trace, committing).await
 }
 
-/// As [`apart::roll_back`].
+/// Runs [`apart::roll_back`] within the span of the unit.
 pub(crate) async fn roll_back(
     trace: Option<UnitTrace>,
     participants: Vec<Box<dyn Participant>>,

@@ -1,4 +1,4 @@
-//! What became of a unit, as its caller is told.
+//! The outcome of a unit, for the caller.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use crate::commit::participant::Undone;
 use crate::commit::{Fault, HookFailure};
 use crate::gid::{Gid, UnitId};
 
-/// A unit that is committed, on every bind that took part; or, in a session that has joined a transaction of somebody
-/// else, kept there ([`ending`](Self::ending)).
+/// A unit that is committed on every bind that took part. In a session within outer transactions, the unit is kept
+/// there instead ([`ending`](Self::ending)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub(crate) unit: UnitId,
@@ -21,39 +21,39 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// The unit.
+    /// Returns the id of the unit.
     #[must_use]
     pub fn unit(&self) -> UnitId {
         self.unit
     }
 
-    /// The global transaction id, where several binds wrote.
+    /// Returns the global transaction id, if several binds wrote.
     #[must_use]
     pub fn gid(&self) -> Option<&Gid> {
         self.gid.as_ref()
     }
 
-    /// The keys of the binds that took part.
+    /// Returns the keys of the binds that took part.
     #[must_use]
     pub fn binds(&self) -> &[&'static str] {
         &self.binds
     }
 
-    /// The keys of the binds that did not confirm yet. The decision is durable: they will be brought up by recovery,
-    /// and until then keep their locks and show the state before the unit.
+    /// Returns the keys of the binds that have not confirmed the commit yet. The decision is durable, and recovery
+    /// commits them. Until then they keep their locks and show the state before the unit.
     #[must_use]
     pub fn pending(&self) -> &[&'static str] {
         &self.pending
     }
 
-    /// Whether nothing is committed yet: the session has joined the transactions of others
-    /// ([`SessionOptions::within`](crate::SessionOptions::within)), which keep or lose what the unit did.
+    /// Returns whether nothing is committed yet, because the session works within outer transactions
+    /// ([`SessionOptions::within`](crate::SessionOptions::within)). These keep or lose the work of the unit.
     #[must_use]
     pub fn is_joined(&self) -> bool {
         self.joined
     }
 
-    /// What became of the unit.
+    /// Returns whether the unit is committed, or joined to outer transactions.
     #[must_use]
     pub fn ending(&self) -> Ending {
         match self.joined {
@@ -62,28 +62,30 @@ impl Committed {
         }
     }
 
-    /// The hooks that failed after the commit ([`after_commit`](crate::Session::after_commit)). The unit is committed.
+    /// Returns the hooks that failed after the commit ([`after_commit`](crate::Session::after_commit)). The unit is
+    /// committed.
     #[must_use]
     pub fn hook_failures(&self) -> &[HookFailure] {
         &self.hook_failures
     }
 }
 
-/// What became of a unit that was not rolled back. See [`Committed::ending`].
+/// The end of a unit that was not rolled back. See [`Committed::ending`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {
-    /// It is committed, and the decision is durable.
+    /// The unit is committed, and the decision is durable.
     Committed,
-    /// It is a part of transactions of others now, who keep or lose it.
+    /// The unit is now a part of outer transactions, which keep or lose it.
     Joined,
 }
 
-/// Why a unit is not known to be committed, and what became of its data.
+/// The reason why a unit is not known to be committed, and the outcome for its data.
 ///
-/// [`InDoubt`](Self::InDoubt), [`Unknown`](Self::Unknown), [`Interrupted`](Self::Interrupted),
-/// [`TransactionEnded`](Self::TransactionEnded) and [`Partial`](Self::Partial) leave that open, or tell of a unit that is
-/// kept in part: never repeat a unit after one of them before you know ([`is_in_doubt`](Self::is_in_doubt)).
+/// After [`InDoubt`](Self::InDoubt), [`Unknown`](Self::Unknown), [`Interrupted`](Self::Interrupted),
+/// [`TransactionEnded`](Self::TransactionEnded) or [`Partial`](Self::Partial), the outcome is open, or the unit is kept
+/// in part. Never repeat a unit after one of them before you have looked at the data
+/// ([`is_in_doubt`](Self::is_in_doubt)).
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
@@ -93,17 +95,18 @@ pub enum CommitError {
         not_yet(pending)
     )]
     RolledBack {
-        /// The bind that was in the way.
+        /// The bind that prevented the commit.
         bind: &'static str,
-        /// Binds that could not be told yet. They keep their locks until recovery rolls them back.
+        /// The binds that could not be rolled back yet. They keep their locks until recovery rolls them back.
         pending: Vec<&'static str>,
-        /// What was in the way.
+        /// The reason.
         source: Fault,
     },
 
-    /// The transaction of `bind` was gone before it could be committed or rolled back, or may have been: a statement in
-    /// text, a hook or the raw connection ended it (`COMMIT`, `ROLLBACK`, DDL on MariaDB), or the server did. What the unit
-    /// did on `bind` before that is kept or not by that statement alone. All binds that are not named were rolled back.
+    /// The transaction of `bind` was gone before it could be committed or rolled back, or may have been. A statement in
+    /// text, a hook or the raw connection ended it (`COMMIT`, `ROLLBACK`, DDL on MariaDB), or the server did. That
+    /// statement alone decides whether the work before it on `bind` is kept. All binds that are not named were rolled
+    /// back.
     ///
     /// Look at the data before you repeat the unit.
     #[error(
@@ -115,27 +118,27 @@ pub enum CommitError {
     TransactionEnded {
         /// The bind.
         bind: &'static str,
-        /// Further binds of which the same holds.
+        /// Further binds whose transactions ended in the same way.
         also: Vec<&'static str>,
-        /// Binds that could not be told yet. They keep their locks until recovery rolls them back.
+        /// The binds that could not be rolled back yet. They keep their locks until recovery rolls them back.
         pending: Vec<&'static str>,
-        /// What was in the way of the commit.
+        /// The reason why the unit did not commit.
         source: Fault,
     },
 
     /// Two binds that wrote cannot prepare, so that no commit of both is atomic. Nothing is kept on any bind.
     ///
-    /// Let one of them prepare, attach SQLite files to one connection, or accept what
-    /// [`commit_all_best_effort`](crate::Session::commit_all_best_effort) says.
+    /// Let one of them prepare, attach SQLite files to one connection, or accept the risk of
+    /// [`commit_all_best_effort`](crate::Session::commit_all_best_effort).
     #[error(
         "`{first}` and `{second}` both wrote and neither can prepare ({reason}): the unit was rolled back on every bind"
     )]
     NotAtomic {
-        /// The first.
+        /// The first bind.
         first: &'static str,
-        /// The second.
+        /// The second bind.
         second: &'static str,
-        /// Why the second cannot.
+        /// The reason why the second bind cannot prepare.
         reason: String,
     },
 
@@ -144,48 +147,48 @@ pub enum CommitError {
         "the hook registered at {registered_at} vetoed the commit: the unit was rolled back on every bind"
     )]
     Vetoed {
-        /// Where the hook was registered.
+        /// The place where the hook was registered.
         registered_at: &'static std::panic::Location<'static>,
-        /// What it said.
+        /// The error of the hook.
         source: Box<dyn std::error::Error + Send + Sync + 'static>,
     },
 
-    /// The holder of the decision could not be asked. The unit is committed or rolled back everywhere as soon as it
-    /// can: ask with the gid.
+    /// The holder of the decision could not be asked. The unit is committed or rolled back everywhere as soon as the
+    /// holder answers: ask for the outcome with the gid.
     #[error(
         "the unit {gid} is in doubt: `{}` could not be asked whether it committed; ask for the outcome of the gid before you repeat it",
         gid.holder()
     )]
     InDoubt {
-        /// What to ask with.
+        /// The id to ask with.
         gid: Box<Gid>,
-        /// Why the holder could not be asked.
+        /// The reason why the holder could not be asked.
         source: Fault,
     },
 
-    /// Only `bind` wrote, and its reply to the commit was lost: nobody recorded how it ended. Look at the data before
-    /// you repeat the unit.
+    /// Only `bind` wrote, and its reply to the commit was lost. No record says how the unit ended. Look at the data
+    /// before you repeat the unit.
     #[error(
         "nobody knows whether `{bind}` committed: its reply was lost; look at the data before you repeat the unit"
     )]
     Unknown {
         /// The bind.
         bind: &'static str,
-        /// How the reply was lost.
+        /// The reason why the reply was lost.
         source: Fault,
     },
 
-    /// The task that commits was stopped: the runtime is shutting down, or it panicked. What several binds wrote,
-    /// recovery finishes, one way or the other. What one wrote may be committed or not: nobody recorded that. Look at the
-    /// data before you repeat the unit.
+    /// The task that commits was stopped: the runtime is shutting down, or the task panicked. If several binds wrote,
+    /// recovery finishes the unit, one way or the other. If one bind wrote, its work may be committed or not: no record
+    /// says so. Look at the data before you repeat the unit.
     #[error(
         "the commit of unit {unit} was interrupted: nobody knows how it ended; recovery finishes what several binds wrote, \
          all of it one way; look at the data before you repeat the unit"
     )]
     Interrupted {
-        /// The unit.
+        /// The id of the unit.
         unit: UnitId,
-        /// How the task ended.
+        /// The reason why the task ended.
         source: tokio::task::JoinError,
     },
 
@@ -204,29 +207,29 @@ pub enum CommitError {
     )]
     InsideTransaction,
 
-    /// The commit of one bind after the other got stuck half-way, as was accepted by asking for it by name.
+    /// The commit of one bind after the other, which the caller asked for by name, stopped in between.
     #[error("the unit is torn: {0}")]
     Partial(Box<Partial>),
 }
 
-/// What a best-effort commit did to each bind.
+/// The result of a best-effort commit on each bind.
 #[derive(Debug, Default)]
 pub struct Partial {
-    /// Binds that committed.
+    /// The binds that committed.
     pub committed: Vec<&'static str>,
-    /// Binds that were rolled back.
+    /// The binds that were rolled back.
     pub rolled_back: Vec<&'static str>,
-    /// Binds whose transaction was ended by something else, or may have been
+    /// The binds whose transactions were ended by another statement or by the server, or may have been
     /// ([`TransactionEnded`](CommitError::TransactionEnded)).
     pub ended: Vec<&'static str>,
-    /// Binds whose reply was lost.
+    /// The binds whose replies were lost.
     pub unknown: Vec<&'static str>,
-    /// What went wrong on which bind.
+    /// The bind that failed, and its fault.
     pub fault: Option<(&'static str, Fault)>,
 }
 
 impl Partial {
-    /// Notes what a roll-back has left on a bind.
+    /// Notes the result of a roll-back on a bind.
     pub(crate) fn undone(&mut self, bind: &'static str, undone: Undone) {
         match undone {
             Undone::NothingKept => self.rolled_back.push(bind),
@@ -234,7 +237,7 @@ impl Partial {
         }
     }
 
-    /// What a unit has come to whose binds ended one after the other.
+    /// Returns the result of a unit whose binds ended one after the other.
     pub(crate) fn conclude(mut self, unit: UnitId, joined: bool) -> Result<Committed, CommitError> {
         match self.fault.take() {
             None => Ok(Committed {
@@ -266,7 +269,7 @@ impl fmt::Display for Partial {
             write!(f, ", ended before [{}]", self.ended.join(", "))?;
         }
         if let Some((bind, fault)) = &self.fault {
-            // With its causes: nothing else says them.
+            // With its sources: no other text contains them.
             write!(f, "; `{bind}`: {fault:?}")?;
         }
         Ok(())
@@ -274,7 +277,7 @@ impl fmt::Display for Partial {
 }
 
 impl CommitError {
-    /// A unit that `bind` was in the way of, and of which nothing is kept but on the binds that `ended` before.
+    /// Creates the error of a unit that `bind` prevented, and that is kept nowhere but perhaps on the binds in `ended`.
     pub(crate) fn rolled_back(
         bind: &'static str,
         mut ended: Vec<&'static str>,
@@ -297,7 +300,8 @@ impl CommitError {
         }
     }
 
-    /// The same error of a roll-back, with what led to that roll-back. `Err` if nothing was rolled back.
+    /// Replaces the source of a `TransactionEnded` by `fault`, which led to the roll-back. Returns other errors as
+    /// `Err`.
     pub(crate) fn because(self, fault: Fault) -> Result<Self, Self> {
         match self {
             Self::TransactionEnded {
@@ -315,7 +319,8 @@ impl CommitError {
         }
     }
 
-    /// Whether the unit, or a part of it, may be committed, or may become so: never repeat it before you know.
+    /// Returns whether the unit, or a part of it, may be committed or may still become so. Never repeat it before you
+    /// know.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         matches!(
@@ -328,7 +333,7 @@ impl CommitError {
         )
     }
 
-    /// What Diesel said, where a database refused to commit.
+    /// Returns Diesel's error, if a database refused to commit.
     #[must_use]
     pub fn diesel(&self) -> Option<&diesel::result::Error> {
         match self {
@@ -340,7 +345,7 @@ impl CommitError {
         }
     }
 
-    /// Whether nothing of the unit is kept on any bind.
+    /// Returns whether nothing of the unit is kept on any bind.
     #[must_use]
     pub fn is_rolled_back(&self) -> bool {
         matches!(
@@ -349,7 +354,7 @@ impl CommitError {
         )
     }
 
-    /// The key of the bind that it is about.
+    /// Returns the key of the bind that the error is about.
     #[must_use]
     pub fn bind(&self) -> Option<&str> {
         match self {

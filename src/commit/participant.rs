@@ -16,62 +16,63 @@ pub struct Decision {
     pub participants: Vec<(&'static str, DatabaseId)>,
 }
 
-/// What a server says of a transaction before its fate is planned.
+/// The answer of a server about a transaction, before the end of the unit is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// It wrote.
+    /// The transaction wrote.
     pub wrote: bool,
-    /// Its commit may fail although it only read.
+    /// The commit may fail although the transaction only read.
     pub serializable: bool,
 }
 
-/// What a database says of itself before it takes part in a unit of several writers.
+/// The answer of a database about itself, before it takes part in a unit of several writers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identified {
-    /// Its id.
+    /// The id of the database.
     pub database: DatabaseId,
-    /// Records of units as old as this one may have been deleted there: it cannot hold the decision.
+    /// Records of units as old as this one may have been deleted there: the database cannot hold the decision.
     pub has_forgotten: bool,
 }
 
-/// What is known of a participant before the commit begins.
+/// The properties of a participant before the commit begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     pub(crate) key: &'static str,
     pub(crate) writer: bool,
-    /// Its server lets it write nothing.
+    /// The server refuses writes in this transaction.
     pub(crate) read_only: bool,
     pub(crate) askable: bool,
     pub(crate) database: Option<DatabaseId>,
-    /// What tells its database from others of its kind, whatever id it has. Empty where nothing does.
+    /// The place of the database, which tells it from others of its kind, whatever its id. Empty if nothing does.
     pub(crate) place: Arc<str>,
     pub(crate) cannot_prepare: Option<String>,
     pub(crate) holder_rank: i8,
     pub(crate) records: bool,
-    /// It is a savepoint in a transaction of somebody else.
+    /// The unit is a savepoint in an outer transaction.
     pub(crate) joined: bool,
 }
 
-/// Whether two places are for certain two databases.
+/// Returns whether two places certainly belong to two databases.
 pub(crate) fn are_apart(one: &str, other: &str) -> bool {
     !one.is_empty() && !other.is_empty() && one != other
 }
 
-/// What a roll-back leaves on one bind.
+/// The result of a roll-back on one bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "a unit is rolled back only where every bind confirms it"]
 pub(crate) enum Undone {
-    /// Nothing of the unit is kept: the roll-back was confirmed in the transaction of the unit, or nothing but typed
-    /// queries ran in it, which cannot end it.
+    /// Nothing of the unit is kept. Either the roll-back was confirmed in the transaction of the unit, or only typed
+    /// queries ran, which cannot end it.
     NothingKept,
-    /// The transaction of the unit was gone. Whatever ended it keeps or undoes the work before it.
+    /// The transaction of the unit was gone. The statement that ended it keeps or undoes the work before it.
     Ended,
-    /// A statement in text, a hook or the raw connection may have ended the transaction, and nothing tells.
+    /// A statement in text, a hook or the raw connection may have ended the transaction, and nothing confirms that none
+    /// did.
     Unconfirmed,
 }
 
 impl Undone {
-    /// Why the roll-back is not certain, if so.
+    /// Returns the reason why the roll-back is not certain, if it is not.
     pub(crate) fn fault(self) -> Option<Fault> {
         match self {
             Self::NothingKept => None,
@@ -81,13 +82,13 @@ impl Undone {
     }
 }
 
-/// How a lone commit failed.
+/// The failure of a lone commit.
 #[derive(Debug)]
 pub(crate) enum Aloneness {
-    /// The server keeps nothing of the transaction that the message met: [`Participant::undone`] tells whether
-    /// that was the one of the unit.
+    /// The server keeps nothing of the transaction that the message ended. [`Participant::undone`] tells whether that
+    /// was the transaction of the unit.
     Refused(Fault),
-    /// Nobody knows.
+    /// The reply was lost: the transaction is committed or not.
     Lost(Fault),
 }
 
@@ -101,45 +102,45 @@ impl Aloneness {
 
 /// One bind in the commit of a unit.
 ///
-/// Every step ends within a time of its own; one that did not is reported as a failure that may have worked. Dropping
-/// a participant gives its connection back if it is clean, and closes it otherwise.
+/// Every step has a time limit. A step that exceeds it is reported as failed, and may have succeeded. Dropping a
+/// participant gives its connection back if it is clean, and closes it otherwise.
 pub(crate) trait Participant: Send {
-    /// What is known before.
+    /// Returns the properties of the participant before the commit.
     fn profile(&self) -> Profile;
-    /// Asks whether it wrote.
+    /// Asks the server whether the transaction wrote.
     fn ask(&mut self) -> BoxFuture<'_, Result<Asked, Fault>>;
-    /// Reads the id of its database, and whether that could hold the decision.
+    /// Reads the id of the database, and whether the database could hold the decision.
     fn identify(&mut self) -> BoxFuture<'_, Result<Identified, Fault>>;
     /// Prepares.
     fn prepare<'a>(&'a mut self, branch: &'a Branch) -> BoxFuture<'a, Result<(), Fault>>;
-    /// Commits on its own: nobody else wrote.
+    /// Commits without a decision: no other participant wrote.
     fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>>;
     /// Commits together with the decision.
     fn decide<'a>(&'a mut self, decision: &'a Decision) -> BoxFuture<'a, Result<(), Fault>>;
-    /// Makes sure that its savepoint could be released, where the unit is in a transaction of somebody else.
+    /// Checks that the savepoint could be released, if the unit is in an outer transaction.
     fn releasable(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Releases its savepoint: keeps the unit in a transaction of somebody else.
+    /// Releases the savepoint, which keeps the unit in the outer transaction.
     fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Rolls back what was not prepared, and tells what that leaves. A connection that cannot is closed, which rolls
+    /// Rolls back an unprepared transaction, and returns the result. If that fails, closes the connection, which rolls
     /// back as well.
     fn roll_back(&mut self) -> BoxFuture<'_, Undone>;
-    /// What the end of its transaction has left, where that was not its commit.
+    /// Returns the result of the end of the transaction, unless that end was its commit.
     fn undone(&self) -> Undone;
     /// Keeps a late decision out and reads the outcome, on another connection, until a time limit.
     fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>>;
-    /// Finishes what was prepared, or may have been, in the database with this id.
+    /// Finishes a branch that was prepared, or may have been, in the database with this id.
     fn finish<'a>(
         &'a mut self,
         branch: &'a Branch,
         outcome: Outcome,
         database: DatabaseId,
     ) -> BoxFuture<'a, Result<(), Fault>>;
-    /// Closes the connection as the death of the process does: without a word to the server.
+    /// Closes the connection as a crash of the process does: nothing is sent to the server.
     #[cfg(feature = "testing")]
     fn cut(&mut self) -> BoxFuture<'_, ()>;
 }
 
-/// The binds of which it is not certain that nothing is kept.
+/// Returns the binds that may keep something of the unit.
 pub(super) fn ended(undone: &[(&'static str, Undone)]) -> Vec<&'static str> {
     let ended = undone
         .iter()

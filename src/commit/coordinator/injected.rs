@@ -13,7 +13,7 @@ use crate::commit::participant::{Decision, Participant};
 use crate::commit::protocol::Command;
 use crate::gid::Gid;
 
-/// Turns of the runtime after which what a step sends is on its way: the drivers have tasks and threads of their own.
+/// Turns of the runtime after which a step has been sent: the drivers have tasks and threads of their own.
 const TURNS: usize = 8;
 
 /// The faults of one commit.
@@ -23,12 +23,12 @@ pub(super) struct Injection {
     died: AtomicBool,
 }
 
-/// What a point leaves of the commit.
+/// The state of the commit after a point.
 enum Then {
     GoOn,
     /// The process died here.
     Die,
-    /// It died at the point of another bind.
+    /// The process died at the point of another bind.
     BeDead,
     Disconnect,
     Refuse,
@@ -66,7 +66,7 @@ impl Injection {
             self.died.store(true, Ordering::SeqCst);
             return Then::Die;
         }
-        // In the meantime.
+        // The process may have died in the meantime.
         if self.has_died() {
             return Then::BeDead;
         }
@@ -74,7 +74,7 @@ impl Injection {
     }
 }
 
-/// Carries out a step, and what is to fail in it.
+/// Carries out a step with the faults that the plan has for it.
 pub(super) fn step<'a>(
     injection: &'a Injection,
     participant: &'a mut Box<dyn Participant>,
@@ -103,8 +103,9 @@ pub(super) fn step<'a>(
         let result = match (injection.reach(plan, at(Moment::Sent)).await, early) {
             (Then::GoOn, Some(result)) => result,
             (Then::GoOn, None) => (&mut carried_out).await,
-            // What was sent before another bind's step failed is carried out by its server, and nobody hears of it. To
-            // hang up here would leave open whether recovery comes before that or after.
+            // The step was sent before the process died at another bind's point. Its server carries the step out, and
+            // nobody reads the reply. Closing the connection here would leave open whether recovery comes before that
+            // or after.
             (Then::BeDead, None) => {
                 (&mut carried_out).await;
                 return dead();
@@ -131,12 +132,12 @@ async fn turns() {
     }
 }
 
-/// Nobody looks at it: the commit is over.
+/// Returns a result that nothing reads: the commit is over.
 fn dead() -> StepResult {
     StepResult::Failed(Fault::Incomplete)
 }
 
-/// The connection is gone, and with it what it did, or its reply.
+/// Cuts the connection, so that the work of its transaction or the reply to the step is lost.
 async fn lose(participant: &mut Box<dyn Participant>, command: Command) -> StepResult {
     participant.cut().await;
     let fault = Fault::Lost(DieselError::DatabaseError(
@@ -150,10 +151,10 @@ async fn lose(participant: &mut Box<dyn Participant>, command: Command) -> StepR
     }
 }
 
-/// The server does nothing of what it was told; a transaction that it refuses to commit it rolls back.
+/// Acts for a server that refuses the step. A refused lone commit, or end of a reader, is rolled back.
 async fn refuse(participant: &mut Box<dyn Participant>, command: Command) -> StepResult {
     match command {
-        // Has no reply that could say so: a connection on which it fails is closed.
+        // A roll-back has no reply that could be an error: a connection on which it fails is closed.
         Command::RollBack => {
             participant.cut().await;
             return StepResult::Done;

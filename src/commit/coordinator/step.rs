@@ -7,15 +7,15 @@ use crate::commit::protocol::{Command, Reply};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid};
 
-/// What a participant was told to prepare.
+/// The branch that a participant was to prepare.
 pub(super) struct Prepared {
-    /// The name.
+    /// The name of the branch.
     pub(super) branch: Branch,
-    /// The id of its database.
+    /// The id of the participant's database.
     pub(super) database: DatabaseId,
 }
 
-/// What came of a step.
+/// The result of a step.
 pub(super) enum StepResult {
     Done,
     Asked(Reply),
@@ -52,7 +52,7 @@ pub(super) fn step<'a>(
                 Err(Aloneness::Lost(fault)) => StepResult::Lost(fault),
             },
             (Command::RollBack, ..) => {
-                // It is asked in the end what that has left.
+                // `Unit::conclude` reads the result of the roll-back by `Participant::undone`.
                 let _ = participant.roll_back().await;
                 StepResult::Done
             }

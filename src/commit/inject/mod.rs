@@ -1,6 +1,6 @@
-//! Faults on purpose, at named points of a commit: only with the feature `testing`.
+//! The injection of faults at named points of a commit, only with the feature `testing`.
 //!
-//! `point` names the points, `plan` says what happens at which of them. The coordinator carries it out, in `injected`.
+//! `point` names the points, `plan` has the effects at them. The coordinator carries these out, in `injected`.
 
 // Files, each of which imports only from those before it: `point`, `plan`.
 

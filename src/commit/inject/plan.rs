@@ -1,4 +1,4 @@
-//! What is to fail at which point of a commit, and what of it did.
+//! The faults to inject at points of a commit, and those that were injected.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,25 +10,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::inject::Point;
 
-/// What happens at a point of a commit.
+/// The effect of a fault at a point of a commit.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Effect {
-    /// The commit stops dead, as if its process had died: nothing more is sent, the connections of the unit are closed
-    /// without a roll-back, and nobody finishes anything. What was sent to other binds before is carried out by their
-    /// servers first, so that recovery finds it. `commit_all` returns
-    /// [`CommitError::Interrupted`](crate::CommitError::Interrupted), where a dead process would have heard nothing.
+    /// The commit stops, as if its process had died: nothing more is sent, and the connections of the unit are closed
+    /// without a roll-back. Steps that were sent to other binds before are first carried out by their servers, so that
+    /// recovery finds them. `commit_all` returns [`CommitError::Interrupted`](crate::CommitError::Interrupted), where a
+    /// dead process would have returned nothing.
     Crash,
-    /// This process kills itself, with SIGKILL where there is one. For a unit in a child process.
+    /// This process kills itself, with SIGKILL if the system has it. For a unit in a child process.
     Kill,
-    /// The connection of the bind is lost: before the step, so that the server never sees it, or after it, so that the
-    /// server has acted and its reply is lost.
+    /// The connection of the bind is lost. If that is before the step, the server never receives it; after the step,
+    /// the server has acted and its reply is lost.
     Disconnect,
-    /// The server refuses the step, and does nothing. After the step, as [`Disconnect`](Self::Disconnect).
+    /// The server refuses the step, and changes nothing. After the step, the effect is that of
+    /// [`Disconnect`](Self::Disconnect).
     Refuse,
-    /// Nothing happens for a while.
+    /// The commit waits for this time.
     Delay(Duration),
-    /// Your own function runs, and the commit goes on when it is done: see [`Effect::call`].
+    /// A function of the test runs, and the commit continues when it returns: see [`Effect::call`].
     Call(Hook),
 }
 
@@ -36,10 +37,10 @@ pub enum Effect {
 #[derive(Clone)]
 pub struct Hook(Arc<dyn Fn(Point) -> BoxFuture<'static, ()> + Send + Sync>);
 
-/// What is to fail in the commits of a session, or of all sessions of a registry.
+/// The faults to inject in the commits of a session, or of all sessions of a registry.
 ///
 /// Each fault happens once: the first time that a commit passes its point. A plan without faults only notes the points
-/// that are passed. All clones are one plan.
+/// that are passed. All clones share one plan.
 ///
 /// ```
 /// use diesel_binds::testing::{Effect, FaultPlan};
@@ -64,23 +65,23 @@ struct State {
 struct Planned {
     point: Point,
     effect: Effect,
-    /// Where it happened.
+    /// The point at which the effect happened.
     fired: Option<Point>,
 }
 
 impl FaultPlan {
-    /// A plan without faults.
+    /// Creates a plan without faults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a fault at the point of this name, like `decide:ledger:before`; without the key of a bind, at the first
-    /// that comes.
+    /// Adds a fault at the point of this name, like `decide:ledger:before`. Without the key of a bind, the fault
+    /// happens on the first bind that reaches the step.
     ///
     /// # Panics
     ///
-    /// If that is not the name of a point.
+    /// If `point` is not the name of a point.
     #[must_use]
     pub fn at(self, point: &str, effect: Effect) -> Self {
         match point.parse() {
@@ -100,24 +101,24 @@ impl FaultPlan {
         self
     }
 
-    /// The points that commits have passed, in their order.
+    /// Returns the points that commits have passed, in their order.
     #[must_use]
     pub fn passed(&self) -> Vec<Point> {
         lock(&self.state.passed).clone()
     }
 
-    /// The points at which a fault happened.
+    /// Returns the points at which a fault happened.
     #[must_use]
     pub fn fired(&self) -> Vec<Point> {
         let planned = lock(&self.state.planned);
         planned.iter().filter_map(|p| p.fired.clone()).collect()
     }
 
-    /// Waits until a commit has crashed, and the connections of its unit are closed.
+    /// Waits until a commit has crashed and the connections of its unit are closed.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is changed; the future may be dropped.
+    /// The future may be dropped: nothing is changed.
     pub async fn crashed(&self) {
         self.state.crashed.cancelled().await;
     }
@@ -126,7 +127,7 @@ impl FaultPlan {
         self.state.crashed.cancel();
     }
 
-    /// Notes that a commit passes a point, and says what happens there.
+    /// Notes that a commit passes a point, and returns the effects there.
     pub(crate) fn pass(&self, point: &Point) -> Vec<Effect> {
         lock(&self.state.passed).push(point.clone());
         let mut planned = lock(&self.state.planned);
@@ -142,7 +143,8 @@ impl FaultPlan {
 }
 
 impl Effect {
-    /// Calls a function at the point, and goes on when it is done: to kill a server, to let recovery race, to look.
+    /// Calls a function at the point, and continues when it returns: to kill a server, to run recovery at the same
+    /// time, to inspect the state.
     #[must_use]
     pub fn call<F>(function: impl Fn(Point) -> F + Send + Sync + 'static) -> Self
     where

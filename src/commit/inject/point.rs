@@ -1,24 +1,24 @@
-//! The names of the points of a commit at which something may fail.
+//! The names of the points of a commit at which a fault can be injected.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::commit::protocol::Command;
 
-/// A point of a commit: a step on a bind, and when. Written as `prepare:accounts:after`.
+/// A point of a commit: a step, the bind, and the moment. Written as `prepare:accounts:after`.
 ///
-/// Names are stable: what is written in a test stays the same point.
+/// Names are stable: a name in a test keeps its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Point {
-    /// What is done.
+    /// The step.
     pub step: Step,
-    /// The key of the bind that it is done on. In a plan, `None` is the first bind that comes: `decide:before`.
+    /// The key of the bind. In a plan, `None` is the first bind that reaches the step: `decide:before`.
     pub bind: Option<String>,
-    /// When.
+    /// The moment within the step.
     pub moment: Moment,
 }
 
-/// A step of a commit on one bind. `docs/commit.md` says what each of them does.
+/// A step of a commit on one bind. See `docs/commit.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Step {
@@ -44,19 +44,18 @@ pub enum Step {
     Undo,
 }
 
-/// When something fails in a step.
+/// The moment of a fault within a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Moment {
     /// `before`: nothing of the step was sent.
     Before,
-    /// `sent`: it was sent, and its reply not read. Whether the server has acted by then is open, as it is outside of
-    /// tests.
+    /// `sent`: the step was sent, and its reply not read. The server may have acted or not, as outside of tests.
     Sent,
-    /// `after`: its reply was read, and nothing done yet that follows from it.
+    /// `after`: the reply was read, and no later step was sent.
     After,
 }
 
-/// A text that names no point of a commit.
+/// The error for a text that names no point of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not the name of a point of a commit, like `prepare:accounts:after` or `decide:before`"
@@ -64,7 +63,7 @@ pub enum Moment {
 pub struct InvalidPoint(String);
 
 impl Point {
-    /// The point of this step on this bind.
+    /// Creates the point of this step on this bind.
     #[must_use]
     pub fn new(step: Step, bind: impl Into<String>, moment: Moment) -> Self {
         Self {
@@ -74,7 +73,7 @@ impl Point {
         }
     }
 
-    /// Whether this, in a plan, means `passed`.
+    /// Returns whether this point of a plan covers the point `passed`.
     pub(super) fn means(&self, passed: &Self) -> bool {
         self.step == passed.step
             && self.moment == passed.moment

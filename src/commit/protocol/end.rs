@@ -1,10 +1,10 @@
-//! Once the fate of the unit is known: commit what is prepared, or roll back what is open.
+//! The steps after the fate of the unit is known: commit the prepared branches, or roll back the open transactions.
 
 use crate::commit::protocol::state::{GivingUp, Phase, Protocol};
 use crate::commit::protocol::words::{Command, Conclusion, Next, Reply};
 
 impl Protocol {
-    /// The decision is durable.
+    /// Commits the prepared branches and ends the readers. The decision is durable.
     pub(super) fn apply(&mut self) -> Next {
         self.phase = Phase::Applying;
         let round: Vec<(usize, Command)> = self
@@ -27,7 +27,7 @@ impl Protocol {
         Next::Run(round)
     }
 
-    /// No decision was sent, and none will be. The holder goes first: it alone could still decide.
+    /// Rolls the unit back. No decision was sent. The holder goes first, because it alone could still decide.
     pub(super) fn abort(&mut self, holder: Option<usize>, because: usize) -> Next {
         match holder.filter(|holder| !self.members[*holder].ended) {
             Some(holder) => {
@@ -80,7 +80,7 @@ impl Protocol {
     }
 }
 
-/// The members whose prepared transactions are not known to be finished.
+/// Returns the members whose branches are not confirmed as finished.
 pub(super) fn unfinished(replies: &[(usize, Command, Reply)], finishing: Command) -> Vec<usize> {
     replies
         .iter()

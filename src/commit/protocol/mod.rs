@@ -1,13 +1,14 @@
 //! The commit protocol as a state machine: no SQL, no clock, no connection.
 //!
-//! All writers but one prepare. The last, the *holder*, commits its own work and a row that says so in one local
-//! commit: that is the decision. Nothing is committed anywhere before it, and nothing is rolled back anywhere after a
-//! decision was sent and before its fate is known.
+//! All writers but one prepare. The last, the *holder*, commits its own work and a decision row in one local commit:
+//! the decision. Nothing is committed anywhere before it. After it was sent, nothing is rolled back anywhere before its
+//! fate is known.
 //!
-//! Work goes in rounds: a round is at most one command for each member, carried out in parallel; when all replies are
-//! there, [`Protocol::next`] says what follows.
+//! The protocol works in rounds: a round is at most one command for each member, carried out in parallel. When all
+//! replies have arrived, [`Protocol::next`] returns the next round.
 //!
-//! `words` says what can be said, `state` what is known, `plan` what happens before the decision, `end` what happens after it.
+//! `words` has commands and replies, `state` the state of a commit, `plan` the steps before the decision, `end` those
+//! after it.
 
 // Files, each of which imports only from those before it: `words`, `state`, `end`, `plan`.
 
@@ -23,7 +24,8 @@ pub use self::words::Outcome;
 pub(crate) use self::words::{Command, Conclusion, Member, Next, Reply};
 
 impl Protocol {
-    /// Takes the replies to the last round, and says what follows. The first round has none.
+    /// Takes the replies to the last round, and returns the next round or the conclusion. The first call has no
+    /// replies.
     pub(crate) fn next(&mut self, replies: &[(usize, Command, Reply)]) -> Next {
         self.note(replies);
         let failed = replies
@@ -42,7 +44,7 @@ impl Protocol {
             },
             Phase::Preparing { holder } => match failed {
                 Some(because) => self.abort(Some(holder), because),
-                // A reader may have turned out to be a writer.
+                // The question of this round may have shown that a reader is a writer.
                 None => self.identify(holder),
             },
             Phase::EndingReaders => match failed {
@@ -63,13 +65,15 @@ impl Protocol {
                 Some(Reply::Lost) => self.give_up(GivingUp::Unknown { writer }),
                 _ => self.abort(None, writer),
             },
-            // What was only read cannot be lost: a failure here is an event, not an outcome.
+            // A failure here loses nothing, since these members only read. It is logged, and does not change the
+            // outcome.
             Phase::EndingAfterCommit => committed(Vec::new()),
             Phase::Deciding { holder } => {
                 if failed.is_none() {
                     return self.apply();
                 }
-                // No error of a decision is interpreted. Its connection lets go, so that the fence need not wait.
+                // No error of a decision is interpreted. The holder's connection rolls back first, so that the fence
+                // need not wait for it.
                 self.phase = Phase::LettingGo { holder };
                 Next::Run(vec![(holder, Command::RollBack)])
             }

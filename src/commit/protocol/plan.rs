@@ -1,4 +1,4 @@
-//! Before the decision: who wrote, who holds, who prepares.
+//! The steps before the decision: ask for the writers, choose the holder, prepare.
 
 use crate::commit::protocol::end::committed;
 use crate::commit::protocol::state::{GivingUp, Phase, Protocol};
@@ -7,8 +7,8 @@ use crate::commit::protocol::words::{Command, Next};
 impl Protocol {
     pub(super) fn start(&mut self) -> Next {
         let writers = self.writers().count();
-        // Alone, it does not matter whether it wrote, but for a record of it. With two writers, the readers are asked beside
-        // the prepares, but for those that would have to be the holder: by then another one is.
+        // Whether a lone participant wrote matters only for its record. With two writers, readers are asked beside the
+        // prepares. Those that cannot prepare are asked now, because they would have to be the holder.
         if self.members.len() > 1 || self.members.iter().any(|state| state.member.records) {
             let askable = self
                 .select(|state| {
@@ -28,7 +28,7 @@ impl Protocol {
     pub(super) fn plan(&mut self) -> Next {
         let writers: Vec<usize> = self.writers().collect();
         match writers.as_slice() {
-            // It may have written where nobody asked, as nobody needs to know: only that its reply may be lost.
+            // A lone participant that was not asked may have written, so its lost reply leaves the outcome unknown.
             [] if self.members.len() == 1 && self.members[0].member.askable => self.commit_alone(0),
             [] => {
                 self.phase = Phase::EndingReaders;
@@ -50,7 +50,8 @@ impl Protocol {
         }
     }
 
-    /// The only one that cannot prepare; else the one that wants it most; else the first.
+    /// Chooses the only writer that cannot prepare, otherwise the one with the highest rank, otherwise the first.
+    /// Returns two writers that cannot prepare as `Err`.
     pub(super) fn choose_holder(&self, writers: &[usize]) -> Result<usize, (usize, usize)> {
         let mut unable = writers
             .iter()
@@ -77,7 +78,7 @@ impl Protocol {
             .unwrap_or_else(|| self.prepare(holder))
     }
 
-    /// One round: prepare who wrote, ask who may have, end who could still fail.
+    /// Sends one round: prepares the writers, asks the possible writers, ends the serializable readers.
     pub(super) fn prepare(&mut self, holder: usize) -> Next {
         self.phase = Phase::Preparing { holder };
         let mut round: Vec<(usize, Command)> = Vec::new();

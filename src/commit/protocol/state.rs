@@ -1,8 +1,8 @@
-//! Where a commit stands, and what it knows of its members.
+//! The state of a commit and of its members.
 
 use crate::commit::protocol::words::{Command, Conclusion, Member, Next, Reply};
 
-/// Where the protocol stands.
+/// The phase of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
     Start,
@@ -22,7 +22,7 @@ pub(super) enum Phase {
     Giving { up: GivingUp },
 }
 
-/// A unit that ends without anything committed by us, for a reason known before.
+/// The reason to end a unit without a confirmed commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum GivingUp {
     NotAtomic { first: usize, second: usize },
@@ -38,7 +38,7 @@ impl GivingUp {
     }
 }
 
-/// What is known of a member.
+/// The state of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub(super) member: Member,
@@ -47,7 +47,7 @@ pub(super) struct State {
     pub(super) maybe_prepared: bool,
     /// The prepare was confirmed.
     pub(super) prepared: bool,
-    /// Nothing of it is open any more.
+    /// The transaction of the member is no longer open.
     pub(super) ended: bool,
 }
 
@@ -76,7 +76,7 @@ impl Protocol {
         }
     }
 
-    /// Who holds the decision, once that is planned.
+    /// Returns the holder of the decision, once it is chosen.
     pub(crate) fn holder(&self) -> Option<usize> {
         match self.phase {
             Phase::Identifying { holder }
@@ -88,12 +88,12 @@ impl Protocol {
         }
     }
 
-    /// Who wrote, as far as is known.
+    /// Returns the members known to have written.
     pub(crate) fn writers(&self) -> impl Iterator<Item = usize> + '_ {
         self.select(|state| state.member.writer)
     }
 
-    /// How many branches the unit has at most: of all that wrote or may have, but the holder.
+    /// Returns the largest possible number of branches of the unit: all writers and possible writers but the holder.
     pub(crate) fn most_branches(&self) -> u16 {
         let writers = self.select(|state| state.member.writer || state.member.askable);
         u16::try_from(writers.count().saturating_sub(1)).unwrap_or(u16::MAX)

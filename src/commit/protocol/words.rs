@@ -1,13 +1,13 @@
-//! The words of the protocol: what a member is, what it is told to do, and what came of it.
+//! The words of the protocol: the members, the commands to them and the replies.
 
 use std::fmt;
 
-/// How a unit ends.
+/// The outcome of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// All of it is kept.
+    /// All work of the unit is kept.
     Committed,
-    /// None of it is kept.
+    /// Nothing of the unit is kept.
     RolledBack,
 }
 
@@ -20,45 +20,45 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What one participant can do, and what it did as far as its statements tell.
+/// The abilities of one participant, and the writes that its statements show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Member {
-    /// It wrote, or may have.
+    /// The member wrote, or may have.
     pub(crate) writer: bool,
-    /// Its server can tell whether it wrote, and has not been asked.
+    /// The server can tell whether the member wrote, and has not been asked.
     pub(crate) askable: bool,
-    /// The id of its database is known.
+    /// The id of the member's database is known.
     pub(crate) identified: bool,
-    /// It can prepare.
+    /// The member can prepare.
     pub(crate) can_prepare: bool,
-    /// How much it wants to be the holder; the largest is chosen.
+    /// The rank of the member as a holder; the largest is chosen.
     pub(crate) holder_rank: i8,
-    /// A decision row is wanted even when it is the only writer.
+    /// The commit needs a decision row even if the member is the only writer.
     pub(crate) records: bool,
 }
 
-/// What a member is to do.
+/// A command to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Command {
-    /// Tell whether it wrote.
+    /// Asks whether the member wrote.
     Ask,
-    /// Tell the id of its database.
+    /// Asks for the id of the database.
     Identify,
-    /// Prepare.
+    /// Prepares the transaction.
     Prepare,
-    /// Commit what was only read.
+    /// Commits a transaction that only read.
     EndReader,
-    /// Commit as the only writer.
+    /// Commits the only writer.
     CommitAlone,
-    /// Commit together with the decision.
+    /// Commits together with the decision.
     Decide,
-    /// Roll back what was not prepared.
+    /// Rolls back an unprepared transaction.
     RollBack,
-    /// Keep a late decision out, and tell the outcome.
+    /// Keeps a late decision out, and reads the outcome.
     Resolve,
-    /// Commit what was prepared.
+    /// Commits a prepared branch.
     Apply,
-    /// Roll back what was prepared, or may have been.
+    /// Rolls back a branch that was prepared, or may have been.
     Undo,
 }
 
@@ -79,58 +79,58 @@ impl fmt::Display for Command {
     }
 }
 
-/// What came of a command.
+/// The reply to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reply {
-    /// It is done.
+    /// The command was carried out.
     Done,
-    /// It is not done, or nobody knows.
+    /// The command was not carried out, or its result is not known.
     Failed,
-    /// A lone commit of which nobody knows.
+    /// The result of a lone commit is not known.
     Lost,
     /// The answer to [`Command::Ask`].
     Asked {
-        /// It wrote.
+        /// The member wrote.
         wrote: bool,
-        /// Its end may fail.
+        /// The end of the member may fail.
         serializable: bool,
     },
     /// The answer to [`Command::Resolve`].
     Outcome(Outcome),
 }
 
-/// What follows.
+/// The next action of the coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// A round of commands.
     Run(Vec<(usize, Command)>),
-    /// The end.
+    /// The end of the commit.
     Done(Conclusion),
 }
 
-/// How it ended.
+/// The end of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Conclusion {
-    /// Kept everywhere, or in a moment.
+    /// The unit is kept everywhere; on pending members after recovery.
     Committed {
-        /// Members that recovery will bring up.
+        /// The members that recovery will commit.
         pending: Vec<usize>,
     },
-    /// Kept nowhere.
+    /// The unit is kept nowhere.
     RolledBack {
-        /// The member that was in the way.
+        /// The member that prevented the commit.
         because: usize,
-        /// Members that recovery will roll back.
+        /// The members that recovery will roll back.
         pending: Vec<usize>,
     },
-    /// Two writers cannot prepare. Kept nowhere.
+    /// Two writers cannot prepare. The unit is kept nowhere.
     NotAtomic {
-        /// The first.
+        /// The first writer.
         first: usize,
-        /// The second.
+        /// The second writer.
         second: usize,
     },
-    /// The only writer did not answer.
+    /// The reply of the only writer was lost.
     Unknown {
         /// The writer.
         writer: usize,

@@ -1,4 +1,4 @@
-//! A participant that does and replies what a script says, over a database that refuses what no database may be told.
+//! A participant that acts and replies by a script, over a database that panics on messages that no database may get.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,55 +14,55 @@ use crate::gid::{Branch, DatabaseId, Gid};
 
 pub(super) const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// What comes of a step.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Done,
-    /// The server says no, and has done nothing.
+    /// The server refuses the step, and has done nothing.
     Refused,
     /// The connection is lost, and the server has done nothing.
     LostBefore,
-    /// The server has done it, and its reply is lost.
+    /// The server has carried out the step, and its reply is lost.
     LostAfter,
-    /// The reply is lost, and the server does it before anything else that it is asked.
+    /// The reply is lost, and the server carries the step out before the next message.
     Late,
-    /// The reply is lost, and the message arrives when all is over.
+    /// The reply is lost, and the message arrives after the commit has ended.
     VeryLate,
 }
 
-/// A participant, and what comes of its steps, one after the other.
+/// A participant, and the results of its steps, in their order.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
-    /// Its statements say that it wrote.
+    /// The statements show that the participant wrote.
     pub(super) writer: bool,
-    /// It did write.
+    /// The participant did write.
     pub(super) wrote: bool,
     pub(super) askable: bool,
     pub(super) serializable: bool,
-    /// The id of its database is known.
+    /// The id of the database is known.
     pub(super) known: bool,
     pub(super) can_prepare: bool,
     pub(super) holder_rank: i8,
     pub(super) records: bool,
-    /// What else may have ended its transaction.
+    /// The statement that may have ended the transaction before the commit.
     pub(super) apart: Apart,
     pub(super) replies: Vec<Reply>,
-    /// How long each step takes, in turns of the runtime.
+    /// The duration of each step, in turns of the runtime.
     pub(super) turns: Vec<usize>,
 }
 
-/// What something other than the unit did with the transaction, before the commit.
+/// The effect of a statement outside of the unit on the transaction, before the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Apart {
-    /// Nothing, which is certain.
+    /// No such statement ran, for certain.
     Nothing,
-    /// Nothing, but only the marker tells.
+    /// No such statement ended the transaction, but only the marker confirms that.
     Perhaps,
-    /// A statement rolled it back, and the marker with it.
+    /// A statement rolled the transaction back, and the marker with it.
     RolledBack,
-    /// A statement committed it.
+    /// A statement committed the transaction.
     Committed,
-    /// The same, and the server does not tell whether the marker is there.
+    /// A statement committed the transaction, and the server does not tell whether the marker is there.
     CommittedUnseen,
 }
 
@@ -71,12 +71,12 @@ impl Apart {
         !matches!(self, Self::Nothing | Self::Perhaps)
     }
 
-    /// What the unit wrote until then is kept.
+    /// Returns whether the writes of the unit before that statement are kept.
     pub(super) fn keeps(self) -> bool {
         matches!(self, Self::Committed | Self::CommittedUnseen)
     }
 
-    /// What a message that begins with the marker tells.
+    /// Returns the result that a message with the marker shows.
     fn seen(self) -> Undone {
         match self {
             Self::Nothing | Self::Perhaps => Undone::NothingKept,
@@ -89,14 +89,14 @@ impl Apart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Open,
-    /// Something else has ended it.
+    /// Another statement has ended the transaction.
     Ended,
     Prepared,
     Committed,
     RolledBack,
 }
 
-/// What is there, whoever is connected.
+/// The contents of a database, which outlive its connections.
 #[derive(Clone, Default)]
 pub(super) struct Database(Arc<Mutex<Contents>>);
 
@@ -105,7 +105,7 @@ struct Contents {
     state: State,
     prepared_for: Option<Branch>,
     outcome: Option<Outcome>,
-    /// A message that is being worked on, and one that has yet to arrive.
+    /// The message that the server is carrying out.
     late: Option<Message>,
     very_late: Option<Message>,
 }
@@ -118,7 +118,7 @@ enum Message {
     Finish(Outcome),
 }
 
-/// A connection to it.
+/// A connection to a database.
 pub(super) struct Fake {
     key: &'static str,
     script: Script,
@@ -153,7 +153,7 @@ impl Database {
         self.lock().state
     }
 
-    /// What was under way arrives, and who is gone is seen to be gone.
+    /// Delivers the messages in flight, and lets the server roll back the transaction of a lost connection.
     pub(super) fn come_to_rest(&self) {
         let mut contents = self.lock();
         contents.arrive();
@@ -170,13 +170,13 @@ impl Database {
         branch.map(|branch| branch.gid.clone())
     }
 
-    /// As one of how many it was prepared, if it was.
+    /// Returns the number of parts in the name of the branch, if it was prepared.
     pub(super) fn parts(&self) -> Option<u16> {
         let contents = self.lock();
         contents.prepared_for.as_ref().map(|branch| branch.parts)
     }
 
-    /// Waits for a decision in flight, keeps a later one out, and tells.
+    /// Waits for a decision in flight, keeps a later one out, and returns the outcome.
     pub(super) fn fence(&self) -> Outcome {
         let mut contents = self.lock();
         contents.arrive();
@@ -206,7 +206,7 @@ impl Contents {
                 self.prepared_for = Some(branch);
             }
             (Message::Decide, State::Open) => {
-                // The unique key of the decision.
+                // The unique key of the decision row allows one outcome.
                 self.state = match self.outcome {
                     None => State::Committed,
                     Some(_) => State::RolledBack,
@@ -218,10 +218,10 @@ impl Contents {
             (Message::Finish(Outcome::RolledBack), State::Prepared | State::Open) => {
                 self.state = State::RolledBack;
             }
-            // By somebody before.
+            // An earlier message has finished the branch.
             (Message::Finish(Outcome::Committed), State::Committed)
             | (Message::Finish(Outcome::RolledBack), State::RolledBack) => {}
-            // It arrives after the server has ended the transaction, or finds no marker.
+            // The message arrives after the server has ended the transaction, or finds no marker.
             (
                 Message::Prepare(_) | Message::Decide | Message::Commit,
                 State::RolledBack | State::Ended,
@@ -231,7 +231,7 @@ impl Contents {
         }
     }
 
-    /// The server sees that its client is gone.
+    /// Rolls the transaction back if its connection is lost and no message is in flight.
     fn hang_up(&mut self) {
         let nothing_comes = self.late.is_none() && self.very_late.is_none();
         if self.state == State::Open && nothing_comes {
@@ -262,7 +262,7 @@ impl Fake {
         }
     }
 
-    /// A reply tells whether the marker was there.
+    /// Notes from a reply whether the marker was there.
     fn met_marker(&mut self) -> Result<(), Fault> {
         self.undone = self.script.apart.seen();
         match self.script.apart.has_ended() {
@@ -271,7 +271,7 @@ impl Fake {
         }
     }
 
-    /// The connection goes, and what has ended the transaction is not known any more.
+    /// Drops the connection. If the reply about the marker is missing, the end of the transaction is unconfirmed.
     fn disconnect(&mut self) {
         self.connected = false;
         if self.script.apart != Apart::Nothing && self.undone == Undone::NothingKept {
@@ -279,7 +279,7 @@ impl Fake {
         }
     }
 
-    /// What comes of the next step, and how long it takes.
+    /// Returns the result of the next step, after the turns that the script gives it.
     async fn next(&mut self) -> Reply {
         let step = self.step;
         self.step += 1;
@@ -293,7 +293,7 @@ impl Fake {
             .unwrap_or(Reply::Done)
     }
 
-    /// Sends a message; what becomes of it is next in the script.
+    /// Sends a message, with the next result of the script.
     async fn send(&mut self, message: Message) -> Result<(), Fault> {
         assert!(self.connected, "{message:?} on a lost connection");
         let reply = self.next().await;
@@ -323,7 +323,7 @@ impl Fake {
         Err(lost())
     }
 
-    /// Asks for something that changes nothing.
+    /// Asks a question, which changes nothing.
     async fn look(&mut self) -> Result<(), Fault> {
         match self.next().await {
             Reply::Done => Ok(()),
@@ -398,7 +398,7 @@ impl Participant for Fake {
             result.map_err(|fault| match fault {
                 Fault::Lost(_) => Aloneness::Lost(fault),
                 fault => {
-                    // What the server refuses to commit it rolls back.
+                    // A transaction whose commit is refused is rolled back.
                     self.database.lock().hang_up();
                     Aloneness::Refused(fault)
                 }
@@ -420,10 +420,10 @@ impl Participant for Fake {
             assert!(!self.may_be_prepared, "it may be prepared");
             let reply = self.next().await;
             if self.connected && reply == Reply::Done {
-                // What it tells is asked in the end.
+                // `undone` returns the result later.
                 let _ = self.met_marker();
             } else {
-                // A connection that cannot is closed, which does it as well.
+                // If the roll-back fails, the connection is closed, which rolls back as well.
                 self.disconnect();
             }
             self.database.lock().hang_up();
@@ -465,12 +465,12 @@ impl Participant for Fake {
                 assert_eq!(branch, prepared, "under the name that it was prepared with");
             }
             if self.undone != Undone::NothingKept && self.connected {
-                // The server has said that it prepared nothing.
+                // The server has replied that it prepared nothing.
                 assert_eq!(outcome, Outcome::RolledBack);
                 self.connected = false;
                 return Ok(());
             }
-            // On another connection, if its own is lost.
+            // On another connection, if the first is lost.
             let uncertain = !self.connected;
             self.connected = true;
             let listed = self.database.state() == State::Prepared;
@@ -478,10 +478,10 @@ impl Participant for Fake {
                 self.send(Message::Finish(outcome)).await?;
             }
             if listed {
-                // Only what had the marker was prepared.
+                // Only a transaction with the marker was prepared.
                 self.undone = Undone::NothingKept;
             }
-            // What is not listed now may be later.
+            // A branch that is not listed now may be listed later.
             if uncertain && outcome == Outcome::RolledBack {
                 return Err(Fault::TimedOut);
             }

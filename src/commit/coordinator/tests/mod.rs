@@ -1,7 +1,8 @@
-//! Properties of the coordinator over participants whose every reply is ok, an error or lost.
+//! Properties of the coordinator over participants whose replies are successes, errors or lost.
 //!
-//! The protocol alone is explored exhaustively in its own tests, with up to three members. Here random units of up to six
-//! go through the real coordinator: who gets which command, what is in the decision, and what its caller is told.
+//! The tests of the protocol explore it exhaustively, with up to three members. Here, random units of up to six go
+//! through the real coordinator. The checks are on the commands to each member, the decision, and the result for the
+//! caller.
 
 mod fake;
 mod mutant;
@@ -25,7 +26,7 @@ const NAMESPACE: &str = "proptest";
 /// The most members of a unit.
 const MOST: usize = fake::KEYS.len();
 
-/// One that is often ok: otherwise few units get far.
+/// Generates a reply. Most are ok, otherwise few units get far.
 fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         12 => Just(Reply::Done),
@@ -37,7 +38,7 @@ fn reply() -> impl Strategy<Value = Reply> {
     ]
 }
 
-/// What else may have ended a transaction: seldom, otherwise few units get far.
+/// Generates the statement that may have ended a transaction. Most units have none, otherwise few get far.
 fn apart() -> impl Strategy<Value = Apart> {
     prop_oneof![
         40 => Just(Apart::Nothing),
@@ -87,7 +88,7 @@ fn script() -> impl Strategy<Value = Script> {
     )
 }
 
-/// What is there when the coordinator has returned.
+/// The databases and the result after the coordinator has returned.
 struct Ended {
     databases: Vec<Database>,
     result: Result<Committed, CommitError>,
@@ -131,7 +132,7 @@ impl Ended {
         self.databases.iter().for_each(Database::come_to_rest);
     }
 
-    /// Finishes what is prepared, as the holder has it.
+    /// Finishes the prepared branches by the outcome that their holder has.
     fn recover(&self) {
         for database in &self.databases {
             if let Some(gid) = database.prepared_for() {
@@ -144,7 +145,7 @@ impl Ended {
     }
 }
 
-/// Nothing is torn, and what the caller hears is so, whatever the servers reply.
+/// Checks that no unit is torn, and that the result for the caller is true, whatever the servers reply.
 fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
     let ended = run(scripts, mutation);
     ended.come_to_rest();
@@ -194,7 +195,7 @@ fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
                 kept_apart.is_subset(&named),
                 "kept: {kept_apart:?}, named: {named:?}"
             );
-            // Nothing but typed queries ran on the others.
+            // Only typed queries ran on the others.
             let mut keyed = fake::KEYS.into_iter().zip(scripts);
             prop_assert!(
                 keyed.all(|(key, script)| script.apart != Apart::Nothing || !named.contains(key)),
@@ -211,7 +212,8 @@ fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
         Err(CommitError::InDoubt { gid, .. }) => {
             let holder = fake::KEYS.iter().position(|key| *key == gid.holder());
             let outcome = ended.databases[holder.expect("a member")].fence();
-            // Alone, who wrote nothing that is known of records its commit too; there is nothing to look at then.
+            // A lone participant that is not known to have written also records its commit. There is nothing to compare
+            // then.
             prop_assert!(writers.is_empty() || kept == (outcome == Outcome::Committed));
         }
         Err(CommitError::Unknown { .. }) => prop_assert!(writers.len() <= 1),
@@ -228,7 +230,7 @@ proptest! {
         holds(&scripts, None)?;
     }
 
-    /// Where every reply is ok, every unit that can be atomic commits, and nothing is left.
+    /// If every reply is ok, every unit that can be atomic commits, and no branch is left.
     #[test]
     fn without_a_fault_everything_commits(mut scripts in vec(script(), 1..=MOST)) {
         for script in &mut scripts {
@@ -240,7 +242,7 @@ proptest! {
             Ok(committed) => {
                 prop_assert!(committed.pending().is_empty());
                 prop_assert_eq!(ended.keys_in(State::Committed).len(), scripts.len());
-                // Who finds one of them knows that there may be all.
+                // Recovery, if it finds one branch, can tell how many there may be.
                 let parts: Vec<u16> = ended.databases.iter().filter_map(Database::parts).collect();
                 prop_assert!(parts.iter().all(|most| usize::from(*most) >= parts.len()), "{parts:?}");
                 if !scripts.iter().any(|script| script.askable) {
@@ -253,7 +255,7 @@ proptest! {
     }
 }
 
-/// A property that no broken coordinator fails says nothing.
+/// A property is worthless if no broken coordinator fails it.
 #[test]
 fn every_broken_coordinator_is_caught() {
     let mut survivors = Vec::new();

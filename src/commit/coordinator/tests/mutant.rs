@@ -1,9 +1,9 @@
-//! Coordinators that are wrong in one way each about what is kept of a unit that does not commit.
+//! Broken coordinators: each is wrong in one way about the data that a rolled-back unit leaves.
 
 use super::fake::KEYS;
 use crate::commit::{CommitError, Committed, Undone};
 
-/// What a coordinator does wrong.
+/// The defect of a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mutation {
     /// Takes a transaction that was gone for one that was rolled back.
@@ -18,7 +18,7 @@ pub(super) enum Mutation {
     EndedNamesOne,
 }
 
-/// All of them.
+/// All defects.
 pub(super) const ALL: [Mutation; 5] = [
     Mutation::EndedIsNothing,
     Mutation::UnconfirmedIsNothing,
@@ -27,7 +27,7 @@ pub(super) const ALL: [Mutation; 5] = [
     Mutation::EndedNamesOne,
 ];
 
-/// What the coordinator makes of what a participant says.
+/// Returns the result of a roll-back as the coordinator reads it.
 pub(super) fn believed(mutation: Option<Mutation>, key: &str, undone: Undone) -> Undone {
     match (mutation, undone) {
         (Some(Mutation::EndedIsNothing), Undone::Ended)
@@ -37,7 +37,7 @@ pub(super) fn believed(mutation: Option<Mutation>, key: &str, undone: Undone) ->
     }
 }
 
-/// What it tells its caller.
+/// Returns the result of the unit as the coordinator reports it.
 pub(super) fn told(
     mutation: Option<Mutation>,
     mut result: Result<Committed, CommitError>,

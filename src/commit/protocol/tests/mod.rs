@@ -1,7 +1,7 @@
-//! Every run of the protocol that up to three members can have, and what must hold in each.
+//! Every run of the protocol with up to three members, and the rules that hold in each.
 //!
-//! [`servers`] carries out commands, [`world`] checks them, [`mutant`] breaks the protocol on purpose: a check that no broken
-//! protocol fails checks nothing.
+//! [`servers`] carries out commands, [`world`] checks them, and [`mutant`] breaks the protocol on purpose: a rule is
+//! worthless if no broken protocol fails it.
 
 mod mutant;
 mod servers;
@@ -15,10 +15,10 @@ use super::{Command, Member, Next, Protocol, Reply};
 use self::mutant::{Mutant, Mutation};
 use self::world::{Broken, World};
 
-/// Longer than any run.
+/// The most rounds that are followed, more than any run has.
 const MOST_ROUNDS: usize = 12;
 
-/// What is explored: the protocol, or a mutant of it.
+/// A machine to explore: the protocol, or a mutant of it.
 trait Machine: Clone + Eq + Hash {
     fn of(members: &[Member]) -> Self;
     fn next(&mut self, replies: &[(usize, Command, Reply)]) -> Next;
@@ -34,7 +34,7 @@ impl Machine for Protocol {
     }
 }
 
-/// Follows every reply and every hidden effect; returns how many runs ended well, or the first that did not.
+/// Follows every reply and every hidden effect. Returns the number of runs that ended well, or the first that did not.
 fn explore<M: Machine>(start: M, members: &[Member]) -> Result<usize, Broken> {
     let mut seen = HashSet::new();
     let mut open = vec![(start, World::of(members), Vec::new(), 0)];
@@ -62,7 +62,7 @@ fn explore<M: Machine>(start: M, members: &[Member]) -> Result<usize, Broken> {
     Ok(ends)
 }
 
-/// Explores each ordered choice of members; returns how many runs there were.
+/// Explores each ordered choice of members, and returns the number of runs.
 fn explore_all<M: Machine>(start: impl Fn(&[Member]) -> M) -> Result<usize, Broken> {
     let mut runs = 0;
     for members in units() {
@@ -71,7 +71,7 @@ fn explore_all<M: Machine>(start: impl Fn(&[Member]) -> M) -> Result<usize, Brok
     Ok(runs)
 }
 
-/// One or two members of any kind, and three of those kinds that differ in a unit of three.
+/// Returns units of one or two members of any kind, and of three members of the kinds that differ in such a unit.
 fn units() -> Vec<Vec<Member>> {
     let all = kinds();
     let few: Vec<Member> = all

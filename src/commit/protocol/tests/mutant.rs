@@ -1,29 +1,29 @@
-//! Protocols that are wrong in one way each.
+//! Broken protocols: each is wrong in one way.
 
 use super::Machine;
 use crate::commit::Outcome;
 use crate::commit::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
 
-/// What a mutant does wrong.
+/// The defect of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Mutation {
-    /// Believes in this reply without giving the command.
+    /// Assumes this reply without giving the command.
     Skip(Command, Reply),
     /// Takes one reply to a command for another.
     Misread(Command, Reply, Reply),
     /// Sends a decision again that failed.
     DecideAgain,
-    /// Sends the commits of the prepared along with the decision.
+    /// Sends the commits of the prepared branches along with the decision.
     ApplyEarly,
     /// Sends the decision along with the prepares.
     DecideEarly,
-    /// Calls what is in doubt rolled back.
+    /// Reports a unit in doubt as rolled back.
     DoubtIsRollback,
-    /// Names no pending member.
+    /// Reports no pending member.
     ForgetPending,
 }
 
-/// All of them.
+/// Returns all defects.
 pub(super) fn all() -> Vec<Mutation> {
     use Mutation::{
         ApplyEarly, DecideAgain, DecideEarly, DoubtIsRollback, ForgetPending, Misread, Skip,
@@ -77,7 +77,7 @@ pub(super) fn all() -> Vec<Mutation> {
 pub(super) struct Mutant {
     protocol: Protocol,
     mutation: Mutation,
-    /// Replies that it made up, for its next round.
+    /// The assumed replies, for the next round.
     made_up: Vec<(usize, Command, Reply)>,
     used: bool,
 }
@@ -92,7 +92,7 @@ impl Mutant {
         }
     }
 
-    /// Which replies the protocol gets to see.
+    /// Returns the replies as the mutant reads them.
     fn read(&self, replies: &[(usize, Command, Reply)]) -> Vec<(usize, Command, Reply)> {
         let mut read = replies.to_vec();
         if let Mutation::Misread(command, from, to) = self.mutation {
@@ -105,7 +105,7 @@ impl Mutant {
         read
     }
 
-    /// Which members the protocol holds for prepared.
+    /// Returns the members that the protocol takes for prepared.
     fn prepared(&self) -> Vec<usize> {
         self.protocol.select(|state| state.prepared).collect()
     }

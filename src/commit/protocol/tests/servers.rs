@@ -1,11 +1,11 @@
-//! Servers as the protocol can meet them: what a command does, and what its reply says of that.
+//! The servers: the effects of a command, and the replies that each effect can have.
 
 use super::world::{Replies, Server, Transaction, World};
 use crate::commit::Outcome;
 use crate::commit::protocol::{Command, Reply};
 
 impl World {
-    /// Each way in which the commands can end.
+    /// Returns each possible end of the commands.
     pub(super) fn carry_out(&self, round: &[(usize, Command)]) -> Vec<(World, Replies)> {
         let mut ways = vec![(self.clone(), Vec::new())];
         for (index, command) in round {
@@ -89,7 +89,7 @@ impl World {
                     server.transaction = Committed;
                     server.ended = true;
                 });
-                // Once it is decided, it makes no difference how a reader ends.
+                // After the decision, the end of a reader makes no difference.
                 let late = self.decided
                     || self
                         .servers

@@ -1,14 +1,14 @@
-//! What must hold before a command is sent, and at the end.
+//! The rules for each command, and for the end.
 
 use std::fmt;
 
 use crate::commit::Outcome;
 use crate::commit::protocol::{Command, Conclusion, Member, Reply};
 
-/// What came of the commands of a round.
+/// The replies to the commands of a round.
 pub(super) type Replies = Vec<(usize, Command, Reply)>;
 
-/// A rule that a run broke, and how it came to that.
+/// A rule that a run broke, and the state in which it did.
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) rule: &'static str,
@@ -21,7 +21,7 @@ impl fmt::Display for Broken {
     }
 }
 
-/// What is really there.
+/// The real state of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Transaction {
     Open,
@@ -35,28 +35,28 @@ pub(super) struct Server {
     pub(super) member: Member,
     pub(super) transaction: Transaction,
     pub(super) identified: bool,
-    /// What it was found to have done; `None` while it is not known.
+    /// The answer about writes; `None` while it is not known.
     pub(super) wrote: Option<bool>,
-    /// Its reads may yet turn out to be void.
+    /// The reads may still fail to serialize.
     pub(super) serializable: bool,
     pub(super) prepare_sent: bool,
     pub(super) prepare_confirmed: bool,
-    /// A command that ends the transaction was confirmed, or makes no difference any more.
+    /// A command that ends the transaction was confirmed, or its result no longer matters.
     pub(super) ended: bool,
-    /// Its last command failed to end it.
+    /// The last command failed to end the transaction.
     pub(super) end_failed: bool,
 }
 
-/// All servers of a unit, and what was sent to them.
+/// All servers of a unit, and the messages that they have received.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) servers: Vec<Server>,
     pub(super) holder: Option<usize>,
-    /// Whether the decision is durable.
+    /// The decision is durable.
     pub(super) decided: bool,
     pub(super) decision_confirmed: bool,
     pub(super) resolved: Option<Outcome>,
-    /// A prepare, a question or the end of a reader failed before anything was decided.
+    /// A prepare, a question or the end of a reader failed before the decision.
     pub(super) obstacle: bool,
 }
 
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    /// What must hold before these commands are sent.
+    /// Checks the rules for these commands before they are sent.
     pub(super) fn check_round(&mut self, round: &[(usize, Command)]) -> Result<(), Broken> {
         self.require(!round.is_empty(), "a round has a command")?;
         for (position, (index, _)) in round.iter().enumerate() {
@@ -207,7 +207,7 @@ impl World {
             .all(|server| !server.serializable || server.wrote == Some(true) || server.ended)
     }
 
-    /// What must hold at the end. Recovery finishes what is prepared, as the decision says.
+    /// Checks the rules for the end. Recovery finishes the prepared branches by the decision.
     pub(super) fn conclude(&mut self, conclusion: &Conclusion) -> Result<(), Broken> {
         let pending = match conclusion {
             Conclusion::Committed { pending } | Conclusion::RolledBack { pending, .. } => {
