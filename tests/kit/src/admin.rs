@@ -1,4 +1,4 @@
-//! A connection of the test's own, to any database, past pools, proxies and the library.
+//! A connection of the test to any database, without pools, proxies or the library.
 
 use diesel::sql_types::Text;
 use diesel::{QueryResult, QueryableByName, sql_query};
@@ -21,7 +21,7 @@ struct Value {
 }
 
 impl Admin {
-    /// Connects; the database must be up.
+    /// Connects. Panics if the database does not answer.
     pub async fn connect(url: &str) -> Self {
         if url.starts_with("postgres") {
             let connection = AsyncPgConnection::establish(url).await;
@@ -44,7 +44,7 @@ impl Admin {
         }
     }
 
-    /// The column `value`, a text, of all rows of a query.
+    /// Returns the text column `value` of all rows of a query.
     pub async fn values(&mut self, sql: &str) -> QueryResult<Vec<String>> {
         let query = sql_query(sql.to_owned());
         let rows: Vec<Value> = match self {

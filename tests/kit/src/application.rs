@@ -1,4 +1,4 @@
-//! An application with a bind of each backend, and what processes of it left that died.
+//! An application with a bind of each backend, and the branches that its dead processes left.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,17 +17,17 @@ use crate::world::Sides;
 
 pub type Three = (PostgresA, MariadbA, Sqlite);
 
-/// The longest that anything may take, on a loaded machine.
+/// The longest time that any step may take on a loaded machine.
 pub const LONG: Duration = Duration::from_secs(40);
 
-/// Databases and a namespace of its own: MariaDB lists the branches of all databases of the server. The file holds the
-/// decisions.
+/// An application with databases and a namespace of its own, because MariaDB lists the branches of all databases of the
+/// server. The SQLite file holds the decisions.
 pub struct Application {
     pub namespace: String,
     pub databases: Vec<Database>,
 }
 
-/// What a process that died had got done on the holder.
+/// The progress on the holder when a process died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     Undecided,
@@ -55,7 +55,7 @@ impl Application {
         &self.databases[1]
     }
 
-    /// The holder.
+    /// Returns the holder, the SQLite file.
     pub fn file(&self) -> &Database {
         &self.databases[2]
     }
@@ -67,7 +67,7 @@ impl Application {
             .collect()
     }
 
-    /// A process of the application without a worker.
+    /// Starts a process of the application without a worker.
     pub async fn process(&self) -> Binds {
         self.process_with(RecoveryOptions::new().without_worker())
             .await
@@ -84,7 +84,7 @@ impl Application {
         Three::register(builder, &self.urls(), PoolKind::Deadpool, &options).await
     }
 
-    /// A process dies in the middle of a unit that writes everywhere.
+    /// Lets a process die in the middle of a unit that writes on every bind, and returns the gid of that unit.
     pub async fn leave(&self, left: Left) -> Gid {
         let point = match left {
             Left::Undecided => "decide:before",
@@ -107,14 +107,14 @@ impl Application {
         .unwrap()
     }
 
-    /// The id of one of the databases.
+    /// Returns the id of one of the databases.
     pub async fn id(&self, database: &Database) -> String {
         let mut admin = Admin::connect(database.url()).await;
         let ids = admin.values("SELECT holder_id AS value FROM diesel_binds_meta");
         ids.await.unwrap().remove(0)
     }
 
-    /// Whether any server lists a branch of the unit.
+    /// Returns whether any server lists a branch of the unit.
     pub async fn is_prepared(&self, gid: &Gid) -> bool {
         for url in self.urls() {
             if !prepared(&url, gid.unit()).await.is_empty() {
@@ -133,7 +133,7 @@ impl Application {
         }
     }
 
-    /// Rolls the branches of the unit back, as an operator would. One that stays keeps its database from being dropped.
+    /// Rolls the branches of the unit back by hand. A database with a prepared branch cannot be dropped.
     pub async fn roll_back(&self, gid: &Gid) {
         for url in self.urls() {
             for branch in prepared(&url, gid.unit()).await {
@@ -142,7 +142,7 @@ impl Application {
         }
     }
 
-    /// Whether the unit is everywhere. Panics if it is torn.
+    /// Returns whether the unit is on every database. Panics if it is torn.
     pub async fn is_kept(&self, gid: &Gid) -> bool {
         let unit = gid.unit().to_string();
         let kept = [
@@ -154,7 +154,7 @@ impl Application {
         kept[0]
     }
 
-    /// The gid of a new unit of a namespace, held by `holder`.
+    /// Returns the gid of a new unit of a namespace, held by `holder`.
     pub async fn gid_of_new_unit(&self, namespace: &str, holder: &str) -> Gid {
         let unit = self.process().await.session().unit();
         let id = self.id(self.file()).await;
@@ -163,8 +163,8 @@ impl Application {
             .unwrap()
     }
 
-    /// A branch on MariaDB, as a process leaves it that died some seconds ago between two steps of a commit. While the
-    /// connection lives, nobody else can finish it.
+    /// Prepares a branch on MariaDB, as if its process had died `seconds` ago between two steps of a commit. Nothing
+    /// else can finish the branch while the returned connection lives.
     pub async fn prepare_on_mariadb(&self, gid: &Gid, row: bool, seconds: u32) -> Admin {
         let (unit, holder, namespace) = (gid.unit(), gid.holder(), gid.namespace());
         let id = gid.to_string().rsplit(':').next().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, copied from another one: the same system identifier, the same ids of databases.
+//! A copy of a PostgreSQL server for one test: with the same system identifier and the same ids of databases.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -13,22 +13,22 @@ use url::Url;
 use crate::admin::Admin;
 use crate::port;
 
-/// The account that the server runs as when we are root.
+/// The account that the server runs as when the test runs as root.
 const ACCOUNT: &str = "postgres";
 
-/// Until a server takes connections, or has caught up.
+/// The longest wait until a server takes connections, or has caught up.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
-/// What a copy is to be.
+/// The role of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A server that goes its own way from the copy on.
+    /// A server that is independent of its original after the copy.
     Apart,
-    /// A hot standby, which names itself so to its primary.
+    /// A hot standby, with the name that it gives to its primary.
     Standby(&'static str),
 }
 
-/// A copy of a server. Stopped with this value.
+/// A copy of a server. Dropping this value stops it.
 pub struct Copy {
     bin: String,
     is_root: bool,
@@ -44,7 +44,7 @@ impl Copy {
         let mut admin = Admin::connect(original).await;
         let bin = "SELECT setting AS value FROM pg_config WHERE name = 'BINDIR'";
         let bin = admin.values(bin).await.unwrap().remove(0);
-        // A standby refuses to follow a primary that allows more than itself.
+        // A standby refuses to follow a primary whose limits are higher than its own.
         let limits = "SELECT name || '=' || setting AS value FROM pg_settings \
                       WHERE name IN ('max_connections', 'max_prepared_transactions')";
         let limits = admin.values(limits).await.unwrap();
@@ -78,13 +78,13 @@ impl Copy {
         command.arg(format!("--dbname={source}"));
         succeeds(&mut command);
         if role == Role::Apart {
-            // What the original was told at run time is not for the copy.
+            // The settings that the original got at run time are not for the copy.
             let settings = self.data().join("postgresql.auto.conf");
             std::fs::write(settings, "").expect("the folder of the copy can be written to");
         }
     }
 
-    /// Starts it, where it does not run, and waits until it takes connections.
+    /// Starts the copy if it is stopped, and waits until it takes connections.
     pub async fn start(&mut self) {
         if self.process.is_none() {
             let mut command = self.program("postgres");
@@ -101,12 +101,12 @@ impl Copy {
         }
     }
 
-    /// Stops it as a crash does, with what was not written.
+    /// Stops the copy as a crash does: unwritten data is lost.
     pub fn stop(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;
         };
-        // With its children: an immediate shutdown. SIGKILL would leave them.
+        // SIGQUIT stops the child processes as well: an immediate shutdown. SIGKILL would leave them.
         let stop = Command::new("kill")
             .args(["-QUIT", &process.id().to_string()])
             .status();
@@ -115,14 +115,14 @@ impl Copy {
         }
     }
 
-    /// Makes a standby the primary.
+    /// Promotes a standby to the primary.
     pub async fn promote(&self) {
         let mut admin = self.admin().await;
         let promoted = "SELECT pg_promote(true, 60)::text AS value";
         assert_eq!(admin.values(promoted).await.unwrap(), ["true"]);
     }
 
-    /// Sets a setting of the whole server, and waits until its sessions have it.
+    /// Changes a setting of the whole server, and waits until its sessions use it.
     pub async fn set(&self, name: &str, value: &str) {
         let mut admin = self.admin().await;
         let set = format!("ALTER SYSTEM SET {name} = '{value}'");
@@ -136,12 +136,12 @@ impl Copy {
         }
     }
 
-    /// The administrator of the server.
+    /// Connects as the administrator of the server.
     pub async fn admin(&self) -> Admin {
         Admin::connect(&self.url("postgres://postgres@127.0.0.1:1/postgres")).await
     }
 
-    /// The same database, in the copy.
+    /// Returns the URL of the same database in the copy.
     pub fn url(&self, original: &str) -> String {
         let mut url = Url::parse(original).expect("the URL of a database is one");
         url.set_port(Some(self.port)).expect("it has a host");
@@ -178,7 +178,7 @@ fn settings(port: u16, sockets: &Path, limits: &[String]) -> Vec<String> {
         format!("port={port}"),
         format!("unix_socket_directories={}", sockets.display()),
         "shared_buffers=32MB".to_owned(),
-        // A standby of it still finds what a checkpoint would take away.
+        // Keeps the log that a standby of the copy still needs after a checkpoint.
         "wal_keep_size=512MB".to_owned(),
     ];
     own.iter()

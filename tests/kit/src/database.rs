@@ -14,8 +14,8 @@ use url::Url;
 
 use crate::servers::{Kind, Server};
 
-/// A database that no other test knows. Dropped with this value, as far as that is possible: what the server refuses
-/// is printed, not a failure.
+/// A database that no other test uses. Dropping this value drops it if the server allows that; a refusal is printed,
+/// and fails no test.
 pub struct Database {
     url: String,
     location: Location,
@@ -27,7 +27,7 @@ enum Location {
 }
 
 impl Database {
-    /// An empty database on a server.
+    /// Creates an empty database on a server.
     pub async fn on(server: Server) -> Self {
         let name = unique_name();
         execute(
@@ -44,7 +44,7 @@ impl Database {
         }
     }
 
-    /// An SQLite file in a folder of its own.
+    /// Creates an SQLite file in a folder of its own.
     pub fn sqlite() -> Self {
         let directory = tempfile::tempdir().expect("a temporary folder can be made");
         let url = directory
@@ -61,12 +61,12 @@ impl Database {
         }
     }
 
-    /// Where to connect: as administrator, or the path of the SQLite file.
+    /// Returns the URL for the administrator, or the path of the SQLite file.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where to connect as `app`, who has rights on this database and no others. MariaDB only.
+    /// Returns the URL for the account `app`, which has rights on this database only. For MariaDB.
     pub fn app_url(&self) -> String {
         let mut url = Url::parse(&self.url).expect("only a database on a server has accounts");
         assert_eq!(
@@ -80,7 +80,7 @@ impl Database {
         url.into()
     }
 
-    /// The name on the server; `None` for SQLite.
+    /// Returns the name on the server; `None` for SQLite.
     pub fn name(&self) -> Option<&str> {
         match &self.location {
             Location::Server { name, .. } => Some(name),
@@ -94,7 +94,7 @@ impl Drop for Database {
         let Location::Server { server, name } = &self.location else {
             return;
         };
-        // A thread and a runtime of its own, because the test's runtime may be single-threaded, or gone.
+        // On a thread with a runtime of its own, because the test's runtime may be single-threaded, or gone.
         let dropped = thread::scope(|scope| {
             let drop_it = || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
@@ -125,14 +125,15 @@ async fn drop_database(server: Server, name: &str) -> Result<()> {
             .await
         }
         Kind::Mariadb => {
-            // A transaction that a test left open or prepared holds metadata locks: do not wait for it.
+            // A transaction that a test left open or prepared holds metadata locks: the short timeout bounds the wait
+            // for it.
             let statements = format!("SET SESSION lock_wait_timeout = 2; DROP DATABASE {name}");
             execute(&admin, Kind::Mariadb, &statements).await
         }
     }
 }
 
-/// PostgreSQL refuses to drop a database with prepared transactions, and rolls them back only from inside.
+/// Rolls back prepared transactions: PostgreSQL refuses to drop a database with any, and ends them only from inside it.
 async fn roll_back_prepared(database: &Url) -> Result<()> {
     #[derive(QueryableByName)]
     struct Prepared {
@@ -173,7 +174,7 @@ fn with_path(mut url: Url, name: &str) -> Url {
     url
 }
 
-/// Unique also against what earlier runs left behind; MariaDB's `app` may use what begins with `test_`.
+/// Returns a name that no earlier run has left behind. MariaDB's `app` may use the databases that begin with `test_`.
 fn unique_name() -> String {
     static COUNTER: AtomicUsize = AtomicUsize::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Databases behind proxies, and the judge of what a commit said about them.
+//! Databases behind proxies, and the comparison of a commit's result with their contents.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::world::{Sides, World};
 /// Binds whose servers are reached through proxies.
 pub struct Faulty<S> {
     pub world: World,
-    /// One for each server; none for a file.
+    /// The proxies: one for each server, none for a file.
     pub proxies: Vec<Option<Proxy>>,
     sides: PhantomData<S>,
 }
 
-/// How long things may take.
+/// The timeouts of a step and of a resolution.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub step: Duration,
@@ -36,7 +36,7 @@ impl Default for Limits {
     }
 }
 
-/// What a commit said.
+/// The result of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Committed { pending: Vec<&'static str> },
@@ -55,7 +55,7 @@ impl Told {
 
     fn of(result: &Result<Committed, CommitError>) -> Self {
         match result {
-            // Of a unit that was rolled back before.
+            // The unit had been rolled back before the commit.
             Ok(committed) if committed.binds().is_empty() => Self::ROLLED_BACK,
             Ok(committed) => Self::Committed {
                 pending: committed.pending().to_vec(),
@@ -79,7 +79,7 @@ impl Told {
 pub struct Attempt {
     pub unit: UnitId,
     pub text: String,
-    /// What the statements said.
+    /// The result of the statements.
     pub written: Result<(), Error>,
     pub result: Result<Committed, CommitError>,
 }
@@ -123,7 +123,7 @@ impl<S: Sides> Faulty<S> {
         }
     }
 
-    /// The proxies, with their positions.
+    /// Returns the proxies with their positions.
     pub fn servers(&self) -> impl Iterator<Item = (usize, &Proxy)> {
         let numbered = self.proxies.iter().enumerate();
         numbered.filter_map(|(index, proxy)| Some((index, proxy.as_ref()?)))
@@ -137,7 +137,8 @@ impl<S: Sides> Faulty<S> {
         self.world.databases[index].url().starts_with("mysql")
     }
 
-    /// Whether this side holds the decision where all write: who cannot prepare, else MySQL, else the first.
+    /// Returns whether this side holds the decision when all write: the side that cannot prepare, otherwise a
+    /// MySQL/MariaDB side, otherwise the first.
     pub fn is_holder(&self, index: usize) -> bool {
         let urls = || self.world.databases.iter().map(Database::url);
         let holder = urls()
@@ -151,7 +152,7 @@ impl<S: Sides> Faulty<S> {
         self.attempt_on(&mut self.world.binds.session(), text).await
     }
 
-    /// The same with a deadline.
+    /// Writes one row everywhere with a deadline, and commits.
     pub async fn attempt_within(&self, deadline: Duration, text: &str) -> Attempt {
         let options = SessionOptions::new().deadline(deadline);
         self.attempt_on(&mut self.world.binds.session_with(options), text)
@@ -161,7 +162,8 @@ impl<S: Sides> Faulty<S> {
     async fn attempt_on(&self, session: &mut Session, text: &str) -> Attempt {
         let unit = session.unit();
         let written = S::write(session, text).await;
-        // A statement that did not run leaves the unit as it was, and open: to go on without it is up to its author.
+        // A begin that failed makes the unit abort-only, and the session stays open. The application has to end the
+        // unit.
         if let Err(Error::Begin { .. } | Error::Pool { .. }) = written {
             session.rollback_all().await.unwrap();
         }
@@ -173,7 +175,8 @@ impl<S: Sides> Faulty<S> {
         }
     }
 
-    /// Arms a fault, tries a unit, judges it, and tries another without a fault. `None` if the fault did not fire.
+    /// Arms a fault, runs a unit, judges it, and runs another without a fault. Returns `None` if the fault did not
+    /// fire.
     pub async fn with_fault(&self, index: usize, fault: &Fault, text: &str) -> Option<Told> {
         let proxy = self.proxy(index);
         proxy.inject(fault.clone());
@@ -188,20 +191,20 @@ impl<S: Sides> Faulty<S> {
         Some(told)
     }
 
-    /// No fault outlasts its unit.
+    /// Asserts that a unit without a fault commits.
     pub async fn works_again(&self, text: &str) {
         let after = self.attempt(&format!("after {text}")).await;
         assert_eq!(self.judge(&after).await, Told::COMMITTED, "{after:?}");
     }
 
-    /// Cuts all connections through proxies; what is prepared stays.
+    /// Cuts all connections through proxies. Prepared branches stay.
     pub fn cut(&self) {
         for (_, proxy) in self.servers() {
             proxy.cut();
         }
     }
 
-    /// Holds what was said against what is there; finishes by hand what was left, as the decision says.
+    /// Compares the result with the databases. Finishes the remaining branches by hand, according to the decision.
     pub async fn judge(&self, attempt: &Attempt) -> Told {
         let told = attempt.told();
         let keys = S::keys();

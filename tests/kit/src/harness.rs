@@ -1,8 +1,9 @@
-//! What test programs without the usual harness share: the filters of `cargo test`, and numbers from the environment.
+//! Functions for test programs without the usual harness: the filters of `cargo test`, and numbers from the
+//! environment.
 
 use std::env;
 
-/// Whether a filter was given, as to any test, that does not mean the one of this name.
+/// Returns whether the arguments exclude the test of this name: by filters that do not match it, or by `--list`.
 pub fn is_filtered_out(name: &str) -> bool {
     let mut arguments = env::args().skip(1);
     let names: Vec<String> = arguments.by_ref().filter(|a| !a.starts_with('-')).collect();
@@ -10,11 +11,11 @@ pub fn is_filtered_out(name: &str) -> bool {
         || (!names.is_empty() && !names.iter().any(|filter| name.contains(filter.as_str())))
 }
 
-/// The number in a variable, if it is set.
+/// Returns the number in a variable, if it is set.
 ///
 /// # Panics
 ///
-/// If it is no number.
+/// If the variable has no number.
 pub fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
     Some(

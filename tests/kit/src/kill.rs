@@ -1,7 +1,7 @@
 //! Crashes a server, and brings it back.
 //!
-//! Every test that uses the server is hit. So tests that crash servers are in programs of their own (`cargo test`
-//! runs one program after another), and hold [`alone`] there.
+//! A crash hits every test that uses the server. Therefore tests that crash servers are in programs of their own
+//! (`cargo test` runs one program after another), and hold [`alone`] there.
 
 use std::process::{Command, Stdio};
 
@@ -9,18 +9,18 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::servers::{self, Server};
 
-/// Keeps the other tests of this program that call this waiting while the guard lives.
+/// Locks out the other tests of this program that call this function, while the guard lives.
 pub async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::const_new(());
     ALONE.lock().await
 }
 
-/// Kills the server with all its processes (SIGKILL); returns when they are gone.
+/// Kills the server with all its processes (SIGKILL), and returns when they are gone.
 pub async fn kill(server: Server) {
     run("kill", server).await;
 }
 
-/// Starts the server again, with its data and at its address; returns when it answers.
+/// Starts the server again, with its data and at its address, and returns when it answers.
 pub async fn restart(server: Server) {
     run("restart", server).await;
 }

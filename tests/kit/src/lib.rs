@@ -1,18 +1,19 @@
-//! What the integration tests share: servers, databases of their own, a faulty network, crashes, and binds over them.
+//! Shared parts of the integration tests: servers, databases, a faulty network, crashes, and binds over them.
 //!
-//! [`servers`] tells where the servers are, [`database`] makes a fresh database for each test, [`admin`] is a
-//! connection past everything, [`look`] tells what is open or prepared in a database, [`proxy`] stands between a test
-//! and its server, [`rerouting`] one that goes on with another session, [`pooler`] is a pgbouncer in front of one, [`copy`] a server that was copied from one, [`standby`] a
-//! replica of one, [`semisync`] a MariaDB server whose commits wait for a replica, [`port`] finds ports for them,
-//! [`kill`] crashes a server and brings it back, [`harness`] is for test programs that are not made of `#[test]`
-//! functions.
+//! [`servers`] has the addresses of the servers. [`database`] makes a fresh database for each test. [`admin`] is a
+//! direct connection. [`look`] shows the open and prepared transactions of a database. [`proxy`] stands between a test
+//! and its server, [`rerouting`] is a proxy that goes on with another session, [`pooler`] a pgbouncer in front of a
+//! server. [`copy`] makes a copy of a server, [`standby`] a replica, [`semisync`] a MariaDB server whose commits wait
+//! for a replica. [`port`] finds ports for them. [`kill`] crashes a server and brings it back. [`harness`] is for test
+//! programs that are not made of `#[test]` functions.
 //!
-//! [`side`] is a bind of one database, [`world`] several of them, [`faulty`] several behind proxies, [`application`] one of
-//! each backend with what processes left that died; [`step`] is what a unit does on a bind, [`moment`] when a message of
-//! it is lost, [`prepared`] what units left on the servers, [`source`] migrations made in the test.
+//! [`side`] is a bind of one database, [`world`] several of them, [`faulty`] several behind proxies, [`application`]
+//! one of each backend with the branches of dead processes. [`step`] is a step of a unit on a bind, [`moment`] the
+//! moment at which one of its messages is lost. [`prepared`] finishes branches and reads decisions on the servers,
+//! [`source`] has migrations made in the test.
 //!
-//! A crate, so that it is compiled once for all programs that need it. It depends on the library that it tests, with every
-//! feature that it uses: so a program of the tests is always built with these.
+//! The kit is a crate, so that it is compiled once for all programs that need it. It depends on the library that it
+//! tests, with every feature that it uses. Therefore every test program is built with these features.
 
 pub mod admin;
 pub mod application;

@@ -1,4 +1,5 @@
-//! Looks at a database from outside: what is open in it, what is prepared, and finishes what a crash left behind.
+//! A view of a database from outside: its open and prepared transactions, and the end of those that a crash left
+//! behind.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
@@ -9,11 +10,11 @@ use diesel_binds::AsyncSqliteConnection;
 
 use crate::database::Database;
 
-/// A connection of the test's own to one database.
+/// A connection of the test to one database.
 pub enum Look {
     Postgres(Box<AsyncPgConnection>),
     Mariadb(Box<AsyncMysqlConnection>),
-    /// A file: opened anew each time, as a connection that stays keeps locks away from nobody but itself.
+    /// The path of a file, which is opened anew each time: a connection that stays could itself hold locks.
     Sqlite(String),
 }
 
@@ -21,9 +22,9 @@ pub enum Look {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Branch {
     pub unit: String,
-    /// The key of the bind that holds the decision.
+    /// The key of the bind that is the holder.
     pub holder: String,
-    /// How `COMMIT` and `ROLLBACK` name it.
+    /// The name of the branch for `COMMIT` and `ROLLBACK`.
     name: String,
 }
 
@@ -58,7 +59,7 @@ impl Look {
         }
     }
 
-    /// The transactions that are open, ours aside, with what their connections do.
+    /// Returns the open transactions of other connections, with the states of those connections.
     pub async fn open(&mut self) -> Vec<String> {
         let lines: Vec<Line> = match self {
             Self::Postgres(connection) => {
@@ -72,8 +73,8 @@ impl Look {
                     .unwrap()
             }
             Self::Mariadb(connection) => {
-                // `innodb_trx` is a copy that stays as it is while it is read often. A lock on the whole table is in
-                // the way of everybody who read or wrote in it, prepared or not.
+                // `innodb_trx` is a copy that is not renewed while it is read often. A lock on the whole table
+                // conflicts with each transaction that read or wrote it, prepared or not.
                 let locking =
                     "SET SESSION lock_wait_timeout = 0; LOCK TABLES notes WRITE; UNLOCK TABLES";
                 match connection.batch_execute(locking).await {
@@ -88,7 +89,7 @@ impl Look {
             }
             Self::Sqlite(path) => {
                 let mut connection = AsyncSqliteConnection::establish(path).await.unwrap();
-                // Waits for no one: a reader as well as a writer is in its way.
+                // Fails at once on a conflict, with a reader as well as with a writer.
                 let exclusive = "BEGIN EXCLUSIVE; ROLLBACK";
                 let locked = SimpleAsyncConnection::batch_execute(&mut connection, exclusive).await;
                 let line = locked.err().map(|error| Line {
@@ -100,8 +101,9 @@ impl Look {
         lines.into_iter().map(|Line { line }| line).collect()
     }
 
-    /// What `innodb_trx` has of connections to the database, ours aside: also what touched no table of the test. A copy,
-    /// that is renewed when it was not read for a tenth of a second. Other databases have no such list.
+    /// Returns the transactions in `innodb_trx` of other connections to the database, including those that touched no
+    /// table of the test. The list is a copy, renewed when it was not read for a tenth of a second. Other databases
+    /// than MariaDB have no such list.
     pub async fn transactions(&mut self) -> Vec<String> {
         let Self::Mariadb(connection) = self else {
             return Vec::new();
@@ -117,7 +119,7 @@ impl Look {
         lines.into_iter().map(|Line { line }| line).collect()
     }
 
-    /// The connections to the database, ours aside, with what they do. A file does not know of any.
+    /// Returns the other connections to the database, with their states. A file has no such list.
     pub async fn connections(&mut self) -> Vec<String> {
         let lines: Vec<Line> = match self {
             Self::Postgres(connection) => {
@@ -142,7 +144,7 @@ impl Look {
         lines.into_iter().map(|Line { line }| line).collect()
     }
 
-    /// What is prepared and not finished, in this database and of this namespace.
+    /// Returns the prepared and unfinished branches of this namespace in this database.
     pub async fn prepared(&mut self, namespace: &str) -> Vec<Branch> {
         match self {
             Self::Postgres(connection) => {
@@ -180,7 +182,8 @@ impl Look {
                     .load(&mut **connection)
                     .await
                     .unwrap();
-                    // Of another database on this server, if its row is not here: two binds of one namespace.
+                    // Without a row here, the branch is of another database on this server: two binds may have one
+                    // namespace.
                     let Some(Line { line: holder }) = holder.into_iter().next() else {
                         continue;
                     };
@@ -196,7 +199,7 @@ impl Look {
         }
     }
 
-    /// Keeps a late decision of the unit out, and tells whether it had committed. On the database of its holder.
+    /// Fences the unit on the database of its holder, and returns whether it had committed.
     pub async fn fence(&mut self, unit: &str) -> bool {
         let values = format!(
             "INTO diesel_binds_decision (unit, outcome, participants) VALUES ('{unit}', 'abort', '')"
@@ -231,7 +234,7 @@ impl Look {
         line.trim() == "commit"
     }
 
-    /// Commits or rolls back a branch, as the decision says.
+    /// Commits or rolls back a branch.
     pub async fn finish(&mut self, branch: &Branch, commits: bool) {
         let verb = if commits { "COMMIT" } else { "ROLLBACK" };
         let name = &branch.name;
@@ -250,7 +253,7 @@ impl Look {
     }
 }
 
-/// `db1:<namespace>:<unit>:<holder>:<holder id>:<bind>:<parts>`
+/// Parses `db1:<namespace>:<unit>:<holder>:<holder id>:<bind>:<parts>`.
 fn of_gid(gid: String) -> Branch {
     let parts: Vec<&str> = gid.split(':').collect();
     assert_eq!(parts.len(), 7, "{gid}");

@@ -1,6 +1,6 @@
 //! The moments of a unit at which a proxy can lose a message.
 
-/// A moment of a unit, by the bytes in the message that it needs.
+/// A moment of a unit, known by bytes in the message that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
     Begin,
@@ -29,7 +29,7 @@ impl Moment {
             (Self::Identify, _) => "SELECT holder_id, version",
             (Self::Prepare, false) => "PREPARE TRANSACTION",
             (Self::Prepare, true) => "XA PREPARE",
-            // The table is named in other messages as well.
+            // Other messages name the table as well.
             (Self::Decide, _) => "'commit'",
             (Self::Finish, false) => "COMMIT PREPARED",
             (Self::Finish, true) => "XA COMMIT",

@@ -12,7 +12,7 @@ use url::Url;
 use crate::port;
 use crate::servers::Server;
 
-/// A pooler in transaction mode. Stopped with this value.
+/// A pooler in transaction mode. Dropping this value stops it.
 pub struct Pooler {
     process: Child,
     port: u16,
@@ -20,12 +20,12 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one with this many sessions for each database.
+    /// Starts a pooler with this many sessions for each database.
     pub fn in_front_of(server: Server, sessions: u32) -> Self {
         Self::leading_to(&server.url(), sessions)
     }
 
-    /// The same with the server of this URL.
+    /// Starts a pooler for the server of this URL.
     pub fn leading_to(target: &Url, sessions: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let port = port::free();
@@ -37,7 +37,7 @@ impl Pooler {
         );
         let file = folder.path().join("pgbouncer.ini");
         std::fs::write(&file, settings).expect("the folder can be written to");
-        // As root it wants to be somebody else; it reads its file before it is.
+        // pgbouncer refuses to run as root and changes its account, but reads its file before that.
         let is_root = folder
             .path()
             .metadata()
@@ -64,7 +64,7 @@ impl Pooler {
         pooler
     }
 
-    /// The same database, through the pooler.
+    /// Returns the URL of the same database, through the pooler.
     pub fn url(&self, direct: &str) -> String {
         let mut url = Url::parse(direct).expect("the URL of a database is one");
         url.set_port(Some(self.port)).expect("it has a host");

@@ -1,15 +1,15 @@
-//! Ports for servers of a test's own.
+//! Ports for the servers that a test starts.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Below the ports that the system gives to outgoing connections, which could take one before the server listens, or while
-/// it is down; and below those of the servers that all tests share.
+/// The range of the ports. It is below the ports of outgoing connections, which could take one while the server does
+/// not listen, and below the ports of the servers that all tests share.
 const RANGE: Range<u16> = 10_000..20_000;
 
-/// A port that nobody listens on, and that no other caller of the process was given.
+/// Returns a port that nothing listens on, and that no other caller in this process has got.
 pub fn free() -> u16 {
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(RANGE)));
 

@@ -1,4 +1,4 @@
-//! What units left on the servers: prepared branches and decisions, seen and finished as an operator would.
+//! Prepared branches and decisions on the servers, read and finished as an operator would.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::admin::Admin;
 
-/// A prepared branch, by the name that its server has for it.
+/// A prepared branch, by its name on its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared(String);
 
@@ -25,7 +25,7 @@ struct Recovered {
     data: String,
 }
 
-/// The prepared branches of the unit on one database.
+/// Returns the prepared branches of the unit on one database.
 pub async fn prepared(url: &str, unit: UnitId) -> Vec<Prepared> {
     let unit = unit.to_string();
     let found = match Admin::connect(url).await {
@@ -57,7 +57,7 @@ pub async fn prepared(url: &str, unit: UnitId) -> Vec<Prepared> {
         .collect()
 }
 
-/// Finishes a branch by hand. Its connection must be gone; the server may need a moment to see that.
+/// Finishes a branch by hand. Its connection must be gone; the server may need a moment to notice that.
 pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
     let mut admin = Admin::connect(url).await;
     let verb = match outcome {
@@ -69,14 +69,14 @@ pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
         _ => format!("{verb} PREPARED '{name}'"),
     };
     if let Admin::Mysql(_) = admin {
-        // Finished while its connection is just going away, the branch would be lost.
+        // A branch that is finished while its connection is just closing would be lost.
         sleep(Duration::from_millis(100)).await;
     }
     for _ in 0..500 {
         let Err(error) = admin.run(&statement).await else {
             return;
         };
-        // 1402: a branch that wrote nothing has nothing to finish. It is gone after that.
+        // 1402: a branch that wrote nothing has nothing to finish, and is gone after this error.
         if error.to_string().contains("XA_RBROLLBACK") {
             return;
         }
@@ -85,7 +85,7 @@ pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
     panic!("{name} cannot be finished");
 }
 
-/// What this database decided about the unit, if it did.
+/// Returns the decision of this database about the unit, if there is one.
 pub async fn decision(url: &str, unit: UnitId) -> Option<Outcome> {
     let schema = if url.starts_with("mysql") {
         ""

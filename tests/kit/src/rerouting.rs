@@ -1,4 +1,4 @@
-//! A proxy before MariaDB that loses its server, and goes on with another session of it, as those do that share sessions
+//! A proxy before MariaDB that loses its server and goes on with another session, as a proxy does that shares sessions
 //! between clients.
 
 use std::io;
@@ -9,18 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use url::Url;
 
-/// A flag of a reply that another one follows.
+/// The flag of a reply that another reply follows.
 const MORE_RESULTS: u16 = 0x0008;
 
-/// A proxy that hands on a message with certain bytes, and then replies that the server was lost. What follows goes to
-/// another session, on which a unit has run before. Ended with this value.
+/// A proxy that forwards a message with certain bytes, and then reports that the server was lost. Later messages go to
+/// another session, on which a unit has run before. Dropping this value ends the proxy.
 pub struct Rerouting {
     address: SocketAddr,
     accepting: AbortHandle,
 }
 
 impl Rerouting {
-    /// Starts one before the server of this URL, for an account without a password.
+    /// Starts a proxy for the server of this URL, for an account without a password.
     pub async fn start(upstream: &str, lost_at: &'static [u8]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -41,12 +41,12 @@ impl Rerouting {
         }
     }
 
-    /// The URL with this proxy in place of its server.
+    /// Returns the URL with this proxy in place of its server.
     pub fn url(&self, original: &str) -> String {
         let mut url = Url::parse(original).expect("the original is a URL");
         url.set_port(Some(self.address.port()))
             .expect("with a host");
-        // Otherwise the driver goes on over the Unix socket of the server, past the proxy.
+        // Otherwise the driver goes on over the Unix socket of the server, and bypasses the proxy.
         url.query_pairs_mut().append_pair("prefer_socket", "false");
         url.into()
     }
@@ -61,13 +61,13 @@ impl Drop for Rerouting {
 async fn serve(mut client: TcpStream, port: u16, lost_at: &'static [u8]) -> io::Result<()> {
     let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     client.write_all(&packet(&mut server).await?).await?;
-    // Without a password it holds nothing of the greeting, and is good for another session.
+    // Without a password, the packet depends on nothing in the greeting, and is valid for another session.
     let credentials = packet(&mut client).await?;
     server.write_all(&credentials).await?;
     let (mut first, mut replies) = ([0], vec![0; 64 * 1024]);
     loop {
         tokio::select! {
-            // Cancel safety: takes nothing.
+            // Cancel safety: `peek` takes nothing.
             read = client.peek(&mut first) => {
                 if read? == 0 {
                     return Ok(());
@@ -94,7 +94,7 @@ async fn serve(mut client: TcpStream, port: u16, lost_at: &'static [u8]) -> io::
     }
 }
 
-/// One packet, with its head.
+/// Reads one packet, with its header.
 async fn packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; 4];
     stream.read_exact(&mut bytes).await?;
@@ -104,7 +104,8 @@ async fn packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether another reply follows one that says that a statement worked. It changed few rows, and made no long key.
+/// Returns whether another reply follows. The reply must confirm a statement that changed few rows and made no long
+/// key.
 fn more_follows(reply: &[u8]) -> bool {
     matches!(reply, [_, _, _, _, 0, _, _, low, high, ..] if u16::from_le_bytes([*low, *high]) & MORE_RESULTS != 0)
 }

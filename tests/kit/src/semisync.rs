@@ -1,4 +1,4 @@
-//! A MariaDB server of a test's own, whose commits wait for a replica.
+//! A MariaDB server for one test, whose commits wait for a replica.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep};
 use crate::admin::Admin;
 use crate::port;
 
-/// Until the server takes connections.
+/// The longest wait until the server takes connections.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A server with a binary log. It has no replica, and waits for one when it is told to. Stopped with this value.
+/// A server with a binary log. It has no replica, and waits for one if it is set to. Dropping this value stops it.
 pub struct Semisync {
     process: Child,
     port: u16,
@@ -22,7 +22,7 @@ pub struct Semisync {
 }
 
 impl Semisync {
-    /// Makes one with an empty database named `shop`, which waits for nobody yet.
+    /// Starts a server with an empty database named `shop`. Its commits wait for no replica yet.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let is_root = folder.path().metadata().is_ok_and(|of| of.uid() == 0);
@@ -31,7 +31,7 @@ impl Semisync {
         }
         let data = format!("--datadir={}", folder.path().join("data").display());
         let user = || is_root.then_some("--user=mysql");
-        // Two servers that are made at once would take each other's temporary tables.
+        // Two servers that are set up at once would use the same temporary tables.
         let temporary = format!("--tmpdir={}", folder.path().display());
         succeeds(
             Command::new("mariadb-install-db")
@@ -50,7 +50,7 @@ impl Semisync {
             ))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args(["--log-bin", "--server-id=7", "--sync-binlog=1"])
-            // For ever, as the tests see it.
+            // Longer than any test.
             .arg("--rpl-semi-sync-master-timeout=600000")
             .arg("--innodb-buffer-pool-size=32M")
             .current_dir(folder.path())
@@ -74,7 +74,7 @@ impl Semisync {
         server
     }
 
-    /// From now on, each commit waits for a replica, or none does.
+    /// Sets whether each commit from now on waits for a replica.
     pub async fn waits(&self, waits: bool) {
         let set = format!(
             "SET GLOBAL rpl_semi_sync_master_enabled = {}",
@@ -83,12 +83,12 @@ impl Semisync {
         self.admin().await.run(&set).await.unwrap();
     }
 
-    /// The administrator of the server.
+    /// Connects as the administrator of the server.
     pub async fn admin(&self) -> Admin {
         Admin::connect(&self.root()).await
     }
 
-    /// The database.
+    /// Returns the URL of the database `shop`.
     pub fn url(&self) -> String {
         format!(
             "mysql://root@127.0.0.1:{}/shop?prefer_socket=false",

@@ -1,4 +1,4 @@
-//! Where the servers are: from the environment, or from the file that `cargo xtask servers start` writes.
+//! The addresses of the servers, from the environment or from the file that `cargo xtask servers start` writes.
 
 use std::env;
 use std::fs;
@@ -12,17 +12,17 @@ const HINT: &str = "run `cargo xtask servers start`, or the tests by `cargo xtas
 /// One of the private servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Server {
-    /// A PostgreSQL server that may prepare transactions.
+    /// A PostgreSQL server that can prepare transactions.
     PostgresA,
-    /// Another one.
+    /// A second PostgreSQL server that can prepare transactions.
     PostgresB,
     /// A PostgreSQL server with its default of `max_prepared_transactions = 0`.
     PostgresPlain,
     /// A MariaDB server.
     MariadbA,
-    /// Another one.
+    /// A second MariaDB server.
     MariadbB,
-    /// A pooler in front of [`PostgresA`](Self::PostgresA), which has other connections after each transaction.
+    /// A pooler in front of [`PostgresA`](Self::PostgresA), which may use another connection for each transaction.
     Pgbouncer,
 }
 
@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 impl Server {
-    /// The name that `cargo xtask servers` has for it.
+    /// Returns the name of the server in `cargo xtask servers`.
     pub fn name(self) -> &'static str {
         match self {
             Self::PostgresA => "postgres-a",
@@ -55,7 +55,7 @@ impl Server {
         }
     }
 
-    /// Where the administrator connects.
+    /// Returns the URL for the administrator.
     ///
     /// # Panics
     ///
@@ -68,7 +68,7 @@ impl Server {
         url
     }
 
-    /// Where the administrator connects when the server runs.
+    /// Returns the URL for the administrator, whether the server runs or not.
     pub fn configured_url(self) -> Url {
         let text = env::var(self.variable()).unwrap_or_else(|_| {
             let file = read_file();
@@ -90,14 +90,15 @@ impl Server {
     }
 }
 
-/// The program that kills and restarts the servers.
+/// Returns the program that kills and restarts the servers.
 pub fn xtask() -> PathBuf {
     let file = read_file();
     let path = file.get("xtask").and_then(toml::Value::as_str);
     PathBuf::from(path.expect("`cargo xtask servers` writes its own path"))
 }
 
-/// The top folder of the workspace. Asked at run time first: checkouts that share a target folder share the tests.
+/// Returns the top folder of the workspace. The variable at run time comes first, because checkouts that share a target
+/// folder share the compiled tests.
 pub fn workspace() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);

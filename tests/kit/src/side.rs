@@ -1,4 +1,4 @@
-//! One database of a test: the same table and the same words for every backend, so that a behaviour is written once.
+//! One database of a test: one table and one interface for every backend, so that a behaviour is written once.
 
 use diesel::IntoSql as _;
 use diesel::prelude::*;
@@ -16,20 +16,20 @@ use futures_util::{Stream, StreamExt as _};
 use crate::database::Database;
 use crate::servers::Server;
 
-/// Which pool a test runs on.
+/// The pool that a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolKind {
     Deadpool,
-    /// Deadpool that gives connections out without asking whether they live, and so hides nothing.
+    /// Deadpool without a test of each connection before it is given out: a broken connection stays visible.
     DeadpoolUnasked,
     Bb8,
 }
 
-/// A bind with a table `notes (id, text)`, of which `text` is unique, and what a test does to it.
+/// A bind with a table `notes (id, text)`, of which `text` is unique, and the operations of a test on it.
 pub trait Side: Send + Sync + 'static {
     type Bind: Bind<Connection: SimpleAsyncConnection> + Default;
 
-    /// The bind, as a value.
+    /// Returns the bind as a value.
     fn bind() -> Self::Bind;
 
     /// Makes a database with the table, and the tables of the protocol.
@@ -68,13 +68,13 @@ pub trait Side: Send + Sync + 'static {
         query: diesel::query_builder::SqlQuery,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Reads the first row of a query, and leaves the rest.
+    /// Reads the first row of a query, and leaves the others unread.
     fn first_of(session: &Session, sql: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Sends a number and reads it back: a connection that reads late replies gives another one.
+    /// Sends a number and reads it back. A connection that reads each reply one statement late returns another number.
     fn echo(session: &Session, number: i64) -> impl Future<Output = Result<i64, Error>> + Send;
 
-    /// The same on a connection of the session.
+    /// Sends a number and reads it back on a connection of the session.
     fn echo_on(
         connection: &BoundConnection<'_, Self::Bind>,
         number: i64,
@@ -86,25 +86,25 @@ pub trait Side: Send + Sync + 'static {
         text: &str,
     ) -> impl Future<Output = Result<usize, Error>> + Send;
 
-    /// [`echo`](Self::echo) on the raw connection.
+    /// Sends a number and reads it back on the raw connection.
     fn echo_raw(
         connection: &mut <Self::Bind as Bind>::Connection,
         number: i64,
     ) -> impl Future<Output = QueryResult<i64>> + Send;
 
-    /// Runs what no type tells.
+    /// Runs a statement in text.
     fn sql(session: &Session, sql: &str) -> impl Future<Output = Result<usize, Error>> + Send {
         let query = diesel::sql_query(sql.to_owned());
         Self::run_sql(session, query)
     }
 
-    /// Runs a query that is said to only read.
+    /// Runs a query in text that is declared read-only.
     fn read_sql(session: &Session, sql: &str) -> impl Future<Output = Result<usize, Error>> + Send {
         let query = diesel::sql_query(sql.to_owned());
         Self::run_read_sql(session, query)
     }
 
-    /// The one text that a query returns, in a column named `text`.
+    /// Returns the one text that a query has in a column named `text`.
     fn text(session: &Session, sql: &str) -> impl Future<Output = Result<String, Error>> + Send {
         let query = diesel::sql_query(sql.to_owned());
         Self::run_text(session, query)
@@ -131,10 +131,10 @@ pub trait Side: Send + Sync + 'static {
     /// A statement that takes some seconds.
     const SLOW: &'static str;
 
-    /// The rows, read on a connection of the test's own.
+    /// Returns the rows, read on a connection of the test.
     fn rows(database: &Database) -> impl Future<Output = Vec<String>> + Send;
 
-    /// Runs statements on a connection of the test's own.
+    /// Runs statements on a connection of the test.
     fn admin(database: &Database, sql: &str) -> impl Future<Output = ()> + Send;
 }
 
@@ -145,7 +145,7 @@ pub struct TextRow {
     text: String,
 }
 
-/// Mounts the table of one bind. Types cannot be made by a generic: each bind needs a table type of its own.
+/// Defines the table of one bind. A generic cannot define types, and each bind needs a table type of its own.
 macro_rules! side {
     ($module:ident, $side:ident, $key:literal, $connection:ty, $database:expr, $schema:expr, $slow:expr) => {
         pub mod $module {

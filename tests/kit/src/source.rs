@@ -9,7 +9,7 @@ use diesel::migration::{
     Migration, MigrationMetadata, MigrationName, MigrationSource, MigrationVersion, Result,
 };
 
-/// Holds a migration up until it is opened, or dropped: a test that fails must not leave it standing there.
+/// A gate that holds a migration up until it is opened or dropped. A failed test must not leave the migration waiting.
 #[derive(Debug, Default)]
 pub struct Gate(Arc<Door>);
 
@@ -19,7 +19,7 @@ struct Door {
     changed: Condvar,
 }
 
-/// Where the migration is.
+/// The progress of the migration through the gate.
 #[derive(Debug, Default)]
 struct Passage {
     entered: bool,
@@ -27,13 +27,13 @@ struct Passage {
 }
 
 impl Gate {
-    /// Lets the migration go on.
+    /// Lets the migration continue.
     pub fn open(&self) {
         self.0.passage.lock().unwrap().open = true;
         self.0.changed.notify_all();
     }
 
-    /// Comes back when the migration stands at the gate.
+    /// Waits until the migration has reached the gate.
     pub async fn reached(&self) {
         while !self.0.passage.lock().unwrap().entered {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -80,12 +80,12 @@ impl Steps {
         self.add(name, up.into(), down.into(), true)
     }
 
-    /// A migration with `run_in_transaction = false`.
+    /// Adds a migration with `run_in_transaction = false`.
     pub fn bare(self, name: &str, up: impl Into<String>, down: impl Into<String>) -> Self {
         self.add(name, up.into(), down.into(), false)
     }
 
-    /// A migration that makes a table of that name, and so fails if it is run twice.
+    /// Adds a migration that creates a table of that name, and so fails if it is run twice.
     pub fn table(self, name: &str, table: &str) -> Self {
         let up = format!("CREATE TABLE {table} (id INTEGER PRIMARY KEY)");
         self.step(name, up, format!("DROP TABLE {table}"))
@@ -102,7 +102,7 @@ impl Steps {
         self
     }
 
-    /// Holds the last migration up.
+    /// Holds up the last migration at the gate.
     pub fn behind(mut self, gate: &Gate) -> Self {
         let last = self.0.last_mut().expect("there is a migration");
         last.gate = Some(Arc::clone(&gate.0));

@@ -8,48 +8,48 @@ use crate::admin::Admin;
 use crate::copy::{Copy, LONGEST, Role};
 use crate::servers::Server;
 
-/// The name of a standby, as its primary has it.
+/// The name that a standby has on its primary.
 pub const NAME: &str = "diesel_binds_standby";
 
-/// A standby that follows its primary. Stopped with this value.
+/// A standby that follows its primary. Dropping this value stops it.
 pub struct Standby {
     copy: Copy,
 }
 
 impl Standby {
-    /// Copies the server, and starts the copy.
+    /// Copies the server, and starts the standby.
     pub async fn of(server: Server) -> Self {
         Self::following(server.url().as_str()).await
     }
 
-    /// The same with the server of this URL.
+    /// Copies the server of this URL, and starts the standby.
     pub async fn following(primary: &str) -> Self {
         Self {
             copy: Copy::of(primary, Role::Standby(NAME)).await,
         }
     }
 
-    /// The same database, on the standby.
+    /// Returns the URL of the same database on the standby.
     pub fn url(&self, primary: &str) -> String {
         self.copy.url(primary)
     }
 
-    /// Stops following, as a crash does.
+    /// Stops the standby as a crash does.
     pub fn stop(&mut self) {
         self.copy.stop();
     }
 
-    /// Follows again.
+    /// Starts the standby again.
     pub async fn start(&mut self) {
         self.copy.start().await;
     }
 
-    /// Becomes a primary.
+    /// Promotes the standby to a primary.
     pub async fn promote(&self) {
         self.copy.promote().await;
     }
 
-    /// Waits until the standby has all that its primary has by now.
+    /// Waits until the standby has replayed everything that its primary has flushed so far.
     pub async fn catches_up(&self, primary: &str) {
         let mut admin = Admin::connect(primary).await;
         let now = "SELECT pg_current_wal_flush_lsn()::text AS value";

@@ -1,4 +1,4 @@
-//! What a unit does on one bind, for tests that do each of it.
+//! The steps of a unit on one bind, for tests that take each of them.
 
 use std::pin::pin;
 
@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 
 use crate::side::Side;
 
-/// One thing that a unit does.
+/// One step of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Insert,
@@ -15,7 +15,7 @@ pub enum Step {
     Select,
     /// Reads all rows as a stream.
     Stream,
-    /// Reads one row of a stream and leaves it.
+    /// Reads one row of a stream and drops the stream.
     StreamLeft,
     /// Writes in a savepoint.
     Savepoint,
@@ -37,7 +37,7 @@ impl Step {
         Self::OnConnection,
     ];
 
-    /// Runs it on one bind. What is written is the row `to`, an update makes it of the row `from`.
+    /// Runs the step on one bind. An insert writes the row `to`, an update changes the row `from` to it.
     pub async fn run<X: Side>(
         self,
         session: &mut Session,

@@ -1,4 +1,4 @@
-//! Binds over one to four databases, for behaviours that do not care how many there are.
+//! Binds over one to four databases, for behaviours that do not depend on their number.
 
 use std::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::side::{PoolKind, Side};
 use crate::step::Step;
 
-/// How many connections a pool has, if nothing else is said.
+/// The default number of connections of a pool.
 const POOL: usize = 4;
 
 /// Binds, and the databases behind them in the order of their types.
@@ -19,15 +19,15 @@ pub struct World {
     pub databases: Vec<Database>,
 }
 
-/// One to four sides: a tuple of them.
+/// A tuple of one to four sides.
 pub trait Sides: Send + Sync + 'static {
-    /// Makes a database for each.
+    /// Creates a database for each side.
     fn databases() -> impl Future<Output = Vec<Database>> + Send;
 
-    /// The keys.
+    /// Returns the keys.
     fn keys() -> Vec<&'static str>;
 
-    /// Registers each, with the URLs given, and with the size of its pool and options of its own.
+    /// Registers each side with its URL, and with the size of its pool and options of its own.
     fn register_each(
         builder: BindsBuilder,
         urls: &[String],
@@ -35,7 +35,7 @@ pub trait Sides: Send + Sync + 'static {
         each: &[(usize, BindOptions)],
     ) -> impl Future<Output = BindsBuilder> + Send;
 
-    /// Registers each, with the URLs given and a pool of four connections.
+    /// Registers each side with its URL and a pool of four connections.
     fn register(
         builder: BindsBuilder,
         urls: &[String],
@@ -48,20 +48,20 @@ pub trait Sides: Send + Sync + 'static {
         }
     }
 
-    /// Writes one row on each.
+    /// Writes one row on each side.
     fn write(session: &Session, text: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// The rows of each, as the session sees them.
+    /// Returns the rows of each side, as the session reads them.
     fn read(session: &Session) -> impl Future<Output = Result<Vec<Vec<String>>, Error>> + Send;
 
-    /// The rows of each, read on connections of the test's own.
+    /// Returns the rows of each side, read on connections of the test.
     fn rows(world: &World) -> impl Future<Output = Vec<Vec<String>>> + Send;
 
-    /// Sends a number to each and reads it back.
+    /// Sends a number to each side and reads it back.
     fn echo(session: &Session, number: i64)
     -> impl Future<Output = Result<Vec<i64>, Error>> + Send;
 
-    /// Does one thing on one of them.
+    /// Runs one step on one side.
     fn step(
         index: usize,
         step: Step,
@@ -70,25 +70,25 @@ pub trait Sides: Send + Sync + 'static {
         to: &str,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Commits one of them alone.
+    /// Commits one side alone.
     fn commit(
         index: usize,
         session: &mut Session,
     ) -> impl Future<Output = Result<Committed, Error>> + Send;
 
-    /// A statement on one of them that takes seconds.
+    /// Runs a statement on one side that takes some seconds.
     fn slow(index: usize, session: &Session) -> impl Future<Output = Result<usize, Error>> + Send;
 }
 
 impl World {
-    /// Fresh databases, with a pool of four connections each.
+    /// Creates fresh databases, with a pool of four connections each.
     pub async fn of<S: Sides>(pool: PoolKind) -> Self {
         Self::builder::<S>().pool(pool).build().await
     }
 
-    /// A world that is something else than [`of`](Self::of) makes.
+    /// Returns a builder for a world that differs from that of [`of`](Self::of).
     pub fn builder<S: Sides>() -> WorldBuilder<S> {
-        // A worker would come between what a behaviour does and what it looks at.
+        // A worker would interfere between the actions of a test and its checks.
         let binds = Binds::builder()
             .namespace("suite")
             .recovery(RecoveryOptions::new().without_worker());
@@ -100,19 +100,19 @@ impl World {
         }
     }
 
-    /// Where the databases are.
+    /// Returns the URLs of the databases.
     pub fn urls(&self) -> Vec<String> {
         urls(&self.databases)
     }
 }
 
-/// Where these databases are.
+/// Returns the URLs of these databases.
 pub fn urls(databases: &[Database]) -> Vec<String> {
     databases.iter().map(|d| d.url().to_owned()).collect()
 }
 
-/// Makes a [`World`], or binds over databases that are there already. Without more: the namespace `suite`, no worker, pools
-/// of deadpool with four connections.
+/// A builder of a [`World`], or of binds over existing databases. Its defaults are the namespace `suite`, no worker,
+/// and pools of deadpool with four connections.
 #[must_use]
 pub struct WorldBuilder<S> {
     binds: BindsBuilder,
@@ -122,19 +122,19 @@ pub struct WorldBuilder<S> {
 }
 
 impl<S: Sides> WorldBuilder<S> {
-    /// What the builder of the binds is told besides: a namespace, limits, hooks.
+    /// Changes the builder of the binds: a namespace, limits, hooks.
     pub fn binds(mut self, set: impl FnOnce(BindsBuilder) -> BindsBuilder) -> Self {
         self.binds = set(self.binds);
         self
     }
 
-    /// The pool of each bind.
+    /// Sets the pool of each bind.
     pub fn pool(mut self, pool: PoolKind) -> Self {
         self.pool = pool;
         self
     }
 
-    /// How many connections the pool of each bind has.
+    /// Sets the number of connections in the pool of each bind.
     pub fn size(mut self, size: usize) -> Self {
         self.each
             .iter_mut()
@@ -142,31 +142,31 @@ impl<S: Sides> WorldBuilder<S> {
         self
     }
 
-    /// How many connections the pool of one bind has.
+    /// Sets the number of connections in the pool of one bind.
     pub fn size_of(mut self, index: usize, size: usize) -> Self {
         self.each[index].0 = size;
         self
     }
 
-    /// The options of each bind.
+    /// Sets the options of each bind.
     pub fn options(mut self, options: &BindOptions) -> Self {
         let each = self.each.iter_mut();
         each.for_each(|(_, of_bind)| of_bind.clone_from(options));
         self
     }
 
-    /// The options of one bind.
+    /// Sets the options of one bind.
     pub fn options_of(mut self, index: usize, options: BindOptions) -> Self {
         self.each[index].1 = options;
         self
     }
 
-    /// Fresh databases, and binds over them.
+    /// Creates fresh databases, and binds over them.
     pub async fn build(self) -> World {
         self.over(S::databases().await).await
     }
 
-    /// Binds over these databases.
+    /// Creates binds over these databases.
     pub async fn over(self, databases: Vec<Database>) -> World {
         World {
             binds: self.connect(&urls(&databases)).await,
@@ -174,7 +174,7 @@ impl<S: Sides> WorldBuilder<S> {
         }
     }
 
-    /// Binds over these URLs, which may lead through proxies.
+    /// Creates binds over these URLs, which may lead through proxies.
     pub async fn connect(self, urls: &[String]) -> Binds {
         S::register_each(self.binds, urls, self.pool, &self.each)
             .await
@@ -183,13 +183,13 @@ impl<S: Sides> WorldBuilder<S> {
     }
 }
 
-/// Binds over these URLs, which may lead through proxies.
+/// Creates binds over these URLs, which may lead through proxies.
 pub async fn binds<S: Sides>(urls: &[String], pool: PoolKind, options: &BindOptions) -> Binds {
     let builder = World::builder::<S>().pool(pool).options(options);
     builder.connect(urls).await
 }
 
-/// Tuples of sides.
+/// Implements `Sides` for tuples.
 macro_rules! sides {
     ($($side:ident $index:literal),+) => {
         impl<$($side: Side),+> Sides for ($($side,)+) {

@@ -1,4 +1,4 @@
-//! One connection through the proxy: forwards both directions, and carries out the fault.
+//! One connection through the proxy: forwards both directions, and executes the fault.
 
 use std::future;
 use std::io;
@@ -17,25 +17,25 @@ use crate::proxy::hops::Hops;
 use crate::proxy::message::{Acts, Message, Reader, contains};
 use crate::proxy::{Shared, lock};
 
-/// How long the server may take to act on what was forwarded and to end the session.
+/// The longest time for the server to act on the forwarded messages and to end the session.
 const SESSION_END: Duration = Duration::from_secs(10);
 
-/// What the proxy does next in one direction.
+/// The next step of the proxy in one direction.
 enum Step {
     Forward(Vec<u8>),
     Fault(Fault),
 }
 
-/// What the two directions of a connection share.
+/// The state that the two directions of a connection share.
 struct Line<'a> {
     shared: &'a Shared,
     reader: Mutex<Reader>,
     hops: Hops,
     /// The number of the last request.
     hop: AtomicUsize,
-    /// How late replies are, beside the delay of all.
+    /// The delay of replies, in addition to the delay of all messages.
     late: Mutex<Duration>,
-    /// Nothing is written to the client any more.
+    /// The state in which nothing more is written to the client.
     deaf: CancellationToken,
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     let Ok(mut server) = TcpStream::connect(upstream).await else {
         return;
     };
-    // Without this, small messages wait for acknowledgements, and the delay is no longer the one that was set.
+    // Without this, small messages wait for acknowledgements, which would lengthen the delay of the test.
     if client
         .set_nodelay(true)
         .and_then(|()| server.set_nodelay(true))
@@ -87,7 +87,7 @@ pub(super) async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// Reads what the client sends, tells messages apart and finds the one that the fault waits for.
+/// Reads the client's requests, splits them into messages, and finds the message that the fault waits for.
 async fn read_requests(
     mut client: impl AsyncRead + Unpin,
     line: &Line<'_>,
@@ -95,7 +95,7 @@ async fn read_requests(
 ) {
     let shared = line.shared;
     let mut buffer = Vec::new();
-    // A fault after a message on which the server acts later.
+    // A fault after a message that the server executes later.
     let mut due_at_sync = None;
     let mut late = Duration::ZERO;
     while let Ok(1..) = client.read_buf(&mut buffer).await {
@@ -144,7 +144,7 @@ async fn read_requests(
     }
 }
 
-/// The end of the requests, as the fault has it. An end of this function is one for the server.
+/// Ends the requests according to the fault. When this function returns, the server sees the end of the requests.
 async fn strike(
     fault: Fault,
     mut client: impl AsyncRead + Unpin,
@@ -160,13 +160,13 @@ async fn strike(
         }
         Effect::Cut | Effect::Stall | Effect::Delay(_) | Effect::RollBackBehind(_) => {
             let _ = steps.send((due, Step::Fault(fault)));
-            // Reads nothing more, but does not report an end of the requests either.
+            // Reads nothing more. A return would tell the server of an end of the requests.
             future::pending().await
         }
     }
 }
 
-/// The fault, if this is its message; it is disarmed then.
+/// Returns the fault if this is its message, and disarms it.
 fn fault_at(shared: &Shared, message: &Message) -> Option<(Fault, Acts)> {
     let mut armed = lock(&shared.fault);
     let acts = match (armed.as_ref()?.trigger(), message) {
@@ -185,7 +185,7 @@ fn fault_at(shared: &Shared, message: &Message) -> Option<(Fault, Acts)> {
     }
 }
 
-/// Writes requests when they are due; returns the fault at which to stop.
+/// Writes requests when they are due. Returns the fault at which to stop.
 async fn write_requests(
     mut server: impl AsyncWrite + Unpin,
     shared: &Shared,
@@ -198,7 +198,7 @@ async fn write_requests(
             Step::Fault(fault) => return Some(fault),
         }
     }
-    // The client is done; the replies may not be.
+    // The client is done, but replies may still come.
     server.shutdown().await.ok()?;
     future::pending().await
 }
@@ -237,7 +237,7 @@ async fn write_replies(
 }
 
 async fn wait_for(due: Instant, shared: &Shared) {
-    // Also when it is past: a timer of zero length costs up to a millisecond.
+    // Skips the timer if the time is past: a timer of zero length costs up to a millisecond.
     if due > Instant::now() {
         sleep_until(due).await;
     }
@@ -247,15 +247,15 @@ async fn wait_for(due: Instant, shared: &Shared) {
     }
 }
 
-/// Ends the connection as the fault says. The client's side is dropped, and so cut, when this returns.
+/// Ends the connection according to the fault. The client's side is dropped, and so cut, when this returns.
 async fn carry_out(fault: &Fault, shared: &Shared, mut server: TcpStream) {
     shared.note_fired();
     if fault.effect == Effect::Stall {
-        // Until the proxy cuts the connection.
+        // Waits until the proxy cuts the connection.
         return future::pending().await;
     }
-    // Says to the server that the client is gone, and takes its last replies: closed with replies unread, the
-    // connection would be reset, and the server could lose requests that were forwarded before.
+    // Closes the direction to the server and reads its last replies. Closing the socket with unread replies would reset
+    // the connection, and the server could lose requests that were forwarded before.
     let end_session = async {
         server.shutdown().await?;
         tokio::io::copy(&mut server, &mut tokio::io::sink()).await

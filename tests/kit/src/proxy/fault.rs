@@ -1,4 +1,4 @@
-//! What goes wrong, and at which message.
+//! The faults of the network, and the messages at which they happen.
 
 use std::time::Duration;
 
@@ -22,58 +22,58 @@ pub struct Fault {
 pub(super) enum Trigger {
     /// Any message.
     Any,
-    /// The execution of a statement with these bytes in its text or in its values.
+    /// The execution of a statement that contains these bytes in its text or its values.
     Execution(Vec<u8>),
 }
 
-/// When the fault happens.
+/// The moment of the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
-    /// The server never sees the message.
+    /// Before the message: the server never receives it.
     Before,
-    /// The server acts on the message; its reply is lost.
+    /// After the message: the server acts on it, and its reply is lost.
     After,
 }
 
-/// What happens to the connection.
+/// The effect on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Cut,
     Stall,
     Delay(Duration),
     HalfClose(Half),
-    /// Rolls the transaction back within the message, behind so many of its statements.
+    /// Rolls the transaction back within the message, after this many of its statements.
     RollBackBehind(usize),
 }
 
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
-    /// The server reads the end of the requests. What it still replies arrives.
+    /// The direction to the server, which reads the end of the requests. Its later replies still arrive.
     ToServer,
-    /// The client reads the end of the replies. What it still sends is swallowed; the server learns that it is gone when
-    /// it closes its side as well.
+    /// The direction to the client, which reads the end of the replies. Its later requests are discarded. The server
+    /// sees the end only when the client closes its side as well.
     ToClient,
 }
 
 impl Fault {
-    /// The connection is lost before a statement that contains `bytes` is forwarded.
+    /// Loses the connection before a statement that contains `bytes` is forwarded.
     pub fn before(bytes: impl Into<Vec<u8>>) -> Self {
         Self::new(Trigger::Execution(bytes.into()), 1, Moment::Before)
     }
 
-    /// The connection is lost after a statement that contains `bytes` was forwarded. The client sees the loss when the
+    /// Loses the connection after a statement that contains `bytes` was forwarded. The client sees the loss when the
     /// server has acted and ended the session.
     pub fn after(bytes: impl Into<Vec<u8>>) -> Self {
         Self::new(Trigger::Execution(bytes.into()), 1, Moment::After)
     }
 
-    /// The connection is lost before the `number`th message from now on is forwarded, whatever it is.
+    /// Loses the connection before the `number`th message from now on is forwarded, whatever that message is.
     pub fn before_message(number: usize) -> Self {
         Self::new(Trigger::Any, number, Moment::Before)
     }
 
-    /// The connection is lost after the `number`th message from now on was forwarded, whatever it is.
+    /// Loses the connection after the `number`th message from now on was forwarded, whatever that message is.
     pub fn after_message(number: usize) -> Self {
         Self::new(Trigger::Any, number, Moment::After)
     }
@@ -85,22 +85,22 @@ impl Fault {
         self
     }
 
-    /// Leaves the connection open and forwards nothing on it any more, in place of cutting it.
+    /// Keeps the connection open, but forwards nothing more on it, in place of cutting it.
     #[must_use]
     pub fn stalling(mut self) -> Self {
         self.effect = Effect::Stall;
         self
     }
 
-    /// Loses nothing: the message (or the reply to it) and all that follows it on the connection arrive this much later.
+    /// Loses nothing: the message or its reply, and everything after it on the connection, arrives this much later.
     #[must_use]
     pub fn delaying(mut self, time: Duration) -> Self {
         self.effect = Effect::Delay(time);
         self
     }
 
-    /// Loses nothing: the server rolls the transaction back within the message, behind its first `count` statements. It does
-    /// not fire where less than two follow: for the last, the server itself answers.
+    /// Loses nothing: the server rolls the transaction back within the message, after its first `count` statements. The
+    /// fault does not fire if fewer than two statements follow: the last one checks the transaction itself.
     #[must_use]
     pub fn rolling_back_behind(mut self, count: usize) -> Self {
         self.effect = Effect::RollBackBehind(count);
@@ -124,7 +124,7 @@ impl Fault {
     }
 }
 
-/// A fault that waits for its message.
+/// A fault that has not fired yet.
 pub(super) struct Armed {
     pub(super) fault: Fault,
     seen: usize,
@@ -139,7 +139,7 @@ impl Armed {
         &self.fault.trigger
     }
 
-    /// Counts a match; returns whether it is the one to fire at.
+    /// Counts a match, and returns whether the fault fires at it.
     pub(super) fn count(&mut self) -> bool {
         self.seen += 1;
         self.seen == self.fault.occurrence

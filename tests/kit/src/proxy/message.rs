@@ -18,7 +18,7 @@ impl Protocol {
         }
     }
 
-    /// Takes the first message off the buffer, if it is whole.
+    /// Takes the first message off the buffer, if it is complete.
     pub(super) fn split(self, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
         let length = match (self, buffer.as_slice()) {
             // The first message of a connection has no type, and begins with the high byte of its length.
@@ -32,8 +32,8 @@ impl Protocol {
         (buffer.len() >= length).then(|| buffer.drain(..length).collect())
     }
 
-    /// A message of several statements in text that rolls the transaction back behind the first `count`, if at least two
-    /// follow.
+    /// Returns the message with a roll-back after its first `count` statements, if it has several statements in text
+    /// and at least two follow.
     pub(super) fn roll_back_within(self, message: &[u8], count: usize) -> Option<Vec<u8>> {
         let text = match (self, message) {
             (Self::Postgres, [b'Q', _, _, _, _, text @ .., 0]) => text,
@@ -42,10 +42,10 @@ impl Protocol {
         };
         let text = std::str::from_utf8(text).ok()?;
         let (at, _) = text.match_indices("; ").nth(count.checked_sub(1)?)?;
-        // For its last statement the server itself answers.
+        // The last statement checks the transaction itself.
         text[at + 2..].find("; ")?;
         let (before, after) = text.split_at(at);
-        // A branch refuses a `ROLLBACK` that does not name it.
+        // An XA branch refuses a `ROLLBACK` without its name.
         let branch = after
             .split("; ")
             .find_map(|statement| statement.strip_prefix("XA END "));
@@ -79,31 +79,32 @@ impl Protocol {
     }
 }
 
-/// What a message does, as far as faults care.
+/// The meaning of a message for the faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// Executes a statement, with everything to look for bytes in: its text and its values.
+    /// The execution of a statement, with its text and its values, in which faults look for their bytes.
     Execute {
         contents: Vec<u8>,
         acts: Acts,
     },
-    /// Ends a series of PostgreSQL's extended protocol: from here on the server acts.
+    /// The end of a series of PostgreSQL's extended protocol, at which the server acts.
     Sync,
     Other,
 }
 
-/// When the server acts on a message.
+/// The time at which the server acts on a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acts {
     AtOnce,
     AtSync,
 }
 
-/// Understands the messages of one connection; remembers prepared statements, whose text the execution does not repeat.
+/// A parser for the messages of one connection. It remembers prepared statements, because their execution does not
+/// repeat the text.
 pub(super) struct Reader {
     protocol: Protocol,
     statements: HashMap<Vec<u8>, Vec<u8>>,
-    /// The text of a MySQL statement whose number the server has yet to tell.
+    /// The text of a MySQL statement whose number the server has not sent yet.
     preparing: Option<Vec<u8>>,
 }
 
@@ -116,7 +117,7 @@ impl Reader {
         }
     }
 
-    /// Understands a message from the client.
+    /// Parses a message from the client.
     pub(super) fn request(&mut self, message: &[u8]) -> Message {
         match self.protocol {
             Protocol::Postgres => self.postgres_request(message),
@@ -124,7 +125,7 @@ impl Reader {
         }
     }
 
-    /// Learns the number of a prepared statement from what the server sends.
+    /// Reads the number of a prepared statement from the server's reply.
     pub(super) fn reply(&mut self, bytes: &[u8]) {
         // COM_STMT_PREPARE_OK: length, sequence, 0, number of the statement. An error begins with 0xff.
         if let (Some(text), [_, _, _, _, 0, number @ ..]) = (self.preparing.take(), bytes)
@@ -195,7 +196,7 @@ impl Reader {
     }
 }
 
-/// Whether `needle` occurs in `contents`.
+/// Returns whether `needle` occurs in `contents`.
 pub(super) fn contains(contents: &[u8], needle: &[u8]) -> bool {
     needle.is_empty()
         || contents

@@ -1,7 +1,7 @@
 //! A loopback proxy between a test and its server, which delays, loses and holds back messages.
 //!
-//! `fault` says what goes wrong and when, `message` tells the messages of the two protocols apart, `connection`
-//! forwards them, `hops` counts round trips.
+//! `fault` has the faults and their triggers, `message` the messages of the two protocols. `connection` forwards them,
+//! `hops` counts round trips.
 
 mod connection;
 mod fault;
@@ -25,17 +25,17 @@ use crate::proxy::message::Protocol;
 pub use crate::proxy::fault::{Fault, Half};
 pub use crate::proxy::hops::Hops;
 
-/// A proxy to one server. Its connections are cut when it is dropped.
+/// A proxy to one server. Dropping it cuts its connections.
 ///
-/// Messages are told apart by the protocol, so a fault hits a whole message, however the network cut it in pieces. The
-/// protocols have to be in clear text: connect without TLS.
+/// The proxy parses the protocol, so a fault hits a whole message, even if the network splits it. The protocol has to
+/// be in clear text: connect without TLS.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: AbortHandle,
 }
 
-/// What the connections of a proxy have in common.
+/// The state that the connections of a proxy share.
 struct Shared {
     upstream: Mutex<SocketAddr>,
     protocol: Protocol,
@@ -78,51 +78,51 @@ impl Proxy {
         }
     }
 
-    /// The URL with this proxy in place of its server.
+    /// Returns the URL with this proxy in place of its server.
     pub fn url(&self, original: &str) -> String {
         let mut url = Url::parse(original).expect("the original is a URL");
         url.set_ip_host(self.address.ip())
             .and_then(|()| url.set_port(Some(self.address.port())))
             .expect("with a host");
         if self.shared.protocol == Protocol::Mysql {
-            // Otherwise the driver asks the server for its Unix socket, and goes on there, past the proxy.
+            // Otherwise the driver asks the server for its Unix socket, and bypasses the proxy.
             url.query_pairs_mut().append_pair("prefer_socket", "false");
         }
         url.into()
     }
 
-    /// Leads connections from now on to the server of this URL. Those that are open stay where they are.
+    /// Leads new connections to the server of this URL. Open connections stay where they are.
     pub async fn lead_to(&self, upstream: &str) {
         let address = address_of(upstream).await;
         *lock(&self.shared.upstream) = address;
     }
 
-    /// From now on, what goes in either direction arrives this much later, in order: a round trip takes twice as long.
+    /// Delays everything from now on by this time in each direction, in order: a round trip takes twice as long.
     pub fn delay(&self, delay: Duration) {
         *lock(&self.shared.delay) = delay;
     }
 
-    /// Counts the round trips of connections from now on in here, with those of other proxies.
+    /// Counts the round trips of new connections in `hops`, together with those of other proxies.
     pub fn count_hops(&self, hops: &Hops) {
         *lock(&self.shared.hops) = hops.clone();
     }
 
-    /// Arms a fault, in place of one that has not fired yet. It fires once.
+    /// Arms a fault in place of one that has not fired yet. A fault fires once.
     pub fn inject(&self, fault: Fault) {
         *lock(&self.shared.fault) = Some(Armed::new(fault));
     }
 
-    /// Disarms the fault; returns whether there was one that had not fired.
+    /// Disarms the fault, and returns whether there was one that had not fired.
     pub fn disarm(&self) -> bool {
         lock(&self.shared.fault).take().is_some()
     }
 
-    /// How many faults have fired.
+    /// Returns the number of faults that have fired.
     pub fn fired(&self) -> usize {
         *self.shared.fired.borrow()
     }
 
-    /// Waits until so many faults have fired.
+    /// Waits until this many faults have fired.
     pub async fn wait_fired(&self, count: usize) {
         let mut fired = self.shared.fired.subscribe();
         fired
@@ -131,17 +131,17 @@ impl Proxy {
             .expect("the proxy holds the sender");
     }
 
-    /// Forwards nothing any more, in either direction; connections stay open.
+    /// Stops forwarding in both directions. Connections stay open.
     pub fn stall(&self) {
         self.shared.stalled.send_replace(true);
     }
 
-    /// Ends [`stall`](Self::stall): forwards what was held back.
+    /// Ends [`stall`](Self::stall), and forwards the messages that were held back.
     pub fn resume(&self) {
         self.shared.stalled.send_replace(false);
     }
 
-    /// Cuts all live connections, with what is under way on them.
+    /// Cuts all live connections, with the messages that are under way on them.
     pub fn cut(&self) {
         std::mem::take(&mut *lock(&self.shared.live)).cancel();
     }
@@ -156,12 +156,12 @@ impl Proxy {
         self.shared.refusing.store(false, Ordering::SeqCst);
     }
 
-    /// How many connections came so far, without refused ones.
+    /// Returns the number of connections so far, without refused ones.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// How many messages clients sent so far.
+    /// Returns the number of messages from clients so far.
     pub fn messages(&self) -> usize {
         self.shared.messages.load(Ordering::SeqCst)
     }
