@@ -160,8 +160,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         true
     }
 
-    /// Reads the rest of the reply to the previous statement, without a statement of its own, which would replace the
-    /// answers about that of the application. An error is that of the previous statement.
+    /// Reads the rest of the reply to the previous statement. Sends no statement, which would replace the answers about
+    /// that of the application. An error is that of the previous statement.
     fn drain(&mut self) -> impl Future<Output = QueryResult<()>> + Send {
         async { Ok(()) }
     }

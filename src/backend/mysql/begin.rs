@@ -1,4 +1,4 @@
-//! How a transaction of a unit begins on MySQL and MariaDB, and how what it has set on the connection is put back.
+//! The begin of a unit's transaction on MySQL and MariaDB, and restoring the settings that it changes.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use crate::backend::mysql::writes::{WRITES, counts_writes};
 use crate::backend::mysql::{is_branch, is_mariadb, xid};
 use crate::backend::{Terms, sql};
 
-/// Begins, and leaves the marker.
+/// Writes the message that begins the transaction and leaves the marker.
 pub(super) fn begin(terms: &Terms) -> String {
-    // A deadlock, or DDL, ends a plain transaction behind the back of the application. Without autocommit, what it
-    // then writes goes into one without a marker, which never commits. An XA branch refuses all that by itself.
+    // A deadlock or DDL ends a plain transaction without the application's knowledge. Without autocommit, later writes
+    // go into a transaction without a marker, which never commits. An XA branch refuses all that by itself.
     let (before, start): (_, Cow<'_, str>) = if is_branch(terms) {
         ("", format!("XA START {}", xid(terms)).into())
     } else if terms.read_only {
@@ -18,7 +18,7 @@ pub(super) fn begin(terms: &Terms) -> String {
     } else {
         (HOLD_AUTOCOMMIT, "START TRANSACTION".into())
     };
-    // Holds for the next transaction, and so for no other than this.
+    // The level holds only for the next transaction, which is this one.
     let isolation = match terms.settings.isolation {
         Some(level) => format!("SET TRANSACTION ISOLATION LEVEL {}; ", level.sql()),
         None => String::new(),
@@ -44,14 +44,14 @@ pub(super) fn begin(terms: &Terms) -> String {
 const HOLD_AUTOCOMMIT: &str =
     "SET @diesel_binds_autocommit = @@SESSION.autocommit, autocommit = 0; ";
 
-/// Puts autocommit back, as a statement after the end of the transaction.
+/// Restores autocommit, as a statement after the end of the transaction.
 pub(super) const PUT_BACK_AUTOCOMMIT: &str = "SET autocommit = @diesel_binds_autocommit";
 
-/// Commits, and puts autocommit back. Nothing in it can fail once it has committed: a value that a variable does not
-/// take fails before any is set.
+/// Commits, and restores autocommit. Nothing in it can fail after the commit: an invalid value of a variable fails
+/// before any variable is set.
 ///
-/// `SET TRANSACTION ISOLATION LEVEL` holds for one transaction, until a statement that ends it by name. This is none, and
-/// so the level would hold for those that follow, whatever `@@tx_isolation` says: setting that ends it.
+/// `SET TRANSACTION ISOLATION LEVEL` holds until a `COMMIT` or `ROLLBACK`. This statement is neither. So the level
+/// would hold for later transactions, whatever `@@tx_isolation` shows. Setting the variable ends that.
 pub(super) fn commit_by_autocommit(terms: &Terms) -> &'static str {
     match is_mariadb(&terms.server.version) {
         true => {
@@ -65,12 +65,11 @@ pub(super) fn commit_by_autocommit(terms: &Terms) -> &'static str {
     }
 }
 
-/// Sets the limits that the unit asks for, and keeps what the connection had. There is none that ends with the
-/// transaction.
+/// Sets the limits of the unit, and saves those of the connection. No limit of the server ends with the transaction.
 fn limits(terms: &Terms) -> String {
     let mut set = String::new();
     if let Some(limit) = terms.settings.statement_timeout {
-        // At most a year, and never 0, which is none.
+        // At most a year, and never 0, which means no limit.
         let limit = limit.clamp(Duration::from_micros(1), Duration::from_secs(31_536_000));
         set.push_str(&format!(
             "SET @diesel_binds_statement = @@SESSION.max_statement_time, SESSION max_statement_time = {}.{:06}; ",
@@ -89,8 +88,8 @@ fn limits(terms: &Terms) -> String {
     set
 }
 
-/// Puts back what [`begin`] has set, as statements behind others. Where they stand before the end of the transaction,
-/// one that fails keeps it from committing; the connection is then thrown away.
+/// Restores the settings that [`begin`] has changed, as statements behind others. If one fails before the end of the
+/// transaction, it prevents the commit; the connection is then closed.
 pub(super) fn put_back(terms: &Terms) -> String {
     let mut set = String::new();
     if terms.settings.statement_timeout.is_some() {

@@ -1,7 +1,7 @@
 //! State that statements of an application may leave on a connection of MariaDB.
 //!
-//! Only a reset of the connection would take all of it back, which diesel-async does not offer. Locks by name go; for
-//! everything else, the connection is compared with a fresh one, and closed if it differs.
+//! Only a reset of the connection would remove all of it, which diesel-async does not offer. Locks by name are
+//! released. For everything else, the connection is compared with a fresh one, and closed if it differs.
 
 use diesel::sql_types::Text;
 use diesel::{QueryResult, QueryableByName, sql_query};
@@ -9,10 +9,11 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::backend::Terms;
 
-/// All that a connection has by itself: its database and role, its variables, the user's variables, and how often it ran
-/// what leaves something that nothing lists: a temporary table, a statement by name, a lock of a table, an open handler.
+/// The state of a connection: its database and role, its variables, and the user's variables. Some state is listed
+/// nowhere: a temporary table, a statement by name, a table lock, an open handler. For these, the commands that create
+/// them are counted.
 ///
-/// Left out are variables that every statement sets.
+/// Variables that every statement sets are left out.
 const STATE: &str = "SELECT CONCAT_WS(' ', COALESCE(DATABASE(), ''), COALESCE(CURRENT_ROLE(), ''), \
      (SELECT BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS('=', VARIABLE_NAME, SESSION_VALUE)), 16), 16, 10) AS UNSIGNED)) \
      FROM information_schema.SYSTEM_VARIABLES WHERE SESSION_VALUE IS NOT NULL AND VARIABLE_NAME NOT IN \

@@ -1,8 +1,9 @@
-//! Reading what is left of a reply, without sending a statement.
+//! Reading the rest of a reply, without sending a statement.
 //!
-//! A procedure may return several results. The driver hands out the rows of the first, keeps an error of a later one to
-//! itself, and gives it to whoever sends something next: the wrong statement would fail. It reads to the end of the
-//! reply before it closes a statement on the server, which has no reply, and which the server counts as none.
+//! A procedure may return several results. The driver returns the rows of the first. It keeps an error of a later one,
+//! and returns it to the next caller that sends something: the wrong statement would fail. Before it closes a statement
+//! on the server, it reads to the end of the reply. That request has no reply, and the server does not count it as a
+//! statement.
 
 use diesel::QueryResult;
 use diesel::mysql::Mysql;
@@ -14,7 +15,8 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _};
 
 use crate::trace::REST_OF_REPLY;
 
-/// A query that is never sent: diesel-async closes the statement before, and then finds that a parameter has no value.
+/// A query that is never sent: diesel-async closes the previous statement, and then finds that a parameter has no
+/// value.
 #[derive(QueryId)]
 struct NeverSent;
 
@@ -32,7 +34,7 @@ impl QueryFragment<Mysql> for NeverSent {
 #[derive(Debug)]
 struct NoValue;
 
-/// Why nothing is sent.
+/// The error that prevents sending.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing is to be sent")]
 struct Unsent;
@@ -43,7 +45,7 @@ impl ToSql<Text, Mysql> for NoValue {
     }
 }
 
-/// Reads it. An error is that of the statement before.
+/// Reads the rest of the reply. An error is that of the previous statement.
 pub(super) async fn drain(connection: &mut AsyncMysqlConnection) -> QueryResult<()> {
     match NeverSent.execute(connection).await {
         Err(Error::SerializationError(error)) if error.is::<Unsent>() => Ok(()),

@@ -1,4 +1,4 @@
-//! How a transaction of a unit ends on MySQL and MariaDB: the marker is used up first in every message.
+//! The end of a unit's transaction on MySQL and MariaDB: every message uses up the marker first.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use crate::backend::{AloneFault, Terms, Unseen, internals, sql};
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Branch, Gid};
 
-/// Prepares.
+/// Prepares the branch.
 pub(super) async fn prepare(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -52,7 +52,7 @@ pub(super) async fn prepare(
     }
 }
 
-/// Commits what nobody else has a part in.
+/// Commits the only writer, or a reader.
 pub(super) async fn commit(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -64,10 +64,11 @@ pub(super) async fn commit(
     };
     let marker_gone = sql::mentions_marker(&error);
     let fault = match roll_back(connection, terms, Unseen::Nothing).await {
-        // The branch was still there to roll back: whatever failed, it did not commit.
+        // The branch could still be rolled back, so it did not commit, whichever statement failed.
         Ok(()) if is_branch(terms) => Fault::Refused(error),
         Ok(()) if marker_gone => Fault::Ended(error),
-        // A proxy that has lost its server may go on with another session, which rolls back nothing and says that it did.
+        // A proxy that has lost its server may go on with another session, where a roll-back succeeds without an
+        // effect.
         Ok(()) if probe::is_same_session(connection, terms).await => Fault::Refused(error),
         Ok(()) => Fault::Lost(error),
         Err(_) if marker_gone && probe::answer(connection, terms).await.is_ok() => {
@@ -77,7 +78,7 @@ pub(super) async fn commit(
             Fault::Refused(error)
         }
         Err(_) if never_left(&error) => Fault::Unreached(error),
-        // It is gone, and nobody said how it ended.
+        // The connection is lost, and the outcome is unknown.
         Err(_) => Fault::Lost(error),
     };
     Err(AloneFault {
@@ -122,7 +123,7 @@ pub(super) async fn finish(
     Ok(())
 }
 
-/// Rolls back, or undoes the savepoint of a unit that has joined.
+/// Rolls back, or undoes the savepoint of a joined unit.
 pub(super) async fn roll_back(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -144,12 +145,12 @@ pub(super) async fn roll_back(
     }
     if is_branch(terms) {
         let xid = xid(terms);
-        // A branch that the server already marked for rollback, or that is prepared, does not end any more.
+        // A branch that is prepared, or that the server has marked for roll-back, takes no `XA END`.
         let ended = connection.batch_execute(&format!("XA END {xid}")).await;
         if let Err(error) = ended {
             tracing::trace!(%error, bind = terms.bind, "XA END before a rollback");
         }
-        // Not before: a branch that has ended, or is prepared, takes no `SET`.
+        // Settings are restored last: a branch that has ended, or is prepared, takes no `SET`.
         connection
             .batch_execute(&format!("XA ROLLBACK {xid}{}", begin::put_back(terms)))
             .await
@@ -168,7 +169,7 @@ pub(super) async fn roll_back(
     Ok(())
 }
 
-/// Uses up the marker, puts back what the begin has set, and commits.
+/// Writes the message that uses up the marker, restores the settings from before the begin, and commits.
 fn commit_message(terms: &Terms) -> String {
     sql::message(format_args!(
         "RELEASE SAVEPOINT {}{}; {}",
@@ -178,9 +179,9 @@ fn commit_message(terms: &Terms) -> String {
     ))
 }
 
-/// Commits the transaction in which it runs, if that is still the one of the unit: a server may end a transaction between
-/// two statements of a message, and run the next in another one. A branch is named; of a plain transaction, the second
-/// marker tells.
+/// The statement that commits the transaction if it is still that of the unit. A server may end a transaction between
+/// two statements of a message, and run the next in another one. A branch is identified by its name, and a plain
+/// transaction by the second marker.
 struct CommitStatement<'t>(&'t Terms);
 
 impl fmt::Display for CommitStatement<'_> {
@@ -192,8 +193,8 @@ impl fmt::Display for CommitStatement<'_> {
         }
         write!(f, "RELEASE SAVEPOINT {}; ", sql::last_marker(terms))?;
         if terms.read_only {
-            // MariaDB keeps the connection read-only when a transaction is not ended by name. There is nothing to lose
-            // between the two.
+            // MariaDB keeps the connection read-only if a transaction is not ended by `COMMIT` or `ROLLBACK`. A
+            // read-only transaction has nothing to lose between the two statements.
             write!(f, "COMMIT; {}", begin::PUT_BACK_AUTOCOMMIT)
         } else {
             // A `COMMIT` before it would leave room for a failure between the two.
@@ -202,7 +203,8 @@ impl fmt::Display for CommitStatement<'_> {
     }
 }
 
-/// Returns whether a row of ours may be inserted. Outside of the branch of the unit it would be committed at once.
+/// Returns the condition that a row of the protocol may be inserted. Outside of the unit's branch it would be committed
+/// at once.
 fn may_record(terms: &Terms) -> &'static str {
     match is_branch(terms) && is_mariadb(&terms.server.version) {
         true => "@diesel_binds_warnings = 0 AND @@in_transaction = 1",
@@ -210,14 +212,14 @@ fn may_record(terms: &Terms) -> &'static str {
     }
 }
 
-/// A statement that fails unless something holds: a value of one row that has two.
+/// Returns a statement that fails unless a condition holds: a scalar subquery of two rows.
 fn fail_unless(condition: impl fmt::Display) -> String {
     format!(
         "SET @diesel_binds_stands = (SELECT 1 UNION ALL SELECT 2 FROM DUAL WHERE NOT {condition})"
     )
 }
 
-/// Says why the last message of a transaction failed, as far as the connection can still tell.
+/// Finds out why the last message of a transaction failed, as far as the connection still tells.
 async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::Error) -> Fault {
     if sql::mentions_marker(&error) {
         return Fault::Ended(error);
@@ -234,9 +236,9 @@ async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::E
     }
 }
 
-/// Returns whether a message could not be written: a server runs only a message that it has read to its end.
+/// Returns whether a message could not be written: a server runs a message only after it has read all of it.
 ///
-/// The driver passes on the text of the error alone, and only writing to a socket fails in this way.
+/// The driver passes on only the text of the error, and only a write to a socket fails in this way.
 fn never_left(error: &diesel::result::Error) -> bool {
     let diesel::result::Error::DatabaseError(_, information) = error else {
         return false;

@@ -1,10 +1,10 @@
-//! Finishing branches that other connections prepared, and telling those that the server has lost.
+//! Finishing branches that other connections prepared, and recognizing those that the server has lost.
 //!
-//! A connection that goes away gives the name of its branch free before InnoDB lets go of the transaction. Whoever
-//! finishes the branch in between is told that it worked, but InnoDB finds nothing to finish: the name is gone from
-//! `XA RECOVER`, and the transaction stays prepared, with its locks, until the server is restarted and lists it again (10
-//! of 400 on MariaDB 10.11.19, right after a `KILL`). So a branch is only touched when its connection is gone, and after
-//! that its own row is asked whether it is finished.
+//! A connection that goes away releases the name of its branch before InnoDB releases the transaction. If the branch is
+//! finished in between, the statement succeeds, but InnoDB finds nothing to finish. The name is gone from `XA RECOVER`.
+//! The transaction and its locks stay prepared until the server is restarted (10 of 400 on MariaDB 10.11.19, right
+//! after a `KILL`). So a branch is only touched when its connection is gone. Afterwards its own row shows whether it is
+//! finished.
 
 use diesel::QueryResult;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -16,14 +16,14 @@ use crate::backend::mysql::verb;
 use crate::commit::Outcome;
 use crate::gid::{Branch, Xid};
 
-/// How often a branch is tried whose connection does not go away.
+/// The number of attempts on a branch whose connection does not go away.
 const ATTEMPTS: usize = 5;
 
-/// How often we look whether a connection is gone, every 10 ms: one that may live, and one that was killed.
+/// The number of checks whether a connection is gone, every 10 ms: for one that may live, and for one that was killed.
 const FEW_LOOKS: usize = 10;
 const LOOKS: usize = 100;
 
-/// Finishes a branch when the connection that prepared it is gone. It is killed if it stays.
+/// Finishes a branch when the connection that prepared it is gone. Kills that connection if it stays.
 pub(super) async fn finish(
     connection: &mut AsyncMysqlConnection,
     branch: &Branch,
@@ -55,9 +55,9 @@ pub(super) async fn finish(
             refused = None;
             break;
         };
-        // Unknown, although it is listed: its connection lives, or somebody else finishes it just now. Where it is not
-        // certain that the server has not been started again since, that alone is a reason to kill one: its number may
-        // be somebody else's.
+        // The branch is listed, but unknown to `XA`: its connection lives, or somebody else is finishing it. Only this
+        // error justifies a `KILL` if the server may have been restarted since the prepare. The number may then belong
+        // to another connection.
         if !error.to_string().contains("XAER_NOTA") {
             return Err(error);
         }

@@ -1,4 +1,4 @@
-//! What MySQL and MariaDB say of themselves.
+//! Queries for the properties of a MySQL or MariaDB server.
 
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
@@ -7,7 +7,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use crate::backend::mysql::{Flag, clean, is_mariadb};
 use crate::backend::{Durability, Lineage, Server, SessionDefaults};
 
-/// Where the database is. A copy is elsewhere.
+/// The place of the database. A copy is elsewhere.
 const PLACE: &str = "CONCAT(@@hostname, ':', @@port, @@datadir, '/', COALESCE(DATABASE(), ''))";
 
 #[derive(QueryableByName)]
@@ -30,7 +30,7 @@ struct ServerRow {
     english: i64,
 }
 
-/// Asks for all of it.
+/// Reads the properties of the server and the session.
 pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResult<Server> {
     let row: ServerRow = sql_query(format!(
         "SELECT VERSION() AS version, CAST(@@lc_messages LIKE 'en%' AS SIGNED) AS english, \
@@ -66,7 +66,7 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
         identity: row.identity.into(),
         pooled: false,
         session: SessionDefaults {
-            // MySQL has other tables for all of it.
+            // MySQL has other tables for this state.
             fresh: clean::state(connection).await.ok(),
             english: row.english != 0,
             ..SessionDefaults::default()
@@ -80,7 +80,7 @@ struct PlaceRow {
     place: String,
 }
 
-/// Which server it is: its start is known to the second, so the place alone tells.
+/// Returns the lineage of the server. Its start time is known only to the second, so only the place identifies it.
 pub(super) async fn lineage(connection: &mut AsyncMysqlConnection) -> QueryResult<Lineage> {
     let row: PlaceRow = sql_query(format!("SELECT {PLACE} AS place"))
         .get_result(connection)
@@ -95,9 +95,10 @@ fn at_place(place: String) -> Lineage {
     }
 }
 
-/// How many tables are of an engine without transactions.
+/// The number of tables of an engine without transactions.
 ///
-/// To tell, MariaDB opens every table of the database. It waits for none that is being altered, and leaves it out.
+/// For this query, MariaDB opens every table of the database. It does not wait for a table that is being altered, and
+/// leaves it out.
 const LOOSE: &str = "/*M! SET STATEMENT lock_wait_timeout = 0 FOR */ \
      SELECT COUNT(*) AS value FROM information_schema.TABLES \
      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB'";
@@ -120,12 +121,12 @@ pub(super) async fn remarks(connection: &mut AsyncMysqlConnection) -> QueryResul
     Ok(remark.into_iter().collect())
 }
 
-/// Whether it says that it is a replica, as every role may ask. Whether it follows another server only privileged ones
-/// may, and a server that does may be written to all the same.
+/// Returns the sign that the server is a replica: `read_only`, which every role may read. Only privileged roles may
+/// read whether it follows another server, and a server that does may still be writable.
 pub(super) async fn replica(
     connection: &mut AsyncMysqlConnection,
 ) -> QueryResult<Option<&'static str>> {
-    // A number, or a word in later versions.
+    // The value is a number, or a word in later versions.
     let row: Flag =
         sql_query("SELECT CAST(@@GLOBAL.read_only AS CHAR) NOT IN ('0', 'OFF') AS flag")
             .get_result(connection)
@@ -141,12 +142,12 @@ struct DurabilityRow {
     replicated: bool,
 }
 
-/// What it makes of what it confirms. Each of these settings can be changed while it runs.
+/// Reads the durability of confirmed commits. Each of these settings can change while the server runs.
 pub(super) async fn durability(
     connection: &mut AsyncMysqlConnection,
     version: &str,
 ) -> QueryResult<Durability> {
-    // MySQL has this elsewhere, and is not relied on for it.
+    // MySQL has this status elsewhere, and is not trusted with it.
     let replicated = match is_mariadb(version) {
         true => {
             "(SELECT COUNT(*) FROM information_schema.GLOBAL_STATUS \

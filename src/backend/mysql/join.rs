@@ -1,4 +1,4 @@
-//! A unit as a savepoint in a transaction of somebody else on MySQL and MariaDB.
+//! A unit as a savepoint in an outer transaction on MySQL and MariaDB.
 
 use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
@@ -8,7 +8,7 @@ use crate::backend::mysql::writes::{NOTE_NON_TRANSACTIONAL, WRITES, counts_write
 use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
-/// Begins: the savepoint is the marker.
+/// Begins the unit: the savepoint is the marker.
 pub(super) async fn begin(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -18,7 +18,7 @@ pub(super) async fn begin(
         true => format!("; SET @diesel_binds_writes = {WRITES}"),
         false => String::new(),
     };
-    // Outside of a transaction a savepoint is forgotten at once, without a word: it cannot be released.
+    // Outside of a transaction, the server drops a savepoint at once without an error: then it cannot be released.
     let message = format!(
         "SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}; SET @diesel_binds_unit = '{}'; SAVEPOINT {marker}{}{count}",
         terms.marker(),
@@ -32,7 +32,8 @@ pub(super) async fn begin(
     })
 }
 
-/// Makes sure that the savepoint could be released. In a sandbox, also that it undoes all of the unit.
+/// Makes sure that the savepoint could be released. In a sandbox, also checks that a roll-back would undo the whole
+/// unit.
 pub(super) async fn releasable(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -46,7 +47,7 @@ pub(super) async fn releasable(
     released.map_err(Fault::Refused)
 }
 
-/// Fails if the transaction has ever changed a table that no roll-back reaches.
+/// Fails if the transaction has ever changed a table that cannot be rolled back.
 pub(super) async fn refuse_non_transactional(
     connection: &mut AsyncMysqlConnection,
 ) -> Result<(), Fault> {
@@ -64,7 +65,7 @@ pub(super) async fn refuse_non_transactional(
     }
 }
 
-/// Releases the savepoint, or goes back to it where nothing was to be written.
+/// Releases the savepoint. Rolls back to it if the unit is read-only.
 pub(super) async fn release(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -82,7 +83,7 @@ pub(super) async fn release(
     })
 }
 
-/// Goes back to the savepoint. Fails where a deadlock has ended the transaction.
+/// Rolls back to the savepoint. Fails if a deadlock has ended the transaction.
 pub(super) async fn undo(connection: &mut AsyncMysqlConnection, terms: &Terms) -> QueryResult<()> {
     connection.batch_execute(&sql::undo_joined(terms)).await?;
     internals::return_to(internals::status(connection), terms.begun.depth);

@@ -46,13 +46,13 @@ struct Recovered {
     #[diesel(sql_type = BigInt)]
     #[allow(dead_code)]
     bqual_length: i64,
-    /// Other applications may have any bytes in their names.
+    /// The name, which may contain any bytes if it belongs to another application.
     #[diesel(sql_type = Binary)]
     data: Vec<u8>,
 }
 
 impl Recovered {
-    /// The global id and the branch, if it may be one of ours.
+    /// Returns the global id and the branch, if the name may be one of ours.
     fn names(&self) -> Option<(&str, &str)> {
         if self.format != i64::from(XA_FORMAT) {
             return None;

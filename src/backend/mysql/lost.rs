@@ -1,4 +1,4 @@
-//! Branches that are prepared, and whose names the server has lost.
+//! Prepared branches whose names the server has lost.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::backend::mysql::Flag;
 use crate::backend::mysql::listing::is_listed;
 use crate::gid::{MAX_KEY, UnitId, is_name};
 
-/// For the next statement: the row of a branch that is prepared is not committed.
+/// The isolation level for the next statement. The row of a prepared branch is not committed.
 pub(super) const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
 
-/// The server stops listing a connection a few instructions before InnoDB lets go of its branch, and nothing that every
-/// role may ask tells that moment.
+/// The wait until InnoDB has released the branch of a connection. The server stops listing the connection a few
+/// instructions earlier. No query that every role may run shows the exact moment.
 const LETTING_GO: Duration = Duration::from_millis(50);
 
-/// Returns whether a branch is prepared, and the server does not list it any more: its connection is gone, and its row
-/// is still not committed.
+/// Returns whether a branch is prepared, but no longer listed by the server: its connection is gone, and its row is
+/// still not committed.
 pub(super) async fn is_lost(
     connection: &mut AsyncMysqlConnection,
     unit: UnitId,
@@ -29,8 +29,8 @@ pub(super) async fn is_lost(
     let Some(owner) = owner(connection, unit, bind).await? else {
         return Ok(false);
     };
-    // In this order. A transaction that is not prepared is rolled back before its connection is gone; what is not listed
-    // any more is finished, or lost; and what is finished shows a row to everybody, or none.
+    // The order matters. A transaction that is not prepared is rolled back before its connection is gone. A branch that
+    // is no longer listed is finished or lost. The row of a finished branch is visible to all, or gone.
     Ok(is_gone(connection, owner.id, 1).await?
         && !is_listed(connection, unit, bind).await?
         && has_row(connection, unit, bind, true).await?
@@ -38,7 +38,7 @@ pub(super) async fn is_lost(
         && has_row(connection, unit, bind, true).await?)
 }
 
-/// The branches of the namespace that the server has lost. `listed` was read before.
+/// Returns the branches of the namespace that the server has lost. `listed` was read before.
 pub(super) async fn lost(
     connection: &mut AsyncMysqlConnection,
     namespace: &str,
@@ -65,7 +65,7 @@ pub(super) async fn lost(
     Ok(lost)
 }
 
-/// Returns whether the branch has a row, be it uncommitted.
+/// Returns whether the branch has a row, committed or not.
 async fn has_row(
     connection: &mut AsyncMysqlConnection,
     unit: UnitId,
@@ -83,9 +83,9 @@ async fn has_row(
     Ok(row.flag)
 }
 
-/// The connection that prepared a branch, as the branch says.
+/// Returns the connection that prepared a branch, from the row of the branch.
 ///
-/// Connections get their numbers anew when the server starts. Its start is known to the second.
+/// Connection numbers start again when the server starts. Its start time is known to the second.
 pub(super) async fn owner(
     connection: &mut AsyncMysqlConnection,
     unit: UnitId,
@@ -104,7 +104,8 @@ pub(super) async fn owner(
     row.optional()
 }
 
-/// Looks so often whether a connection is gone. If it was there, we wait until InnoDB has let go of what it had.
+/// Checks `looks` times whether a connection is gone. If it was still there at first, waits until InnoDB has released
+/// its transaction.
 pub(super) async fn is_gone(
     connection: &mut AsyncMysqlConnection,
     id: u64,
@@ -138,12 +139,12 @@ struct Status {
 pub(super) struct Owner {
     #[diesel(sql_type = Unsigned<BigInt>)]
     pub(super) id: u64,
-    /// Certainty that the server has not been started again since.
+    /// `true` if the server has certainly not been restarted since.
     #[diesel(sql_type = Bool)]
     pub(super) is_of_this_start: bool,
 }
 
-/// The name of a row about a branch.
+/// The key of a row about a branch.
 #[derive(PartialEq, Eq, Hash, QueryableByName)]
 pub(super) struct Row {
     #[diesel(sql_type = Text)]

@@ -1,7 +1,7 @@
 //! MySQL and MariaDB: units are XA branches with a savepoint as marker, or plain transactions that cannot be prepared.
 //!
-//! The name of a branch is fixed when it starts, so it cannot say who holds the decision. A row that the branch itself
-//! inserts does: recovery reads it under READ UNCOMMITTED.
+//! The name of a branch is fixed when it starts, so it cannot name the holder. The branch itself inserts a row that
+//! does: recovery reads it under READ UNCOMMITTED.
 
 // Files, each of which imports only from those before it: `clean`, `drain`, `inspect`, `listing`, `lost`, `finish`,
 // `prepared`, `records`, `retry`, `tables`, `writes`, `begin`, `join`, `probe`, `end`, `sandbox`.
@@ -103,7 +103,8 @@ impl Dialect for AsyncMysqlConnection {
         self.batch_execute(&sql::savepoint_step(step, depth)).await
     }
 
-    /// A plain transaction runs without autocommit, and a branch takes no `COMMIT`.
+    /// Returns whether the unit is in an outer transaction. A plain transaction of its own runs without autocommit, and
+    /// a branch takes no `COMMIT`.
     fn autocommits(terms: &Terms) -> bool {
         terms.joined && !terms.sandboxed
     }
@@ -120,7 +121,7 @@ impl Dialect for AsyncMysqlConnection {
         probe::answer(self, terms).await
     }
 
-    /// The number of the error is all that tells, and the connection is all that has it.
+    /// Returns `false`: only the number of the error tells, which must be read from the connection.
     fn is_conflict(_: &diesel::result::Error) -> bool {
         false
     }
@@ -266,7 +267,7 @@ fn is_mariadb(version: &str) -> bool {
     version.contains("MariaDB")
 }
 
-/// Whether the transaction is an XA branch: one that only reads has nothing to prepare.
+/// Returns whether the transaction is an XA branch: a read-only one has nothing to prepare.
 fn is_branch(terms: &Terms) -> bool {
     terms.two_phase && !terms.read_only
 }

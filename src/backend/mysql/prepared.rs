@@ -1,4 +1,4 @@
-//! Branches that are prepared: finding and placing them.
+//! Prepared branches: finding them, and reading their rows.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::backend::records::PAGE;
 use crate::backend::{Found, Reach};
 use crate::gid::{Branch, Gid, MAX_KEY, UnitId, is_name};
 
-/// Whether the branch is prepared and unfinished: the server lists it, or has lost its name.
+/// Returns whether the branch is prepared and unfinished: the server lists it, or has lost its name.
 pub(super) async fn lists(
     connection: &mut AsyncMysqlConnection,
     branch: &Branch,
@@ -22,7 +22,7 @@ pub(super) async fn lists(
         || lost::is_lost(connection, branch.gid.unit, &branch.bind).await?)
 }
 
-/// The branches of the namespace, each placed by the row that it has inserted, and those of others that have a row
+/// Returns the branches of the namespace, each with the row that it has inserted, and those of others that have a row
 /// here.
 pub(super) async fn branches(
     connection: &mut AsyncMysqlConnection,
@@ -44,7 +44,7 @@ pub(super) async fn branches(
             true => placed(connection, unit, &bind).await?,
             false => None,
         };
-        // The server lists what is in its other databases as well.
+        // The server also lists the branches of its other databases.
         if placed.is_none() && theirs != namespace {
             continue;
         }
@@ -61,7 +61,7 @@ pub(super) async fn branches(
             reach,
         });
     }
-    // One that was finished since then has no row any more, and is nothing to report.
+    // A branch that was finished since then has no row any more, and is left out.
     if found.iter().any(|found| found.branch.is_none()) {
         let still = names(connection).await?;
         let is_listed = |found: &Found| {
@@ -73,7 +73,7 @@ pub(super) async fn branches(
     Ok(found)
 }
 
-/// Whether branches can have rows here at all.
+/// Returns whether branches can have rows here at all.
 async fn has_table(connection: &mut AsyncMysqlConnection) -> QueryResult<bool> {
     let row: Flag = sql_query(
         "SELECT COUNT(*) > 0 AS flag FROM information_schema.TABLES \
@@ -84,7 +84,7 @@ async fn has_table(connection: &mut AsyncMysqlConnection) -> QueryResult<bool> {
     Ok(row.flag)
 }
 
-/// Deletes the rows of branches that committed: only those can be seen by others.
+/// Deletes the rows of committed branches: only those are visible to others.
 pub(super) async fn delete_rows(
     connection: &mut AsyncMysqlConnection,
     schema: &str,
@@ -123,7 +123,7 @@ pub(super) async fn delete_rows(
     }
 }
 
-/// The row of a branch that may still be prepared.
+/// Returns the row of a branch that may still be prepared.
 async fn placed(
     connection: &mut AsyncMysqlConnection,
     unit: UnitId,
@@ -154,7 +154,7 @@ struct Placed {
 
 impl Placed {
     fn branch(self, namespace: &str, unit: UnitId, bind: &str) -> Option<Branch> {
-        // Whoever may write to the table chooses what stands in it.
+        // Any role that may write to the table chooses its content.
         if !is_name(&self.holder, MAX_KEY) {
             return None;
         }

@@ -1,5 +1,5 @@
-//! What is asked of a transaction of a unit before it ends: whether it is still there, whether it wrote, whose database
-//! it is in.
+//! Queries on the transaction of a unit before it ends: whether it is still open, whether it wrote, and the id of its
+//! database.
 
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -16,7 +16,7 @@ use crate::backend::{Standing, Terms, internals, is_of_our_tables, sql};
 use crate::commit::{Asked, Fault, Identified};
 use crate::gid::UnitId;
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(QueryableByName)]
 struct Place {
     #[diesel(sql_type = BigInt)]
@@ -27,10 +27,10 @@ struct Place {
     marked: bool,
 }
 
-/// Asks whether this session wrote anything since the begin of its unit.
+/// A query that returns whether this session wrote anything since the begin of its unit.
 ///
-/// A query of its own type, so that Diesel keeps it prepared: it is then one round trip, as the prepares are that it
-/// goes out with.
+/// It has a type of its own, so that Diesel keeps it prepared. It then takes one round trip, like the prepares that are
+/// sent beside it.
 #[derive(QueryId)]
 struct Wrote;
 
@@ -47,15 +47,15 @@ impl QueryFragment<Mysql> for Wrote {
     }
 }
 
-/// Whether the transaction is still that of the unit.
+/// Checks that the transaction is still that of the unit.
 ///
-/// After a future that was dropped half-way, this connection reads each reply one statement late. A number that
-/// nobody else knows must come back.
+/// If a future was dropped while it ran, this connection reads each reply one statement late. A unique number must come
+/// back.
 pub(super) async fn verify(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
 ) -> Result<Standing, Fault> {
-    // What a statement of the application on the raw connection failed of, the driver tells late.
+    // The driver reports the error of a statement on the raw connection late.
     drain(connection).await.map_err(|error| match error {
         Error::DatabaseError(kind, _) if kind != DatabaseErrorKind::ClosedConnection => {
             Fault::Refused(error)
@@ -77,9 +77,9 @@ pub(super) async fn verify(
     let found: QueryResult<Place> = sql_query(question).get_result(connection).await;
     let standing = match found {
         Ok(standing) => standing,
-        // The server keeps nothing of the branch, and says so to whatever runs in it.
+        // The server has rolled the branch back, and says so to every statement in it.
         Err(error) if mentions_rollback(&error) => return Ok(Standing::Aborted),
-        // Of a statement before, of which nobody has read all replies; or nothing is heard any more.
+        // The error belongs to an earlier statement whose replies were not all read, or the connection is lost.
         Err(error) => {
             return Err(match answer(connection, terms).await {
                 Ok(()) => Fault::Refused(error),
@@ -90,11 +90,11 @@ pub(super) async fn verify(
     if standing.number != sent {
         return Err(Fault::Incomplete);
     }
-    // Not before: a nested transaction that was dropped leaves its depth as well as its unread reply, and the
-    // roll-back of the unit needs a connection that answers.
+    // Checked only now: a nested transaction that was dropped leaves its depth and an unread reply. The roll-back of
+    // the unit needs a connection that answers.
     internals::verify_depth(internals::status(connection), &terms.begun)?;
     let is_open = match terms.joined {
-        // Not every server tells, and where there is none, the next write would commit by itself.
+        // Not every server shows this, and outside of a transaction the next write would commit by itself.
         true => takes_savepoints(connection).await?,
         false => standing.open != 0,
     };
@@ -104,7 +104,7 @@ pub(super) async fn verify(
     Ok(Standing::Open)
 }
 
-/// Whether a transaction is open: outside of one, a savepoint is forgotten at once, without a word.
+/// Returns whether a transaction is open. Outside of one, the server drops a savepoint at once without an error.
 async fn takes_savepoints(connection: &mut AsyncMysqlConnection) -> Result<bool, Fault> {
     let name = sql::savepoint(0);
     let probe = format!("SAVEPOINT {name}; RELEASE SAVEPOINT {name}");
@@ -125,14 +125,14 @@ pub(super) async fn is_same_session(connection: &mut AsyncMysqlConnection, terms
     found.is_ok_and(|found| found.flag)
 }
 
-/// Returns whether the server says that it has rolled the branch back: `XA_RBROLLBACK`, `XA_RBDEADLOCK`,
+/// Returns whether the server reports that it has rolled the branch back: `XA_RBROLLBACK`, `XA_RBDEADLOCK`,
 /// `XA_RBTIMEOUT`, words that begin the message in every language.
 pub(super) fn mentions_rollback(error: &diesel::result::Error) -> bool {
     matches!(error, diesel::result::Error::DatabaseError(_, information)
         if information.message().contains("XA_RB"))
 }
 
-/// Whether the connection replies, and to what it was asked.
+/// Makes sure that the connection replies, and to the right statement.
 pub(super) async fn answer(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -148,7 +148,7 @@ pub(super) async fn answer(
     }
 }
 
-/// Whether the transaction wrote, where that is counted.
+/// Returns whether the transaction wrote. `true` if its writes are not counted.
 pub(super) async fn ask(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -164,7 +164,7 @@ pub(super) async fn ask(
     })
 }
 
-/// Whose database it is, if it may join a unit of several writers.
+/// Returns the id of the database, if it may join a unit of several writers.
 pub(super) async fn identify(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
@@ -174,7 +174,7 @@ pub(super) async fn identify(
     identified(sql_query(query).load(connection).await)
 }
 
-/// A number that no other reply on the connection carries by chance.
+/// Returns a number that no other reply on the connection contains by chance.
 fn rand_like(unit: UnitId) -> u32 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(unit) as u32

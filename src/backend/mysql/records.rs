@@ -1,4 +1,4 @@
-//! Writing what a holder keeps of units.
+//! Writing the records of units.
 
 use diesel::sql_types::Text;
 use diesel::{QueryResult, QueryableByName, sql_query};
@@ -14,13 +14,13 @@ struct Variable {
     value: String,
 }
 
-/// Makes a row and deletes it, where commits wait for a replica. The log has it, and a replica confirms what is in it
-/// in order.
+/// Inserts a row and deletes it, if commits wait for a replica. The binary log then contains the transaction, and a
+/// replica confirms the log in order.
 pub(super) async fn barrier(
     connection: &mut AsyncMysqlConnection,
     schema: &str,
 ) -> QueryResult<()> {
-    // The second is the name that MySQL has for it.
+    // The second name is that of MySQL.
     let waits: Vec<Variable> = sql_query(
         "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('rpl_semi_sync_master_enabled', 'rpl_semi_sync_source_enabled')",
     )
@@ -45,8 +45,8 @@ pub(super) async fn barrier(
 
 /// Keeps a late decision out, with a row under the key of its unit.
 pub(super) async fn keep_out(connection: &mut AsyncMysqlConnection, row: &str) -> QueryResult<()> {
-    // `INSERT IGNORE` turns other errors into warnings as well; the row that is read next is what counts.
-    // Whoever deletes records counts on that it does not take long. MySQL has no such limit; it waits for locks only.
+    // `INSERT IGNORE` turns other errors into warnings as well; only the row that is read next counts. The deletion of
+    // records relies on the limit of this statement. MySQL has no such limit; it limits only waits for locks.
     connection
         .batch_execute(&format!(
             "/*M! SET STATEMENT max_statement_time = 20 FOR */ INSERT IGNORE {row}"
@@ -54,7 +54,7 @@ pub(super) async fn keep_out(connection: &mut AsyncMysqlConnection, row: &str) -
         .await
 }
 
-/// Records what an operator forces.
+/// Records a forced outcome.
 pub(super) async fn force(
     connection: &mut AsyncMysqlConnection,
     schema: &str,
@@ -71,7 +71,7 @@ pub(super) async fn force(
         .map(drop)
 }
 
-/// Creates the tables.
+/// Creates the tables of the protocol.
 pub(super) async fn install(connection: &mut AsyncMysqlConnection) -> QueryResult<()> {
     connection
         .batch_execute(Backend::Mysql.protocol_migration().up)

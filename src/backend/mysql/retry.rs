@@ -1,7 +1,7 @@
-//! What MySQL and MariaDB say when they give a transaction up for the sake of others.
+//! Recognition of errors of MySQL and MariaDB for a conflict that aborts a transaction.
 //!
-//! diesel-async passes on no number of an error, and its message is in the language of the session. The server keeps the
-//! number until the next statement, and is asked for it.
+//! diesel-async passes on no error numbers, and the message is in the language of the session. The server keeps the
+//! number until the next statement, from where it is read.
 
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
@@ -9,15 +9,15 @@ use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 /// `ER_LOCK_WAIT_TIMEOUT` and `ER_LOCK_DEADLOCK`.
 const CONFLICTS: &str = "1205, 1213";
 
-/// The greatest number: a sum with it is an error, which repeats it in every language.
+/// The greatest number. Adding to it is an error, whose message contains the number in every language.
 const TOO_MUCH: &str = "18446744073709551615";
 
-/// Whether the statement that just failed might get through if its transaction ran again.
+/// Returns whether the failed statement might succeed if its transaction ran again.
 ///
-/// Sent as text: to prepare a statement is a statement, and clears what it asks for. Neither `GET DIAGNOSTICS` nor `SET`
-/// does, so that the application can still ask about its own statement.
+/// Sent as text: preparing a statement would clear the error that it reads. `GET DIAGNOSTICS` and `SET` do not clear
+/// it, so the application can still read the error of its own statement.
 pub(super) async fn is_conflict(connection: &mut AsyncMysqlConnection, error: &Error) -> bool {
-    // What has a kind of its own is another error, or none of the server's.
+    // An error with a kind of its own is another error, or does not come from the server.
     if !matches!(error, Error::DatabaseError(DatabaseErrorKind::Unknown, _)) {
         return false;
     }

@@ -1,7 +1,7 @@
-//! A transaction that never commits on MySQL and MariaDB: an XA branch that nobody ends.
+//! A transaction that never commits on MySQL and MariaDB: an XA branch that is never ended.
 //!
-//! The server refuses `COMMIT`, `ROLLBACK`, DDL and all else that commits on the side while a branch is active, and what
-//! follows a deadlock. A connection that is lost takes its branch along.
+//! While a branch is active, the server refuses `COMMIT`, `ROLLBACK`, DDL and every other implicit commit. It also
+//! refuses every statement after a deadlock. A lost connection takes its branch along.
 
 use diesel_async::{AnsiTransactionManager, AsyncMysqlConnection, SimpleAsyncConnection as _};
 
@@ -9,12 +9,12 @@ use crate::backend::mysql::{begin::begin, join, xid};
 use crate::backend::{Enclosed, NotEnclosed, Terms, internals};
 use crate::commit::Fault;
 
-/// Begins it.
+/// Begins the sandbox.
 pub(super) async fn enclose(
     mut connection: AsyncMysqlConnection,
     terms: &Terms,
 ) -> Result<Enclosed<AsyncMysqlConnection>, NotEnclosed> {
-    // A branch takes this from its session, and from nowhere else.
+    // A branch takes its access mode only from its session.
     let access = match terms.read_only {
         true => "SET SESSION TRANSACTION READ ONLY; ",
         false => "",
@@ -32,7 +32,7 @@ pub(super) async fn enclose(
     })
 }
 
-/// Rolls back, if it is still there.
+/// Rolls the sandbox back. Fails if its branch is gone, or if a table without transactions was changed.
 pub(super) async fn leave(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,

@@ -1,5 +1,5 @@
-//! Questions to MySQL and MariaDB about the tables of the protocol. Every role that may read them may ask. MariaDB 10.11
-//! also shows triggers to a role without TRIGGER, and hides their text alone; that is promised nowhere.
+//! The checks of the protocol's tables on MySQL and MariaDB. Every role that may read the tables may run them. MariaDB
+//! 10.11 also shows triggers to a role without TRIGGER, and hides only their text; that is not documented.
 
 use crate::backend::tables;
 
@@ -11,11 +11,12 @@ const OURS: [&str; 5] = [
     "diesel_binds_forced",
 ];
 
-/// Something that keeps a table from what the commit counts on: a row is there once, for all to see, from the commit of its
-/// transaction on and also after a crash. A text, or null.
+/// The first reason why a table does not meet the needs of the commit. A row must exist once and be visible to all from
+/// the commit of its transaction on, also after a crash. A text, or null.
 ///
-/// Each table is asked for by its name alone. For a list of names MariaDB opens every table of the database, and waits for one
-/// that is being altered: recovery would wait for a migration that waits for what recovery has to finish.
+/// Each table is asked for by its name alone. For a list of names, MariaDB opens every table of the database, and waits
+/// for one that is being altered. Recovery would then wait for a migration that waits for a branch that recovery has to
+/// finish.
 fn unfit(schema: &str, denied: bool) -> String {
     let database = database(schema);
     let asked = OURS.map(|table| {
@@ -73,7 +74,7 @@ fn key(database: &str, table: &str, key: &str) -> String {
     )
 }
 
-/// The privileges that the role has, wherever they were granted.
+/// Checks the privileges of the role, including those granted on other levels.
 fn denied_insert(database: &str, table: &str) -> String {
     format!(
         "SELECT '{table}:denied:INSERT' FROM information_schema.COLUMNS \
@@ -82,12 +83,12 @@ fn denied_insert(database: &str, table: &str) -> String {
     )
 }
 
-/// The row of `diesel_binds_meta`, for whoever only asks.
+/// Returns the query for the row of `diesel_binds_meta`, for reading only.
 pub(super) fn meta(schema: &str) -> String {
     tables::meta(schema, &unfit(schema, false))
 }
 
-/// The same for a writer of a unit. The table of the branches is looked at as well.
+/// Returns the query for the row of `diesel_binds_meta`, for a writer of a unit. Also checks the table of the branches.
 pub(super) fn meta_for_writer(schema: &str) -> String {
     format!(
         "{} AND NOT EXISTS (SELECT diesel_binds_branch.unit, diesel_binds_branch.branch, diesel_binds_branch.holder, \
@@ -97,8 +98,8 @@ pub(super) fn meta_for_writer(schema: &str) -> String {
     )
 }
 
-/// The name of the database as a value, out of the prefix that names it. In hexadecimal, because a name may have any
-/// character.
+/// Returns the name of the database as a value, from the prefix that names it. In hexadecimal, because a name may
+/// contain any character.
 fn database(schema: &str) -> String {
     let name = schema.trim_end_matches('.');
     let name = name.strip_prefix('`').unwrap_or(name);

@@ -3,13 +3,13 @@
 use crate::backend::Terms;
 use crate::backend::mysql::is_mariadb;
 
-/// The writes of this session so far: each row counts, whoever asked for it.
+/// The number of rows that this session has written so far, by any statement.
 pub(super) const WRITES: &str = "(SELECT SUM(VARIABLE_VALUE) FROM information_schema.SESSION_STATUS \
                       WHERE VARIABLE_NAME IN ('HANDLER_WRITE', 'HANDLER_UPDATE', 'HANDLER_DELETE'))";
 
-/// Undoing nothing warns when a table without transactions was changed: the server keeps a flag for the whole
-/// transaction. `SET` keeps the list of warnings, and so do savepoints: that of the statement before is cleared first, by
-/// one that has a table.
+/// Counts the warnings of an empty roll-back. The server warns if a table without transactions was changed, by a flag
+/// that it keeps for the whole transaction. `SET` and savepoints keep the warnings of the statement before. So these
+/// are cleared first, by a statement that has a table.
 pub(super) const NOTE_NON_TRANSACTIONAL: &str = "DO (SELECT 1 FROM (SELECT 1) AS cleared); \
      SAVEPOINT diesel_binds_check; ROLLBACK TO SAVEPOINT diesel_binds_check; \
      SET @diesel_binds_warnings = @@warning_count";

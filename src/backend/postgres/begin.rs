@@ -1,5 +1,5 @@
-//! How a transaction of a unit begins on PostgreSQL: everything that is set is local to it, also behind a pooler that
-//! gives the connection to somebody else at its end.
+//! The begin of a unit's transaction on PostgreSQL. All settings are local to the transaction, because a pooler may
+//! give the connection to another client at its end.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -8,11 +8,11 @@ use crate::backend::Terms;
 use crate::backend::settings::milliseconds;
 use crate::backend::sql;
 
-/// Begins, and leaves the marker.
+/// Writes the message that begins the transaction and leaves the marker.
 ///
-/// A limit that the unit asks for always holds; those of the registry only where the connections of the pool have none
-/// of their own. All of it is `SET LOCAL`, and nothing is asked: a `SELECT` would take the snapshot of the transaction,
-/// and the server would then refuse a `SET TRANSACTION` of the application.
+/// A limit of the unit always holds. Limits of the registry hold only if the connections of the pool have none of their
+/// own. All of it is `SET LOCAL`, without a query: a `SELECT` would take the snapshot of the transaction. The server
+/// would then refuse a `SET TRANSACTION` of the application.
 pub(super) fn begin(terms: &Terms) -> String {
     let settings = &terms.settings;
     let session = &terms.server.session;
@@ -24,7 +24,7 @@ pub(super) fn begin(terms: &Terms) -> String {
     if terms.read_only {
         message.push_str(" READ ONLY");
     } else if terms.sandboxed {
-        // Its connection lets nothing be written outside of it.
+        // The connection of a sandbox is read-only outside of its transaction.
         message.push_str(" READ WRITE");
     }
     if settings.deferrable {
@@ -54,7 +54,7 @@ pub(super) fn begin(terms: &Terms) -> String {
         }
     }
     if terms.tagged {
-        // The server cuts off what is longer than a name may be: the bind, not the unit.
+        // The server truncates long names, so the bind is cut off and not the unit.
         set(
             "application_name",
             format_args!("{} {}", terms.unit, terms.bind),
@@ -64,7 +64,7 @@ pub(super) fn begin(terms: &Terms) -> String {
     message
 }
 
-/// The name of a role may be anything.
+/// Escapes the name of a role, which may contain any character.
 fn escaped(role: &str) -> Cow<'_, str> {
     match role.contains(['\'', '\\']) {
         true => role.replace('\\', "\\\\").replace('\'', "''").into(),

@@ -1,7 +1,7 @@
-//! What statements of an application may leave on a connection of PostgreSQL, and how it goes.
+//! Removal of session state that statements of the application may leave on a connection of PostgreSQL.
 //!
-//! All of it can be taken back without losing the statements that are kept prepared. `RESET ALL` also takes what the pool
-//! has set: that is set again.
+//! All of it can be removed without losing prepared statements of the driver. `RESET ALL` also resets the settings of
+//! the pool, so these are set again.
 
 use diesel::sql_types::Text;
 use diesel::{QueryResult, QueryableByName, sql_query};
@@ -9,9 +9,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::Terms;
 
-/// Makes the message that sets again what the pool has set, and fails if the connection is then not as it was.
+/// Builds the message that sets the settings of the pool again, and fails if the connection is then not in its original
+/// state.
 ///
-/// A statement that was prepared by SQL has a name, which a later `PREPARE` of the same name would meet.
+/// A statement that was prepared by SQL has a name, with which a later `PREPARE` of that name would collide.
 const FRESH: &str = "SELECT pg_catalog.concat(\
      (SELECT pg_catalog.string_agg(pg_catalog.format('SELECT pg_catalog.set_config(%L, %L, false); ', name, \
      pg_catalog.current_setting(name)), '') FROM pg_catalog.pg_settings WHERE source = 'session'), \
@@ -20,12 +21,12 @@ const FRESH: &str = "SELECT pg_catalog.concat(\
      WHERE from_sql) THEN ''1'' ELSE ''not as it was'' END AS pg_catalog.int4)', \
      pg_catalog.current_setting('role'), session_user)) AS fresh";
 
-/// Takes the rest.
+/// Removes the state that the other message does not set again.
 const TAKE: &str = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; \
      DISCARD SEQUENCES; RESET SESSION AUTHORIZATION; RESET ALL";
 
-/// Fails where schemas have types of the same name. diesel-async keeps the number of a type by its bare name, as the
-/// `search_path` of a hook at the begin had it first: in a unit with another one, that is the type of another schema.
+/// Fails if schemas have types of the same name. diesel-async caches the id of a type by its bare name, resolved by the
+/// `search_path` of a hook at the begin. In a unit with another `search_path`, that is the type of another schema.
 const ONE_TYPE_FOR_A_NAME: &str = "SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_type t \
      JOIN pg_catalog.pg_type o ON o.typname = t.typname AND o.oid <> t.oid \
      LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
@@ -38,16 +39,16 @@ struct Fresh {
     fresh: String,
 }
 
-/// What makes a used connection as this one is.
+/// Returns the message that brings a used connection into the state of this one.
 pub(super) async fn fresh(connection: &mut AsyncPgConnection) -> QueryResult<String> {
     let Fresh { fresh } = sql_query(FRESH).get_result(connection).await?;
     Ok(fresh)
 }
 
-/// Makes the connection as it was.
+/// Restores the original state of the connection.
 pub(super) async fn clean(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<bool> {
     if terms.server.pooled {
-        // The connection of the server is already somebody else's.
+        // The pooler may have given the server connection to another client already.
         return Ok(true);
     }
     let Some(fresh) = &terms.server.session.fresh else {

@@ -1,4 +1,4 @@
-//! Opening a connection by a URL, so that an error says why: diesel-async passes on what failed, and not the cause.
+//! Opening a connection by a URL with an error that contains its cause, which diesel-async leaves out.
 
 use std::error::Error as _;
 use std::io;
@@ -16,8 +16,8 @@ pub(crate) async fn establish(url: &str) -> ConnectionResult<AsyncPgConnection> 
     AsyncPgConnection::try_from_client_and_connection(client, connection).await
 }
 
-/// Returns the error with the cause that the network or the server gave. A mistake in a URL is left out: it may have a part of
-/// the password.
+/// Returns the error with the cause that the network or the server gave. The cause of a mistake in a URL is left out:
+/// it may contain a part of the password.
 fn with_cause(error: &tokio_postgres::Error) -> String {
     let cause = error.source();
     match cause.filter(|cause| cause.is::<io::Error>() || cause.is::<DbError>()) {

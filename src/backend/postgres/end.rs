@@ -1,4 +1,4 @@
-//! How a transaction of a unit ends on PostgreSQL: the marker is used up first in every message.
+//! The end of a unit's transaction on PostgreSQL: every message uses up the marker first.
 
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
@@ -11,28 +11,29 @@ use crate::backend::{AloneFault, Dialect as _, Terms, TransactionId, Unseen, int
 use crate::commit::{Decision, Fault};
 use crate::gid::Branch;
 
-/// What a decision says whose row was turned away or changed.
+/// The error of a decision whose row a trigger or rule has dropped or changed.
 const NOT_KEPT: &str = "diesel_binds: the row of the decision was not kept";
 
-/// Fails where text has made the transaction of a read-only unit writable.
+/// Fails if a statement in text has made the transaction of a read-only unit writable.
 const STILL_READ_ONLY: &str = "; SELECT CAST(CASE pg_catalog.current_setting('transaction_read_only') WHEN 'on' THEN '1' \
      ELSE 'diesel_binds: a statement has made the read-only unit writable' END AS pg_catalog.int4)";
 
-/// Makes the end of the transaction wait until it is durable, also on the standbys that the server names: a promise to
-/// commit as much as a decision.
+/// Makes the end of the transaction wait until it is durable, also on the configured synchronous standbys. A prepare
+/// needs this as much as a decision.
 ///
-/// Neither `statement_timeout` nor `transaction_timeout` cuts that wait short: the server ends them before it.
+/// Neither `statement_timeout` nor `transaction_timeout` cuts that wait short: the server disables them before it.
 const CONFIRMED: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) \
     WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
 
-/// Prepares.
+/// Prepares the transaction.
 pub(super) async fn prepare(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
     branch: &Branch,
 ) -> Result<(), Fault> {
-    // After `SET LOCAL ROLE` the prepared transaction would belong to that role, and we could never finish it. The marker is
-    // last as well: outside of a transaction, `PREPARE TRANSACTION` prepares nothing, and is no error in such a message.
+    // After `SET LOCAL ROLE` the prepared transaction would belong to that role, and could never be finished here. The
+    // marker is also last: outside of a transaction, `PREPARE TRANSACTION` prepares nothing, and is no error in such a
+    // message.
     let message = sql::message(format_args!(
         "{marker}; {LEAVE_ROLE}; {CONFIRMED}; {marker}; PREPARE TRANSACTION '{branch}'",
         marker = UseUpMarker(terms)
@@ -42,7 +43,7 @@ pub(super) async fn prepare(
     Ok(())
 }
 
-/// Commits what nobody else has a part in. Returns when the server was started.
+/// Commits the only writer, or a reader. Returns the start time of the server.
 pub(super) async fn commit(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
@@ -56,9 +57,9 @@ pub(super) async fn commit(
         UseUpMarker(terms)
     ));
     let (transaction, reply) = {
-        // Both requests leave at once. The id comes back even when a crash in the commit takes that reply away.
-        // The first time on a connection its statement must be prepared, and it answers too late: that costs the
-        // answer to a reply lost in exactly this commit, and nothing else.
+        // Both requests are sent at once. The id comes back even if a crash during the commit loses that reply. On
+        // first use, the statement of the id must be prepared on the connection, and its answer comes too late. Then
+        // the fate of exactly this commit cannot be found if its reply is lost; nothing else is affected.
         let (mut asking, mut committing) = (&*connection, &*connection);
         tokio::join!(
             Current.get_result::<(Option<i64>, i64)>(&mut asking),
@@ -69,11 +70,11 @@ pub(super) async fn commit(
         internals::leave(internals::status(connection));
         return Ok(transaction.ok().map(|(_, started)| started));
     };
-    // A connection that still answers makes the error the reply of the server, which then kept nothing.
+    // If the connection still answers, the error is the reply of the server, which committed nothing.
     let fault = match roll_back(connection, terms, Unseen::Nothing).await {
         Ok(()) => fault(connection, error),
         Err(_) => match transaction {
-            // The server replies in order, and goes on to the commit after no error.
+            // The server replies in order, and does not reach the commit after an error.
             Err(refusal)
                 if is_of_server(&refusal) && AsyncPgConnection::errors_are_final(&terms.server) =>
             {
@@ -111,14 +112,14 @@ pub(super) async fn decide(
     Ok(())
 }
 
-/// Rolls back.
+/// Rolls the transaction back.
 pub(super) async fn roll_back(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
     unseen: Unseen,
 ) -> Result<(), Fault> {
     if terms.joined {
-        // The savepoint is there only in the transaction of the unit, also in an aborted one.
+        // The savepoint exists only in the transaction of the unit, also in an aborted one.
         return join::undo(connection, terms).await.map_err(Fault::Refused);
     }
     let mut certain = unseen != Unseen::Hidden;
@@ -128,8 +129,8 @@ pub(super) async fn roll_back(
         match run(connection, &message).await {
             Ok(()) => ended = true,
             Err(Fault::Ended(error)) => return Err(Fault::Ended(error)),
-            // An aborted transaction. The statement in text that failed in it has not ended one and begun another; a
-            // message of several can.
+            // The transaction is aborted. The statement in text that failed in it cannot have ended one and begun
+            // another; a message of several can.
             Err(_) => certain = unseen == Unseen::Text,
         }
     }

@@ -1,4 +1,4 @@
-//! What PostgreSQL says of itself.
+//! Queries for the properties of a PostgreSQL server.
 
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
@@ -42,7 +42,7 @@ struct Identity {
     mark: Option<String>,
 }
 
-/// Asks for all of it.
+/// Reads the properties of the server and the session.
 pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<Server> {
     let row: ServerRow = sql_query(format!(
         "SELECT current_setting('server_version') AS version, \
@@ -57,7 +57,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
     ))
     .get_result(connection)
     .await?;
-    // Some hosts do not let everybody ask for it.
+    // Some hosts allow this query only to privileged roles.
     let identity: QueryResult<Identity> = sql_query(format!(
         "SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || \
          (SELECT oid FROM pg_database WHERE datname = current_database())::text AS identity, {MARK} AS mark"
@@ -102,7 +102,7 @@ struct Follows {
     follows: bool,
 }
 
-/// Whether it is a standby, which lists no branch at all.
+/// Returns the sign that the server is a standby, which lists no branch at all.
 pub(super) async fn replica(
     connection: &mut AsyncPgConnection,
 ) -> QueryResult<Option<&'static str>> {
@@ -120,7 +120,7 @@ struct DurabilityRow {
     replicated: bool,
 }
 
-/// What it makes of what it confirms. Each of these settings can be changed while it runs.
+/// Reads the durability of confirmed commits. Each of these settings can change while the server runs.
 pub(super) async fn durability(connection: &mut AsyncPgConnection) -> QueryResult<Durability> {
     let row: DurabilityRow = sql_query(
         "SELECT CASE WHEN pg_catalog.current_setting('fsync') <> 'on' THEN '`fsync` is off' END AS not_durable, \

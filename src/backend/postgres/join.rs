@@ -1,4 +1,4 @@
-//! A unit as a savepoint in a transaction of somebody else on PostgreSQL.
+//! A unit as a savepoint in an outer transaction on PostgreSQL.
 
 use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
@@ -9,8 +9,8 @@ use crate::backend::postgres::role::LEAVE_ROLE;
 use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
-/// After the end of a transaction constraints are checked when they are by themselves: those that are deferred, again at
-/// the end of the next one.
+/// Defers all initially deferred constraints again, as after a commit: they are then checked at the end of the next
+/// unit. `SET CONSTRAINTS ALL IMMEDIATE` has changed them.
 const DEFER_AGAIN: &str = "DO $diesel_binds$ DECLARE names text; BEGIN \
      SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') INTO names \
      FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
@@ -19,8 +19,8 @@ const DEFER_AGAIN: &str = "DO $diesel_binds$ DECLARE names text; BEGIN \
      WHERE o.connamespace = c.connamespace AND o.conname = c.conname AND NOT o.condeferrable); \
      IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' DEFERRED'; END IF; END $diesel_binds$";
 
-/// Makes sure that the savepoint could be released. In a sandbox, checks what the commit would check, and then takes back
-/// what would not outlive it.
+/// Makes sure that the savepoint could be released. In a sandbox, runs the checks of a commit, and undoes the settings
+/// that would not outlive it.
 pub(super) async fn releasable(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
@@ -37,10 +37,10 @@ pub(super) async fn releasable(
     released.map_err(Fault::Refused)
 }
 
-/// Begins, and leaves the marker. A unit that is around this one gets its own back in the end.
+/// Begins the unit, and leaves the marker. An enclosing unit gets its own marker back at the end.
 pub(super) async fn begin(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<Begun> {
     let depth = internals::depth(internals::status(connection))?;
-    // The server refuses what would be written, until the savepoint ends.
+    // The server refuses writes until the savepoint ends.
     let read_only = match terms.sandboxed && terms.read_only {
         true => "; SET TRANSACTION READ ONLY",
         false => "",
@@ -60,7 +60,7 @@ pub(super) async fn begin(connection: &mut AsyncPgConnection, terms: &Terms) -> 
     })
 }
 
-/// Uses up the marker, and releases the savepoint, or goes back to it where nothing was to be written.
+/// Uses up the marker, and releases the savepoint. Rolls back to it if the unit is read-only.
 pub(super) async fn release(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
@@ -77,7 +77,7 @@ pub(super) async fn release(
     run(connection, &message).await
 }
 
-/// Goes back to the savepoint, in whatever state the transaction is.
+/// Rolls back to the savepoint, in any state of the transaction.
 pub(super) async fn undo(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<()> {
     connection.batch_execute(&sql::undo_joined(terms)).await?;
     internals::return_to(internals::status(connection), terms.begun.depth);

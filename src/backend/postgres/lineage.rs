@@ -1,7 +1,7 @@
-//! Which PostgreSQL server it is, of all that come from one, and the fate of a transaction there.
+//! The lineage of a PostgreSQL server, and the fate of a transaction there.
 //!
-//! Ids of transactions are given anew on each server: a copy, or a standby that was promoted, has given those that came
-//! after it to others.
+//! Each server assigns transaction ids on its own. A copy or a promoted standby has assigned the ids after its origin's
+//! last one to other transactions.
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -12,13 +12,13 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::backend::{Lineage, TransactionId};
 use crate::commit::Outcome;
 
-/// When the server was started, in microseconds since 1970.
+/// The start time of the server, in microseconds since 1970.
 pub(super) const STARTED: &str =
     "CAST(extract(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000 AS bigint)";
 
-/// What stays when the server is started again: its identifier, its timeline, which is another one after it was promoted
-/// or restored to a point in time, its database, and its address, which tells it from a copy of its files. Null on a
-/// standby.
+/// The mark of a server that survives a restart: its system identifier, its timeline, its database and its address. The
+/// timeline changes when the server is promoted or restored to a point in time. The address distinguishes it from a
+/// copy of its files. Null on a standby.
 pub(super) const MARK: &str = "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.concat_ws('/', \
     (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
     pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8), \
@@ -26,8 +26,8 @@ pub(super) const MARK: &str = "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN
     coalesce(pg_catalog.host(pg_catalog.inet_server_addr()), 'socket'), \
     pg_catalog.current_setting('port')) END";
 
-/// Asks for the id of the open transaction, if it has one, and when its server was started. A query of its own type, so
-/// that Diesel keeps it prepared: it goes out together with the commit.
+/// The query for the id of the open transaction, if it has one, and for the start time of its server. It has a type of
+/// its own, so that Diesel keeps it prepared: it is sent together with the commit.
 #[derive(QueryId)]
 pub(super) struct Current;
 
@@ -61,12 +61,12 @@ struct Status {
     status: Option<String>,
 }
 
-/// Which server it is.
+/// Returns the lineage of the server.
 pub(super) async fn lineage(connection: &mut AsyncPgConnection) -> QueryResult<Lineage> {
     let Started { started } = sql_query(format!("SELECT {STARTED} AS started"))
         .get_result(connection)
         .await?;
-    // Some hosts do not let everybody ask for it.
+    // Some hosts allow this query only to privileged roles.
     let mark: QueryResult<Mark> = sql_query(format!("SELECT {MARK} AS mark"))
         .get_result(connection)
         .await;
@@ -76,8 +76,8 @@ pub(super) async fn lineage(connection: &mut AsyncPgConnection) -> QueryResult<L
     })
 }
 
-/// How a commit whose reply was lost has ended, where this is the server that it was sent to. Each question says in one
-/// statement which server answers.
+/// Returns how a commit whose reply was lost has ended, if this is the server that it was sent to. Each query
+/// identifies the answering server in the same statement.
 pub(super) async fn fate(
     connection: &mut AsyncPgConnection,
     TransactionId { id, started }: TransactionId,

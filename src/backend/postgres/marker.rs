@@ -4,13 +4,14 @@ use std::fmt;
 
 use crate::backend::Terms;
 
-/// The text that an error of a marker that is gone has. It stands in the error whatever language the server speaks.
+/// The text of the error when the marker is gone. The error contains it in any language of the server.
 pub(super) const MARKER_LOST: &str = "diesel_binds: the transaction of the unit is gone";
 
 /// A statement that fails, in any state of the connection, unless this is the transaction that the unit began.
 ///
-/// `COMMIT` and `PREPARE TRANSACTION` in an aborted transaction succeed, and keep nothing; after a `COMMIT` of the
-/// application there is none at all. A message stops at its first error, so this stands first in it.
+/// In an aborted transaction, `COMMIT` and `PREPARE TRANSACTION` succeed and keep nothing. After a `COMMIT` of the
+/// application there is no transaction at all. A message stops at its first error, so this statement is the first in
+/// it.
 pub(super) struct UseUpMarker<'t>(pub(super) &'t Terms);
 
 impl fmt::Display for UseUpMarker<'_> {

@@ -1,4 +1,4 @@
-//! A message that begins with the marker, and what it failed of.
+//! A message that begins with the marker, and the fault of its error.
 
 use std::pin::pin;
 
@@ -9,7 +9,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use crate::backend::postgres::marker::MARKER_LOST;
 use crate::commit::Fault;
 
-/// Whether the server has said it, and not the driver.
+/// Returns whether an error comes from the server, and not from the driver.
 pub(super) fn is_of_server(error: &Error) -> bool {
     use diesel::result::DatabaseErrorKind::UnableToSendCommand;
     use diesel::result::Error::DatabaseError;
@@ -23,7 +23,7 @@ pub(super) async fn run(connection: &mut AsyncPgConnection, message: &str) -> Re
     done.map_err(|error| fault(connection, error))
 }
 
-/// What such a message failed of.
+/// Converts an error of such a message to a fault.
 pub(super) fn fault(connection: &mut AsyncPgConnection, error: Error) -> Fault {
     if let Error::DatabaseError(_, information) = &error
         && information.message().contains(MARKER_LOST)
@@ -34,15 +34,16 @@ pub(super) fn fault(connection: &mut AsyncPgConnection, error: Error) -> Fault {
         return Fault::Refused(error);
     }
     match reason_heard(connection) {
-        // The server has ended the session in reply to nothing: no message was on its way to it.
+        // The server ended the session before it received a message.
         Some(reason) if is_of_server(&reason) => Fault::Unreached(reason),
         _ => Fault::Lost(error),
     }
 }
 
-/// Why the driver closed the connection, where that was no reply: the server has said it, or the network.
+/// Returns why the driver closed the connection, if the reason did not come in a reply. The server or the network gave
+/// it.
 pub(super) fn reason_heard(connection: &mut AsyncPgConnection) -> Option<Error> {
-    // It comes behind the notifications, which nobody will ask a closed connection for.
+    // The reason follows the notifications, which are of no use on a closed connection.
     let mut heard = pin!(connection.notifications_stream());
     while let Some(Some(notification)) = heard.next().now_or_never() {
         if let Err(error) = notification {

@@ -45,15 +45,15 @@ use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub(crate) use self::connect::establish;
 
-/// Our tables are always named in full: under a `search_path` of the application an unqualified decision would go
-/// into another schema, and recovery would find none.
+/// The tables of the protocol are always qualified. With another `search_path`, an unqualified decision would go into
+/// another schema, and recovery would find none.
 const SCHEMA: &str = "public.";
 
 impl Dialect for AsyncPgConnection {
     const BACKEND: Backend = Backend::Postgres;
-    /// It reads on a task of its own.
+    /// The driver reads on a task of its own.
     const HEARS: bool = true;
-    // What `elog` says is never translated.
+    // Messages of `elog` are never translated.
     const STALE: &'static [&'static str] = &[
         "cached plan must not change result type",
         "cache lookup failed for *",
@@ -118,7 +118,7 @@ impl Dialect for AsyncPgConnection {
         !server.pooled
     }
 
-    /// The task of the driver reads before the one that yields goes on.
+    /// Yields: the task of the driver then reads before this one continues.
     async fn hear(&mut self) {
         tokio::task::yield_now().await;
     }
@@ -188,7 +188,7 @@ impl Dialect for AsyncPgConnection {
         )
     }
 
-    /// Nothing for the whole session: behind a transaction pooler the next user would get it.
+    /// Sets nothing for the whole session: behind a transaction pooler the next user would get it.
     async fn recovery_settings(&mut self) -> QueryResult<()> {
         Ok(())
     }

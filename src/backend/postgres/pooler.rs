@@ -1,4 +1,4 @@
-//! Whether a pooler stands before PostgreSQL: it gives connections numbers of its own.
+//! Detection of a pooler in front of PostgreSQL, which gives connections numbers of its own.
 
 use std::io;
 use std::pin::Pin;
@@ -8,21 +8,21 @@ use diesel_async::AsyncPgConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::NoTls;
 
-/// The number of the server process that the connection was told when it was opened, if that can be found out.
+/// Returns the number of the server process that the connection received when it was opened, if it can be found out.
 ///
-/// A server tells the number of the process that serves the connection; a pooler has to tell one of its own, because the
-/// process changes.
+/// A server sends the number of the process that serves the connection. A pooler has to send a number of its own,
+/// because the process changes.
 pub(super) async fn told_process(connection: &AsyncPgConnection) -> Option<i32> {
-    // Only the request to cancel has the number, and only its bytes can be had.
+    // Only the request to cancel contains the number, and only its bytes are accessible.
     let (token, mut request) = (connection.cancel_token(), Written::default());
     let written = token.cancel_query_raw(&mut request, NoTls).await;
     written.ok()?;
-    // The length and the code of the request come before it.
+    // The length and the code of the request precede it.
     let number = request.0.get(8..12)?;
     Some(i32::from_be_bytes(number.try_into().ok()?))
 }
 
-/// Keeps what is written.
+/// A stream that collects the bytes written to it.
 #[derive(Default)]
 struct Written(Vec<u8>);
 

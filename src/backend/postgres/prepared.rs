@@ -1,4 +1,4 @@
-//! Branches that are prepared: finding them, placing them, and finishing them.
+//! Prepared branches: finding and finishing them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::backend::{Found, Reach};
 use crate::commit::Outcome;
 use crate::gid::Branch;
 
-/// Whether the server lists the branch.
+/// Returns whether the server lists the branch.
 pub(super) async fn lists(
     connection: &mut AsyncPgConnection,
     branch: &Branch,
@@ -18,7 +18,7 @@ pub(super) async fn lists(
     Ok(!listed(connection, branch).await?.is_empty())
 }
 
-/// Finishes a branch, which `COMMIT PREPARED` must do alone in its message.
+/// Finishes a branch. `COMMIT PREPARED` must be alone in its message.
 pub(super) async fn finish(
     connection: &mut AsyncPgConnection,
     branch: &Branch,
@@ -33,7 +33,7 @@ pub(super) async fn finish(
         .await
 }
 
-/// Finishes a branch that may be somebody else's, or finished.
+/// Finishes a branch that may belong to another role, or may be finished already.
 pub(super) async fn finish_listed(
     connection: &mut AsyncPgConnection,
     branch: &Branch,
@@ -46,8 +46,8 @@ pub(super) async fn finish_listed(
     if own {
         return finish(connection, branch, outcome).await;
     }
-    // Even a member of the owner may not finish its transaction before it says so. Not before it must: behind a
-    // transaction pooler, the role may stay for the next user.
+    // Even a member of the owning role must first set that role. The role is set only if necessary: behind a
+    // transaction pooler, it may remain for the next user.
     let role = owner.replace('"', "\"\"");
     connection
         .batch_execute(&format!("SET ROLE \"{role}\""))
@@ -57,7 +57,7 @@ pub(super) async fn finish_listed(
     finished
 }
 
-/// The branches of the namespace, and those of others in this database.
+/// Returns the branches of the namespace, and those of others in this database.
 pub(super) async fn branches(
     connection: &mut AsyncPgConnection,
     namespace: &str,

@@ -1,5 +1,5 @@
-//! What is asked of a transaction of a unit before it ends: whether it is still there, whether it wrote, whose database
-//! it is in.
+//! Queries on the transaction of a unit before it ends: whether it is still open, whether it wrote, and the id of its
+//! database.
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -26,9 +26,10 @@ define_sql_function! {
     fn current_setting(name: Text) -> Text;
 }
 
-/// Reads the marker as `SHOW` does, which takes no snapshot: `SET TRANSACTION` of the application may follow.
+/// A query that reads the marker as `SHOW` does, which takes no snapshot: `SET TRANSACTION` of the application may
+/// follow.
 ///
-/// A query of its own type, so that Diesel keeps it prepared.
+/// It has a type of its own, so that Diesel keeps it prepared.
 #[derive(QueryId)]
 struct ShowMarker;
 
@@ -43,7 +44,7 @@ impl QueryFragment<Pg> for ShowMarker {
     }
 }
 
-/// Whether the transaction is still that of the unit.
+/// Checks that the transaction is still that of the unit.
 pub(super) async fn verify(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
@@ -53,20 +54,21 @@ pub(super) async fn verify(
     match marker {
         Ok(marker) if marker == terms.marker().to_string() => Ok(Standing::Marked),
         Ok(_) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
-        // The application has thrown away what was prepared, the connection behind a pooler is another one, or the
-        // transaction is aborted. Only in the last of these nothing can be written.
+        // The application has removed the prepared statements, the connection behind a pooler is another one, or the
+        // transaction is aborted. Only an aborted transaction cannot write.
         Err(_) => match run(connection, &UseUpMarker(terms).to_string()).await {
             Ok(()) => Ok(Standing::Marked),
-            // An aborted transaction answers nothing, keeps nothing, and takes no other statement.
+            // An aborted transaction answers nothing, keeps nothing, and accepts no other statement.
             Err(Fault::Refused(_)) => Ok(Standing::Aborted),
             Err(fault) => Err(fault),
         },
     }
 }
 
-/// Why the connection is closed, if the driver has heard of that.
+/// Returns why the connection is closed, if the driver has noticed that it is.
 pub(super) async fn closed(connection: &mut AsyncPgConnection) -> Option<Error> {
-    // Diesel also calls one broken on which a transaction of its own was begun and dropped. On a closed one nothing is sent.
+    // Diesel also calls a connection broken if a transaction of its own was begun and dropped there. On a closed one
+    // nothing is sent.
     if !internals::is_closed(connection) || answer(connection).await.is_ok() {
         return None;
     }
@@ -76,13 +78,13 @@ pub(super) async fn closed(connection: &mut AsyncPgConnection) -> Option<Error> 
     }))
 }
 
-/// Whether the connection replies.
+/// Makes sure that the connection replies.
 pub(super) async fn answer(connection: &mut AsyncPgConnection) -> QueryResult<()> {
-    // An empty query is answered in an aborted transaction as well.
+    // An empty query is also answered in an aborted transaction.
     connection.batch_execute("").await
 }
 
-/// Whether the transaction wrote.
+/// Returns whether the transaction wrote, and whether it is serializable.
 pub(super) async fn ask(connection: &mut AsyncPgConnection) -> Result<Asked, Fault> {
     let (transaction, isolation): (Option<i64>, String) = diesel::select((
         txid_current_if_assigned(),
@@ -97,12 +99,13 @@ pub(super) async fn ask(connection: &mut AsyncPgConnection) -> Result<Asked, Fau
     })
 }
 
-/// Whose database it is, if it may join a unit of several writers.
+/// Returns the id of the database, if it may join a unit of several writers.
 pub(super) async fn identify(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
 ) -> Result<Identified, Fault> {
-    // A role of the unit may not be allowed to read our tables. Which one was there before, only its transaction knows.
+    // A role of the unit may not be allowed to read the tables of the protocol. Only the transaction has the role that
+    // was set before.
     let message = format!("{}; {LEAVE_ROLE}", UseUpMarker(terms));
     run(connection, &message).await?;
     let query = for_unit(&tables::meta_for_writer(), SCHEMA, terms);

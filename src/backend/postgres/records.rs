@@ -1,4 +1,5 @@
-//! Writing what a holder keeps of units, in transactions that wait shortly and are durable whatever the connection says.
+//! Writing the records of units, in transactions that wait briefly and are durable despite the settings of the
+//! connection.
 
 use diesel::sql_types::Text;
 use diesel::{QueryResult, sql_query};
@@ -12,8 +13,8 @@ use crate::gid::Gid;
 const DURABLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '1s'; \
                        SET LOCAL synchronous_commit = on";
 
-/// Writes a message to the log that nobody reads, where commits wait for a standby. A transaction that has written
-/// nothing waits for nobody, be it that it has an id.
+/// Writes a message to the WAL that nothing reads, if commits wait for a standby. A transaction that has written
+/// nothing does not wait, even if it has an id.
 pub(super) async fn barrier(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     let message = format!(
         "{DURABLY}; SELECT pg_catalog.pg_logical_emit_message(true, 'diesel_binds', '') \
@@ -48,7 +49,7 @@ pub(super) async fn change(
     end(connection, changed).await
 }
 
-/// Records what an operator forces.
+/// Records a forced outcome.
 pub(super) async fn force(
     connection: &mut AsyncPgConnection,
     schema: &str,
@@ -63,7 +64,7 @@ pub(super) async fn force(
     end(connection, inserted).await.map(drop)
 }
 
-/// Creates the tables.
+/// Creates the tables of the protocol.
 pub(super) async fn install(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     // `IF NOT EXISTS` does not keep two sessions from creating the same table at once; the lock does.
     let message = format!(

@@ -1,11 +1,12 @@
-//! What PostgreSQL says when it gives a transaction up for the sake of others.
+//! Recognition of PostgreSQL's errors for a conflict that aborts a transaction.
 //!
 //! diesel-async passes on no SQLSTATE. Diesel has a kind of its own for 40001 (serialization failure). 40P01 (deadlock)
-//! is told by its message in English, and in every language by its detail, which lists who waits for whom.
+//! is recognized by its English message. In any language it is recognized by its detail, which lists which process
+//! waits for which.
 
 use diesel::result::{DatabaseErrorKind, Error};
 
-/// Whether the transaction might get through if it ran again.
+/// Returns whether the transaction might succeed if it ran again.
 pub(super) fn is_conflict(error: &Error) -> bool {
     let Error::DatabaseError(kind, information) = error else {
         return false;
@@ -20,9 +21,10 @@ pub(super) fn is_conflict(error: &Error) -> bool {
     }
 }
 
-/// Whether each line begins with the number of a process and ends with that of the next, and the last with the first.
+/// Returns whether each line begins with the number of a process and ends with that of the next, the last line with the
+/// first.
 ///
-/// A translation may turn the words around, but not the numbers. One that does is not recognised.
+/// A translation may reorder the words, but usually not the numbers. If it does, the deadlock is not recognized.
 fn is_cycle(details: &str) -> bool {
     let waits: Option<Vec<(u32, u32)>> = details.lines().map(ends).collect();
     let Some(waits) = waits else { return false };
@@ -34,7 +36,7 @@ fn is_cycle(details: &str) -> bool {
             .all(|((waiting, blocker), (next, _))| blocker == next && waiting != blocker)
 }
 
-/// The first and the last number in a line.
+/// Returns the first and the last number in a line.
 fn ends(line: &str) -> Option<(u32, u32)> {
     let mut numbers = line
         .split(|c: char| !c.is_ascii_digit())

@@ -8,14 +8,17 @@ use crate::backend::postgres::message::run;
 use crate::backend::{Enclosed, NotEnclosed, Terms, internals};
 use crate::commit::Fault;
 
-/// After a `ROLLBACK` of the application, its next statement would commit by itself. On this connection it is refused.
-/// Committed on its own: that `ROLLBACK` must not take it back.
+/// Makes the session read-only outside of the sandbox's transaction. After a `ROLLBACK` of the application, its next
+/// statement would otherwise commit by itself. The setting is committed on its own, so that this `ROLLBACK` does not
+/// undo it.
 const NOTHING_ELSE_WRITES: &str = "BEGIN; SET SESSION default_transaction_read_only = on; COMMIT; ";
 
-/// A trigger that fires at the commit, and fails. `SET CONSTRAINTS ALL IMMEDIATE` fires it as well: it then puts itself
-/// off until the commit once more; not twice in one message, in which a `COMMIT` may follow. It runs with the rights of
-/// whoever made it: the application may be in another role by then. It also fires as a replica: who loads data sets
-/// `session_replication_role`, against foreign keys.
+/// A trigger that fires at the commit, and fails.
+///
+/// `SET CONSTRAINTS ALL IMMEDIATE` fires it as well: the trigger then defers itself until the commit again. It does so
+/// only once in a message, in which a `COMMIT` may follow. It runs with the rights of its owner, because the
+/// application may be in another role by then. It also fires with `session_replication_role`, which is set against
+/// foreign keys when data is loaded.
 const GUARD: &str = "; CREATE TEMPORARY TABLE pg_temp.diesel_binds_sandbox (at timestamptz NOT NULL); \
      CREATE FUNCTION pg_temp.diesel_binds_sandbox() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
      SET search_path = pg_catalog, pg_temp AS $diesel_binds$ BEGIN \
@@ -30,7 +33,7 @@ const GUARD: &str = "; CREATE TEMPORARY TABLE pg_temp.diesel_binds_sandbox (at t
      ALTER TABLE pg_temp.diesel_binds_sandbox ENABLE ALWAYS TRIGGER diesel_binds_a_sandbox_never_commits; \
      INSERT INTO pg_temp.diesel_binds_sandbox VALUES ('-infinity')";
 
-/// Begins it. A transaction that only reads needs no guard: it has nothing to keep.
+/// Begins the sandbox. A read-only transaction needs no guard: it has nothing to keep.
 pub(super) async fn enclose(
     mut connection: AsyncPgConnection,
     terms: &Terms,
@@ -44,9 +47,9 @@ pub(super) async fn enclose(
     })
 }
 
-/// Rolls back, if it is still there.
+/// Rolls the sandbox back, if its transaction still exists.
 pub(super) async fn leave(connection: &mut AsyncPgConnection, terms: &Terms) -> Result<(), Fault> {
-    // Behind a pooler somebody else may have the connection next.
+    // Behind a pooler, another client may get the connection next.
     let message = format!(
         "{}; ROLLBACK; RESET default_transaction_read_only",
         UseUpMarker(terms)

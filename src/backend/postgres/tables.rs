@@ -1,10 +1,10 @@
-//! What PostgreSQL says of the tables of the protocol. Every role may read these catalogs.
+//! The checks of the protocol's tables on PostgreSQL. Every role may read these catalogs.
 
 use crate::backend::postgres::SCHEMA;
 use crate::backend::tables;
 
-/// Something that keeps a table from what the commit counts on: a row is there once, for all to see, from the commit of its
-/// transaction on and also after a crash. A text, or null.
+/// The first reason why a table does not meet the needs of the commit. A row must exist once and be visible to all from
+/// the commit of its transaction on, also after a crash. A text, or null.
 const UNFIT: &str = "(SELECT pg_catalog.concat_ws(':', o.name, f.word, f.detail) \
     FROM (VALUES ('diesel_binds_meta', NULL), ('diesel_binds_decision', 'unit'), \
         ('diesel_binds_horizon', 'namespace'), ('diesel_binds_forced', 'unit')) AS o (name, key) \
@@ -34,16 +34,16 @@ const UNFIT: &str = "(SELECT pg_catalog.concat_ws(':', o.name, f.word, f.detail)
             AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indcollation[0] = a.attcollation) \
     ) AS f LIMIT 1)";
 
-/// What the role of the connection may not do to the tables, which a writer of a unit of several has to. A text, or null.
+/// The privilege on the tables that the role lacks, and that a unit with several writers needs. A text, or null.
 const DENIED: &str = "CASE WHEN NOT pg_catalog.has_column_privilege('public.diesel_binds_decision', 'unit', 'INSERT') \
     THEN 'diesel_binds_decision:denied:INSERT' END";
 
-/// The row of `diesel_binds_meta`, for whoever only asks.
+/// Returns the query for the row of `diesel_binds_meta`, for reading only.
 pub(super) fn meta() -> String {
     tables::meta(SCHEMA, UNFIT)
 }
 
-/// The same for a writer of a unit.
+/// Returns the query for the row of `diesel_binds_meta`, for a writer of a unit.
 pub(super) fn meta_for_writer() -> String {
     tables::meta(SCHEMA, &format!("coalesce({UNFIT}, {DENIED})"))
 }

@@ -1,4 +1,4 @@
-//! Several files on one connection: SQLite commits them as one, where each keeps a rollback journal.
+//! Several files on one connection. SQLite commits them atomically if each has a rollback journal.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::result::{DatabaseErrorKind, Error};
@@ -14,9 +14,9 @@ struct Name {
     name: String,
 }
 
-/// Attaches what is missing. Before the transaction, so that it locks all files at its begin.
+/// Attaches the missing files. Runs before the transaction, which then locks all files at its begin.
 ///
-/// Returns which files that were, a bit for each: SQLite attaches 125 at most.
+/// Returns the newly attached files, a bit for each: SQLite attaches 125 at most.
 pub(super) fn attach(
     connection: &mut SqliteConnection,
     attached: &[Attached],
@@ -38,8 +38,8 @@ pub(super) fn attach(
     Ok(missing)
 }
 
-/// Detaches what [`attach`] has attached, outside of a transaction. The next user of the connection may have no such
-/// bind, and would find its tables by their bare names.
+/// Detaches the files that [`attach`] has attached, outside of a transaction. The next user of the connection may have
+/// no such bind, and would find its tables by their bare names.
 pub(super) fn detach(
     connection: &mut SqliteConnection,
     attached: &[Attached],
@@ -53,20 +53,21 @@ pub(super) fn detach(
     Ok(())
 }
 
-/// Makes sure that the group commits as one and that each name means one table. Of a unit that writes, within its
-/// transaction: before that, others can still change it.
+/// Makes sure that the group commits as one and that each name means one table. For a unit that writes, this runs
+/// within its transaction: before that, other connections can still change it.
 pub(super) fn verify(connection: &mut SqliteConnection, attached: &[Attached]) -> QueryResult<()> {
     if attached.is_empty() {
         return Ok(());
     }
-    // First, because it reads every file: until then a connection says of a journal mode what it saw in its last unit,
-    // and the first unit after another process had turned to WAL was let through.
+    // Comes first, because it reads every file. Before that, a connection reports the journal mode of its last unit.
+    // The first unit after another process had turned to WAL was then let through.
     refuse_equal_names(connection, attached)?;
     refuse_torn_commits(connection, attached)
 }
 
-/// Only a journal that names all files makes their commit one. In WAL, and without `synchronous`, each commits by
-/// itself, and the death of the process in between tears the unit: seen in 3 of 7 kill points.
+/// Refuses a group of files whose commit is not atomic. Only a journal that names all files makes it so. In WAL mode or
+/// without `synchronous`, each file commits by itself. The death of the process in between tears the unit: seen in 3 of
+/// 7 kill points.
 fn refuse_torn_commits(
     connection: &mut SqliteConnection,
     attached: &[Attached],
@@ -96,7 +97,8 @@ fn refuse_torn_commits(
     Ok(())
 }
 
-/// Unqualified names are looked up in all attached files, so that a name that two files have is routed by accident.
+/// Refuses a name that two files have. Unqualified names are looked up in all attached files, so a query would reach
+/// one of them by accident.
 fn refuse_equal_names(connection: &mut SqliteConnection, attached: &[Attached]) -> QueryResult<()> {
     let all = schemas(attached)
         .map(|schema| {
@@ -121,7 +123,7 @@ fn refuse_equal_names(connection: &mut SqliteConnection, attached: &[Attached]) 
     }
 }
 
-/// The names of the files of a group.
+/// Returns the schema names of the files of a group.
 pub(super) fn schemas(attached: &[Attached]) -> impl Iterator<Item = &str> {
     std::iter::once("main").chain(attached.iter().map(|file| file.key))
 }

@@ -1,4 +1,4 @@
-//! How a transaction of a unit begins on SQLite, and how what it has set on the connection is put back.
+//! The begin of a unit's transaction on SQLite, and restoring the settings that it changes.
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection as _};
 use diesel::{QueryResult, SqliteConnection};
@@ -8,7 +8,7 @@ use crate::backend::sqlite::attach;
 use crate::backend::sqlite::pragma::{busy_timeout, number, written};
 use crate::backend::{Begun, Terms, sql};
 
-/// Begins, and leaves the marker.
+/// Begins the transaction, and leaves the marker.
 pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<Begun> {
     // A deferred transaction cannot wait for a lock when it turns from reading to writing, whatever the timeout.
     let begin = if terms.read_only {
@@ -30,7 +30,8 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     let attached = attach::attach(connection, &terms.attached)?;
     let mut query_only = false;
     if terms.read_only {
-        // Nothing can be torn. Within the transaction this would lock files that the unit may never read.
+        // A read-only unit cannot be torn. Within the transaction, the check would lock files that the unit may never
+        // read.
         attach::verify(connection, &terms.attached)?;
         query_only = number(
             connection,
@@ -57,7 +58,7 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     })
 }
 
-/// How long the transaction waits for locks, in milliseconds, on a connection that waits for as long as `before` says.
+/// Returns the limit for waiting for locks, in milliseconds. `before` is the limit of the connection.
 fn limit(terms: &Terms, before: i64) -> i64 {
     let limit = match terms.settings.lock_timeout {
         Some(limit) => i64::from(milliseconds(limit)),
@@ -70,7 +71,7 @@ fn limit(terms: &Terms, before: i64) -> i64 {
     }
 }
 
-/// Puts back what [`begin`] has set, which must not reach the next user of the connection.
+/// Restores the settings that [`begin`] has changed, which must not reach the next user of the connection.
 pub(super) fn put_back(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<()> {
     attach::detach(connection, &terms.attached, terms.begun.attached)?;
     if terms.read_only && !terms.begun.query_only {

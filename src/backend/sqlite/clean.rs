@@ -1,5 +1,5 @@
-//! What statements of an application may leave on a connection of SQLite. Nothing takes it back: the connection is compared
-//! with a fresh one, and closed if it differs.
+//! State that statements of an application may leave on a connection of SQLite. No reset removes it, so the connection
+//! is compared with a fresh one, and closed if it differs.
 
 use diesel::sql_types::BigInt;
 use diesel::{
@@ -11,7 +11,7 @@ use crate::backend::Terms;
 use crate::backend::sqlite::identity::FUNCTION;
 use crate::backend::sqlite::pragma::{number, text};
 
-/// Settings of a connection, each of which gives one value.
+/// Settings of a connection that each return one value.
 const PRAGMAS: [&str; 30] = [
     "analysis_limit",
     "automatic_index",
@@ -45,30 +45,31 @@ const PRAGMAS: [&str; 30] = [
     "writable_schema",
 ];
 
-/// After how many pages the log is written back. This one is no table.
+/// The number of pages after which the WAL is checkpointed. This pragma has no table-valued function.
 #[derive(QueryableByName)]
 struct Checkpoint {
     #[diesel(sql_type = BigInt)]
     wal_autocheckpoint: i64,
 }
 
-/// How much of the file is mapped, where that is possible. Neither is this one.
+/// The mapped size of the file, where mapping is possible. This pragma has no table-valued function.
 #[derive(QueryableByName)]
 struct Mapped {
     #[diesel(sql_type = BigInt)]
     mmap_size: i64,
 }
 
-/// What the connection is like: its settings, files, functions, collations, and what is in its temporary schema.
+/// Returns the state of the connection: its settings, files, functions and collations, and the tables in its temporary
+/// schema.
 pub(super) fn state(connection: &mut SqliteConnection) -> QueryResult<String> {
     let mut query = format!(
-        // An empty temporary schema is as none.
+        // An empty temporary schema counts as none.
         "SELECT quote((SELECT group_concat(name || file, ';') FROM pragma_database_list WHERE name <> 'temp')) \
          || quote((SELECT group_concat(name || '/' || narg || '/' || type || builtin || flags, ';') \
          FROM pragma_function_list WHERE name <> '{FUNCTION}')) \
          || quote((SELECT group_concat(name, ';') FROM pragma_collation_list))",
     );
-    // To look into the temporary schema opens it.
+    // A query on the temporary schema opens it.
     let opened = "SELECT count(*) AS value FROM pragma_database_list WHERE name = 'temp'";
     if number(connection, opened)? != 0 {
         query

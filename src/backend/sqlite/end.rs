@@ -1,7 +1,7 @@
-//! How a transaction of a unit ends on SQLite: the marker is used up first in every message.
+//! The end of a unit's transaction on SQLite: every message uses up the marker first.
 //!
-//! There is no second one: between two statements of a message, nothing but an error ends a transaction of SQLite, and the
-//! message stops at that.
+//! There is no second marker. Between two statements of a message, only an error can end a transaction of SQLite, and
+//! the message stops at the error.
 
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection as _;
@@ -11,7 +11,7 @@ use crate::backend::sqlite::{SCHEMA, attach, begin, join};
 use crate::backend::{Terms, Unseen, internals, sql};
 use crate::commit::{Decision, Fault};
 
-/// Commits what nobody else has a part in.
+/// Commits the only writer, or a reader.
 pub(super) fn commit(connection: &mut SqliteConnection, terms: &Terms) -> Result<(), Fault> {
     if terms.read_only
         && number(
@@ -44,7 +44,7 @@ pub(super) fn decide(
     send(connection, terms, &message)
 }
 
-/// Rolls back, or undoes the savepoint of a unit that has joined.
+/// Rolls back, or undoes the savepoint of a joined unit.
 pub(super) fn roll_back(
     connection: &mut SqliteConnection,
     terms: &Terms,
@@ -73,7 +73,7 @@ pub(super) fn roll_back(
 fn send(connection: &mut SqliteConnection, terms: &Terms, message: &str) -> Result<(), Fault> {
     let Err(error) = connection.batch_execute(message) else {
         internals::leave(internals::sqlite_status(connection));
-        // It is committed. A connection that keeps a setting of the unit is thrown away, no more.
+        // The transaction is committed. A connection that keeps a setting of the unit is closed, no more.
         if let Err(error) = begin::put_back(connection, terms) {
             tracing::debug!(%error, "a setting of SQLite could not be put back");
             internals::sqlite_status(connection).set_in_error();

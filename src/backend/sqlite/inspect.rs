@@ -1,4 +1,4 @@
-//! What SQLite says of itself and of a file.
+//! Queries for the properties of SQLite and of a file.
 
 use diesel::{QueryResult, SqliteConnection};
 
@@ -7,7 +7,7 @@ use crate::backend::sqlite::SCHEMA;
 use crate::backend::sqlite::pragma::{number, text};
 use crate::backend::{Attached, Server};
 
-/// Asks for all of it.
+/// Reads the properties of SQLite, the file and the connection.
 pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> {
     let version = text(connection, "SELECT sqlite_version() AS value")?;
     let file = text(
@@ -39,7 +39,7 @@ pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> 
     })
 }
 
-/// The setting under which a crash forgets a commit that was confirmed, if there is one.
+/// Returns the setting because of which a crash may lose a confirmed commit, if there is one.
 pub(super) fn not_durable(
     connection: &mut SqliteConnection,
     attached: &[Attached],

@@ -1,4 +1,4 @@
-//! A unit as a savepoint in a transaction of somebody else on SQLite.
+//! A unit as a savepoint in an outer transaction on SQLite.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, SqliteConnection};
@@ -9,7 +9,7 @@ use crate::backend::sqlite::probe::is_in_transaction;
 use crate::backend::{Begun, Terms, internals, sql};
 use crate::commit::Fault;
 
-/// Begins: the savepoint is the marker.
+/// Begins the unit: the savepoint is the marker.
 pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<Begun> {
     let depth = internals::depth(internals::sqlite_status(connection))?;
     // Outside of a transaction, a savepoint begins one.
@@ -30,7 +30,7 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     })
 }
 
-/// Releases the savepoint, or goes back to it where nothing was to be written.
+/// Releases the savepoint. Rolls back to it if the unit is read-only.
 pub(super) fn release(connection: &mut SqliteConnection, terms: &Terms) -> Result<(), Fault> {
     let message = match terms.read_only {
         true => sql::undo_joined(terms),
@@ -45,7 +45,7 @@ pub(super) fn release(connection: &mut SqliteConnection, terms: &Terms) -> Resul
     })
 }
 
-/// Goes back to the savepoint. Fails where an error has ended the transaction.
+/// Rolls back to the savepoint. Fails if an error has ended the transaction.
 pub(super) fn undo(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<()> {
     connection.batch_execute(&sql::undo_joined(terms))?;
     internals::return_to(internals::sqlite_status(connection), terms.begun.depth);

@@ -1,8 +1,8 @@
-//! Whether a SQLite file is the one that got its id, or came from it.
+//! The identity of a SQLite file, which distinguishes it from its copies.
 //!
-//! A copy has the id of its original, and both would decide the same units. What a copy does not take along is the number of
-//! its inode and the time at which that was made: they stand beside the id. The number of the device is left out, which
-//! changes when a machine starts.
+//! A copy has the id of its original, and both would decide the same units. The number of the inode and its creation
+//! time are not copied, so they are recorded beside the id. The number of the device is left out, because it changes
+//! when a machine starts.
 
 use std::fs;
 use std::time::UNIX_EPOCH;
@@ -22,9 +22,9 @@ struct Recorded {
     place: Option<String>,
 }
 
-/// Refuses a file that is not the one of which the id was recorded. Returns whether it was.
+/// Refuses a file that is not the one recorded with its id. Returns whether a file was recorded.
 pub(super) fn verify(connection: &mut SqliteConnection) -> Result<bool, Fault> {
-    // The name of the table stands before that of the column: so it is in the error where that is missing.
+    // The column is qualified by its table, so that an error about a missing column names the table.
     let recorded: Recorded =
         sql_query("SELECT diesel_binds_meta.place AS place FROM main.diesel_binds_meta")
             .get_result(connection)
@@ -36,7 +36,7 @@ pub(super) fn verify(connection: &mut SqliteConnection) -> Result<bool, Fault> {
         return Ok(false);
     };
     match place(connection).map_err(Fault::Refused)? {
-        // On a file system that does not tell, nothing can be noticed.
+        // On some file systems the place is unknown, and a copy cannot be recognized.
         Some(now) if now != recorded => Err(Fault::Copied),
         _ => Ok(true),
     }
@@ -52,7 +52,7 @@ pub(super) fn record(connection: &mut SqliteConnection) -> QueryResult<()> {
     }
 }
 
-/// Lets the file be the one that has the id, or gives it another id.
+/// Makes the file the one that has the id, or gives it another id.
 pub(super) fn adopt(connection: &mut SqliteConnection, id: Option<DatabaseId>) -> QueryResult<()> {
     let place = place(connection)?.map_or("NULL".to_owned(), |place| format!("'{place}'"));
     let id = id.map_or(String::new(), |id| format!(", holder_id = '{id}'"));
@@ -61,14 +61,14 @@ pub(super) fn adopt(connection: &mut SqliteConnection, id: Option<DatabaseId>) -
     ))
 }
 
-/// Lets a copy be nobody's until it is used.
+/// Removes the recorded file of a copy until the copy is used.
 #[cfg(feature = "testing")]
 pub(super) fn forget(connection: &mut SqliteConnection) {
-    // Where the tables are missing, there is nothing to forget.
+    // If the tables are missing, there is nothing to remove.
     let _ = connection.batch_execute("UPDATE main.diesel_binds_meta SET place = NULL");
 }
 
-/// Adds what tables of before do not have.
+/// Adds columns that older tables do not have.
 pub(super) fn install(connection: &mut SqliteConnection) -> QueryResult<()> {
     let columns = text(
         connection,
@@ -80,8 +80,8 @@ pub(super) fn install(connection: &mut SqliteConnection) -> QueryResult<()> {
     record(connection)
 }
 
-/// What tells the file from every copy of it. `None` without a file, and on file systems that do not keep the time at which a
-/// file was made: the numbers of their inodes need not stay either.
+/// Returns the text that distinguishes the file from every copy of it. `None` without a file, and on file systems that
+/// keep no creation time: there, inode numbers may also change.
 fn place(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
     let file = text(
         connection,

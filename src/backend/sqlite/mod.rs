@@ -1,8 +1,8 @@
 //! SQLite: units are immediate transactions with a savepoint as marker. Nothing can be prepared here, so a SQLite bind
 //! is the holder of the units that it writes in.
 //!
-//! Everything runs in one closure on the connection's own thread: while a statement is in flight the wrapper must not
-//! be touched from outside (it blocks, or panics).
+//! Everything runs in one closure on the connection's own thread. While a statement runs, the wrapper must not be used
+//! from outside: it blocks, or panics.
 
 // Files, each of which imports only from those before it: `identity`, `pragma`, `attach`, `begin`, `clean`, `inspect`,
 // `lineage`, `retry`, `sandbox`, `tables`, `probe`, `join`, `end`, `records`, `worker`.
@@ -46,14 +46,14 @@ use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 /// A connection to SQLite: Diesel-async's wrapper, on a thread of its own.
 ///
-/// Pools of the plain `SyncConnectionWrapper<SqliteConnection>` are accepted as well; on a current-thread runtime that
-/// one panics when the future of a running statement is dropped.
+/// Pools of the plain `SyncConnectionWrapper<SqliteConnection>` are accepted as well. On a current-thread runtime, that
+/// wrapper panics when the future of a running statement is dropped.
 pub type AsyncSqliteConnection = SyncConnectionWrapper<SqliteConnection, ConnectionThread>;
 
-/// Temporary tables shadow those of the file, unless they are named in full.
+/// The schema is named because temporary tables shadow those of the file.
 const SCHEMA: &str = "main.";
 
-/// Opens a file such that a confirmed commit survives a crash, and a second writer waits for the first.
+/// Opens a file with settings under which a confirmed commit survives a crash, and a second writer waits for the first.
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<AsyncSqliteConnection> {
     use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
@@ -73,20 +73,20 @@ where
     S: SpawnBlocking + Send + 'static,
 {
     const BACKEND: Backend = Backend::Sqlite;
-    /// Nothing stands between us and the file.
+    /// `true`, because there is no network between the connection and the file.
     const HEARS: bool = true;
     const STALE: &'static [&'static str] = &["database schema has changed"];
     const CLOCK: Clock = Clock {
         now: "CAST(strftime('%s', 'now') AS INTEGER)",
         at: "CAST(strftime('%s', at) AS INTEGER)",
     };
-    // `ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)`, a full disk: what is written afterwards would commit by itself.
+    // After `ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)` or a full disk, later writes would commit by themselves.
     const ERRORS_END_TRANSACTIONS: bool = true;
 
     async fn inspect(&mut self) -> QueryResult<Server> {
         self.spawn_blocking(|connection| {
             let mut server = pragma::patiently(connection, inspect::inspect)?;
-            // With the patience that it has by itself.
+            // Read with the connection's own `busy_timeout`.
             server.session.fresh = clean::state(connection).ok();
             Ok(server)
         })
@@ -123,7 +123,7 @@ where
 
     #[cfg(feature = "testing")]
     async fn leave(&mut self, _: &Terms) -> Result<(), Fault> {
-        // The copy goes as it is.
+        // The copy is deleted as it is.
         Ok(())
     }
 
@@ -213,7 +213,7 @@ where
     }
 
     async fn retire(&mut self) {
-        // A statement that nobody waits for any more may still run. This waits its turn.
+        // An abandoned statement may still run. This job waits until it is done.
         let drained = self
             .spawn_blocking(|connection| {
                 internals::sqlite_status(connection).set_in_error();
@@ -300,7 +300,7 @@ where
     }
 }
 
-/// Diesel inserts the rows one by one in a savepoint if columns are left out, and otherwise in one statement.
+/// Inserts through Diesel: one by one in a savepoint if columns are left out, and otherwise in one statement.
 impl<Q, S> InsertRows<Q> for SyncConnectionWrapper<SqliteConnection, S>
 where
     Q: ExecuteDsl<SqliteConnection> + Send + 'static,

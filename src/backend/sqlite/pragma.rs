@@ -1,4 +1,4 @@
-//! Reading one value of a connection, and how long it waits for locks.
+//! Reading one value of a connection, and its limit for waiting for locks.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::{BigInt, Text};
@@ -29,13 +29,13 @@ struct BusyTimeout {
     timeout: i64,
 }
 
-/// How long the connection waits for locks. The pragma itself waits for none; a `SELECT` from it would read the file.
+/// Returns the limit for waiting for locks. The pragma itself waits for none; a `SELECT` from it would read the file.
 pub(super) fn busy_timeout(connection: &mut SqliteConnection) -> QueryResult<i64> {
     let BusyTimeout { timeout } = sql_query("PRAGMA busy_timeout").get_result(connection)?;
     Ok(timeout)
 }
 
-/// Runs what reads the file outside of a transaction, on a connection that may not wait for locks.
+/// Runs queries that read the file outside of a transaction, on a connection that may not wait for locks.
 pub(super) fn patiently<T>(
     connection: &mut SqliteConnection,
     work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
@@ -49,8 +49,8 @@ pub(super) fn patiently<T>(
     result
 }
 
-/// Rows that the connection changed since it was opened. Each unit asks, so its type tells the query: Diesel keeps it
-/// prepared.
+/// Returns the number of rows that the connection changed since it was opened. Each unit runs this query, so it is
+/// typed: Diesel keeps it prepared.
 pub(super) fn written(connection: &mut SqliteConnection) -> QueryResult<i64> {
     diesel::select(total_changes()).get_result(connection)
 }

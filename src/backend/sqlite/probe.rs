@@ -1,5 +1,5 @@
-//! What is asked of a transaction of a unit before it ends: whether it is still there, whether it wrote, whose database
-//! it is in.
+//! Queries on the transaction of a unit before it ends: whether it is still open, whether it wrote, and the id of its
+//! database.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
@@ -12,7 +12,7 @@ use crate::backend::tables::{for_unit, identified};
 use crate::backend::{Begun, Standing, Terms, internals};
 use crate::commit::{Asked, Fault, Identified};
 
-/// Whether the transaction is still that of the unit.
+/// Checks that the transaction is still that of the unit.
 pub(super) fn verify(connection: &mut SqliteConnection, begun: &Begun) -> Result<Standing, Fault> {
     internals::verify_depth(internals::sqlite_status(connection), begun)?;
     match is_in_transaction(connection) {
@@ -22,9 +22,9 @@ pub(super) fn verify(connection: &mut SqliteConnection, begun: &Begun) -> Result
     }
 }
 
-/// Whether a transaction is open, whoever began it.
+/// Returns whether any transaction is open.
 pub(super) fn is_in_transaction(connection: &mut SqliteConnection) -> QueryResult<bool> {
-    // Within a transaction this fails, and changes nothing.
+    // Within a transaction `BEGIN` fails, and changes nothing.
     if connection.batch_execute("BEGIN").is_err() {
         return Ok(true);
     }
@@ -32,7 +32,7 @@ pub(super) fn is_in_transaction(connection: &mut SqliteConnection) -> QueryResul
     Ok(false)
 }
 
-/// Whether the transaction wrote.
+/// Returns whether the transaction wrote.
 pub(super) fn ask(connection: &mut SqliteConnection, begun: &Begun) -> QueryResult<Asked> {
     Ok(Asked {
         wrote: written(connection)? != begun.written,
@@ -40,7 +40,7 @@ pub(super) fn ask(connection: &mut SqliteConnection, begun: &Begun) -> QueryResu
     })
 }
 
-/// Whose database it is, if it may join a unit of several writers.
+/// Returns the id of the database, if it may join a unit of several writers.
 pub(super) fn identify(
     connection: &mut SqliteConnection,
     terms: &Terms,
@@ -53,7 +53,7 @@ pub(super) fn identify(
     let query = for_unit(&tables::meta(), SCHEMA, terms);
     let identified = identified(sql_query(query).load(connection))?;
     if !lineage::verify(connection)? && !terms.read_only {
-        // Kept together with the unit, if that is.
+        // The place is committed together with the unit, or not at all.
         lineage::record(connection).map_err(Fault::Refused)?;
     }
     Ok(identified)

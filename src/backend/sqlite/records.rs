@@ -1,4 +1,4 @@
-//! Reading and writing what a holder keeps of units.
+//! Reading and writing the records of units.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
@@ -16,7 +16,7 @@ pub(super) fn keep_out(connection: &mut SqliteConnection, row: &str) -> QueryRes
     connection.batch_execute(&format!("INSERT OR IGNORE {row}"))
 }
 
-/// How a unit ended, as it is recorded.
+/// Returns the recorded outcome of a unit.
 pub(super) fn recorded(
     connection: &mut SqliteConnection,
     schema: &str,
@@ -30,7 +30,7 @@ pub(super) fn recorded(
     )
 }
 
-/// Creates the tables.
+/// Creates the tables of the protocol.
 pub(super) fn install(connection: &mut SqliteConnection) -> QueryResult<()> {
     // Several processes may install at once.
     patiently(connection, |connection| {

@@ -1,4 +1,4 @@
-//! A private copy of SQLite files. Units are real transactions there, so all is as on the files themselves.
+//! A private copy of SQLite files. Units are real transactions there, so they behave as on the files themselves.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::backend::{Attached, Enclosed, NotEnclosed, Open, PrivateCopy, Reopen}
 
 type Connection<S> = SyncConnectionWrapper<SqliteConnection, S>;
 
-/// Settings of a connection that change what statements do to the data, or how it waits.
+/// Settings of a connection that change the effect of statements on the data.
 const SETTINGS: [&str; 4] = [
     "foreign_keys",
     "recursive_triggers",
@@ -24,18 +24,19 @@ const SETTINGS: [&str; 4] = [
     "legacy_alter_table",
 ];
 
-/// The copy, and how it is to be opened.
+/// A copy, with the settings to open it with.
 struct Copy {
     path: String,
-    /// The connection was on a file. What has none is made by whoever opens it, and cannot be made twice.
+    /// `true` if the connection was on a file. A database without a file is filled by the code that opens it, and
+    /// cannot be filled twice.
     of_file: bool,
     attached: Arc<[Attached]>,
     settings: String,
-    /// What decides whether a group of files is committed as one.
+    /// The settings on which the atomic commit of a group of files depends.
     journals: String,
 }
 
-/// Copies what the connection is on, and opens the copy as the application would.
+/// Copies the files of the connection, and opens the copy as the application would.
 pub(super) async fn enclose<S>(
     mut connection: Connection<S>,
     attached: &Arc<[Attached]>,
@@ -109,7 +110,8 @@ where
     }
 }
 
-/// A database of the connection that is not in the folder of the copies. One in memory may be attached: nobody keeps it.
+/// Returns a database of the connection outside of the folder of the copies. A database in memory may be attached: it
+/// is never kept.
 fn outside(connection: &mut SqliteConnection, folder: &Path) -> QueryResult<Option<String>> {
     let files = texts(
         connection,
@@ -141,7 +143,7 @@ fn copy(connection: &mut SqliteConnection, attached: &[Attached], to: &Path) -> 
         settings.push_str(&format!("PRAGMA {name} = {value}; "));
     }
     let file = "SELECT file AS value FROM pragma_database_list WHERE name = 'main'";
-    // Each was read by now: until then a connection says what it saw before.
+    // Each file was read by now. Before that, a connection reports outdated settings.
     let mut journals = String::new();
     for schema in attach::schemas(attached) {
         for name in ["journal_mode", "synchronous"] {

@@ -1,12 +1,12 @@
-//! What SQLite says of the tables of the protocol.
+//! The checks of the protocol's tables on SQLite.
 
 use crate::backend::sqlite::SCHEMA;
 use crate::backend::tables;
 
-/// Something that keeps a table from what the commit counts on: a row is there once, for all to see, from the commit of its
-/// transaction on and also after a crash. A text, or null.
+/// The first reason why a table does not meet the needs of the commit. A row must exist once and be visible to all from
+/// the commit of its transaction on, also after a crash. A text, or null.
 ///
-/// A trigger may also be one of the connection alone.
+/// A trigger may also belong to the connection alone.
 const UNFIT: &str = "(SELECT found FROM (\
     WITH ours (name, key) AS (VALUES ('diesel_binds_meta', NULL), ('diesel_binds_decision', 'unit'), \
         ('diesel_binds_horizon', 'namespace')), \
@@ -26,7 +26,7 @@ const UNFIT: &str = "(SELECT found FROM (\
         AND (SELECT group_concat(coalesce(x.name, '') || ' ' || x.coll) FROM pragma_index_xinfo(i.name, 'main') x \
             WHERE x.key) = made.key || ' BINARY')) LIMIT 1)";
 
-/// The row of `diesel_binds_meta`.
+/// Returns the query for the row of `diesel_binds_meta`.
 pub(super) fn meta() -> String {
     tables::meta(SCHEMA, UNFIT)
 }

@@ -1,8 +1,8 @@
 //! The thread of one SQLite connection.
 //!
-//! Diesel-async runs SQLite through `spawn_blocking` of tokio and, when the future of a statement is dropped, blocks
-//! until that is done: which panics on a current-thread runtime. Here each connection has a thread of its own that runs
-//! its statements in the order in which they were asked for, and a dropped future just no longer hears of the result.
+//! Diesel-async runs SQLite through `spawn_blocking` of tokio. When the future of a statement is dropped, it blocks
+//! until the statement is done, which panics on a current-thread runtime. Here each connection has a thread of its own,
+//! which runs its statements in the order of their calls. A dropped future only discards the result.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,7 +38,7 @@ impl SpawnBlocking for ConnectionThread {
     {
         let (reply, result) = oneshot::channel();
         let span = tracing::Span::current();
-        // A thread that is gone drops the job, and with it `reply`: the future below then says so.
+        // If the thread is gone, the job is dropped, and with it `reply`: the future below then returns an error.
         let _ = self.jobs.send(Box::new(move || {
             let done = span.in_scope(task);
             drop(span);
@@ -53,8 +53,8 @@ impl SpawnBlocking for ConnectionThread {
             .name("diesel-binds-sqlite".into())
             .spawn(move || {
                 for job in queue {
-                    // A function of the application may panic in a statement. Whoever waits for that learns of it by
-                    // the reply that never comes; the next statement finds the connection as it was.
+                    // A function of the application may panic in a statement. The waiting future then gets an error,
+                    // because `reply` is dropped. The next statement finds the connection as it was.
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
             });
