@@ -6,14 +6,14 @@ use crate::gid::InvalidGid;
 
 /// The reason why a step of the commit failed on one bind.
 ///
-/// The source of a [`CommitError`](crate::CommitError), which says how the unit ended.
+/// The source of a [`CommitError`](crate::CommitError), which tells the state of the data.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// The server refused the step and keeps nothing of the transaction.
     ///
-    /// The server checks a constraint or serialization at the commit, has no slot left for a prepared transaction, or
-    /// the application ignored an earlier SQL error.
+    /// For example: a constraint or serialization failure found at the commit, no free slot for a prepared transaction,
+    /// or an earlier SQL error that the application ignored.
     #[error("the server refused to commit the transaction")]
     Refused(#[source] diesel::result::Error),
 
@@ -183,8 +183,7 @@ pub enum Fault {
     )]
     NonTransactional(#[source] diesel::result::Error),
 
-    /// A statement, savepoint or begin of the unit was dropped before it completed, or failed before it was sent
-    /// completely.
+    /// A statement, savepoint or begin of the unit did not complete: it was dropped, or failed in between.
     #[error("a statement was dropped before it completed")]
     Incomplete,
 

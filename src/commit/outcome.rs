@@ -105,8 +105,7 @@ pub enum CommitError {
 
     /// The transaction of `bind` was gone before it could be committed or rolled back, or may have been. A statement in
     /// text, a hook or the raw connection ended it (`COMMIT`, `ROLLBACK`, DDL on MariaDB), or the server did. That
-    /// statement alone decides whether the work before it on `bind` is kept. All binds that are not named were rolled
-    /// back.
+    /// end alone decides whether the work before it on `bind` is kept. All binds that are not named were rolled back.
     ///
     /// Look at the data before you repeat the unit.
     #[error(

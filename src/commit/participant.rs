@@ -64,7 +64,7 @@ pub(crate) enum Undone {
     /// Nothing of the unit is kept. Either the roll-back was confirmed in the transaction of the unit, or only typed
     /// queries ran, which cannot end it.
     NothingKept,
-    /// The transaction of the unit was gone. The statement that ended it keeps or undoes the work before it.
+    /// The transaction of the unit was gone. Whatever ended it keeps or undoes the work before it.
     Ended,
     /// A statement in text, a hook or the raw connection may have ended the transaction, and nothing confirms that none
     /// did.

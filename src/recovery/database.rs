@@ -1,4 +1,4 @@
-//! The port to one database, as recovery sees it.
+//! The port from recovery to one database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,37 +12,38 @@ use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 /// One database that may hold decisions, or branches of units.
 ///
-/// Each question goes over a connection of its own, beside the pool, and ends within a time of its own.
+/// Each question uses a connection of its own, outside of the pool, and has a time limit of its own.
 pub(crate) trait Database: Send + Sync {
-    /// The key of its bind.
+    /// Returns the key of the database's bind.
     fn key(&self) -> &'static str;
-    /// What its server said of itself, if it was asked.
+    /// Returns the properties of the server, if it was asked for them.
     fn server(&self) -> Option<Arc<Server>>;
-    /// The branches of ours that are prepared and unfinished, and those of others in the same database.
+    /// Lists the unfinished branches in the database, those of this application and of others.
     fn branches(&self) -> BoxFuture<'_, Result<Listing, Fault>>;
-    /// The same, of a database that was asked who it is.
+    /// Lists the unfinished branches together with the id of the database.
     fn look(&self) -> BoxFuture<'_, Result<Look, Fault>>;
-    /// How the unit ended, as far as this holder has recorded.
+    /// Reads the outcome that this holder has recorded for the unit.
     fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
     /// Keeps a late decision out and reads the outcome.
     fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>>;
     /// Records that an operator decides in the place of this holder, which has forgotten the unit, and keeps a late
-    /// decision out. Returns the outcome if the holder has it after all.
+    /// decision out. Returns the outcome if the holder has one after all.
     fn give_over<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
-    /// Finishes a branch that another connection prepared, in the database that listed it. Returns whether it was there.
+    /// Finishes a branch that another connection prepared, in the database that listed it. Returns whether it was
+    /// listed.
     fn finish<'a>(
         &'a self,
         branch: &'a Branch,
         outcome: Outcome,
         listed_by: &'a Whose,
     ) -> BoxFuture<'a, Result<bool, Fault>>;
-    /// The outcome that an operator has forced on the unit here, in the database that listed what is prepared.
+    /// Reads the outcome that an operator has forced on the unit, in the database that listed its branches.
     fn forced<'a>(
         &'a self,
         gid: &'a Gid,
         listed_by: &'a Whose,
     ) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
-    /// Records there that an operator forces the unit, unless that was recorded before. Returns what is recorded then.
+    /// Records there that an operator forces the unit, unless that is recorded already. Returns the recorded outcome.
     fn force<'a>(
         &'a self,
         gid: &'a Gid,
@@ -50,33 +51,34 @@ pub(crate) trait Database: Send + Sync {
         reason: &'a str,
         listed_by: &'a Whose,
     ) -> BoxFuture<'a, Result<Outcome, Fault>>;
-    /// Records that units of ours committed: those that began after another, in order, a page. None that began within
-    /// the retention, by the clock of this database.
+    /// Reads a page of records of committed units, in order, of those that began after the unit `after`. Units that
+    /// began within the retention, by the clock of this database, are not returned.
     fn records(
         &self,
         retention: Duration,
         after: Option<UnitId>,
     ) -> BoxFuture<'_, Result<Records, Fault>>;
-    /// Deletes such records, where they lie behind a horizon that has stood for long enough. Returns how many did.
+    /// Deletes the records of these units that lie behind a horizon of sufficient age. Returns the number of deleted
+    /// rows.
     fn delete<'a>(
         &'a self,
         holder: DatabaseId,
         units: &'a [UnitId],
     ) -> BoxFuture<'a, Result<usize, Fault>>;
-    /// Moves the horizon on, unless it moved just now.
+    /// Moves the horizon forward, unless it has just moved.
     fn move_horizon(&self, holder: DatabaseId, to: UnitId) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Deletes what finished branches have left in their database. Returns how many rows that were.
+    /// Deletes the rows that finished branches have left in the database. Returns the number of deleted rows.
     fn delete_branch_rows(&self) -> BoxFuture<'_, Result<usize, Fault>>;
 }
 
-/// What a database lists as prepared.
+/// The branches that a database lists as prepared.
 pub(crate) struct Listing {
-    /// Which database that is: what its address leads to later may be another one, and list nothing.
+    /// The database that listed them. Its address may later lead to another one, which lists nothing.
     pub(crate) whose: Whose,
     pub(crate) found: Vec<Found>,
 }
 
-/// What a participant shows of itself.
+/// The id of a participant's database, and the branches that it lists.
 pub(crate) struct Look {
     pub(crate) database: DatabaseId,
     pub(crate) listed: Vec<Found>,
@@ -84,21 +86,21 @@ pub(crate) struct Look {
 
 /// A page of records.
 pub(crate) struct Records {
-    /// Whose they are.
+    /// The id of the database that has the records.
     pub(crate) holder: DatabaseId,
     pub(crate) page: Vec<Record>,
 }
 
-/// All that one process can recover: its databases, and the application whose units they are.
+/// The databases that one process can recover, and the application that owns the units.
 pub(crate) struct Scope {
     pub(crate) databases: Vec<Arc<dyn Database>>,
     pub(crate) namespace: Arc<str>,
-    /// How long records are kept.
+    /// The time for which records are kept.
     pub(crate) retention: Duration,
 }
 
 impl Scope {
-    /// The database with this key, which a gid names as its holder.
+    /// Returns the database with this key, which a gid names as its holder.
     pub(crate) fn by_key(&self, key: &str) -> Option<&dyn Database> {
         let mut databases = self.databases.iter();
         databases

@@ -1,4 +1,4 @@
-//! Events of a pass: what it could not look at, finished and left in doubt.
+//! The events of a pass: databases that could not be read, branches that were finished or left in doubt.
 
 use tracing::Span;
 
@@ -10,14 +10,14 @@ use crate::recovery::report::{InDoubtBranch, Recovered};
 use crate::trace::recovery::{BranchTrace, Done};
 use crate::trace::{self, Ends};
 
-/// Notes where a database is, as far as its server was asked.
+/// Notes the place of a database, if its server was asked for it.
 pub(super) fn note_place(span: &Span, database: &dyn Database) {
     let server = database.server();
     let place = server.as_ref().map(|server| server.place(database.key()));
     trace::recovery::note_place(span, place);
 }
 
-/// What the look at one database showed.
+/// Notes the result of listing one database.
 pub(super) fn note_look(
     span: &Span,
     database: &dyn Database,
@@ -31,7 +31,7 @@ pub(super) fn note_look(
         }
         Err(fault) => {
             trace::recovery::note_error(span, fault);
-            // Who looks is told.
+            // A pass that only looks returns the fault in its report.
             if purpose != Purpose::Look {
                 tracing::warn!(
                     parent: span,
@@ -44,7 +44,7 @@ pub(super) fn note_look(
     }
 }
 
-/// A branch that is not there any more: somebody else may have finished it.
+/// Reports a finished branch. If it was not listed any more, another process may have finished it.
 pub(super) fn tell_done(trace: &BranchTrace, recovered: &Recovered, was_there: bool) {
     let ends = Ends::from(recovered.outcome);
     let Recovered { bind, gid, .. } = recovered;
@@ -57,13 +57,13 @@ pub(super) fn tell_done(trace: &BranchTrace, recovered: &Recovered, was_there: b
     }
 }
 
-/// A branch that stays in doubt. When it is old, that is a warning.
+/// Reports a branch that stays in doubt. An old one is a warning.
 pub(super) fn tell_left(branch: &InDoubtBranch) {
     let gid = branch.gid.as_ref().map(tracing::field::display);
     let age = branch.age.map(|age| age.as_secs());
     let error = &branch.left as &dyn std::error::Error;
     let (bind, branch_name) = (branch.bind, &*branch.name);
-    // Of unknown age is one that nothing places: it does not go away by itself.
+    // A branch of unknown age has no row that names its holder: it does not go away by itself.
     if branch.age.is_none_or(|age| age >= OLD) {
         tracing::warn!(
             bind,

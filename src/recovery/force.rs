@@ -1,8 +1,9 @@
 //! Force: an operator decides in the place of a holder that is lost for good.
 //!
-//! Two operators, in processes with different binds, cannot finish a unit both ways. Who forces must see every part: each
-//! branch says how many there are at most. And each records what it forces before it finishes anything, in one order. At
-//! the first part the unique key of `diesel_binds_forced` lets one of them through.
+//! Two operators, in processes with different binds, cannot finish a unit both ways. The process that forces must see
+//! every part: each branch names the largest possible number of parts. Each process also records the forced outcome on
+//! all databases, in one order, before it finishes anything. On the first database, the unique key of
+//! `diesel_binds_forced` accepts only one of two outcomes.
 
 use diesel_binds_derive::ErrorDebug;
 use tracing::Instrument as _;
@@ -16,7 +17,7 @@ use crate::recovery::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
 
-/// What an operator knows of a unit that is forced, beside what can be seen.
+/// The statements of an operator about a forced unit that no database can confirm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ForceOptions {
@@ -25,27 +26,28 @@ pub struct ForceOptions {
 }
 
 impl ForceOptions {
-    /// Nothing: every part of the unit must be seen.
+    /// Creates options without any such statement: every part of the unit must be seen.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says that so many parts of the unit are prepared on no database: they were finished **as the unit is now forced**,
-    /// were never prepared (a bind that only read, or one where the process died before), or their databases are lost as
-    /// well.
+    /// States that so many parts of the unit are prepared on no database. They were finished **as the unit is now
+    /// forced**, were never prepared (a bind that only read, or a process that died before), or their databases are
+    /// lost as well.
     ///
-    /// Nobody can check that. Where such a part was finished otherwise, or is still prepared where this process has no
-    /// bind, the unit is torn. Refused unless exactly so many are missing. Defaults to none.
+    /// Nothing can check that. If such a part was finished otherwise, or is still prepared on a database without a bind
+    /// here, the unit is torn. Refused unless exactly so many are missing. Defaults to none.
     #[must_use]
     pub fn parts_are_gone(mut self, parts: u16) -> Self {
         self.parts_gone = parts;
         self
     }
 
-    /// Says that the holder is lost for good, in a process that has no bind of its key and so cannot ask it.
+    /// States that the holder is lost for good, in a process that has no bind of its key and so cannot ask it.
     ///
-    /// Nobody can check that. Where the holder is well and has decided otherwise, or will, the unit is torn. Defaults to off.
+    /// Nothing can check that. If the holder works and has decided otherwise, or will, the unit is torn. Defaults to
+    /// off.
     #[must_use]
     pub fn holder_is_gone(mut self) -> Self {
         self.holder_gone = true;
@@ -53,20 +55,20 @@ impl ForceOptions {
     }
 }
 
-/// Why a unit was not forced. Unless it says otherwise, nothing was changed.
+/// The reason why a unit was not forced. Unless a variant says otherwise, nothing was changed.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForceError {
-    /// There is no reason to record.
+    /// The reason to record is empty.
     #[error("a forced outcome needs a reason, which is recorded with it")]
     NoReason,
     /// The unit belongs to another application.
     #[error("the unit belongs to the application `{namespace}`")]
     ForeignNamespace {
-        /// That application.
+        /// The namespace of that application.
         namespace: String,
     },
-    /// This process has no bind of the holder's key, and cannot ask it whether it decides. Nothing was finished.
+    /// This process has no bind of the holder's key, and cannot ask the holder for its decision. Nothing was finished.
     #[error(
         "this process has no bind `{holder}`, which decides: register it wherever it was, or say that it is gone \
          (`holder_is_gone`, `--holder-is-gone`), if it is"
@@ -75,18 +77,18 @@ pub enum ForceError {
         /// The key of the holder.
         holder: String,
     },
-    /// The holder answers, and is the database that was to decide: recovery finishes the unit as it has recorded.
+    /// The holder answers, and is the database that decides: recovery finishes the unit by the holder's record.
     #[error(
         "`{holder}` answers and is the database that decides: `binds.recovery().run()` finishes the unit as that has it"
     )]
     HolderAnswers {
         /// The key of the holder.
         holder: String,
-        /// What it has recorded.
+        /// The outcome that the holder has recorded.
         recorded: Option<Outcome>,
     },
-    /// The holder answers, is the database that was to decide, and has no decision of the unit: what is prepared was not
-    /// committed there, and the coordinator may be rolling it back. Roll it back.
+    /// The holder answers, is the database that decides, and has no decision of the unit. Its branches were not
+    /// committed by a decision, and the coordinator may be rolling them back. Roll the unit back.
     #[error(
         "`{holder}` answers and has no decision of the unit: it can only be rolled back, or finished by hand where a \
          database was restored"
@@ -95,8 +97,8 @@ pub enum ForceError {
         /// The key of the holder.
         holder: String,
     },
-    /// The holder can be reached, and it cannot be told whether it is the database that was to decide. A database that
-    /// took its place has to be installed first.
+    /// The holder can be reached, but cannot be identified as the database that decides or as another one. If a
+    /// database has taken its place, install the tables there first.
     #[error(
         "`{holder}` can be reached, and may be the database that decides: make it answer, or install the tables where \
          it was replaced"
@@ -104,30 +106,31 @@ pub enum ForceError {
     HolderUnclear {
         /// The key of the holder.
         holder: String,
-        /// Why it could not be asked.
+        /// The reason why the holder could not be asked.
         source: Fault,
     },
-    /// A bind could not be looked at: it may have a branch of the unit, or another outcome recorded. What was recorded
-    /// on others stays recorded; nothing was finished.
+    /// A bind could not be read or written to: it may have a branch of the unit, or another forced outcome. Records on
+    /// other binds stay. Nothing was finished.
     #[error(
         "`{bind}` could not be looked at or written to, and may have a part of the unit; nothing was finished"
     )]
     Unreachable {
         /// The key of the bind.
         bind: &'static str,
-        /// Why.
+        /// The reason.
         source: Fault,
     },
-    /// A part of the unit is neither prepared nor recorded as forced on any bind of this process: another process may
+    /// A part of the unit is neither prepared nor recorded as forced on any bind of this process. Another process may
     /// have its bind, and force it the other way.
     #[error(
         "{seen} of up to {parts} prepared parts of the unit are seen; nothing was finished: force it where all have binds, \
          or say that {} are gone, if they are", parts - seen
     )]
     PartsMissing {
-        /// How many are seen.
+        /// The number of parts that were found.
         seen: u16,
-        /// How many there are at most: a bind that only read counts where it was prepared beside the question for that.
+        /// The largest possible number of parts. A bind that only read counts if it was asked in the same round as the
+        /// prepare.
         parts: u16,
     },
     /// A branch of the unit cannot be finished from here.
@@ -135,10 +138,10 @@ pub enum ForceError {
     OutOfReach {
         /// The key of the bind.
         bind: &'static str,
-        /// Why.
+        /// The reason.
         source: Left,
     },
-    /// Somebody has forced the other outcome before. Nothing was finished now.
+    /// The other outcome was forced before. Nothing was finished now.
     #[error(
         "`{bind}` has it recorded that the unit was forced to {recorded:?} before: only that can be done to the rest of it"
     )]
@@ -153,7 +156,7 @@ pub enum ForceError {
     NothingListed,
 }
 
-/// Finishes all branches of a unit as somebody says, and records that before on each database that has one.
+/// Finishes all branches of a unit by the operator's outcome, after recording it on each database that has one.
 pub(crate) async fn force(
     scope: &Scope,
     gid: &Gid,
@@ -189,8 +192,8 @@ async fn carry_out(
     if let Some(holder) = holder
         && has_forgotten(holder, gid).await?
     {
-        // Its records are only deleted when all parts have finished, so nothing of it was committed. A coordinator that
-        // lives may roll back one part while the operator commits another.
+        // The holder's records are only deleted after all parts have finished, so no branch was committed. A
+        // coordinator that still runs may roll back one part while the operator commits another.
         if outcome == Outcome::Committed {
             let holder = gid.holder().into();
             return Err(ForceError::NotDecided { holder });
@@ -208,7 +211,7 @@ async fn carry_out(
     if let Some(holder) = forgetful {
         displace(holder, gid).await?;
     }
-    // In one order, so that of two who say different things one stops before anything is finished.
+    // In one order: of two operators with different outcomes, one stops before anything is finished.
     for (database, listed_by, _) in &branches {
         let bind = database.key();
         let recorded = database.force(gid, outcome, reason, listed_by).await;
@@ -218,7 +221,7 @@ async fn carry_out(
         }
     }
     tracing::warn!(%gid, %outcome, reason, "a unit is finished by force");
-    // Cancellation safety: what is recorded stays, and the next call with the same outcome does the rest.
+    // Cancellation safety: the records stay, and the next call with the same outcome finishes the rest.
     let mut recovery = RecoveryReport::default();
     for (database, listed_by, branch) in branches {
         let bind = database.key();
@@ -253,23 +256,23 @@ async fn carry_out(
     Ok(recovery)
 }
 
-/// A branch of the unit, with the bind that listed it, and the database that did.
+/// A branch of the unit, with the bind that listed it and the identity of the database.
 type Part<'a> = (&'a dyn Database, Whose, Branch);
 
-/// Whether the holder is there and has forgotten the unit. Refuses if it may decide.
+/// Returns whether the holder answers and has forgotten the unit. Refuses if the holder may decide.
 async fn has_forgotten(holder: &dyn Database, gid: &Gid) -> Result<bool, ForceError> {
     match holder.recorded(gid).await {
         Ok(recorded) => Err(answers(gid, recorded)),
-        // Its coordinator may still live, and has not seen that.
+        // The coordinator may still be running, and has not noticed.
         Err(Fault::Forgotten | Fault::Forced) => Ok(true),
-        // It is gone, or another database is in its place.
+        // The holder is gone, or another database is in its place.
         Err(Fault::Connect(_) | Fault::TimedOut | Fault::Replaced) => Ok(false),
         Err(source) => Err(unclear(gid, source)),
     }
 }
 
-/// Takes the place of a holder that has forgotten the unit. A coordinator that still decides is kept out; one that has
-/// decided is right.
+/// Takes the place of a holder that has forgotten the unit. A coordinator that has not decided is kept out; the
+/// decision of one that has is returned as an error.
 async fn displace(holder: &dyn Database, gid: &Gid) -> Result<(), ForceError> {
     match holder.give_over(gid).await {
         Ok(None) => Ok(()),
@@ -292,7 +295,7 @@ fn unclear(gid: &Gid, source: Fault) -> ForceError {
     }
 }
 
-/// All parts that the branches speak of must be seen, but for those that are said to be gone.
+/// Refuses unless all parts that the branches name were found, except those that the operator states to be gone.
 fn refuse_unless_complete(branches: &[Part<'_>], options: ForceOptions) -> Result<(), ForceError> {
     let seen = u16::try_from(branches.len()).unwrap_or(u16::MAX);
     let parts = branches.iter().map(|(.., branch)| branch.parts).max();
@@ -304,8 +307,8 @@ fn refuse_unless_complete(branches: &[Part<'_>], options: ForceOptions) -> Resul
     Err(ForceError::PartsMissing { seen, parts })
 }
 
-/// All branches of the unit, by the keys of their binds; and whether it is recorded anywhere that the unit was forced so.
-/// Every bind but the holder must be seen.
+/// Returns all branches of the unit, in the order of their binds, and whether this outcome is recorded as forced
+/// anywhere. Every bind but the holder must be readable.
 async fn look<'a>(
     scope: &'a Scope,
     gid: &Gid,
@@ -323,9 +326,9 @@ async fn look<'a>(
             Ok(Some(recorded)) if recorded != outcome => {
                 return Err(ForceError::Contradicts { bind, recorded });
             }
-            // Who recorded that saw all parts.
+            // The process that recorded this had found all parts.
             Ok(Some(_)) => was_forced = true,
-            // Where our tables are missing, no unit of several writers was prepared either.
+            // Without the tables, no unit of several writers was prepared either.
             Ok(None) | Err(Fault::NotInstalled(_)) => {}
             Err(source) => return Err(unreachable(source)),
         }
@@ -338,7 +341,7 @@ async fn look<'a>(
                     branches.push((database, whose.clone(), branch));
                     continue;
                 }
-                // That of another bind.
+                // This branch belongs to another bind.
                 Reach::OtherDatabase(_) if branch.bind != bind => continue,
                 Reach::OtherDatabase(name) => Left::OtherDatabase(name),
                 Reach::OtherRole(name) => Left::OtherRole(name),

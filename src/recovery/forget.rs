@@ -1,9 +1,8 @@
-//! Forgetting: deletes what nobody will ask for any more.
+//! Forgetting: deletes records that are not needed any more.
 //!
-//! A record goes in two steps. First a horizon moves: whoever asks for a unit that lies behind it and is not recorded is
-//! told that nobody knows, and not that it was rolled back. When it has stood for long enough that every question
-//! which had not seen it has ended, a later pass deletes what lies behind it. Before each step the participants are looked
-//! at, after the record was read.
+//! A record is deleted in two steps. First a horizon moves: for a unit behind it without a record, the answer is
+//! "unknown" and not "rolled back". A later pass deletes the records behind it, when every question that began before
+//! the horizon moved has ended. Before each step, the participants are listed, after the record was read.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::recovery::report::RecoveryReport;
 use crate::recovery::retention::{Seen, may_forget};
 use crate::trace;
 
-/// Deletes what may be, after a pass over all databases.
+/// Deletes the records that are not needed any more, after a pass over all databases.
 pub(super) async fn forget(scope: &Scope, recovery: &mut RecoveryReport) {
     if scope.retention == Duration::MAX {
         return;
@@ -31,8 +30,8 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut RecoveryReport) {
         !unreachable.any(|(key, _)| *key == database.key())
     };
     let holders: Vec<_> = scope.databases.iter().filter(reached).collect();
-    // A unit that was not decided and lies behind the horizon can only be finished by hand. So the horizon stays before
-    // all that are known to be in doubt, and where it is while a database may hide one.
+    // An undecided unit behind the horizon can only be finished by hand. So the horizon stays before all units in
+    // doubt, and does not move while a database cannot be read.
     let horizon = match recovery.unreachable.is_empty() {
         false => Horizon::Stays,
         true => {
@@ -56,7 +55,7 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut RecoveryReport) {
         for result in running.instrument(span.clone()).await {
             match result {
                 Ok(count) => recovery.forgotten += count,
-                // Where the tables are missing, nothing is recorded.
+                // Without the tables, nothing is recorded.
                 Err(Fault::NotInstalled(_)) => {}
                 Err(fault) => {
                     trace::recovery::note_error(&span, &fault);
@@ -87,18 +86,18 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut RecoveryReport) {
     }
 }
 
-/// What one holder may forget.
+/// The forgetting of the records of one holder.
 struct Forgetting<'a> {
     scope: &'a Scope,
     holder: &'a dyn Database,
     horizon: Horizon,
 }
 
-/// Up to where the horizon may move, among what is older than the retention.
+/// The limit up to which the horizon may move, among the units older than the retention.
 #[derive(Clone, Copy)]
 enum Horizon {
     Stays,
-    /// It stays before a unit that is in doubt, if one is.
+    /// The horizon stays before the oldest unit in doubt, if there is one.
     Before(Option<UnitId>),
 }
 
@@ -112,9 +111,10 @@ impl Horizon {
 }
 
 impl Forgetting<'_> {
-    /// Returns how many records were deleted. `missed` gets the binds that could not be looked at: records that name them stay.
+    /// Returns the number of deleted records. `missed` gets the binds that could not be read: records that name them
+    /// stay.
     ///
-    /// Cancellation safety: each step stands for itself, and the next pass goes on.
+    /// Cancellation safety: each step is complete in itself, and the next pass continues.
     async fn run(&self, missed: &mut HashMap<&'static str, Fault>) -> Result<usize, Fault> {
         let mut deleted = 0;
         let mut after = None;
@@ -138,7 +138,7 @@ impl Forgetting<'_> {
         Ok(deleted)
     }
 
-    /// Looks at all participants of the records. These were read before, so what is not listed now is finished.
+    /// Lists all participants of the records. These were read before, so a branch that is not listed now is finished.
     async fn look(&self, page: &[Record]) -> Looks {
         let participants = page.iter().flat_map(|record| &record.participants);
         let named: HashSet<(&str, &DatabaseId)> =
@@ -150,7 +150,7 @@ impl Forgetting<'_> {
         };
         let (first, others): (Vec<_>, Vec<_>) = self.databases().partition(is_named);
         looks.add(first).await;
-        // One of another key now: its bind was renamed, or two were swapped.
+        // A database with another key now: its bind was renamed, or two were swapped.
         if named.iter().any(|(bind, id)| !looks.is_behind(bind, id)) {
             looks.add(others).await;
         }
@@ -162,11 +162,11 @@ impl Forgetting<'_> {
     }
 }
 
-/// What looks at databases have shown, after the records were read.
+/// The lists of databases, read after the records.
 #[derive(Default)]
 struct Looks {
     seen: HashMap<&'static str, Look>,
-    /// Binds of this process that did not answer.
+    /// The binds of this process that did not answer.
     missed: HashMap<&'static str, Fault>,
 }
 
@@ -185,15 +185,15 @@ impl Looks {
         }
     }
 
-    /// Whether a key leads to a database.
+    /// Returns whether the bind leads to this database.
     fn is_behind(&self, bind: &str, id: &DatabaseId) -> bool {
         self.seen.get(bind).is_some_and(|look| look.database == *id)
     }
 
-    /// What they show of one participant of a unit.
+    /// Returns the state of one participant of a unit, as the databases list it.
     ///
-    /// The key only says where to look first. The database is known by its id: under another key, where its bind was
-    /// renamed, it is the same one. Each that has the id must have finished.
+    /// The key only says which bind to read first. The database is identified by its id, since its bind may have been
+    /// renamed. Each database with the id must have finished.
     fn show(&self, bind: &str, unit: UnitId, id: &DatabaseId) -> Seen {
         if self.missed.contains_key(bind) {
             return Seen::Unreached;
@@ -209,7 +209,7 @@ impl Looks {
     }
 }
 
-/// The units of a page whose records may be deleted.
+/// Returns the units of a page whose records may be deleted.
 fn forgettable(page: &[Record], retention: Duration, looks: &Looks) -> Vec<UnitId> {
     page.iter()
         .filter(|record| {

@@ -1,4 +1,4 @@
-//! What may be done with a branch that a server lists. No I/O.
+//! The verdict on a branch that a server lists. No I/O.
 
 use std::time::Duration;
 
@@ -6,31 +6,32 @@ use crate::backend::{Found, Reach};
 use crate::gid::Branch;
 use crate::recovery::report::Left;
 
-/// From this age on, a branch that is in doubt is something to warn of.
+/// The age from which a branch in doubt is worth a warning.
 pub(super) const OLD: Duration = Duration::from_secs(60);
 
-/// What to do with a branch.
+/// The treatment of a branch.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Ask its holder, and finish it accordingly.
+    /// Ask the branch's holder, and finish the branch by the answer.
     Ask(Branch),
-    /// Leave it alone, and say so.
+    /// Leave the branch alone, and report it.
     Leave(Left),
-    /// It is somebody else's.
+    /// Ignore the branch: it belongs to another bind or application.
     Ignore,
 }
 
-/// Who found a branch.
+/// The bind that found a branch, and its application.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Finder<'a> {
-    /// The application.
+    /// The namespace of the application.
     pub(super) namespace: &'a str,
-    /// The bind whose server lists it.
+    /// The bind whose server lists the branch.
     pub(super) bind: &'a str,
 }
 
-/// Judges a branch, given who found it, how long a branch is left to the process that prepared it (only politeness, as
-/// the fence makes it safe at any age), and whether this process has a bind of a key.
+/// Returns the verdict on a branch. For the time `grace`, a branch is left to the process that prepared it. That only
+/// avoids needless work: the fence makes recovery safe at any age. `has_bind` returns whether this process has a bind
+/// of a key.
 pub(super) fn judge(
     found: &Found,
     finder: Finder<'_>,
@@ -39,7 +40,7 @@ pub(super) fn judge(
 ) -> Verdict {
     let is_older = |age| found.age.is_none_or(|known| known >= age);
     if found.namespace != finder.namespace {
-        // Its application finishes it. One that does not keeps locks in our database.
+        // Its own application finishes the branch. While it does not, the branch keeps locks in our database.
         return match found.reach {
             Reach::Here if is_older(OLD) => {
                 Verdict::Leave(Left::ForeignNamespace(found.namespace.clone()))
@@ -47,7 +48,7 @@ pub(super) fn judge(
             _ => Verdict::Ignore,
         };
     }
-    // Another bind of ours may be in another database of the same server.
+    // Another bind of ours may lead to another database of the same server.
     let is_of_finder = found.bind == finder.bind;
     match (&found.branch, &found.reach) {
         (None, _) | (_, Reach::OtherDatabase(_)) if !is_of_finder => Verdict::Ignore,

@@ -1,9 +1,9 @@
-//! Recovery: finishing the units that another process, or an earlier one, left prepared.
+//! Recovery: finishes the units that another process, or an earlier one, left prepared.
 //!
-//! `database` is the port to what it works on. `judge` decides, without I/O, what may be done with a branch that a
-//! server lists; `pass` looks at all databases and does it, for a `purpose`; `report` says what was done and what was left alone;
-//! `events` and `observed` tell observers; `worker` makes passes again and again. `retention` decides, without I/O, when the record of a decision may be deleted, and
-//! `forget` does that. `force` is what an operator does who decides in the place of a lost holder.
+//! `database` is the port to the databases. `judge` decides, without I/O, how a listed branch may be treated. `pass`
+//! lists all databases and carries that out, for a `purpose`, and `worker` repeats passes. `report` has the results,
+//! and `events` and `observed` report to observers. `retention` decides, without I/O, when the record of a decision may
+//! be deleted, and `forget` deletes it. `force` lets an operator decide in the place of a lost holder.
 
 // Files, each of which imports only from those before it: `database`, `purpose`, `report`, `judge`, `events`, `force`,
 // `retention`, `forget`, `pass`, `observed`, `worker`.
@@ -43,7 +43,7 @@ pub struct RecoveryError {
     pub holder: String,
     /// The unit.
     pub gid: Gid,
-    /// Why.
+    /// The reason.
     pub source: Fault,
 }
 

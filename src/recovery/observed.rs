@@ -1,4 +1,4 @@
-//! What observers hear of a pass: how it ended, what it could not look at, finished and left in doubt.
+//! The observers of a pass: how it ended, and how many branches it finished or left in doubt.
 
 use tracing::Instrument as _;
 
@@ -9,7 +9,7 @@ use crate::recovery::report::{Left, RecoveryReport};
 use crate::trace::recovery::{Counts, PassTrace};
 use crate::trace::{self, PassEnds};
 
-/// As [`pass::recover`].
+/// Runs [`pass::recover`] within the span of the pass.
 pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
     let word = match purpose {
         Purpose::Look => "look",
@@ -28,7 +28,7 @@ pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
             forgotten: recovery.forgotten,
         },
     );
-    // Who only looks sees units in the middle of their commit as well.
+    // A pass that only looks also sees units in the middle of their commit.
     if purpose != Purpose::Look {
         measure(scope, &recovery);
         trace::passed(ends);
@@ -48,12 +48,12 @@ fn ends(recovery: &RecoveryReport) -> PassEnds {
     }
 }
 
-/// Whether it is more than a unit whose process is about to finish it.
+/// Returns whether the branch is more than a young one, which its own process is about to finish.
 fn is_in_doubt(left: &Left) -> bool {
     !matches!(left, Left::Young)
 }
 
-/// What is in doubt on each bind that was seen. Of the others nobody knows more than before.
+/// Sets the number of branches in doubt of each bind that was read. The numbers of other binds stay.
 fn measure(scope: &Scope, recovery: &RecoveryReport) {
     for database in &scope.databases {
         let bind = database.key();

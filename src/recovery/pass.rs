@@ -1,4 +1,4 @@
-//! One look at all databases.
+//! One pass over all databases.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
         down: HashMap::new(),
         recovery: RecoveryReport::default(),
     };
-    // Without a namespace nothing was ever prepared.
+    // Without a namespace, nothing was ever prepared.
     if !scope.namespace.is_empty() {
         pass.look().await;
     }
@@ -40,7 +40,7 @@ pub(super) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
 struct Pass<'a> {
     scope: &'a Scope,
     purpose: Purpose,
-    /// Databases that did not answer. They are not asked again in this pass, for each of its branches.
+    /// The databases that did not answer. They are asked once in a pass, not for each of its branches.
     down: HashMap<&'static str, Arc<Fault>>,
     recovery: RecoveryReport,
 }

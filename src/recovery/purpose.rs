@@ -1,22 +1,22 @@
-//! What a pass of recovery is for.
+//! The purpose of a pass of recovery.
 
 use std::time::Duration;
 
-/// How long a unit is left to the process that is committing it.
+/// The time for which a unit is left to the process that is committing it.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
-/// What a pass is for.
+/// The purpose of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Look,
-    /// Finish what has been prepared for so long.
+    /// Finish the branches that have been prepared for at least this time.
     Finish(Duration),
-    /// The same, for the worker.
+    /// Finish, for the worker.
     Work,
 }
 
 impl Purpose {
-    /// How long a branch is left to the process that prepared it.
+    /// Returns the time for which a branch is left to the process that prepared it.
     pub(super) fn grace(self) -> Duration {
         match self {
             Self::Look => Duration::ZERO,

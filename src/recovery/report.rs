@@ -1,4 +1,4 @@
-//! What recovery did, and what it left alone.
+//! The report of recovery.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Gid, UnitId};
 
-/// What one pass of recovery did, and what it left alone.
+/// The report of one pass of recovery: branches that were finished, and those that were left alone.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Branches that it finished.
+    /// The branches that were finished.
     pub recovered: Vec<Recovered>,
-    /// Branches that are still in doubt.
+    /// The branches that are still in doubt.
     pub in_doubt: Vec<InDoubtBranch>,
-    /// Binds that it could not look at.
+    /// The binds that could not be read.
     pub unreachable: Vec<(&'static str, Fault)>,
-    /// How many old records it deleted, of decisions and branches that nobody needs any more.
+    /// The number of deleted records, of decisions and branches that are not needed any more.
     pub forgotten: usize,
-    /// Binds whose old records it could not delete, and those that could not be looked at whether they have finished, so that
-    /// records which name them stay. Units are none the worse for that.
+    /// The binds whose old records could not be deleted, and those that could not be read, so that records which name
+    /// them stay. This does no harm to units.
     pub not_forgotten: Vec<(&'static str, Fault)>,
 }
 
@@ -30,9 +30,9 @@ pub struct RecoveryReport {
 pub struct Recovered {
     /// The key of the bind.
     pub bind: &'static str,
-    /// The unit.
+    /// The unit and its holder.
     pub gid: Gid,
-    /// How it ended.
+    /// The outcome of the unit.
     pub outcome: Outcome,
 }
 
@@ -42,70 +42,71 @@ pub struct Recovered {
 pub struct InDoubtBranch {
     /// The key of the bind.
     pub bind: &'static str,
-    /// Its name, as the server lists it.
+    /// The name of the branch, as the server lists it.
     pub name: String,
-    /// The unit, if that can be told.
+    /// The id of the unit, if it can be read from the branch.
     pub unit: Option<UnitId>,
-    /// The unit and its holder, if that can be told.
+    /// The unit and its holder, if they can be read from the branch.
     pub gid: Option<Gid>,
-    /// How long it has been prepared, if the server says so.
+    /// The time since the branch was prepared, if the server records it.
     pub age: Option<Duration>,
-    /// Why it was left alone.
+    /// The reason why the branch was left alone.
     pub left: Left,
 }
 
-/// Why a branch was left alone.
+/// The reason why a branch was left alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Left {
-    /// Nobody asked for more than a look.
+    /// The pass was only to look.
     #[error("it was only looked at")]
     Looked,
-    /// The process that prepared it may still be about to finish it.
+    /// The process that prepared the branch may still be about to finish it.
     #[error("it was prepared only just now")]
     Young,
-    /// It has no row that says who holds its decision: it belongs to another database of the server, or its row is gone.
+    /// No row names the holder of the branch: it belongs to another database of the server, or its row is gone.
     #[error("nothing here says who holds its decision")]
     Unplaced,
-    /// It belongs to another application, which has not finished it for a minute, and it keeps locks in our database.
+    /// The branch belongs to another application, which has not finished it for a minute. It keeps locks in our
+    /// database.
     #[error("it belongs to the application `{0}`")]
     ForeignNamespace(String),
-    /// It is in another database of the server (PostgreSQL): the bind led there when it was prepared.
+    /// The branch is in another database of the server (PostgreSQL): the bind led there when it was prepared.
     #[error("it is in the database `{0}` of the server, and the bind leads to another one")]
     OtherDatabase(String),
-    /// It belongs to a role that ours is no member of (PostgreSQL).
+    /// The branch belongs to a role, and the connection's role is not a member of it (PostgreSQL).
     #[error("it belongs to the role `{0}`, and ours is no member of that")]
     OtherRole(String),
-    /// The server does not list it any more, and keeps it prepared (MariaDB): somebody finished it while the connection
-    /// that prepared it was going away. After a restart, the server lists it again.
+    /// The server does not list the branch any more, and keeps it prepared (MariaDB). It was finished while the
+    /// connection that prepared it was closing. After a restart, the server lists it again.
     #[error("the server has lost its name: restart the server, which then lets it be finished")]
     NameLost,
-    /// Its holder is not a bind of this process.
+    /// The holder of the branch is not a bind of this process.
     #[error("this process has no bind of its holder's key")]
     UnknownHolder,
-    /// The bind of its holder leads to another database than the one that decided.
+    /// The holder's bind leads to another database than the one that decided.
     #[error("its holder's key leads to another database than the one that decided")]
     ReplacedHolder,
-    /// Its holder has recorded nothing of it, and may have deleted that: it was prepared for longer than records are
-    /// kept.
+    /// The holder has no record of the unit, and may have deleted it: the branch was prepared for longer than records
+    /// are kept.
     #[error("its holder may have deleted the record of how it ended")]
     Forgotten,
-    /// An operator has decided in the place of its holder, which had forgotten it: the same call of force finishes the
-    /// rest.
+    /// An operator has decided in the place of the holder, which had forgotten the unit. The same call of force
+    /// finishes the rest.
     #[error(
         "an operator has forced the unit: repeat that call, as `diesel_binds_forced` of its databases says"
     )]
     Forced,
-    /// Its holder could not be asked.
+    /// The holder could not be asked.
     #[error("its holder could not be asked")]
     Holder(#[source] Arc<Fault>),
-    /// Its outcome is known, but it could not be finished.
+    /// The outcome is known, but the branch could not be finished.
     #[error("it could not be finished as {0:?}")]
     Unfinished(Outcome, #[source] Arc<Fault>),
 }
 
 impl RecoveryReport {
-    /// Whether all binds were seen and nothing is left in doubt.
+    /// Returns whether all binds were read and nothing is left in doubt.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.in_doubt.is_empty() && self.unreachable.is_empty()
@@ -118,7 +119,7 @@ impl fmt::Display for RecoveryReport {
             writeln!(f, "{bind}: {gid} finished: {outcome}")?;
         }
         for branch in &self.in_doubt {
-            // By what an operator can ask for.
+            // By the gid, which an operator can ask for.
             match &branch.gid {
                 Some(gid) => write!(f, "{}: {gid} in doubt", branch.bind)?,
                 None => write!(f, "{}: {} in doubt", branch.bind, branch.name)?,

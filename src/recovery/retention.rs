@@ -1,29 +1,29 @@
-//! When the record of a decision may be forgotten. No I/O.
+//! The rule for when the record of a decision may be deleted. No I/O.
 
 use std::time::Duration;
 
 use crate::gid::DatabaseId;
 
-/// What a look at one participant showed, after the record of the decision was read.
+/// The result of listing one participant, after the record of the decision was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Seen {
-    /// It was not looked at: no answer, or this process has no bind of its key.
+    /// The participant was not read: no answer, or this process has no bind of its key.
     Unreached,
-    /// The database behind its key has another id than the record says.
+    /// The database behind the key has another id than the record names.
     Replaced,
-    /// It lists the branch as prepared: somebody will ask for the decision.
+    /// The database lists the branch as prepared: recovery will ask for the decision.
     Listed,
-    /// It is the database of the record, and lists the branch no more.
+    /// The database is the one in the record, and lists the branch no more.
     Gone,
 }
 
-/// Whether the record that a unit committed may be deleted: each participant that it names was seen to have finished,
-/// and whoever wants to know the outcome has had the time to ask.
+/// Returns whether the record of a committed unit may be deleted. Each participant in it must have finished, and the
+/// retention must have passed, within which others may ask for the outcome.
 ///
-/// All branches were prepared before the decision. So one that is not listed *after* the record was read is finished,
-/// and never comes back; one that was looked at before may have been prepared since.
+/// All branches were prepared before the decision. So a branch that is not listed *after* the record was read is
+/// finished, and never comes back. A list from before the record may lack a branch that was prepared since.
 ///
-/// Records that a unit was rolled back are never deleted: they keep out a decision that is still on its way.
+/// Records of units that were rolled back are never deleted: they keep out a decision that may still arrive.
 pub(super) fn may_forget(
     participants: &[(String, DatabaseId)],
     age: Duration,

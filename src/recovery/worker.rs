@@ -1,4 +1,4 @@
-//! The worker: one pass after the other, until it is stopped.
+//! The worker: repeats passes until it is stopped.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +15,13 @@ use crate::recovery::database::Scope;
 use crate::recovery::observed::recover;
 use crate::recovery::purpose::Purpose;
 
-/// The rest after a pass that left something, the first time.
+/// The first pause after a pass that left something.
 const SOON: Duration = Duration::from_secs(1);
 
-/// The worker of one registry: dropping this stops it.
+/// The worker of one registry. Dropping it stops the worker.
 pub(crate) struct Worker {
     options: RecoveryOptions,
-    /// There is something to recover, and it is to be done here.
+    /// The binds may need recovery, and this process is to do it.
     wanted: bool,
     running: Arc<AtomicBool>,
     stop: CancellationToken,
@@ -37,14 +37,14 @@ impl Worker {
         }
     }
 
-    /// Whether it is for this process to recover.
+    /// Returns whether this process runs a worker.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted
     }
 
-    /// Starts it, unless it runs, was stopped, or is not wanted.
+    /// Starts the worker, unless it runs, was stopped, or is not wanted.
     ///
-    /// Also after the runtime that it ran on is gone: a process may have one after the other.
+    /// It can start again after its runtime is gone: a process may have one runtime after the other.
     pub(crate) fn start(&self, scope: &Arc<Scope>, tasks: &TaskTracker, runtime: &Handle) {
         if !self.wanted
             || self.running.load(Ordering::Relaxed)
@@ -66,13 +66,13 @@ impl Worker {
         );
         let work = async move {
             let _running = running;
-            // Cancellation safety: a pass may stop anywhere. What is done is done, and the next one does the rest.
+            // Cancellation safety: a pass may stop anywhere, and the next one does the rest.
             let _ = stop.run_until_cancelled(work(scope, options)).await;
         };
         tasks.spawn_on(work, runtime);
     }
 
-    /// Stops it for good, also in the middle of a pass. Whoever waits for its tasks waits for it.
+    /// Stops the worker for good, also during a pass. Waiting for the tasks of the registry includes the worker.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
     }
@@ -84,7 +84,7 @@ impl Drop for Worker {
     }
 }
 
-/// Holds nothing alive but in a pass, and that is dropped when the registry is.
+/// Repeats passes. Holds the scope only during a pass, so that the registry can be dropped, which ends the loop.
 async fn work(scope: Weak<Scope>, options: RecoveryOptions) {
     let mut soon = SOON;
     sleep(part_of(options.jitter)).await;
@@ -108,13 +108,13 @@ async fn work(scope: Weak<Scope>, options: RecoveryOptions) {
     }
 }
 
-/// A random part of a time.
+/// Returns a random part of a duration.
 fn part_of(time: Duration) -> Duration {
     let random = RandomState::new().hash_one(()) >> 32;
     time.mul_f64(random as f64 / f64::from(u32::MAX))
 }
 
-/// Notes that the worker runs no more, also when its runtime drops it.
+/// A guard that notes the end of the worker, also when the runtime drops its task.
 struct Running {
     flag: Arc<AtomicBool>,
     application: Arc<str>,
