@@ -129,7 +129,7 @@ mount!(leaving: [
     all_four: [(PostgresA, PostgresB, MariadbA, Sqlite)],
 ]);
 
-// Each runs on runtimes of its own, of both kinds.
+// Each of these starts runtimes of its own, of both kinds.
 mount!(crash: [
     a_commit_that_dies_at_any_message_is_kept_everywhere_or_nowhere,
     a_commit_that_dies_at_any_turn_is_kept_everywhere_or_nowhere,
@@ -153,7 +153,7 @@ mount!(soak: [
     all_four: [(PostgresA, PostgresB, MariadbA, Sqlite)],
 ]);
 
-/// A pool that asks its connections nothing gives out whatever state they came back in.
+/// A pool that does not test its connections gives them out in the state in which they came back.
 mod pools_that_ask_nothing {
     use super::*;
     use crate::suite::cancel::{endings, raw, statements};

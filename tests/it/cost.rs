@@ -1,4 +1,4 @@
-//! What the library costs in round trips, counted: nothing over the same queries by hand, and three for a commit.
+//! The cost of the library in counted round trips: none more than the same queries by hand, and three for a commit.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use kit::side::{
     MariadbA, MariadbB, PoolKind, PostgresA, PostgresB, Side, Sqlite, mariadb_a, postgres_a,
 };
 
-/// How far away the servers are, one way.
+/// The delay to the servers, in each direction.
 const AWAY: Duration = Duration::from_millis(5);
 
-/// How many hops some work takes: the least of some runs, because a client that the machine suspends in the middle
-/// sends late what belongs together.
+/// Counts the hops of some work. Takes the least of several runs, because a client that is suspended sends messages
+/// late that belong together.
 macro_rules! hops {
     ($hops:expr, $work:expr) => {{
         let mut least = usize::MAX;
@@ -30,7 +30,7 @@ macro_rules! hops {
     }};
 }
 
-/// A proxy to a database, far away.
+/// Starts a proxy to a distant database.
 async fn far(database: &Database, hops: &Hops) -> Proxy {
     let proxy = Proxy::start(database.url()).await;
     proxy.count_hops(hops);
@@ -38,7 +38,7 @@ async fn far(database: &Database, hops: &Hops) -> Proxy {
     proxy
 }
 
-/// Mounts what compares with queries by hand, which are written for one connection type.
+/// Mounts comparisons with queries by hand, which are written for one connection type.
 macro_rules! by_hand {
     ($module:ident, $side:ident, $connection:ty, $notes:path) => {
         mod $module {
@@ -58,7 +58,7 @@ macro_rules! by_hand {
                 let hops = Hops::default();
                 let proxy = far(&database, &hops).await;
                 let url = proxy.url(database.url());
-                // One connection, so that both ways find what the other has prepared on it.
+                // The pool has one connection, so that both ways use the same prepared statements.
                 let pool = Pool::builder(AsyncDieselConnectionManager::<$connection>::new(url))
                     .max_size(1)
                     .build()
@@ -154,7 +154,7 @@ macro_rules! by_hand {
                 println!("{}: a unit {expected}", stringify!($module));
             }
 
-            /// What only read is asked whether it wrote, in the same hop.
+            /// The question whether a reader wrote goes in the same hop.
             #[tokio::test]
             async fn a_unit_that_reads_one_bind_adds_no_round_trip() {
                 let far = far_away().await;
@@ -194,7 +194,7 @@ macro_rules! by_hand {
 by_hand!(postgres, PostgresA, AsyncPgConnection, postgres_a::notes);
 by_hand!(mariadb, MariadbA, AsyncMysqlConnection, mariadb_a::notes);
 
-/// How many hops the commit of a unit takes that wrote on the first two, and read on the rest.
+/// Returns the number of hops of a commit. The unit wrote on the first two binds, and optionally read on the third.
 async fn commit_of<A: Side, B: Side, C: Side>(readers: bool) -> usize {
     let hops = Hops::default();
     let mut kept = Vec::new();
@@ -234,7 +234,7 @@ async fn commit_of<A: Side, B: Side, C: Side>(readers: bool) -> usize {
         let committed = session.commit_all().await.unwrap();
         let hops = hops.count() - before;
         assert!(committed.gid().is_some() && committed.pending().is_empty());
-        // The first round asks what is asked once.
+        // The first round also asks the questions that are asked only once.
         if round > 0 {
             least = least.min(hops);
         }
@@ -249,7 +249,7 @@ async fn a_commit_of_two_servers_takes_three_round_trips() {
     assert_eq!(commit_of::<MariadbA, MariadbB, PostgresA>(false).await, 3);
 }
 
-/// The decision of a file needs no network.
+/// The decision of a file uses no network.
 #[tokio::test]
 async fn a_commit_of_a_server_and_a_file_takes_two_round_trips() {
     assert_eq!(commit_of::<PostgresA, Sqlite, MariadbA>(false).await, 2);

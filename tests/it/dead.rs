@@ -1,4 +1,4 @@
-//! Mounts units whose connections died before their commit on every backend and pool.
+//! Mounts the behaviours of units whose connections died before their commit, on every backend and pool.
 
 use kit::side::{MariadbA, MariadbB, PostgresA, PostgresB, Sqlite};
 

@@ -1,4 +1,4 @@
-//! A closure or a hook that is lent a session puts another one in its place. Nobody then says that anything was committed.
+//! A closure or a hook with a borrowed session puts another session in its place. No commit is then reported.
 
 use std::mem::{replace, swap};
 use std::sync::{Arc, Mutex};
@@ -52,7 +52,7 @@ impl NotesFile {
         SqliteConnection::establish(&self.file).unwrap()
     }
 
-    /// How many notes are kept, once every session is gone.
+    /// Returns the number of notes, after every session is gone.
     async fn kept(self) -> i64 {
         self.binds.close().await;
         let count = notes::table.count();
@@ -75,7 +75,7 @@ fn is_exchanged(error: &Error) -> bool {
     )
 }
 
-/// Puts another session in the place of the one that was lent, and keeps that.
+/// Puts another session in the place of the borrowed one, and returns the borrowed one.
 fn take(place: &mut Session, binds: &Binds) -> Session {
     replace(place, binds.session())
 }
@@ -105,7 +105,7 @@ async fn a_closure_that_exchanges_its_session_commits_nothing() {
         .execute(&taken)
         .await;
     assert!(is_exchanged(&written.unwrap_err()));
-    // Its unit is rolled back although the session is still there: it holds no lock any more.
+    // The unit is rolled back although its session still exists: it holds no lock any more.
     let mut aside = world.aside();
     let written = tokio::task::spawn_blocking(move || {
         aside

@@ -1,4 +1,4 @@
-//! Mounts sessions in a transaction of somebody else on every backend.
+//! Mounts the behaviours of sessions in a transaction of the application on every backend.
 
 use kit::side::{MariadbA, PostgresA, PostgresB, Sqlite};
 

@@ -1,10 +1,12 @@
-//! The integration tests, on real servers: one program, with a module for each thing that is tested.
+//! The integration tests, on real servers: one program, with a module for each subject.
 //!
-//! `cargo test --all-features --test it recovery::` runs the tests of one module. What tests share is the crate `kit`.
+//! `cargo test --all-features --test it recovery::` runs the tests of one module. The crate `kit` has the parts that
+//! tests share.
 //!
-//! All tests of the program run at the same time, on the same servers. So a test owns its databases and its namespace, and
-//! changes no setting of a whole server, of the process or of its environment: who needs that copies a server (`kit::copy`)
-//! or starts itself again with other variables. What cannot do with either stands beside this program, as one of its own.
+//! All tests of the program run at the same time, on the same servers. So a test owns its databases and its namespace,
+//! and changes no setting of a whole server, of the process or of its environment. A test that needs such a change
+//! copies a server (`kit::copy`), or starts itself again with other variables. If neither is possible, the test is a
+//! program of its own.
 
 mod binding;
 mod cancellation;

@@ -1,4 +1,4 @@
-//! What a query does to the database is known from its type before it runs.
+//! The type of a query says what it does to the database, before it runs.
 
 use diesel::prelude::*;
 use diesel_binds::{Error, RunQueryDsl, SaveChangesDsl};
@@ -97,7 +97,7 @@ async fn every_write_is_refused_in_a_read_only_unit_before_it_runs() {
     session.commit_all().await.unwrap();
 }
 
-/// The type is a first guess: the server has the last word.
+/// The type is a first guess, and the server has the last word.
 #[tokio::test]
 async fn a_write_that_calls_itself_reading_is_refused_by_the_server() {
     let world = world().await;

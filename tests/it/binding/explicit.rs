@@ -1,4 +1,4 @@
-//! Queries whose type does not tell their bind: it is named.
+//! Queries whose type does not determine their bind, so the query names it.
 
 use diesel::dsl::exists;
 use diesel::prelude::*;

@@ -1,4 +1,4 @@
-//! MariaDB: the common queries, and those that only it knows.
+//! MariaDB: the common queries, and those that only MariaDB has.
 
 use diesel::prelude::*;
 use diesel_async::AsyncMysqlConnection;

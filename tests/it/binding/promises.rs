@@ -1,4 +1,4 @@
-//! What may cross threads, and the forms in which a session can be passed.
+//! Types that may cross threads, and the forms in which a session can be passed.
 
 use diesel::prelude::*;
 use diesel_binds::{
@@ -186,7 +186,7 @@ async fn two_queries_on_one_bind_take_turns() {
     assert_eq!((first.unwrap(), second.unwrap()), (1, 1));
 }
 
-/// Our trait has methods by the names of others. It must not take them away.
+/// Methods of our trait have names of other methods, and must not hide those.
 #[test]
 fn methods_of_the_same_name_stay_what_they_are() {
     use std::sync::Arc;

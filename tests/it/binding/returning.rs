@@ -1,4 +1,4 @@
-//! Writes that return rows, and conflicts: where the backend has them.
+//! Writes that return rows, and conflicts, on the backends that have them.
 
 use diesel::prelude::*;
 use diesel_binds::{Error, RunQueryDsl};

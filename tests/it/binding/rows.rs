@@ -1,4 +1,4 @@
-//! Inserts of several rows: where diesel-async has them.
+//! Inserts of several rows, on the backends for which diesel-async has them.
 
 use diesel::prelude::*;
 use diesel_binds::{Error, RunQueryDsl};

@@ -1,4 +1,4 @@
-//! SQLite: the common queries, and those that only it knows.
+//! SQLite: the common queries, and those that only SQLite has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -159,7 +159,7 @@ async fn several_rows_are_a_write() {
     );
 }
 
-/// Rows that borrow cannot go to the thread of the connection.
+/// Borrowed rows cannot go to the thread of the connection.
 #[tokio::test]
 async fn rows_that_borrow_are_inserted_one_at_a_time() {
     let world = world().await;
@@ -182,7 +182,8 @@ diesel::define_sql_function! {
     fn counted(id: diesel::sql_types::Integer) -> diesel::sql_types::Integer;
 }
 
-/// Diesel-async runs a statement of SQLite in one piece. Once this fails, the documentation of `load_stream` is to be changed.
+/// diesel-async runs a statement of SQLite in one piece. If this test fails, the documentation of `load_stream` must
+/// change.
 #[tokio::test]
 async fn a_stream_has_read_all_rows_before_the_first_comes() {
     let database = Database::sqlite();
@@ -223,7 +224,7 @@ async fn a_stream_has_read_all_rows_before_the_first_comes() {
     assert_eq!(read.load(Ordering::SeqCst), 100);
 }
 
-/// What the documentation of `load_stream` says to do with a large result.
+/// The documentation of `load_stream` recommends pages for a large result.
 #[tokio::test]
 async fn a_large_result_is_read_in_pages_by_its_key() {
     let world = world().await;

@@ -1,4 +1,4 @@
-//! Queries within queries, all of one bind: in each place where Diesel takes one.
+//! Queries within queries, all of one bind, in each place where Diesel accepts one.
 
 use diesel::dsl::{count_star, exists, not};
 use diesel::prelude::*;
@@ -8,7 +8,7 @@ use super::schema::{User, archive, comments, posts, users};
 use super::world;
 
 diesel::define_sql_function! {
-    /// A function of the application, through which subqueries are found.
+    /// A function of the application, within which subqueries are found.
     fn upper(text: diesel::sql_types::Nullable<diesel::sql_types::Text>)
         -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
 }
@@ -154,7 +154,7 @@ async fn updates_and_deletes_may_hold_subqueries() {
     );
 }
 
-/// Diesel lets a boxed subquery read any table.
+/// In a boxed subquery, Diesel accepts any table.
 #[tokio::test]
 async fn a_boxed_subquery_needs_its_bind_named() {
     let world = world().await;
@@ -196,10 +196,10 @@ async fn a_boxed_subquery_needs_its_bind_named() {
         .await;
     assert!(is_refused(refused.err()));
 
-    // Nothing was sent, so nothing is lost. On the bind that is named it runs.
+    // Nothing was sent, so nothing is lost. The query runs on a bind that it names.
     let found: Vec<User> = written().load(&session.on(super::Main)).await.unwrap();
     assert_eq!(found.len(), 2);
-    // A query that is boxed as a whole is routed.
+    // A query that is boxed as a whole finds its bind.
     let boxed = users::table.into_boxed().filter(users::id.gt(0));
     assert!(!boxed.load::<User>(&session).await.unwrap().is_empty());
 }

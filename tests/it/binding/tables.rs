@@ -1,23 +1,23 @@
-//! One or two databases of one backend: tables of the same names in both, with other rows.
+//! One or two databases of one backend, with tables of the same names and different rows.
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use diesel_binds::{Bind, Binds, FromUrl, Session, SessionOptions, Source};
 use kit::database::Database;
 
-/// Binds of one backend, and their databases. A query that goes to the wrong one finds other rows, or no database.
+/// Binds of one backend, and their databases. A query on the wrong bind finds other rows, or no database.
 pub(crate) struct Tables {
     pub(crate) binds: Binds,
     _databases: Vec<Database>,
 }
 
-/// The types of the columns, as the backend calls them.
+/// The names of the column types on a backend.
 pub(crate) struct Words {
     pub(crate) id: &'static str,
     pub(crate) text: &'static str,
 }
 
 impl Tables {
-    /// The main bind alone.
+    /// Creates the tables on the main bind alone.
     pub(crate) async fn of<Main>(main: Database, words: &Words) -> Self
     where
         Main: Bind<Connection: FromUrl + SimpleAsyncConnection> + Default,
@@ -32,7 +32,7 @@ impl Tables {
         }
     }
 
-    /// Both.
+    /// Creates the tables on both binds.
     pub(crate) async fn of_both<Main, Other>(main: Database, other: Database, words: &Words) -> Self
     where
         Main: Bind<Connection: FromUrl + SimpleAsyncConnection> + Default,

@@ -1,4 +1,5 @@
-//! Inserts that handle conflicts: routed, but where their rows come from a query, the bind is named.
+//! Inserts that handle conflicts. Their type determines the bind, except if their rows come from a query, which names
+//! it.
 
 use diesel::prelude::*;
 use diesel::upsert::excluded;

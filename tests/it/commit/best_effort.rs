@@ -1,4 +1,4 @@
-//! What cannot be atomic, asked for by name: each bind is told apart.
+//! Commits that cannot be atomic and have to be requested by name: the result tells the binds apart.
 
 use diesel_binds::{BindOptions, Binds, CommitError, Fault, PoolOptions, SessionOptions, Source};
 use kit::side::{Side, Sqlite, SqliteB};
@@ -80,7 +80,7 @@ async fn best_effort_tells_what_a_failure_half_way_left() {
     );
     assert_eq!(Sqlite::rows(&files.databases[0]).await, ["torn"]);
     assert!(SqliteB::rows(&files.databases[1]).await.is_empty());
-    // Both connections are whole.
+    // Both connections are usable.
     SqliteB::write(&session, "kept").await.unwrap();
     session.commit_all().await.unwrap();
 }
@@ -110,7 +110,7 @@ async fn best_effort_whose_first_commit_fails_keeps_nothing() {
     assert!(SqliteB::rows(&files.databases[1]).await.is_empty());
 }
 
-/// The option lets both write; only the commit by its name may tear them.
+/// The option lets both write. Only the best-effort commit may tear them.
 #[tokio::test]
 async fn commit_all_never_tears_what_best_effort_let_write() {
     let files = files().await;

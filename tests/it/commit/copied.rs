@@ -68,7 +68,8 @@ async fn assert_refused(binds: &Binds) {
     );
 }
 
-/// Both would decide the same units: one process aborts by the copy what another has committed by the original.
+/// Both files would decide the same units: one process could abort through the copy a unit that another committed in
+/// the original.
 #[tokio::test]
 async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
     let pair = Pair::<PostgresA, Sqlite>::new().await;
@@ -86,7 +87,7 @@ async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
         fs::copy(pair.second.url(), &copy).unwrap();
         let binds = over(pair.first.url(), &copy).await;
         assert_refused(&binds).await;
-        // Nor does it tell others, or keep a late decision out.
+        // Nor does the copy answer for a unit, or fence a late decision.
         let settled = binds.recovery().settle(&gid).await.unwrap_err();
         assert!(matches!(settled.source, Fault::Copied), "{settled:?}");
         let told = binds.recovery().outcome_of(&gid).await.unwrap_err();
@@ -115,7 +116,8 @@ async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
     ));
 }
 
-/// The way of whoever runs the migration of the protocol, which knows no file: the first unit writes down where it is.
+/// An operator may run the migration of the protocol by hand, and the migration cannot know its file. The first unit
+/// records the place.
 #[tokio::test]
 async fn the_first_unit_records_the_file_and_a_moved_file_goes_on() {
     let (postgres, sqlite) = (PostgresA::database().await, Sqlite::database().await);
@@ -145,19 +147,19 @@ async fn the_first_unit_records_the_file_and_a_moved_file_goes_on() {
     let _ = commit(&binds, "moved").await.unwrap();
     binds.close().await;
 
-    // What SQLite itself copies is a copy.
+    // A file that SQLite copied is a copy.
     let mut admin = Admin::connect(moved.to_str().unwrap()).await;
     let vacuumed = file.with_file_name("vacuumed.db");
     let vacuum = format!("VACUUM; VACUUM INTO '{}'", vacuumed.display());
     admin.run(&vacuum).await.unwrap();
     assert_refused(&over(postgres.url(), &vacuumed).await).await;
-    // Its own space is not.
+    // `VACUUM` into the same file is not.
     let _ = commit(&over(postgres.url(), &moved).await, "still")
         .await
         .unwrap();
 }
 
-/// Tables of before know no place.
+/// Tables of an earlier version have no place.
 #[tokio::test]
 async fn install_adds_the_place_of_a_file() {
     let (postgres, sqlite) = (PostgresA::database().await, Sqlite::database().await);
@@ -179,7 +181,7 @@ async fn install_adds_the_place_of_a_file() {
     assert_ne!(value(sqlite.url(), PLACE).await, "");
 }
 
-/// Also where each was asked for its id in a unit of its own.
+/// The refusal also applies if each database was asked for its id in a unit of its own.
 #[tokio::test]
 async fn two_databases_with_one_id_take_part_in_no_unit() {
     async fn refused<A: Side, B: Side>(first: &str, second: &str, alone: bool) {

@@ -1,4 +1,4 @@
-//! The commit of an only writer: what its lost reply leaves unknown, and what tells nevertheless.
+//! The commit of an only writer: the outcomes that a lost reply leaves unknown, and the facts that decide the others.
 
 use std::time::Duration;
 
@@ -89,14 +89,14 @@ async fn a_record_of_every_commit_leaves_nothing_unknown_on_mariadb() {
     a_record_of_every_commit_leaves_nothing_unknown::<(MariadbA,)>().await;
 }
 
-/// A trigger that runs at the commit, and takes a moment.
+/// A trigger that runs at the commit and takes a moment.
 const SLOW_COMMIT: &str = "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS \
      'BEGIN IF NEW.text = ''slow'' THEN PERFORM pg_sleep(1); \
       ELSIF NEW.text = ''slower'' THEN PERFORM pg_sleep(10); END IF; RETURN NULL; END'; \
      CREATE CONSTRAINT TRIGGER late AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED \
      FOR EACH ROW EXECUTE FUNCTION linger()";
 
-/// The id of the transaction came back before the commit was done, so the server can be asked.
+/// Loses a commit while it runs. The id of the transaction came back before, so the server can be asked.
 async fn a_commit_that_is_lost_while_it_runs(loss: Loss, text: &str) -> Told {
     let faulty = faulty::<(PostgresA,)>(&BindOptions::new()).await;
     let database = &faulty.world.databases[0];
@@ -132,8 +132,8 @@ enum Loss {
     Server,
 }
 
-/// Nobody waits for it any more, and it is not cancelled all the same: a commit that waits for a standby would then be
-/// visible, and nowhere else.
+/// Nothing waits for the commit any more, but it is not cancelled. A cancelled commit that waits for a standby would be
+/// visible on one server only.
 #[tokio::test]
 async fn a_lone_commit_goes_on_without_its_network() {
     let told = a_commit_that_is_lost_while_it_runs(Loss::Network, "slow").await;
@@ -146,7 +146,7 @@ async fn a_lone_commit_whose_server_process_ends_is_rolled_back() {
     assert_eq!(told, Told::ROLLED_BACK);
 }
 
-/// The commit of one bind alone is a unit of its own: its record must not be taken for the decision of the rest.
+/// The commit of one bind alone is a unit of its own. Its record must not be taken for the decision of the rest.
 #[tokio::test]
 async fn the_record_of_one_bind_does_not_decide_the_rest_of_the_unit() {
     type Two = (PostgresA, PostgresB);
@@ -174,8 +174,8 @@ async fn the_record_of_one_bind_does_not_decide_the_rest_of_the_unit() {
     assert!(committed, "{attempt:?}");
 }
 
-/// A pooler hands on the commit before it hears what came of the question that went ahead of it, and says in reply to both
-/// that it lost its server. A server itself would have refused the question, and then run no commit.
+/// A pooler forwards the commit before it has the reply to the question that precedes it, and answers both with the
+/// loss of its server. A real server would refuse the question, and then run no commit.
 #[tokio::test]
 async fn a_lone_commit_behind_a_pooler_that_lost_its_server_is_unknown() {
     let database = PostgresA::database().await;
@@ -190,7 +190,7 @@ async fn a_lone_commit_behind_a_pooler_that_lost_its_server_is_unknown() {
 
     let mut session = binds.session();
     PostgresA::write(&session, "kept").await.unwrap();
-    // From the first message of the commit on, no reply comes back.
+    // From the first message of the commit on, no reply arrives.
     let never = Duration::from_secs(600);
     network.inject(Fault::after_message(1).delaying(never));
     let lose = async {
@@ -206,7 +206,7 @@ async fn a_lone_commit_behind_a_pooler_that_lost_its_server_is_unknown() {
     );
 }
 
-/// A proxy that has lost its server goes on with a session that rolls back nothing, and says that it did.
+/// A proxy that has lost its server goes on with a session that rolls back nothing, and reports a roll-back.
 #[tokio::test]
 async fn a_lone_commit_on_mariadb_that_another_session_rolls_back_is_unknown() {
     let database = MariadbA::database().await;

@@ -1,4 +1,4 @@
-//! Two binds with options of their own, and what a test asks of them.
+//! Two binds with options of their own, and assertions about them.
 
 use std::marker::PhantomData;
 
@@ -34,7 +34,7 @@ impl<A: Side, B: Side> Pair<A, B> {
         Self::over(first, &one, of_first, second, &two, of_second).await
     }
 
-    /// With URLs that may lead through proxies.
+    /// Connects through URLs that may lead through proxies.
     pub(crate) async fn over(
         first: Database,
         one: &str,
@@ -61,12 +61,12 @@ impl<A: Side, B: Side> Pair<A, B> {
         Ok(())
     }
 
-    /// The rows of both, and that nothing is left prepared.
+    /// Returns the rows of both databases.
     pub(crate) async fn rows(&self) -> (Vec<String>, Vec<String>) {
         (A::rows(&self.first).await, B::rows(&self.second).await)
     }
 
-    /// Commits; the rows of both are these then, and nothing is left.
+    /// Commits. Asserts that both databases then have these rows, and that nothing is left prepared.
     pub(crate) async fn commits(&self, session: &mut Session, rows: &[&str]) -> Committed {
         let unit = session.unit();
         let committed = session.commit_all().await.unwrap();
@@ -75,7 +75,8 @@ impl<A: Side, B: Side> Pair<A, B> {
         committed
     }
 
-    /// Fails to commit because of a bind; the rows of both are these then, and nothing is left.
+    /// Asserts that the commit fails because of a bind, that both databases then have these rows, and that nothing is
+    /// left prepared.
     pub(crate) async fn rolls_back(
         &self,
         session: &mut Session,
@@ -108,7 +109,7 @@ impl<A: Side, B: Side> Pair<A, B> {
     }
 }
 
-/// Whether the message of the fault or of a cause has these words.
+/// Returns whether the message of the fault or of one of its causes contains these words.
 pub(crate) fn says(fault: &Fault, words: &str) -> bool {
     let mut next: Option<&dyn std::error::Error> = Some(fault);
     while let Some(error) = next {

@@ -1,4 +1,4 @@
-//! Pools that give no connection: an error that names the bind, and a unit that does not commit without what was asked of it.
+//! Pools that give no connection: an error names the bind, and the unit does not commit without the failed statement.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use diesel_binds::{
 use kit::database::Database;
 use kit::side::{PoolKind, PostgresA, Side, Sqlite};
 
-/// Rolls a unit back that was asked for a statement on `pg-a` which could not begin.
+/// Asserts that a unit whose statement on `pg-a` could not begin is refused and rolled back.
 async fn assert_refused(session: &mut Session) {
     let further = Sqlite::write(session, "further").await;
     assert!(
@@ -64,7 +64,7 @@ async fn a_pool_that_is_exhausted_fails_the_unit(pool: PoolKind) {
         "{error:?}"
     );
     holding.commit_all().await.unwrap();
-    // Without the statement, the rest of the unit would be committed alone.
+    // Otherwise the rest of the unit would be committed without the statement.
     assert_refused(&mut waiting).await;
     assert!(Sqlite::rows(&sqlite).await.is_empty());
     Sqlite::write(&waiting, "second").await.unwrap();
@@ -174,7 +174,8 @@ async fn a_server_that_is_down_is_an_error_of_its_pool() {
     );
 }
 
-/// A unit whose statement was dropped while it waited for its pool committed without it; with a deadline it was refused.
+/// Regression test: a unit committed without a statement that was dropped while it waited for its pool. With a
+/// deadline, the unit was refused.
 #[tokio::test]
 async fn a_statement_that_is_dropped_while_it_waits_for_its_pool_fails_the_unit() {
     let (postgres, sqlite) = (PostgresA::database().await, Sqlite::database().await);

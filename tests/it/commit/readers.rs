@@ -1,4 +1,4 @@
-//! Who only read, who seemed to, and what that costs.
+//! Binds that only read, binds that wrote unnoticed, and the cost of both.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const POSTGRES_FUNCTION: &str = "CREATE FUNCTION note(t TEXT) RETURNS INTEGER LA
 const MARIADB_FUNCTION: &str = "CREATE FUNCTION note(t VARCHAR(200)) RETURNS INTEGER MODIFIES SQL DATA \
      BEGIN INSERT INTO notes (text) VALUES (t); RETURN 1; END";
 
-/// Behind a proxy each; the last only reads.
+/// Starts databases behind proxies. The tests only read on the last one.
 async fn faulty<S: Sides>() -> Faulty<S> {
     let limits = Limits {
         resolve: Duration::from_secs(5),
@@ -59,7 +59,7 @@ async fn a_reader_on_mariadb_prepares_nothing_and_does_not_decide() {
     assert_eq!(committed.gid(), None);
 }
 
-/// A reader that turns out to have written prepares with the others, so its loss is the loss of all.
+/// Asserts that a reader that has written prepares with the others, so that its loss is the loss of all.
 async fn a_function_that_writes_prepares<S, R>(function: &str, prepare: &str)
 where
     S: Sides,
@@ -130,7 +130,7 @@ async fn a_function_that_writes_on_postgres_prepares_beside_two_writers() {
     .await;
 }
 
-/// It becomes the holder, and so it decides.
+/// The MariaDB bind becomes the holder, and so it decides.
 #[tokio::test]
 async fn a_function_that_writes_on_mariadb_decides_beside_one_writer() {
     a_function_that_writes_prepares::<(PostgresA, MariadbA), MariadbA>(
@@ -140,7 +140,7 @@ async fn a_function_that_writes_on_mariadb_decides_beside_one_writer() {
     .await;
 }
 
-/// Beside two writers the holder is chosen before it is asked.
+/// Beside two writers, the holder is chosen before the MariaDB bind is asked.
 #[tokio::test]
 async fn a_function_that_writes_on_mariadb_prepares_beside_two_writers() {
     a_function_that_writes_prepares::<(PostgresA, PostgresB, MariadbA), MariadbA>(
@@ -150,7 +150,7 @@ async fn a_function_that_writes_on_mariadb_prepares_beside_two_writers() {
     .await;
 }
 
-/// It has to be the holder, so it is asked before one is chosen.
+/// The bind has to be the holder, so it is asked before a holder is chosen.
 #[tokio::test]
 async fn a_function_that_writes_where_nothing_can_prepare_decides_beside_two_writers() {
     a_function_that_writes_prepares::<(PostgresA, PostgresB, PostgresPlain), PostgresPlain>(
@@ -160,7 +160,7 @@ async fn a_function_that_writes_where_nothing_can_prepare_decides_beside_two_wri
     .await;
 }
 
-/// A serializable transaction that only read may still fail, so it ends before anything is decided.
+/// A serializable transaction that only read may still fail, so it ends before the decision.
 #[tokio::test]
 async fn a_serializable_reader_ends_before_the_decision() {
     for serializable in [false, true] {
@@ -193,7 +193,7 @@ async fn a_serializable_reader_ends_before_the_decision() {
     }
 }
 
-/// The loss of a reader's end loses nothing, so the unit is committed.
+/// The loss of a reader's end loses no write, so the unit is committed.
 #[tokio::test]
 async fn the_loss_of_a_reader_after_the_decision_changes_nothing() {
     let faulty = faulty::<(PostgresA, MariadbA, PostgresB)>().await;

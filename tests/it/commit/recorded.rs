@@ -1,4 +1,4 @@
-//! Which commits are recorded, where each is to be.
+//! Commits on a bind that records every commit: only those that wrote are recorded.
 
 use diesel_binds::{BindOptions, Binds, Outcome, Source};
 use kit::admin::Admin;
@@ -13,7 +13,8 @@ async fn recorded(url: &str) -> usize {
     rows.unwrap().len()
 }
 
-/// `writes` is a function that writes, in a statement that looks as if it only read.
+/// Asserts that only commits of writers are recorded. `writes` creates a function that a statement calls which seems to
+/// read only.
 async fn only_what_was_written_is_recorded<S: Side>(writes: Option<&str>, alone: bool) {
     let (database, other) = (S::database().await, PostgresB::database().await);
     if let Some(writes) = writes {

@@ -1,4 +1,4 @@
-//! What a server refuses at the commit, by name: rolled back on every bind, with the reason.
+//! Refusals of a server at the commit, by name: the unit is rolled back on every bind, with the reason.
 
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel_binds::{BindOptions, CommitError, Error, Fault};
@@ -42,18 +42,19 @@ async fn a_deferred_constraint_of_a_participant_fails_its_prepare() {
     assert_violates_foreign_key(&fault);
 }
 
-/// Ends its own session, in the middle of the message that prepares.
+/// A trigger that ends its own session, in the middle of the message that prepares.
 const ENDS_ITSELF: &str = "CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS \
      'BEGIN IF NEW.text = ''gone'' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NULL; END'; \
      CREATE CONSTRAINT TRIGGER late AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED \
      FOR EACH ROW EXECUTE FUNCTION end_session()";
 
-/// The server has said that it ends, so the prepare is not under way any more: what is not listed will never be.
+/// The server has reported its end, so the prepare is no longer under way: a branch that is not listed will never
+/// exist.
 #[tokio::test]
 async fn a_session_that_the_server_ends_in_its_prepare_leaves_nothing_pending() {
     let pair = Pair::<PostgresA, PostgresB>::new().await;
     PostgresB::admin(&pair.second, ENDS_ITSELF).await;
-    // Later units know whose databases these are: the first that they send prepares.
+    // Later units have the ids of the databases already, so their first message prepares.
     let mut session = pair.binds.session();
     pair.write(&session, "kept").await.unwrap();
     let _ = pair.commits(&mut session, &["kept"]).await;
@@ -105,7 +106,7 @@ async fn a_deferred_constraint_fails_a_lone_commit() {
         Some(DatabaseErrorKind::ForeignKeyViolation)
     ));
     assert!(PostgresA::rows(&world.databases[0]).await.is_empty());
-    // The connection is whole.
+    // The connection is usable.
     PostgresA::write(&session, "kept").await.unwrap();
     session.commit_all().await.unwrap();
 }
@@ -245,7 +246,7 @@ async fn ddl_in_a_branch_is_an_error_and_commits_nothing_behind_the_back() {
         session.rollback_all().await.unwrap();
         assert_eq!(pair.rows().await, (vec![], vec![]), "{statement}");
     }
-    // The branch lives on, for those who go on.
+    // The branch stays open, for an application that goes on.
     let mut session = pair.binds.session();
     pair.write(&session, "kept").await.unwrap();
     MariadbA::sql(&session, "CREATE TABLE sneaked (n INTEGER)")
@@ -254,8 +255,8 @@ async fn ddl_in_a_branch_is_an_error_and_commits_nothing_behind_the_back() {
     let _ = pair.commits(&mut session, &["kept"]).await;
 }
 
-/// Savepoints keep the warnings of the statement before, and a warning is how a table without transactions is told: a unit
-/// whose last statement had one was refused.
+/// Regression test: savepoints keep the warnings of the statement before, and a warning reveals a table without
+/// transactions. A unit whose last statement had a warning was refused.
 #[tokio::test]
 async fn a_warning_is_no_table_without_transactions() {
     let pair = Pair::<PostgresA, MariadbA>::new().await;
@@ -303,7 +304,7 @@ async fn a_table_without_transactions_is_refused_in_a_participant() {
     a_table_without_transactions_refuses_the_unit::<MariadbA, MariadbB>("my-b").await;
 }
 
-/// Its rows stay written whatever the unit does, so the unit must not say that nothing was.
+/// The rows of such a table stay written after a roll-back, so the unit must not report that nothing was kept.
 #[tokio::test]
 async fn a_table_without_transactions_is_accepted_of_a_lone_writer() {
     let world = World::of::<(MariadbA,)>(PoolKind::Deadpool).await;

@@ -1,4 +1,4 @@
-//! Databases that may forget, and names as long as they may be.
+//! Databases that may lose a confirmed commit, and names of the maximum length.
 
 use diesel_binds::{
     Bind, BindOptions, Binds, CommitError, Fault, HolderPreference, PoolOptions, RunQueryDsl as _,
@@ -9,7 +9,7 @@ use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side, Sqlite};
 
 use crate::commit::pair::sqlite_with;
 
-/// PostgreSQL and a SQLite file, or none, that is set up by these statements.
+/// Returns binds over PostgreSQL and a SQLite file on which these statements run.
 async fn with_sqlite(
     postgres: &Database,
     path: &str,
@@ -65,7 +65,7 @@ async fn a_database_that_may_forget_joins_no_unit_of_several_writers_unless_allo
         assert!(PostgresA::rows(&postgres).await.is_empty());
         assert!(Sqlite::read(&session).await.unwrap().is_empty());
         session.rollback_all().await.unwrap();
-        // Alone it may be as forgetful as it likes.
+        // A unit on this bind alone is accepted.
         Sqlite::write(&session, "alone").await.unwrap();
         session.commit_all().await.unwrap();
         binds.close().await;
@@ -105,7 +105,7 @@ mod long {
     pub struct LongMariadb;
 }
 
-/// Each of the three prepares once: the holder is another each time.
+/// Each of the three binds prepares at least once, because the holder changes.
 #[tokio::test]
 async fn the_longest_names_are_prepared_everywhere() {
     use long::{LongMariadb, LongPostgresA, LongPostgresB};

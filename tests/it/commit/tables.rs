@@ -76,7 +76,7 @@ async fn tables_of_another_version_are_refused_everywhere() {
     tables_of_another_version_are_refused::<MariadbA, Sqlite>("my-a", "lite").await;
 }
 
-/// An unqualified decision would go into another schema, and recovery would find none.
+/// An unqualified decision would go into another schema, where recovery would not find it.
 #[tokio::test]
 async fn a_search_path_does_not_move_the_decision() {
     let pair = Pair::<PostgresA, PostgresB>::new().await;
@@ -96,8 +96,8 @@ async fn a_search_path_does_not_move_the_decision() {
     );
 }
 
-/// A role of the unit may neither read nor write the tables of the protocol, and its prepared transactions could not
-/// be finished.
+/// The unit's role may neither read nor write the tables of the protocol, and could not finish its prepared
+/// transactions.
 #[tokio::test]
 async fn a_role_with_few_rights_does_not_stop_the_commit() {
     let pair = Pair::<PostgresA, PostgresB>::new().await;
@@ -126,7 +126,7 @@ async fn a_role_with_few_rights_does_not_stop_the_commit() {
 }
 
 /// Only its owner may finish a prepared transaction, and the pool connects as a role that is no superuser. So the unit
-/// leaves the role before it prepares, and whoever finishes it elsewhere becomes its owner.
+/// leaves its role before it prepares, and the role of the connection becomes the owner.
 #[tokio::test]
 async fn a_role_of_the_unit_keeps_no_prepared_transaction_from_its_end() {
     let (first, second) = (PostgresA::database().await, PostgresB::database().await);
@@ -166,7 +166,7 @@ async fn a_role_of_the_unit_keeps_no_prepared_transaction_from_its_end() {
     PostgresB::admin(&second, &clean).await;
 }
 
-/// What was deferred runs with the rights of the unit, not with those of the connection.
+/// Deferred triggers run with the rights of the unit, not with those of the connection.
 #[tokio::test]
 async fn deferred_triggers_run_in_the_role_of_the_unit() {
     let pair = Pair::<PostgresA, PostgresB>::new().await;
@@ -221,8 +221,8 @@ async fn a_temporary_table_does_not_shadow_the_decision() {
     );
 }
 
-/// A database that was replaced by another since its id was read decides nothing: recovery would look for the decision
-/// under the id that the branches name.
+/// The database was replaced after its id was read. It must decide nothing, because recovery would look for the
+/// decision under the id in the branches.
 #[tokio::test]
 async fn a_holder_that_was_replaced_does_not_decide() {
     async fn replaced<A: Side, B: Side>(holder: usize) {

@@ -1,4 +1,4 @@
-//! Tables of the protocol that cannot keep a promise: refused before anything is prepared, and told by the preflight and by
+//! Tables of the protocol that cannot keep a promise: refused before the prepares, and reported by the preflight and by
 //! `install()`.
 
 use diesel_binds::{
@@ -10,7 +10,7 @@ use kit::side::{MariadbA, PostgresA, PostgresB, Side, Sqlite};
 
 use crate::commit::pair::{Pair, sqlite_with};
 
-/// What is done to a table of the protocol, and a word of what is said about it.
+/// The statements that change a table of the protocol, and a word of the resulting error.
 type Kind = (&'static str, &'static str);
 
 const POSTGRES: [Kind; 15] = [
@@ -220,7 +220,8 @@ fn assert_unfit(fault: &Fault, word: &str) {
     );
 }
 
-/// Breaks a table of `A`, which holds the decision or prepares.
+/// Asserts that a changed table of `A`, which holds the decision or prepares, is refused by the commit, the preflight
+/// and `install()`.
 async fn is_refused<A: Side, B: Side>(
     (statements, word): Kind,
     holds: HolderPreference,
@@ -272,7 +273,7 @@ async fn an_unfit_table_is_refused_on_sqlite() {
     }
 }
 
-/// A trigger of the connection alone, which no other sees.
+/// A temporary trigger exists on one connection, and no other connection sees it.
 #[tokio::test]
 async fn a_trigger_of_one_connection_is_refused_on_sqlite() {
     let (postgres, sqlite) = (PostgresA::database().await, Sqlite::database().await);
@@ -301,7 +302,7 @@ async fn a_trigger_of_one_connection_is_refused_on_sqlite() {
     assert!(PostgresA::rows(&postgres).await.is_empty());
 }
 
-/// A bind that is alone has no unit of several writers, and records all the same.
+/// A bind that is alone is in no unit of several writers, but may record its commits.
 #[tokio::test]
 async fn a_record_is_not_made_in_an_unfit_table() {
     async fn refused<S: Side>((statements, word): Kind, key: &str) {
@@ -332,7 +333,7 @@ async fn a_record_is_not_made_in_an_unfit_table() {
     refused::<Sqlite>(SQLITE[2], "lite").await;
 }
 
-/// The rights of the role that connects, which may be hidden from it.
+/// Row-level security may hide rows from the role that connects.
 #[tokio::test]
 async fn row_level_security_is_refused_for_roles_that_it_hides_rows_from() {
     let (first, second) = (PostgresA::database().await, PostgresB::database().await);
@@ -368,7 +369,7 @@ async fn row_level_security_is_refused_for_roles_that_it_hides_rows_from() {
     assert_unfit(&source, "row-level security");
     refused.close().await;
 
-    // Its owner sees all rows.
+    // The owner of the table sees all rows.
     let owner = Binds::builder()
         .namespace("policies")
         .bind(PostgresA, Source::url(first.url()))
@@ -383,7 +384,7 @@ async fn row_level_security_is_refused_for_roles_that_it_hides_rows_from() {
     PostgresA::admin(&first, &drop).await;
 }
 
-/// Who has no privilege TRIGGER sees none, and the message of the decision, or of the prepare, then fails.
+/// A role without the privilege TRIGGER sees no trigger. The message of the decision, or of the prepare, then fails.
 #[tokio::test]
 async fn a_trigger_that_the_role_cannot_see_turns_no_row_away_unnoticed() {
     for (table, prefers) in [
@@ -440,7 +441,7 @@ async fn a_trigger_that_the_role_cannot_see_turns_no_row_away_unnoticed() {
     }
 }
 
-/// The id of a database, and whether its tables are fit, is not asked in every unit.
+/// The id of a database and the fitness of its tables are not read in every unit.
 #[tokio::test]
 async fn a_trigger_that_was_made_since_turns_no_row_away_unnoticed() {
     use HolderPreference::{Avoid, Prefer};
@@ -480,7 +481,7 @@ async fn a_trigger_that_was_made_since_turns_no_row_away_unnoticed() {
     .await;
 }
 
-/// Its commits would be in doubt: neither the decision nor the fence could be written.
+/// The commits of such a role would be in doubt: it could write neither the decision nor the fence.
 #[tokio::test]
 async fn a_role_that_may_not_record_prepares_nothing() {
     async fn refused<S: Side>(database: &Database, as_login: String, table: &str, key: &str) {
@@ -547,7 +548,7 @@ async fn a_role_that_may_not_record_prepares_nothing() {
     }
 }
 
-/// A temporary table takes the name of one of ours from then on, on its connection alone.
+/// A temporary table hides the protocol's table of the same name, on its connection alone.
 #[tokio::test]
 async fn a_temporary_table_of_the_unit_does_not_take_the_decision_on_mariadb() {
     let holds = BindOptions::new().holder(HolderPreference::Prefer);

@@ -1,4 +1,4 @@
-//! What functions and triggers leave on a connection, which queries that Diesel builds call.
+//! State that functions and triggers leave on a connection, called by queries that Diesel builds.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
@@ -12,12 +12,12 @@ diesel::define_sql_function! {
     fn set_config(name: Text, value: Text, local: Bool) -> Text;
 }
 
-/// A trigger that leaves a lock and a setting.
+/// A trigger that leaves a lock and a setting behind.
 const TRIGGER: &str = "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
      PERFORM set_config('app.left', 'by a trigger', false); PERFORM pg_advisory_lock(99); RETURN NEW; END $$; \
      CREATE TRIGGER leave BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION leave()";
 
-/// The setting, and how many advisory locks the session holds.
+/// Selects the setting, and the number of advisory locks of the session.
 const LEFT: &str = "SELECT coalesce(current_setting('app.left', true), '') || ' ' || (SELECT count(*) FROM pg_locks \
      WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS text";
 
@@ -27,7 +27,7 @@ async fn binds(database: &Database, options: BindOptions) -> Binds {
     builder.build().unwrap()
 }
 
-/// What the next unit on the connection finds.
+/// Returns the state that the next unit on the connection finds.
 async fn left(binds: &Binds) -> String {
     let mut session = binds.session();
     let left = PostgresA::text(&session, LEFT).await.unwrap();
@@ -88,7 +88,7 @@ async fn functions_and_triggers_leave_nothing_where_every_unit_is_cleaned() {
             }
             session.commit_all().await.unwrap();
             let left = left(&binds).await;
-            // The docs say so: the library does not see what a query calls.
+            // As the docs say, the library does not see the functions that a query calls.
             let unseen = match by {
                 "a function" => "by a function 0",
                 "an update" => "by an update 0",

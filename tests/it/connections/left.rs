@@ -1,4 +1,4 @@
-//! A connection goes back into its pool as a fresh one of it is, whatever statements of the application left there.
+//! A connection goes back into its pool like a fresh one, whatever state the statements of the application left there.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,23 +9,23 @@ use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use crate::connections::pool::{OfMariadb, OfPostgres, OfSqlite, Shared};
 use crate::suite::polls::Moment;
 
-/// How many units there are for each backend and pool.
+/// The number of units for each backend and pool.
 const UNITS: usize = 2_000;
 
-/// After how many of them all connections are looked at.
+/// The number of units after which all connections are checked.
 const ROUND: usize = 50;
 
 const SIZE: usize = 4;
 
-/// What a backend can leave, and how that is seen.
+/// The state that a backend can leave on a connection, and the queries that show it.
 struct Kind {
-    /// What the set-up of the pool does.
+    /// The statements that set up each connection of the pool.
     setup: &'static str,
-    /// Statements that leave something.
+    /// Statements that leave state behind.
     leaving: &'static [&'static str],
-    /// Statements that leave nothing.
+    /// Statements that leave no state behind.
     harmless: &'static [&'static str],
-    /// What tells two connections apart, as the column `value`.
+    /// Queries that tell two connections apart, with a column `value`.
     seen: &'static [&'static str],
 }
 
@@ -128,7 +128,7 @@ const SQLITE: Kind = Kind {
     ],
     harmless: &["SELECT 1", "SELECT count(*) FROM notes"],
     seen: &[
-        // To look into the temporary schema opens it, be it empty.
+        // A query on the temporary schema would open it, even if it is empty.
         "SELECT name || file AS value FROM pragma_database_list WHERE name <> 'temp'",
         "SELECT name AS value FROM sqlite_temp_master",
         "SELECT CAST(timeout AS TEXT) AS value FROM pragma_busy_timeout",
@@ -169,7 +169,7 @@ where
         .register::<S::Bind>(builder, BindOptions::new())
         .build()
         .unwrap();
-    // The first connection is looked at while it is as its pool made it.
+    // The first connection is inspected in the state in which its pool made it.
     let mut session = binds.session();
     S::read(&session).await.unwrap();
     session.rollback_all().await.unwrap();
@@ -208,7 +208,7 @@ where
             let asked = pool
                 .ask_all(database.url(), kind.setup, SIZE, kind.seen)
                 .await;
-            // What fails on every connection tells nothing.
+            // A query that fails on every connection reveals nothing.
             let said = asked
                 .1
                 .iter()
@@ -253,17 +253,17 @@ mount!(
     sqlite: Sqlite, OfSqlite, SQLITE;
 );
 
-/// What only one connection can say.
+/// Returns a query that identifies a connection.
 fn identity<S: Side>() -> &'static str {
     match S::Bind::KEY {
         key if key.starts_with("pg") => "SELECT pg_backend_pid()::text AS text",
         key if key.starts_with("my") => "SELECT CAST(CONNECTION_ID() AS CHAR) AS text",
-        // Rows that it has changed so far; nobody else changes any.
+        // The number of rows that this connection has changed so far; no other connection changes any.
         _ => "SELECT CAST(total_changes() AS TEXT) AS text",
     }
 }
 
-/// The connection is looked at, and stays.
+/// Such a connection is checked and kept.
 async fn text_that_leaves_nothing_costs_no_connection<S: Side>(pool: PoolKind) {
     let database = S::database().await;
     let builder = S::register(
@@ -289,7 +289,7 @@ async fn text_that_leaves_nothing_costs_no_connection<S: Side>(pool: PoolKind) {
     }
 }
 
-/// Whoever wants to keep what text leaves says so.
+/// An option keeps the session state that text leaves behind.
 async fn session_state_is_kept_where_it_was_asked_for<S: Side>(pool: PoolKind) {
     let database = S::database().await;
     let options = BindOptions::new().keep_session_state();
@@ -350,7 +350,7 @@ mod kept {
     }
 }
 
-/// Those that work on the file or the whole process, that list something, or that no statement can read.
+/// Pragmas that work on the file or the whole process, that list something, or that no statement can read.
 const NO_SETTINGS: [&str; 19] = [
     "application_id",
     "case_sensitive_like",
@@ -373,7 +373,7 @@ const NO_SETTINGS: [&str; 19] = [
     "wal_checkpoint",
 ];
 
-/// Whatever settings the SQLite has that is linked in.
+/// All settings of the linked SQLite library are tested.
 #[tokio::test]
 async fn no_setting_of_sqlite_is_left() {
     let database = Sqlite::database().await;
@@ -409,7 +409,7 @@ async fn no_setting_of_sqlite_is_left() {
             assert_eq!(pooled, [fresh], "{name} = {value}");
         }
     }
-    // Two are no tables. A connection that is not as it was is closed, and a new one has changed nothing.
+    // These two are no tables. A connection that has changed is closed, and a new one has changed no rows.
     for setting in ["wal_autocheckpoint = 77", "mmap_size = 65536"] {
         let mut session = binds.session();
         Sqlite::write(&session, setting).await.unwrap();

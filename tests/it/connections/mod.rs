@@ -1,4 +1,4 @@
-//! What a unit leaves on its connection, and what of ours the statements of an application can see.
+//! State that a unit leaves on its connection, and the parts of the library that statements of an application can see.
 
 mod functions;
 mod left;

@@ -1,4 +1,4 @@
-//! What a unit is told holds for it alone, and what it sets on its connection is put back to what was there.
+//! Options of a unit hold for that unit alone, and settings of its connection are restored.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ struct Row {
     value: String,
 }
 
-/// How a unit may end.
+/// The ways in which a unit can end.
 const ENDINGS: [&str; 4] = ["committed", "rolled back", "dropped", "failed"];
 
-/// Ends a unit that has written `text`.
+/// Ends a unit in one of these ways, with or without a write.
 async fn end<S: Side>(binds: &Binds, options: SessionOptions, ending: &str, writes: bool) {
     let mut session = binds.session_with(options);
     S::read(&session).await.unwrap();
@@ -38,18 +38,18 @@ async fn end<S: Side>(binds: &Binds, options: SessionOptions, ending: &str, writ
     }
 }
 
-/// The level that the server has for the transaction that is open, and not the one that it says.
+/// Selects the isolation level that the server uses for the open transaction, which may differ from the reported one.
 const LEVEL: &str = "SELECT CONCAT_WS(' ', SLEEP(0.2), trx_isolation_level) AS value \
                      FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = CONNECTION_ID()";
 
-/// The level of the next transaction of the only connection of a pool.
+/// Returns the isolation level of the next transaction on the only connection of a pool.
 async fn next_level(pool: &OfMariadb) -> String {
     pool.with(async |connection| {
         connection
             .batch_execute("START TRANSACTION; SELECT * FROM notes")
             .await
             .unwrap();
-        // The server refreshes that list ten times a second at most, and only when nobody asks.
+        // The server refreshes that list ten times a second at most, and only while it is not read.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let row: Row = diesel::sql_query(LEVEL)
             .get_result(connection)
@@ -109,7 +109,7 @@ async fn autocommit_is_put_back_to_what_it_was(kind: PoolKind) {
             let kept = MariadbA::rows(&database).await;
             match ending {
                 "committed" => assert_eq!(kept, [ending]),
-                // An error ends no transaction of MariaDB.
+                // An error ends no transaction of MariaDB, so the commit keeps the write.
                 "failed" => {}
                 _ => assert_eq!(kept, [""; 0]),
             }
@@ -117,7 +117,7 @@ async fn autocommit_is_put_back_to_what_it_was(kind: PoolKind) {
     }
 }
 
-/// Where nothing is committed that nobody asked to commit, branches are as well.
+/// Without autocommit, XA branches must work as well.
 async fn a_pool_without_autocommit_takes_part_in_a_decision(kind: PoolKind) {
     let (database, other) = (MariadbA::database().await, Sqlite::database().await);
     let pool = OfMariadb::open(database.url(), kind, 1, "SET autocommit = 0");
@@ -140,7 +140,7 @@ async fn a_pool_without_autocommit_takes_part_in_a_decision(kind: PoolKind) {
     assert_eq!(Sqlite::rows(&other).await, ["one", "two"]);
 }
 
-/// The files and the settings of the only connection of a pool.
+/// Returns the files and the settings of the only connection of a pool.
 async fn of_sqlite(pool: &OfSqlite) -> Vec<String> {
     pool.with(async |connection| {
         let query = "SELECT group_concat(name) AS value FROM pragma_database_list UNION ALL \
@@ -169,7 +169,8 @@ async fn settings_of_a_unit_on_sqlite_are_put_back(kind: PoolKind) {
     }
 }
 
-/// Two registries on one pool, of which one attaches: the other must not find tables that are none of its bind.
+/// Two registries use one pool, and one of them attaches a file. The other must not find tables that belong to none of
+/// its binds.
 async fn no_file_of_a_group_stays_attached(kind: PoolKind) {
     let (database, second) = (Sqlite::database().await, Database::sqlite());
     Sqlite::admin(&second, "CREATE TABLE others (id INTEGER PRIMARY KEY)").await;
@@ -187,7 +188,7 @@ async fn no_file_of_a_group_stays_attached(kind: PoolKind) {
         end::<Sqlite>(&binds, SessionOptions::new().read_only(), ending, false).await;
         assert_eq!(of_sqlite(&pool).await, fresh, "{ending}");
     }
-    // What was attached by somebody else is theirs.
+    // A file that was attached by other code stays attached.
     let theirs = format!("ATTACH '{}' AS \"lite-b\"", second.url());
     pool.with(async |connection| connection.batch_execute(&theirs).await.unwrap())
         .await;

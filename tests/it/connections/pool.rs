@@ -1,4 +1,4 @@
-//! A pool that is shared: by a registry, and by who uses it without one.
+//! A pool that a registry shares with code that uses it directly.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use diesel_binds::{AsyncSqliteConnection, Bind, BindOptions, BindsBuilder, Sourc
 use futures_util::FutureExt as _;
 use kit::side::PoolKind;
 
-/// A pool of either kind. All clones are one.
+/// A pool of either kind. All clones share one pool.
 pub(crate) trait Shared: Clone + Send + Sync + 'static {
     type Connection: AsyncConnection + SimpleAsyncConnection + 'static;
 
-    /// A pool of `size` connections, on each of which `setup` runs when it is opened.
+    /// Opens a pool of `size` connections. `setup` runs on each new connection.
     fn open(url: &str, kind: PoolKind, size: usize, setup: &str) -> Self;
 
-    /// Uses a connection of the pool, past every registry.
+    /// Uses a connection of the pool directly, without a registry.
     fn with<R>(
         &self,
         work: impl AsyncFnOnce(&mut Self::Connection) -> R,
     ) -> impl Future<Output = R>;
 
-    /// What a query says, a text in the column `value` of each row, on all connections of the pool at once, and on a fresh
-    /// one.
+    /// Runs queries on all connections of the pool at once, and on a fresh one. Returns the text column `value` of
+    /// their rows.
     fn ask_all(
         &self,
         url: &str,
@@ -43,7 +43,7 @@ pub(crate) trait Shared: Clone + Send + Sync + 'static {
     ) -> BindsBuilder;
 }
 
-/// The manager of connections on each of which `setup` runs.
+/// Returns a manager that runs `setup` on each new connection.
 fn manager<C>(url: &str, setup: &str) -> AsyncDieselConnectionManager<C>
 where
     C: AsyncConnection + SimpleAsyncConnection + 'static,
@@ -54,7 +54,7 @@ where
         let setup = Arc::clone(&setup);
         async move {
             let mut connection = C::establish(url).await?;
-            // MariaDB takes no empty message.
+            // MariaDB refuses an empty message.
             if !setup.is_empty() {
                 let set = connection.batch_execute(&setup).await;
                 set.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
@@ -72,7 +72,7 @@ struct Row {
     value: String,
 }
 
-/// What queries say, each row as a text.
+/// Runs queries, and returns each row as a text.
 async fn ask<C>(connection: &mut C, queries: &[&str]) -> Vec<String>
 where
     C: AsyncConnection,
@@ -90,7 +90,7 @@ where
     answers
 }
 
-/// A pool of one type of connections. The bounds of the pools are too many for a generic.
+/// Defines a pool of one connection type. The bounds of the pools are too many for a generic.
 macro_rules! shared {
     ($name:ident, $connection:ty) => {
         #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Nothing of ours stands between two statements of the application where it can be seen.
+//! No statement of the library between two statements of the application is visible to it.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use futures_util::TryStreamExt as _;
 use kit::database::Database;
 use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 
-/// A deadline that nothing here meets.
+/// A deadline that no test reaches.
 const LATE: Duration = Duration::from_secs(60);
 
-/// The server takes it only while no statement has had a snapshot.
+/// The server accepts `SET TRANSACTION` only before the first statement that takes a snapshot.
 #[tokio::test]
 async fn a_transaction_of_postgres_takes_its_isolation_level_as_first_statement() {
     let database = PostgresA::database().await;
@@ -52,7 +52,7 @@ async fn mariadb(options: BindOptions) -> (Database, Binds) {
     (database, builder.build().unwrap())
 }
 
-/// Counts, warnings and ids of the statement before, which a statement of ours would replace by its own.
+/// Counts, warnings and ids of the last statement stay: a statement of the library would replace them.
 #[tokio::test]
 async fn mariadb_describes_the_last_statement_of_the_application() {
     for options in [BindOptions::new(), BindOptions::new().never_prepare()] {
@@ -88,7 +88,7 @@ async fn mariadb_describes_the_last_statement_of_the_application() {
                 number("SELECT CAST(@@warning_count AS SIGNED) AS number").await,
                 1
             );
-            // Typed statements have always been let alone.
+            // Typed statements were never followed by a check.
             MariadbA::write(&session, "e").await.unwrap();
             assert_eq!(
                 number("SELECT CAST(ROW_COUNT() AS SIGNED) AS number").await,
@@ -98,7 +98,7 @@ async fn mariadb_describes_the_last_statement_of_the_application() {
     }
 }
 
-/// What a unit that may run again is told of its errors, the diagnostics of the server still tell.
+/// The library reads the errors of a unit that may run again, and the diagnostics of the server are unchanged.
 #[tokio::test]
 async fn diagnostics_of_mariadb_stay_where_units_run_again() {
     let (_database, binds) = mariadb(BindOptions::new()).await;
@@ -117,7 +117,7 @@ async fn diagnostics_of_mariadb_stay_where_units_run_again() {
     result.unwrap();
 }
 
-/// The statement that failed says so, and none after it.
+/// The failed statement returns the error, not a later one.
 #[tokio::test]
 async fn an_error_in_a_later_result_of_a_call_is_that_of_the_call() {
     let (database, binds) = mariadb(BindOptions::new()).await;

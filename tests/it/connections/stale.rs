@@ -1,4 +1,4 @@
-//! A connection that no longer fits its database is not used again, and the unit that met it can be run again.
+//! A connection that no longer fits its database is not used again, and the affected unit can be run again.
 
 use std::sync::{Arc, Mutex};
 
@@ -62,7 +62,7 @@ bind_tables!(Moods => moods);
 const MAKE: &str = "CREATE TYPE mood AS ENUM ('good'); \
                     CREATE TABLE moods (id SERIAL PRIMARY KEY, mood mood NOT NULL)";
 
-/// The type gets another number.
+/// Creates the type again, with a new number.
 const MAKE_AGAIN: &str = "ALTER TABLE moods ALTER mood TYPE text; DROP TYPE mood; CREATE TYPE mood AS ENUM ('good'); \
                           ALTER TABLE moods ALTER mood TYPE mood USING mood::mood";
 
@@ -116,7 +116,7 @@ async fn a_type_that_was_made_again_is_found_by_the_next_unit(kind: PoolKind) {
         read(&session).await.unwrap();
         session.commit_all().await.unwrap();
         admin.run(MAKE_AGAIN).await.unwrap();
-        // By itself, where units run again.
+        // A unit that may be retried is run again automatically.
         binds
             .retrying(Retry::new())
             .transaction(async |session: &mut Session| {
@@ -131,7 +131,7 @@ async fn a_type_that_was_made_again_is_found_by_the_next_unit(kind: PoolKind) {
     }
 }
 
-/// Also where a hook, text or a hand on the connection saw it: whatever the statement was.
+/// The kind of statement does not matter: a hook, text or the raw connection.
 async fn a_column_that_was_widened_is_read_by_the_next_unit(kind: PoolKind) {
     let database = PostgresA::database().await;
     let builder = PostgresA::register(
@@ -154,7 +154,7 @@ async fn a_column_that_was_widened_is_read_by_the_next_unit(kind: PoolKind) {
         for ending in ["rolled back", "dropped"] {
             let mut session = binds.session();
             match (ending, PostgresA::read(&session).await) {
-                // The connection of the unit before is gone.
+                // The connection of the previous unit is gone.
                 ("dropped", read) => drop(read.unwrap()),
                 (_, read) => assert!(
                     matches!(read, Err(Error::StaleConnection { .. })),

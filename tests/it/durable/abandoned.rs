@@ -1,4 +1,4 @@
-//! Statements that are dropped while they run, and what is said to the server about them.
+//! Statements that are dropped while they run, and the requests to cancel them.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 const DROPPED: usize = 40;
 
-/// How many connections were opened while statements were dropped. A request to cancel has one of its own.
+/// Returns the number of connections that were opened while statements were dropped. A request to cancel opens one.
 async fn connections(upstream: &str, options: BindOptions) -> usize {
     let proxy = Proxy::start(upstream).await;
     let builder = Binds::builder()
@@ -25,21 +25,21 @@ async fn connections(upstream: &str, options: BindOptions) -> usize {
         .unwrap();
     for _ in 0..DROPPED {
         let session = binds.session();
-        // What is dropped later runs by then, however long its connection takes to be opened.
+        // The connection is open before the slow statement is dropped, so that it is dropped while it runs.
         PostgresA::sql(&session, "SELECT 1").await.unwrap();
         let slow = PostgresA::sql(&session, "SELECT pg_sleep(0.3)");
         let _ = timeout(Duration::from_millis(40), slow).await;
     }
-    // Waits for what is cleaned up.
+    // Waits for the background clean-up.
     binds.close().await;
     proxy.connections()
 }
 
-/// pgbouncer 1.18 dies of such requests, and older ones hand them to whoever has the connection by then.
+/// pgbouncer 1.18 crashes on such requests. Older versions pass them to the connection's next user.
 #[tokio::test]
 async fn no_statement_is_cancelled_through_a_pooler() {
     let database = PostgresA::database().await;
-    // The schema of a commit through it, and that it lives.
+    // No request to cancel goes through the pooler, and the pooler still runs.
     let pooler = Pooler::in_front_of(Server::PostgresA, 8);
     let opened = connections(&pooler.url(database.url()), BindOptions::new()).await;
     assert!(opened <= DROPPED + 4, "{opened} connections");

@@ -1,4 +1,5 @@
-//! The address of a database leads to another server from one moment on: what that says of a unit is not believed.
+//! The address of a database leads to another server from one moment on. The answers of that server about a unit are
+//! not trusted.
 
 use std::time::Duration;
 
@@ -17,13 +18,13 @@ use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side};
 use kit::standby::NAME;
 use tokio::time::sleep;
 
-/// A database behind an address that can lead elsewhere, and one that holds the decisions.
+/// A database whose address can lead elsewhere, and a holder.
 struct Moving {
     database: Database,
     address: Proxy,
     holder: Database,
     holder_address: Proxy,
-    /// PostgreSQL lists what is prepared in all databases of the server.
+    /// The namespace of the test: PostgreSQL lists the branches of all databases of the server.
     namespace: String,
 }
 
@@ -60,7 +61,7 @@ impl Moving {
         self.both_with(HolderPreference::Avoid).await
     }
 
-    /// Both, of which the one that moves holds the decision, or the other.
+    /// Returns binds over both databases. `holder` sets whether the database that moves is the holder.
     async fn both_with(&self, holder: HolderPreference) -> Binds {
         let (builder, pool) = (self.builder(), PoolKind::Deadpool);
         let options = BindOptions::new().holder(holder);
@@ -74,7 +75,7 @@ impl Moving {
     }
 }
 
-/// Other servers that have the same tables and the same id in them.
+/// Returns other servers with the same tables and the same database id.
 async fn others(database: &Database) -> Vec<(&'static str, Copy)> {
     let original = Server::PostgresA.url();
     let standby = Copy::of(original.as_str(), Role::Standby(NAME)).await;
@@ -82,7 +83,7 @@ async fn others(database: &Database) -> Vec<(&'static str, Copy)> {
     let restored = Copy::of(original.as_str(), Role::Apart).await;
     let others = vec![("promoted", standby), ("restored", restored)];
     for (_, other) in &others {
-        // What their transactions are called is what those of the original are called that come after the copy.
+        // Each transaction id that the original gives after the copy also exists on the copy.
         let mut admin = Admin::connect(&other.url(database.url())).await;
         let many = "DO $$ BEGIN FOR i IN 1..3000 LOOP PERFORM pg_catalog.txid_current(); COMMIT; END LOOP; END $$";
         admin.run(many).await.unwrap();
@@ -90,7 +91,8 @@ async fn others(database: &Database) -> Vec<(&'static str, Copy)> {
     others
 }
 
-/// The bare id of the transaction was looked up wherever the address led, and somebody else's commit taken for this one.
+/// Regression test: the bare id of the transaction was looked up wherever the address led. The commit of another
+/// transaction was taken for this one.
 #[tokio::test]
 async fn a_lone_commit_is_not_looked_up_on_another_server() {
     let world = Moving::new().await;
@@ -103,7 +105,7 @@ async fn a_lone_commit_is_not_looked_up_on_another_server() {
             .unwrap();
         session.commit_all().await.unwrap();
         PostgresA::write(&session, name).await.unwrap();
-        // The id comes back, and the commit never arrives.
+        // The id arrives, but the commit never does.
         let late = Fault::before("COMMIT").delaying(Duration::from_secs(60));
         world.address.inject(late);
         let leave = async {
@@ -134,7 +136,7 @@ async fn has_branch(world: &Moving, unit: UnitId) -> bool {
     !prepared(world.database.url(), unit).await.is_empty()
 }
 
-/// "Not listed" on another server was taken for finished, while the branch was prepared.
+/// Regression test: a branch that another server did not list was taken for finished, while it was prepared.
 #[tokio::test]
 async fn a_branch_that_another_server_does_not_list_is_pending() {
     let world = Moving::new().await;
@@ -172,7 +174,8 @@ async fn a_branch_that_another_server_does_not_list_is_pending() {
     );
 }
 
-/// The fence was made in a copy, which had nothing recorded: the caller heard "rolled back", and the holder had committed.
+/// Regression test: the fence was written in a copy without a record. The caller got "rolled back", and the holder had
+/// committed.
 #[tokio::test]
 async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
     let world = Moving::new().await;
@@ -201,7 +204,7 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
             binds.recovery().settle(gid).await.unwrap(),
             Outcome::Committed
         );
-        // What the server says of itself is asked again, and the next unit is not in doubt for that.
+        // The facts about the server are read again, and the next unit is not in doubt.
         let plan = FaultPlan::new().at("decide:pg-a:after", Effect::Disconnect);
         let mut session = binds.session_with(SessionOptions::new().faults(&plan));
         let next = format!("next {name}");
@@ -216,7 +219,7 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
     );
 }
 
-/// A database of MariaDB on another server, of the same name and with the same id, as a restored dump is.
+/// Creates a MariaDB database of the same name and with the same id on another server, like a restored dump.
 async fn restored(original: &Database) -> String {
     let name = original.name().unwrap();
     let mut url = Server::MariadbB.url();
@@ -234,7 +237,7 @@ async fn restored(original: &Database) -> String {
     url.into()
 }
 
-/// MariaDB had nothing but the id to tell a database by.
+/// Regression test: on MariaDB, only the id identified a database.
 #[tokio::test]
 async fn a_restored_database_of_mariadb_is_not_believed_in_place_of_its_original() {
     let (database, other) = (MariadbA::database().await, PostgresB::database().await);
@@ -284,7 +287,7 @@ async fn a_restored_database_of_mariadb_is_not_believed_in_place_of_its_original
     admin.run(&format!("DROP DATABASE {name}")).await.unwrap();
 }
 
-/// The address leads elsewhere between the list of what is prepared and the finish.
+/// The address leads elsewhere between the list of the branches and the finish.
 #[tokio::test]
 async fn recovery_finishes_a_branch_only_where_it_was_listed() {
     let world = Moving::new().await;

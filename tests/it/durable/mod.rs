@@ -1,5 +1,5 @@
-//! What was confirmed outlives the server that confirmed it, where the server was told to make it so; and what was not is
-//! never called committed.
+//! A confirmed commit survives the server that confirmed it, if that server is set up for it. An unconfirmed one is
+//! never reported as committed.
 
 mod abandoned;
 mod elsewhere;

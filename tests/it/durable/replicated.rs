@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own whose commits wait for a standby, and one without beside it.
+//! A PostgreSQL server for one test whose commits wait for a standby, and another server without a standby.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,19 +13,19 @@ use kit::standby::{NAME, Standby};
 use kit::world::Sides;
 use tokio::time::{Instant, sleep};
 
-/// Which of the two writers is replicated.
+/// The role of the replicated writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holds {
-    /// The one that holds the decision.
+    /// The replicated writer is the holder.
     Replicated,
-    /// The one that prepares.
+    /// The other writer is the holder.
     Other,
 }
 
-/// How long a step of a commit may take here.
+/// The longest time of a step of a commit in these tests.
 pub(crate) const STEP: Duration = Duration::from_secs(1);
 
-/// The longest that anything may take, on a loaded machine.
+/// The longest time that any step may take on a loaded machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Two databases, the first on a server with a synchronous standby.
@@ -56,22 +56,22 @@ impl Replicated {
         }
     }
 
-    /// The replicated database.
+    /// Returns the URL of the replicated database.
     pub(crate) fn url(&self) -> String {
         self.primary.url(self.databases.0.url())
     }
 
-    /// The same database, on the standby.
+    /// Returns the URL of the replicated database on the standby.
     pub(crate) fn standby_url(&self) -> String {
         self.standby.url(self.databases.0.url())
     }
 
-    /// The database without a standby.
+    /// Returns the database without a standby.
     pub(crate) fn other(&self) -> &Database {
         &self.databases.1
     }
 
-    /// Binds over the replicated database alone.
+    /// Returns binds over the replicated database alone.
     pub(crate) async fn alone(&self, options: &BindOptions) -> Binds {
         let builder = self.builder();
         <(PostgresA,)>::register(builder, &[self.url()], PoolKind::Deadpool, options)
@@ -80,12 +80,12 @@ impl Replicated {
             .unwrap()
     }
 
-    /// Binds over both.
+    /// Returns binds over both databases.
     pub(crate) async fn both(&self, holds: Holds) -> Binds {
         self.both_at(&self.url(), holds).await
     }
 
-    /// The same, with the first where this URL leads.
+    /// Returns binds over both databases, the replicated one at this URL.
     pub(crate) async fn both_at(&self, url: &str, holds: Holds) -> Binds {
         let preference = match holds {
             Holds::Replicated => HolderPreference::Prefer,
@@ -109,17 +109,17 @@ impl Replicated {
             .resolve_timeout(2 * STEP)
     }
 
-    /// The rows of both, as others see them.
+    /// Returns the committed rows of both databases.
     pub(crate) async fn rows(&self) -> [Vec<String>; 2] {
         self.rows_at(&self.url()).await
     }
 
-    /// The same, with those of the first where this URL leads.
+    /// Returns the committed rows of both databases, the replicated one at this URL.
     pub(crate) async fn rows_at(&self, url: &str) -> [Vec<String>; 2] {
         [rows(url).await, PostgresB::rows(self.other()).await]
     }
 
-    /// How many server processes of the primary wait for the standby.
+    /// Returns the number of server processes on the primary that wait for the standby.
     pub(crate) async fn waiting(&self) -> usize {
         let waiting =
             "SELECT pid::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
@@ -127,13 +127,13 @@ impl Replicated {
         admin.values(waiting).await.unwrap().len()
     }
 
-    /// Nothing on the primary waits for the standby any more, which has it all.
+    /// Starts the standby, and waits until nothing on the primary waits for it.
     pub(crate) async fn comes_back(&mut self) {
         self.standby.start().await;
         self.wait_until_waiting(0).await;
     }
 
-    /// Tells all sessions to come of the replicated database.
+    /// Alters the replicated database for all later sessions.
     pub(crate) async fn alter_database(&self, setting: &str) {
         let mut admin = Admin::connect(&self.url()).await;
         let alter = format!(
@@ -142,7 +142,7 @@ impl Replicated {
         admin.run(&alter).await.unwrap();
     }
 
-    /// Waits until so many server processes of the primary wait for the standby.
+    /// Waits until this many server processes of the primary wait for the standby.
     pub(crate) async fn wait_until_waiting(&self, count: usize) {
         let end = Instant::now() + LONG;
         while self.waiting().await != count {
@@ -152,7 +152,7 @@ impl Replicated {
     }
 }
 
-/// The rows of a database of PostgreSQL.
+/// Returns the rows of a PostgreSQL database.
 pub(crate) async fn rows(url: &str) -> Vec<String> {
     let mut admin = Admin::connect(url).await;
     let rows = "SELECT text AS value FROM notes ORDER BY id";

@@ -1,4 +1,4 @@
-//! A semi-synchronous MariaDB server whose replica is away: its commits can be seen, and are called done by nobody.
+//! A semi-synchronous MariaDB server whose replica is away: its commits are visible, but are not reported as done.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn binds(server: &Semisync, other: &Database, options: BindOptions) -> Bin
         .unwrap()
 }
 
-/// How many connections wait for the replica.
+/// Returns the number of connections that wait for the replica.
 async fn waiting(server: &Semisync) -> usize {
     let waiting = "SELECT CAST(ID AS CHAR) AS value FROM information_schema.PROCESSLIST WHERE STATE LIKE '%semi-sync%'";
     server.admin().await.values(waiting).await.unwrap().len()
@@ -46,7 +46,7 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
     binds.install().await.unwrap();
     let mut gids = Vec::new();
     for (count, text) in ["both", "alone"].into_iter().enumerate() {
-        // The pool opens its connections, and the database says who it is.
+        // The pool opens its connections, and reads the id of the database.
         let mut session = binds.session();
         MariadbA::write(&session, &format!("warm {text}"))
             .await
@@ -66,7 +66,7 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
         let Err(CommitError::InDoubt { gid, .. }) = result else {
             panic!("{text}: {result:?}");
         };
-        // It can be seen, and is nowhere else.
+        // The row is visible, but exists on no replica.
         assert!(rows(&server).await.contains(&text.to_owned()));
         for _ in 0..3 {
             let pass = binds.recovery().run_older_than(Duration::ZERO).await;
@@ -74,13 +74,13 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
             let settled = binds.recovery().settle(&gid).await.unwrap_err();
             assert!(matches!(settled.source, Fault::Unconfirmed), "{settled:?}");
         }
-        // The commit alone goes on waiting.
+        // Only the commit itself goes on waiting.
         let end = tokio::time::Instant::now() + crate::durable::replicated::LONG;
         while waiting(&server).await != 1 {
             assert!(tokio::time::Instant::now() < end, "{count}");
         }
         gids.push(*gid);
-        // Somebody decides to do without the replica.
+        // An operator turns the wait for the replica off.
         server.waits(false).await;
     }
     let pass = binds.recovery().run_older_than(Duration::ZERO).await;

@@ -1,4 +1,4 @@
-//! What makes a server durable is asked again: its settings change while it runs.
+//! The settings that make a server durable are read again, because they change while the server runs.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn commit<S: Sides>(binds: &Binds, text: &str) -> Result<Committed, Commit
     session.commit_all().await
 }
 
-/// Commits again and again until the first is refused, as it must be within some time.
+/// Commits again and again, and returns the first refusal, which must come within some time.
 async fn refused<S: Sides>(binds: &Binds) -> Fault {
     let end = Instant::now() + LONG;
     loop {
@@ -60,7 +60,7 @@ async fn a_postgres_that_becomes_forgetful_is_refused() {
     let _ = commit::<Two>(&binds, "last").await.unwrap();
 }
 
-/// What it said before is old, however short a while ago that was. The reply to a commit tells of the start.
+/// A restart makes earlier answers stale, however recent they are. The reply to a commit contains the start time.
 #[tokio::test]
 async fn a_server_that_was_started_again_is_asked_again() {
     type Two = (PostgresA, PostgresB);
@@ -75,7 +75,7 @@ async fn a_server_that_was_started_again_is_asked_again() {
     let end = Instant::now() + LONG;
     loop {
         let mut session = binds.session();
-        // The connections of before are gone.
+        // The earlier connections are closed.
         let written = PostgresA::write(&session, "alone").await;
         let ended = session.commit_all().await;
         if written.is_ok() && ended.is_ok() {
@@ -116,7 +116,7 @@ async fn a_mariadb_that_becomes_forgetful_is_refused() {
     }
 }
 
-/// A bind may demand that its commits wait for a standby, and learns when they do no more.
+/// A bind may require that its commits wait for a standby, and notices when they no longer do.
 #[tokio::test]
 async fn a_standby_that_is_taken_away_is_noticed() {
     type Two = (PostgresA, PostgresB);

@@ -1,4 +1,4 @@
-//! A synchronous standby is away while a unit commits: the commit waits for it, and nobody calls it done.
+//! A synchronous standby is away while a unit commits: the commit waits for it, and is not reported as done.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn in_doubt(result: Result<Committed, CommitError>) -> Gid {
     }
 }
 
-/// A unit whose holder waits for the standby.
+/// Leaves a unit whose holder waits for the standby.
 async fn left_in_doubt(world: &Replicated, options: SessionOptions, text: &str) -> Gid {
     let binds = world.both(Holds::Replicated).await;
     let gid = in_doubt(commit::<Two>(&binds, options, text).await);
@@ -50,7 +50,7 @@ async fn left_in_doubt(world: &Replicated, options: SessionOptions, text: &str) 
     gid
 }
 
-/// Recovers until nothing is left.
+/// Runs recovery until nothing is in doubt.
 async fn recovers(binds: &Binds) {
     let end = Instant::now() + LONG;
     loop {
@@ -62,14 +62,15 @@ async fn recovers(binds: &Binds) {
     }
 }
 
-/// The decision was cancelled, which made it visible and kept it from the standby; the fence believed it.
+/// Regression test: the decision was cancelled. It became visible without reaching the standby, and the fence trusted
+/// it.
 #[tokio::test]
 async fn a_decision_that_waits_for_its_standby_is_in_doubt_until_that_is_back() {
     let mut world = Replicated::new().await;
     for (text, limit) in [("waits", None), ("is limited", Some(300))] {
         let mut options = SessionOptions::new();
         if let Some(limit) = limit {
-            // It must not become a limit of that wait.
+            // The limit must not apply to that wait.
             let limit = Duration::from_millis(limit);
             world.alter_database("SET statement_timeout = 300").await;
             options = options.statement_timeout(limit);
@@ -107,7 +108,7 @@ async fn a_decision_that_never_reached_the_standby_is_rolled_back_by_that() {
     assert!(world.rows_at(&url).await.concat().is_empty());
 }
 
-/// PostgreSQL shows what waited for its standby when it was started anew, be it that the standby does not have it.
+/// After a restart, PostgreSQL shows a commit that waited for its standby, even if the standby does not have it.
 #[tokio::test]
 async fn a_decision_that_can_be_seen_is_not_believed_before_the_standby_has_it() {
     let mut world = Replicated::new().await;
@@ -173,12 +174,12 @@ async fn a_participant_that_waits_is_rolled_back_or_pending() {
     let mut world = Replicated::new().await;
     let options = SessionOptions::new;
     for setting in ["on", "local"] {
-        // A session may let its commits go ahead of the standby; what is promised for a unit may not.
+        // A session may let its commits go ahead of the standby. The steps of a unit of several writers may not.
         world
             .alter_database(&format!("SET synchronous_commit = {setting}"))
             .await;
         let binds = world.both(Holds::Other).await;
-        // Nothing but the prepare is to wait.
+        // Only the prepare is to wait.
         let warm = commit::<Two>(&binds, options(), &format!("warm {setting}")).await;
         assert!(warm.unwrap().pending().is_empty());
         world.standby.stop();

@@ -51,10 +51,10 @@ async fn prepare(admin: &mut Admin, xid: &str) {
         .unwrap();
 }
 
-/// Waits until the server has seen that a connection is gone, and finishes its branch.
+/// Waits until the server has noticed that a connection is gone, and finishes its branch.
 async fn finish(database: &Database, verb: &str, xid: &str) {
     let mut admin = Admin::connect(database.url()).await;
-    // Finished while its connection is just going away, the branch would be lost.
+    // A branch that is finished while its connection is just closing would be lost.
     sleep(Duration::from_millis(100)).await;
     for _ in 0..500 {
         if admin.run(&format!("XA {verb} '{xid}'")).await.is_ok() {
@@ -271,7 +271,7 @@ async fn under_repeatable_read_a_plain_select_after_the_fence_can_miss_the_decis
     }
 }
 
-/// So a connection with an unread reply is never used again.
+/// Therefore a connection with an unread reply is never used again.
 #[tokio::test]
 async fn after_a_dropped_future_the_next_statement_reads_the_reply_before() {
     let database = Database::on(Server::MariadbA).await;
@@ -290,7 +290,7 @@ async fn after_a_dropped_future_the_next_statement_reads_the_reply_before() {
         let mut connection = AsyncMysqlConnection::establish(database.url())
             .await
             .unwrap();
-        // Prepared and cached, so that the statement is one message.
+        // The statement is prepared and cached, so that it is one message.
         let _: i64 = select(0).get_result(&mut connection).await.unwrap();
         {
             let mut dropped = Box::pin(select(41).get_result::<i64>(&mut connection));
@@ -310,7 +310,7 @@ async fn after_a_dropped_future_the_next_statement_reads_the_reply_before() {
     assert!(lies > 0, "no reply was late");
 }
 
-/// Why a commit by autocommit sets the level of the session to itself.
+/// Therefore a commit by autocommit sets the isolation level of the session to itself.
 #[tokio::test]
 async fn a_level_for_one_transaction_stays_when_autocommit_ends_it() {
     let (_database, mut admin) = database().await;
@@ -331,7 +331,7 @@ async fn a_level_for_one_transaction_stays_when_autocommit_ends_it() {
             ))
             .await
             .unwrap();
-        // The list is made anew ten times a second at most.
+        // The list is renewed ten times a second at most.
         sleep(Duration::from_millis(200)).await;
         let level = admin
             .values(

@@ -1,4 +1,4 @@
-//! What the commit protocol relies on, asked of the servers and pools themselves, without this library.
+//! Facts that the commit protocol relies on, verified on the servers and pools themselves, without this library.
 
 mod mariadb;
 mod pools;
@@ -6,7 +6,7 @@ mod postgres;
 mod replication;
 mod sqlite;
 
-/// A name that no other test uses on the server: prepared transactions of all databases share one space.
+/// Returns a name that no other test uses on the server: prepared transactions of all databases share one namespace.
 fn unique(name: &str) -> String {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static COUNTER: AtomicUsize = AtomicUsize::new(0);
@@ -14,7 +14,7 @@ fn unique(name: &str) -> String {
     format!("fact_{name}_{}_{number}", std::process::id())
 }
 
-/// What went wrong, as the server said it.
+/// Asserts that the server refused with these words.
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: diesel::QueryResult<T>, words: &str) {
     let error = result.unwrap_err().to_string();

@@ -27,7 +27,7 @@ async fn sessions_in_a_transaction(admin: &mut Admin) -> usize {
     admin.values(query).await.unwrap().len()
 }
 
-/// So an abandoned transaction keeps its locks for as long as nobody asks a quiet pool for a connection.
+/// Therefore an abandoned transaction keeps its locks until a connection is requested from a quiet pool.
 #[tokio::test]
 async fn deadpool_takes_a_connection_back_with_its_transaction() {
     let (database, mut admin) = database().await;
@@ -49,7 +49,7 @@ async fn deadpool_takes_a_connection_back_with_its_transaction() {
     assert_eq!(sessions_in_a_transaction(&mut admin).await, 1);
 }
 
-/// What the pool does not know of, it does not see at all.
+/// The pool cannot see a transaction that Diesel's transaction manager did not begin.
 #[tokio::test]
 async fn deadpool_hands_a_transaction_of_plain_sql_to_the_next_user() {
     let (database, _admin) = database().await;
@@ -103,13 +103,13 @@ async fn bb8_throws_a_connection_in_a_transaction_away_on_return() {
         .unwrap();
     drop(connection);
     assert_eq!(pool.state().idle_connections, 0);
-    // The server needs a moment to see it.
+    // The server needs a moment to notice it.
     while sessions_in_a_transaction(&mut admin).await > 0 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Otherwise every unit's connection would be thrown away.
+/// Otherwise the connection of every unit would be closed.
 #[tokio::test]
 async fn a_connection_whose_depth_was_lowered_is_kept() {
     use diesel::connection::TransactionDepthChange;

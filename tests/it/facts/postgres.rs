@@ -116,7 +116,7 @@ async fn commit_prepared_works_in_the_same_database_only() {
     admin.run(&finish).await.unwrap();
 }
 
-/// A member of the owning role may not, until it says that it is that role.
+/// A member of the owning role may not finish the transaction until it sets that role.
 #[tokio::test]
 async fn commit_prepared_needs_the_role_that_prepared() {
     let (_database, mut admin) = database().await;
@@ -206,7 +206,7 @@ async fn nothing_can_be_prepared_by_default() {
     );
 }
 
-/// So a SELECT is no evidence that nothing was decided; the insert of a fence is.
+/// Therefore a SELECT is no evidence that nothing was decided, and the insert of a fence is.
 #[tokio::test]
 async fn a_select_does_not_see_a_decision_in_flight_and_a_fence_waits_for_it() {
     let (database, mut deciding) = database().await;
@@ -248,7 +248,7 @@ async fn the_fate_of_a_transaction_can_be_asked_by_its_id() {
     }
 }
 
-/// Who only read has none: that is how a function that wrote is found.
+/// Therefore the id of a transaction reveals a function that wrote.
 #[tokio::test]
 async fn a_transaction_that_only_read_has_no_id() {
     let (_database, mut admin) = database().await;
@@ -259,7 +259,7 @@ async fn a_transaction_that_only_read_has_no_id() {
     assert_ne!(admin.values(id).await.unwrap(), [""]);
 }
 
-/// Why the begin of a unit sets, and asks nothing.
+/// Therefore the begin of a unit uses `SET` and asks nothing.
 #[tokio::test]
 async fn only_what_takes_no_snapshot_may_stand_before_set_transaction() {
     let database = Database::on(Server::PostgresA).await;

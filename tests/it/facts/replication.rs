@@ -1,4 +1,4 @@
-//! What servers do whose commits wait for a standby or a replica that is away.
+//! The behaviour of servers whose commits wait for a standby or a replica that is away.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use kit::semisync::Semisync;
 use kit::servers::Server;
 use tokio::time::timeout;
 
-/// Long enough to tell a wait from an answer: what does wait is never done by then.
+/// Long enough to tell a wait from an answer: a statement that waits is never done by then.
 const A_WHILE: Duration = Duration::from_secs(3);
 
-/// Until a test fails that would wait for ever.
+/// The time after which a test fails that would wait forever.
 const LONGEST: Duration = Duration::from_secs(120);
 
 const LIMITED: &str = "SET statement_timeout = 100";
@@ -36,7 +36,8 @@ async fn postgres_ends_the_limit_of_a_statement_before_it_waits_for_a_standby() 
         let waited = timeout(A_WHILE, waiting.run(&message)).await;
         assert!(waited.is_err(), "{end}: {waited:?}");
     }
-    // A statement by itself, and so it is cut short, and called done. The branch is taken while its prepare waits.
+    // `COMMIT PREPARED` is a statement, so the limit cuts its wait short, and it is reported as done. The branch is
+    // finished while its prepare waits.
     let waits = "SELECT pg_cancel_backend(pid)::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     while !values(&copy, waits).await.is_empty() {}
     let mut finishing = copy.admin().await;
@@ -76,7 +77,7 @@ async fn postgres_calls_a_commit_done_whose_wait_was_cancelled() {
     assert_eq!(values(&copy, "SELECT i::text AS value FROM t").await, ["1"]);
 }
 
-/// One server after the other.
+/// The two servers run one after the other.
 #[tokio::test]
 async fn mariadb_shows_and_keeps_what_waits_for_its_replica() {
     let tried = async {

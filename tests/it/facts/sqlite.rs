@@ -36,7 +36,7 @@ async fn a_failing_commit_leaves_the_transaction_open() {
     assert_eq!(numbers(&mut admin).await, ["1"]);
 }
 
-/// Whatever the busy timeout: the lock of another reader is no reason to wait, because that may never end.
+/// The busy timeout has no effect: the lock of another reader is no reason to wait, because it may never be released.
 #[tokio::test]
 async fn a_deferred_transaction_fails_its_upgrade_at_once() {
     let (database, mut one) = file().await;
@@ -50,7 +50,7 @@ async fn a_deferred_transaction_fails_its_upgrade_at_once() {
     refused(two.run("INSERT INTO t VALUES (2)").await, "locked");
 }
 
-/// Nothing says so: what a unit sets is the setting of before.
+/// SQLite reports no error, and keeps the earlier setting.
 #[tokio::test]
 async fn foreign_keys_cannot_be_turned_within_a_transaction() {
     let (_database, mut admin) = file().await;

@@ -1,6 +1,6 @@
-//! Units behind a pooler that gives a connection of the server to somebody else after each transaction.
+//! Units behind a pooler that gives a server connection to another client after each transaction.
 //!
-//! It has one connection for each database: whatever a unit leaves on it, the next user finds.
+//! The pooler has one connection for each database, so the next client finds all state that a unit leaves there.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use kit::database::Database;
 use kit::servers::Server;
 use kit::side::{MariadbA, PoolKind, PostgresA, Side};
 
-/// What the next user of a connection finds.
+/// Selects the state that the next client finds on a server connection.
 const FOUND: &str = "SELECT concat_ws(' ', current_user, current_setting('search_path'), \
     current_setting('transaction_isolation'), current_setting('transaction_read_only'), \
     current_setting('default_transaction_isolation'), current_setting('default_transaction_read_only'), \
@@ -25,7 +25,7 @@ const FOUND: &str = "SELECT concat_ws(' ', current_user, current_setting('search
     current_setting('idle_in_transaction_session_timeout'), coalesce(current_setting('diesel_binds.unit', true), ''), \
     (SELECT count(*) FROM pg_listening_channels())) AS value, pg_backend_pid()::text AS process";
 
-/// What the next user finds, and the process of the server that serves it.
+/// The state that the next client finds, and the server process of its connection.
 #[derive(QueryableByName)]
 struct Row {
     #[diesel(sql_type = Text)]
@@ -41,7 +41,7 @@ struct Pooled {
     namespace: String,
 }
 
-/// The address of a database on `postgres-a` behind the pooler.
+/// Returns the URL of a database on `postgres-a` behind the pooler.
 fn behind_pooler(database: &Database) -> String {
     let pooler = Server::Pgbouncer.url();
     let mut url = url::Url::parse(database.url()).unwrap();
@@ -53,7 +53,7 @@ async fn place(pool: PoolKind) -> Pooled {
     let (postgres, mariadb) = (PostgresA::database().await, MariadbA::database().await);
     let namespace = format!("pooler-{}", postgres.name().unwrap().replace("test_", ""));
     let namespace = namespace[namespace.len().saturating_sub(31)..].to_owned();
-    // A prepared statement that is kept would be looked for on a connection of the server that never heard of it.
+    // With cached statements, the client would run them on a server connection that does not have them.
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
     config.custom_setup = Box::new(|url| {
         async move {
@@ -89,7 +89,7 @@ async fn place(pool: PoolKind) -> Pooled {
 }
 
 impl Pooled {
-    /// What somebody else finds behind the pooler.
+    /// Returns the state that another client finds behind the pooler, and the server process.
     async fn found(&self) -> (String, String) {
         let mut connection = AsyncPgConnection::establish(&behind_pooler(&self.postgres))
             .await
@@ -204,11 +204,11 @@ async fn nothing_of_a_unit_reaches_the_next_client(pool: PoolKind) {
             met += usize::from(process == own);
         }
     }
-    // Often enough on the very connection of the server that the unit had.
+    // The client often got the server connection that the unit had used.
     assert!(met > 2, "{met}");
 }
 
-/// Nor of who finishes the units of others.
+/// Recovery leaves no state on a connection either.
 async fn recovery_leaves_nothing_to_the_next_client(pool: PoolKind) {
     let place = place(pool).await;
     let (before, _) = place.found().await;
@@ -235,7 +235,7 @@ async fn recovery_leaves_nothing_to_the_next_client(pool: PoolKind) {
     assert_eq!(direct.values(&left).await.unwrap(), [""; 0]);
 }
 
-/// Why the statements must not be kept: the connection that has them is not the one that the next unit gets.
+/// Therefore statements must not be cached: the next unit may get a connection without them.
 #[tokio::test]
 async fn a_kept_statement_is_not_found_behind_the_pooler() {
     let database = PostgresA::database().await;

@@ -1,4 +1,4 @@
-//! What the migrations of one bind do, on any backend.
+//! The behaviour of the migrations of one bind, on any backend.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ pub async fn migrations_run_are_reported_listed_and_reverted<
     migrations_of_binds_run_are_reported_listed_and_reverted::<B>(&on::<B>(url, two()), url).await;
 }
 
-/// The same on binds that reach the database in a way of their own.
+/// Runs that test on binds that connect in another way.
 pub async fn migrations_of_binds_run_are_reported_listed_and_reverted<B: Bind>(
     binds: &Binds,
     url: &str,
 ) {
     let key = B::KEY;
 
-    // A look changes nothing.
+    // A report changes nothing.
     assert_eq!(state(binds, key).await.pending.len(), 2);
     let pending = binds.migrations().check().await.unwrap_err();
     assert!(matches!(
@@ -67,7 +67,7 @@ pub async fn migrations_of_binds_run_are_reported_listed_and_reverted<B: Bind>(
         "{report}"
     );
 
-    // Again: nothing.
+    // A second run does nothing.
     assert!(binds.migrations().run().await.unwrap().done.is_empty());
 
     let reverted = binds.migrations().revert().await.unwrap();
@@ -122,7 +122,7 @@ where
     assert!(text.contains(&all), "{text}");
     assert_eq!(versions(url).await, ["20260102000000"]);
 
-    // The table of the migration that failed is gone, where DDL is part of a transaction.
+    // If DDL is transactional, the table of the failed migration is gone.
     if *rolled_back {
         execute(url, "CREATE TABLE half (id INTEGER PRIMARY KEY)").await;
     } else {
@@ -137,7 +137,7 @@ where
     let newer = two().table(LATER, "later");
     on::<B>(url, newer).migrations().run().await.unwrap();
 
-    // An older program starts, unless it was told to be strict.
+    // An older program starts, unless it is strict.
     let older = on::<B>(url, two());
     assert_eq!(state(&older, B::KEY).await.unknown, ["20260104000000"]);
     assert!(older.migrations().run().await.unwrap().done.is_empty());
@@ -154,11 +154,11 @@ where
         "{report}"
     );
 
-    // Nothing is reverted below what nobody here knows.
+    // Nothing is reverted below a migration that is unknown here.
     let refused = older.migrations().revert().await.unwrap_err();
     assert!(matches!(refused.problem(), MigrationProblem::Drift { .. }));
 
-    // Nothing is run beside it, either.
+    // Nothing is run beside an unknown migration, either.
     let other = two().table("2026-01-05-000000_other", "other");
     let other = on::<B>(url, other);
     let refused = other.migrations().run().await.unwrap_err();
@@ -167,7 +167,7 @@ where
     let run = other.migrations().allow_unknown().run().await.unwrap();
     assert_eq!(run.done.len(), 1);
 
-    // What is older than what is applied is run, unless it was told to be strict.
+    // A migration that is older than an applied one is run, unless the program is strict.
     let merged = two()
         .table(LATER, "later")
         .table("2026-01-05-000000_other", "other")
@@ -181,7 +181,7 @@ where
     assert_eq!(merged.migrations().run().await.unwrap().done.len(), 1);
 }
 
-/// The story: the URL of one bind is that of another's database.
+/// Regression test: the URL of one bind leads to the database of another.
 pub async fn the_migrations_of_another_bind_are_refused<B, Other>(url: &str)
 where
     B: Bind<Connection: FromUrl + Migratable> + Default,
@@ -210,7 +210,7 @@ where
         assert_eq!(versions.len(), 2);
     }
 
-    // The same version: not "nothing pending".
+    // The version is the same, but the run does not report that nothing is pending.
     let same = on::<Other>(
         url,
         Steps::new().table("2026-01-02-000000_entries", "entries"),
@@ -239,7 +239,7 @@ where
     let gate = Gate::default();
     let first = on::<B>(url, Steps::new().table(USERS, "users").behind(&gate));
     let second = on::<B>(url, Steps::new().table(USERS, "users"));
-    // The first run goes on when nobody waits for it any more.
+    // The first run goes on when its future is dropped.
     {
         let migrations = first.migrations();
         tokio::select! {
@@ -255,7 +255,7 @@ where
         "{refused:?}"
     );
     assert!(refused.done().is_empty() && refused.left().is_empty());
-    // A look waits for nobody.
+    // A report waits for no lock.
     assert_eq!(state(&second, B::KEY).await.pending.len(), 1);
 
     gate.open();

@@ -1,4 +1,4 @@
-//! Mounts what every backend does, and what plain Diesel makes of it.
+//! Mounts the tests for every backend, and tests beside plain Diesel.
 
 use diesel_async::{
     AsyncConnection as _, AsyncMigrationHarness, AsyncMysqlConnection, AsyncPgConnection,
@@ -13,7 +13,7 @@ use crate::migrations::binds::{Accounts, Archive, Cache, Journal, Ledger, Orders
 use crate::migrations::database::{self, LATER, NAMES, USERS, two};
 use crate::migrations::world::{on, owners, state, values, versions};
 
-/// Diesel's harness is only known for concrete connections, so the body stands here once for each.
+/// Mounts the tests of a backend. Diesel's harness exists only for concrete connections, so a generic is not possible.
 macro_rules! mount {
     ($backend:ident, $bind:ident, $other:ident, $connection:ty, $database:expr, $own:literal) => {
         mod $backend {
@@ -60,7 +60,7 @@ macro_rules! mount {
                 .await;
             }
 
-            /// Both ways: Diesel sees what was run here, and the other way round.
+            /// Each side continues from the migrations that the other ran.
             #[tokio::test(flavor = "multi_thread")]
             async fn plain_diesel_and_this_go_on_from_each_other() {
                 let database = $database;
@@ -73,7 +73,7 @@ macro_rules! mount {
                 assert!(!diesel.has_pending_migration(first()).unwrap());
                 assert_eq!(diesel.run_pending_migrations(two()).unwrap().len(), 1);
 
-                // Of the second one nobody noted the bind; a run makes up for it.
+                // The bind of the second migration is not recorded; a run adds it.
                 let binds = on::<$bind>(url, two().table(LATER, "later"));
                 let before = state(&binds, <$bind as diesel_binds::Bind>::KEY).await;
                 assert_eq!((before.applied.len(), before.pending.len()), (2, 1));
@@ -97,7 +97,7 @@ macro_rules! mount {
                 binds.migrations().check().await.unwrap();
             }
 
-            /// The migration of the protocol's tables is one like any other.
+            /// The migration with the tables of the protocol is a migration like any other.
             #[tokio::test]
             async fn the_tables_of_the_protocol_are_a_migration() {
                 const OWN: EmbeddedMigrations = embed_migrations!($own);
@@ -142,8 +142,8 @@ mount!(
     "migrations/sqlite"
 );
 
-/// `CREATE INDEX CONCURRENTLY` runs in no transaction, and waits for every statement that is older than itself: for a
-/// run that waited in the server for the lock, it would wait forever.
+/// `CREATE INDEX CONCURRENTLY` runs in no transaction, and waits for every older statement. If another run waited in
+/// the server for the lock, the index would wait forever.
 #[tokio::test]
 async fn a_migration_outside_of_a_transaction_does_not_wait_for_runs_that_wait() {
     let database = Database::on(Server::PostgresA).await;
@@ -175,7 +175,7 @@ async fn a_migration_outside_of_a_transaction_does_not_wait_for_runs_that_wait()
     binds[0].migrations().revert_all().await.unwrap();
 }
 
-/// Foreign keys are turned off outside of a transaction only, as SQLite wants it to rebuild a table.
+/// SQLite needs foreign keys off to rebuild a table, and turns them off only outside of a transaction.
 #[tokio::test]
 async fn a_table_of_sqlite_can_be_rebuilt() {
     let database = Database::sqlite();
@@ -187,7 +187,7 @@ async fn a_table_of_sqlite_can_be_rebuilt() {
     assert_eq!(versions(database.url()).await.len(), 2);
 }
 
-/// A migration that ends the connection which holds the lock stands for everything that may: the next one is not begun.
+/// A migration ends the connection that holds the lock, as an example of every cause. The next migration is not begun.
 #[tokio::test]
 async fn no_migration_begins_after_the_lock_was_lost() {
     let postgres = Database::on(Server::PostgresA).await;

@@ -1,4 +1,4 @@
-//! Several binds: one order, one run, and what was done when it stops half-way.
+//! Several binds: one order, one run, and the report of a run that stops before its end.
 
 use diesel_binds::{BuildProblem, Manifest, MigrationMistake, MigrationProblem, Source};
 use kit::database::Database;
@@ -15,7 +15,7 @@ fn entries() -> Steps {
     Steps::new().table(ENTRIES, "entries")
 }
 
-/// The mistakes of a build, with the binds that they are about.
+/// Returns the mistakes of a build, with their binds.
 fn mistakes(problems: &[BuildProblem]) -> Vec<(&'static str, &MigrationMistake)> {
     problems
         .iter()
@@ -43,7 +43,7 @@ async fn a_bind_comes_after_those_that_it_needs() {
         .build()
         .unwrap();
 
-    // Alone, none comes before what it needs.
+    // A bind that runs alone does not run before the migrations that it needs.
     for _ in 0..2 {
         let refused = binds.migrations().of::<Ledger>().run().await.unwrap_err();
         assert_eq!(
@@ -63,7 +63,7 @@ async fn a_bind_comes_after_those_that_it_needs() {
         ]
     );
 
-    // Nothing is taken away below what needs it.
+    // A migration is not reverted while another one needs it.
     let refused = binds
         .migrations()
         .of::<Accounts>()
@@ -85,7 +85,7 @@ async fn a_bind_comes_after_those_that_it_needs() {
             format!("accounts/{USERS}"),
         ]
     );
-    // Alone, once what it needs is there.
+    // A bind that runs alone runs when the migrations that it needs are applied.
     binds.migrations().of::<Accounts>().run().await.unwrap();
     binds.migrations().of::<Ledger>().run().await.unwrap();
     binds.migrations().of::<Ledger>().check().await.unwrap();
@@ -166,7 +166,7 @@ async fn migrations_that_cannot_be_told_apart_are_not_built() {
             .unwrap_err()
             .to_string()
     };
-    // Diesel would run one of the two.
+    // Diesel would run only one of the two.
     let same = build(
         Steps::new()
             .table("2026-01-02-000000_a", "a")
@@ -239,7 +239,7 @@ async fn a_bind_that_cannot_be_reached_hides_no_other() {
     );
     assert!(!report.is_current());
 
-    // And nothing is run before all can be.
+    // Nothing is run before everything can be.
     let error = binds.migrations().run().await.unwrap_err();
     assert!(
         matches!(
@@ -262,7 +262,7 @@ async fn a_bind_that_cannot_be_reached_hides_no_other() {
         assert!(!said.contains("unseen"), "{said}");
     }
 
-    // A bind of which nobody knows anything is no bind that is all right.
+    // An unknown bind is not reported as current.
     let nobody = binds.migrations().of_key("nobody");
     assert!(!nobody.report().await.is_current());
     assert!(nobody.run().await.is_err() && nobody.check().await.is_err());

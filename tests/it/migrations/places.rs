@@ -1,4 +1,4 @@
-//! Where binds are: in one database, attached, in memory.
+//! The places of binds: in one database, attached, in memory.
 
 use diesel_binds::{Bind, FromUrl, Migratable, MigrationMistake, MigrationProblem, Source};
 use kit::database::Database;
@@ -11,7 +11,7 @@ use crate::migrations::world::{builder, owners, told, values, versions};
 
 const ENTRIES: &str = "2026-02-02-000000_entries";
 
-/// Two binds whose URLs are the same by accident. Nothing is run, whichever of the two comes first.
+/// Asserts that two binds with accidentally the same URL run nothing, in either order.
 async fn one_database_for_two<B, Other>(url: &str)
 where
     B: Bind<Connection: FromUrl + Migratable> + Default,
@@ -61,7 +61,7 @@ async fn two_binds_are_in_one_database_only_if_they_say_so() {
     one_database_for_two::<Cache, Archive>(sqlite.url()).await;
 }
 
-/// Two databases of one server are two.
+/// Two databases of one server are not taken for one.
 #[tokio::test]
 async fn two_databases_of_one_server_are_two() {
     let postgres = [
@@ -121,7 +121,7 @@ async fn binds_that_share_a_database_have_their_own_migrations_in_it() {
     assert_eq!(told(&reverted.done), [format!("orders/{ENTRIES}")]);
 }
 
-/// Every folder has the setup of Diesel for PostgreSQL, and the tables of the commit protocol: both are nobody's own.
+/// Every folder has Diesel's setup for PostgreSQL and the tables of the commit protocol. Both belong to no bind.
 #[tokio::test]
 async fn migrations_that_are_the_same_in_every_folder_run_once() {
     let database = Database::on(Server::PostgresA).await;
@@ -157,7 +157,7 @@ async fn an_attached_file_has_migrations_of_its_own() {
         .bind(Cache, Source::url(cache.url()))
         .bind(Archive, Source::url(archive.url()).attach_to(Cache))
         .migrations(Cache, two())
-        // The same version, and no collision: it is another file.
+        // The version is the same, but there is no collision: the file is another one.
         .migrations(
             Archive,
             Steps::new().table("2026-01-03-000000_pages", "pages"),

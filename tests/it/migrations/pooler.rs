@@ -1,4 +1,4 @@
-//! Behind a pooler in transaction mode, where each transaction may have another session.
+//! Migrations behind a pooler in transaction mode, where each transaction may have another session.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ fn with(builder: BindsBuilder, pooler: &Pooler, database: &Database, steps: Step
         .unwrap()
 }
 
-/// Diesel-async prepares statements to open a connection. A pgbouncer before 1.21 may give the preparation one session
-/// and the execution another: then it is tried again. What is tested here begins after that.
+/// Connects, and retries if that fails. diesel-async prepares statements when it opens a connection. A pgbouncer before
+/// 1.21 may send the preparation and the execution to different sessions.
 async fn patiently(url: &str) -> ConnectionResult<AsyncPgConnection> {
     let mut attempts = 0;
     loop {
@@ -81,7 +81,7 @@ async fn migrations_work_behind_a_pooler() {
     .await;
 }
 
-/// A lock is also held while the one that waits goes through the pooler and the one that has it does not.
+/// One run connects through the pooler, the other does not, and both use the same lock.
 #[tokio::test]
 async fn the_lock_is_the_same_with_and_without_the_pooler() {
     let database = Database::on(Server::PostgresA).await;
@@ -107,8 +107,8 @@ async fn the_lock_is_the_same_with_and_without_the_pooler() {
     assert!(pooled.migrations().run().await.unwrap().done.is_empty());
 }
 
-/// The lock takes one connection of the pooler for the whole run. Without another one nothing can be run, and that is
-/// said.
+/// The lock takes one connection of the pooler for the whole run. Without a second connection, the run fails with an
+/// error.
 #[tokio::test]
 async fn a_pooler_with_one_connection_is_refused() {
     let database = Database::on(Server::PostgresA).await;

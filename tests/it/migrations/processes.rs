@@ -1,4 +1,4 @@
-//! Several processes start at once on an empty database: all come up, and each migration runs once.
+//! Several processes start at once on an empty database: all start, and each migration runs once.
 
 use std::env;
 use std::process::Stdio;
@@ -16,7 +16,7 @@ use crate::migrations::world::{on, values, versions};
 
 const URL: &str = "DIESEL_BINDS_MIGRATE";
 
-/// The table counts how often the migration ran: so that a second run would be seen, not only fail.
+/// Returns migrations with a table that counts the runs, so that a second run is visible even if it does not fail.
 fn steps() -> Steps {
     let count =
         "CREATE TABLE IF NOT EXISTS runs (id VARCHAR(10)); INSERT INTO runs VALUES ('once')";
@@ -27,7 +27,7 @@ async fn migrate<B: Bind<Connection: FromUrl + Migratable> + Default>(url: &str)
     on::<B>(url, steps()).migrations().run().await.unwrap();
 }
 
-/// What each of the processes does; on its own, it is the only one.
+/// The work of each process. Without the variable, the test runs as a single process.
 #[tokio::test]
 async fn a_process_comes_up() {
     match env::var(URL) {
@@ -77,7 +77,7 @@ async fn processes_that_start_at_once_all_come_up_on_sqlite() {
     start_at_once(&Database::sqlite()).await;
 }
 
-/// A current-thread runtime is what `#[tokio::test]` has; this is the other.
+/// `#[tokio::test]` has a current-thread runtime; this test has the other kind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_multi_thread_runtime_migrates_as_well() {
     let database = Database::on(Server::PostgresA).await;

@@ -1,7 +1,7 @@
-//! A migration that is added, changed or taken away is built in by the next build, as `docs/migrations.md` says it.
+//! A migration that is added, changed or deleted is embedded by the next build, as `docs/migrations.md` says.
 //!
-//! The real macro and the real cargo, on a program with nothing of Diesel's but that macro: what the macro names is
-//! stood in for, so that this builds in seconds.
+//! The test uses the real macro and the real cargo. Its program has stand-ins for the types that the macro names, so
+//! that it builds in seconds.
 
 use std::fs;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn main() {
 }
 "#;
 
-/// The `build.rs` of the page.
+/// Returns the `build.rs` of the page.
 fn build_rs() -> String {
     let page = fs::read_to_string(workspace().join("docs/migrations.md")).unwrap();
     let from = page.find("fn main() {\n    println!(\"cargo::").unwrap();
@@ -54,12 +54,12 @@ fn migration(project: &Path, name: &str, file: &str, content: &str) {
     fs::write(folder.join(file), content).unwrap();
 }
 
-/// Builds the program and runs it: what is built in.
+/// Builds and runs the program, and returns the migrations that it embeds.
 fn built_in(project: &Path) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--offline"])
         .current_dir(project)
-        // What is built of others is kept for the next time.
+        // The dependencies are kept for the next build.
         .env(
             "CARGO_TARGET_DIR",
             Path::new(env!("CARGO_TARGET_TMPDIR")).join("rebuild"),
@@ -79,7 +79,7 @@ fn a_changed_migration_is_built_in() {
     let manifest = "[package]\nname = \"rebuilt\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
                     [dependencies]\nmigrations_macros = \"2.3\"\n";
     fs::write(project.join("Cargo.toml"), manifest).unwrap();
-    // The versions that are there already: nothing is downloaded.
+    // The lock file has versions that are present, so nothing is downloaded.
     fs::copy(workspace().join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
     fs::write(project.join("build.rs"), build_rs()).unwrap();
     fs::create_dir(project.join("src")).unwrap();

@@ -1,4 +1,4 @@
-//! What these tests share: binds with migrations on a database, and what is in it.
+//! Shared parts of these tests: binds with migrations on a database, and queries on that database.
 
 use std::error::Error;
 
@@ -14,12 +14,12 @@ use diesel_binds::{
 };
 use kit::source::Steps;
 
-/// A builder with the namespace of these tests.
+/// Returns a builder with the namespace of these tests.
 pub fn builder() -> BindsBuilder {
     Binds::builder().namespace("migrations")
 }
 
-/// One bind on one database.
+/// Returns one bind on one database.
 pub fn on<B: Bind<Connection: FromUrl + Migratable> + Default>(url: &str, steps: Steps) -> Binds {
     builder()
         .bind(B::default(), Source::url(url))
@@ -28,14 +28,14 @@ pub fn on<B: Bind<Connection: FromUrl + Migratable> + Default>(url: &str, steps:
         .unwrap()
 }
 
-/// The state of one bind.
+/// Returns the state of one bind.
 pub async fn state(binds: &Binds, key: &str) -> MigrationState {
     let report = binds.migrations().of_key(key).report().await;
     let [bind] = <[_; 1]>::try_from(report.binds).unwrap();
     bind.state.unwrap()
 }
 
-/// `accounts/2026-01-02-000000_users`, one for each.
+/// Formats each step as `accounts/2026-01-02-000000_users`.
 pub fn told(steps: &[MigrationStep]) -> Vec<String> {
     steps
         .iter()
@@ -43,7 +43,7 @@ pub fn told(steps: &[MigrationStep]) -> Vec<String> {
         .collect()
 }
 
-/// An error with all its causes.
+/// Returns the message of an error with those of its causes.
 pub fn with_causes(error: &MigrationError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -60,7 +60,7 @@ struct Value {
     value: String,
 }
 
-/// Runs statements past everything.
+/// Runs statements on a connection of the test.
 pub async fn execute(url: &str, statements: &str) {
     if url.starts_with("postgres") {
         let mut connection = AsyncPgConnection::establish(url).await.unwrap();
@@ -74,7 +74,7 @@ pub async fn execute(url: &str, statements: &str) {
     }
 }
 
-/// The column `value` of a query past everything.
+/// Returns the column `value` of a query on a connection of the test.
 pub async fn values(url: &str, query: &str) -> Vec<String> {
     let query = diesel::sql_query(query);
     let rows: Vec<Value> = if url.starts_with("postgres") {
@@ -90,13 +90,13 @@ pub async fn values(url: &str, query: &str) -> Vec<String> {
     rows.into_iter().map(|row| row.value).collect()
 }
 
-/// What Diesel's own table says.
+/// Returns the versions in Diesel's own table.
 pub async fn versions(url: &str) -> Vec<String> {
     let query = "SELECT version AS value FROM __diesel_schema_migrations ORDER BY version";
     values(url, query).await
 }
 
-/// What ours says: `20260102000000 accounts`.
+/// Returns the rows of the library's table, as `20260102000000 accounts`.
 pub async fn owners(url: &str) -> Vec<String> {
     let query = if url.starts_with("mysql") {
         "SELECT CONCAT(version, ' ', bind) AS value FROM diesel_binds_migrations ORDER BY version"

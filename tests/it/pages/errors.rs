@@ -1,4 +1,4 @@
-//! `docs/errors.md` has each variant of the public enums of errors, and no others.
+//! Tests that `docs/errors.md` has each variant of the public enums of errors, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -43,7 +43,7 @@ fn the_page_of_errors_has_each_variant_and_no_other() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The enums on the page, each a section, and the variants in its table.
+/// Returns the enums on the page, each a section, with the variants in its table.
 fn sections() -> Enums {
     let page = fs::read_to_string(workspace().join("docs/errors.md")).unwrap();
     let mut sections = Enums::new();
@@ -61,7 +61,7 @@ fn sections() -> Enums {
     sections
 }
 
-/// All enums of the library, and those of them that are errors, or that an error has within it.
+/// Returns all enums of the library, and those of them that are errors or parts of errors.
 fn enums() -> (Enums, Enums) {
     let (mut all, mut errors) = (Enums::new(), Enums::new());
     for file in files(&workspace().join("src"), "rs") {
@@ -81,7 +81,7 @@ fn enums() -> (Enums, Enums) {
     (all, errors)
 }
 
-/// Whether an attribute derives the trait of errors, or their `Debug`.
+/// Returns whether an attribute derives the trait of errors, or their `Debug`.
 fn derives_error(attribute: &Attribute) -> bool {
     let mut derives = false;
     if attribute.path().is_ident("derive") {
@@ -94,7 +94,7 @@ fn derives_error(attribute: &Attribute) -> bool {
     derives
 }
 
-/// What the root of the crate exports, and its public modules.
+/// Returns the names that the root of the crate exports, and its public modules.
 fn public_names() -> BTreeSet<String> {
     let root = workspace().join("src");
     let mut names = BTreeSet::new();
@@ -157,7 +157,7 @@ fn parse(file: &Path) -> Vec<Item> {
 }
 
 mod shown {
-    /// The message of an error and of its causes.
+    /// Returns the message of an error and of its causes.
     fn report(error: &dyn std::error::Error) -> String {
         let mut text = error.to_string();
         let mut source = error.source();

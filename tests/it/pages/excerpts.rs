@@ -1,11 +1,11 @@
-//! Each block of Rust in a page is an excerpt of a file that is compiled.
+//! Tests that each block of Rust in a page is an excerpt of a compiled file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use kit::servers::workspace;
 
-/// Where the code of the pages is.
+/// The places of the code of the pages.
 const CODE: [&str; 3] = ["examples", "tests/crates", "tests/it/pages"];
 
 /// A block of Rust in a page.
@@ -53,8 +53,8 @@ fn no_block_of_rust_in_a_page_hides_a_line() {
     }
 }
 
-/// The blocks of Rust in a page, but for those that are whole files of the reader, behind a line with their path: tests of
-/// the command line hold these.
+/// Returns the blocks of Rust in a page. Leaves out whole files of the reader, which stand behind a line with their
+/// path: tests of the command line check those.
 fn blocks(page: &Path) -> Vec<Block> {
     let text = fs::read_to_string(page).unwrap();
     let mut blocks = Vec::new();
@@ -79,7 +79,7 @@ fn blocks(page: &Path) -> Vec<Block> {
     blocks
 }
 
-/// All files below a folder with this ending.
+/// Returns all files below a folder with this ending.
 pub(super) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -93,9 +93,9 @@ pub(super) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Without what is only layout.
+/// Returns the code without its layout.
 fn bare(code: &str) -> String {
-    // Where the folders are that a macro reads.
+    // The macro reads these folders.
     let code = code.replace("tests/crates/two_binds/migrations", "migrations");
     let code = code.replace(char::is_whitespace, "");
     code.replace(",}", "}")

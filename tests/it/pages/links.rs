@@ -1,4 +1,4 @@
-//! No relative link in the documentation leads nowhere, nor to a heading that its page does not have.
+//! Tests that each relative link in the documentation leads to a file, and to a heading of that file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use super::excerpts::files;
 
-/// What a page links to, and the names of its headings.
+/// The links of a page, and the names of its headings.
 struct Page {
     links: Vec<String>,
     anchors: BTreeSet<String>,
@@ -71,7 +71,7 @@ fn is_elsewhere(link: &str) -> bool {
     link.contains("://") || link.starts_with("mailto:")
 }
 
-/// A path without the steps upward in it.
+/// Joins a path, and resolves its steps upward.
 fn joined(folder: &Path, file: &str) -> PathBuf {
     let mut path = PathBuf::new();
     for component in folder.join(file).components() {
@@ -118,7 +118,7 @@ impl Page {
     }
 }
 
-/// The name that a forge gives to a heading.
+/// Returns the anchor that a forge gives to a heading.
 fn anchor(heading: &str) -> String {
     heading
         .to_lowercase()

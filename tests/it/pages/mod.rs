@@ -1,5 +1,5 @@
-//! The pages of the documentation: each block of Rust in `docs` is part of a file here, or of an example, and so is compiled;
-//! most are run as well. A page shows no line that it has to hide.
+//! The pages of the documentation. Each block of Rust in `docs` is part of a file here, or of an example, and so is
+//! compiled. Most are run as well. No page has hidden lines.
 
 #![allow(
     unreachable_pub,

@@ -1,4 +1,4 @@
-//! The example of README.md is `examples/transfer.rs`, and runs in an empty folder.
+//! Tests that the example of README.md is `examples/transfer.rs`, and runs in an empty folder.
 
 use std::fs;
 use std::process::Command;
@@ -21,7 +21,7 @@ fn the_readme_has_at_most_200_lines() {
     assert!(readme.lines().count() <= 200);
 }
 
-/// With the features of this program, so that it is built from what is there already.
+/// The example has the features of this program, so that the present build is reused.
 #[test]
 fn the_example_of_the_readme_commits_to_two_files() {
     let folder = tempfile::tempdir().unwrap();
@@ -44,7 +44,7 @@ fn the_example_of_the_readme_commits_to_two_files() {
         assert!(ran.status.success(), "{said}");
         String::from_utf8(ran.stdout).unwrap()
     };
-    // Its tables are there the second time.
+    // The tables exist in the second run.
     for _ in 0..2 {
         assert!(run().starts_with("committed unit "));
     }

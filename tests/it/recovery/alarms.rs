@@ -1,4 +1,4 @@
-//! What recovery may not touch it leaves alone, and says why.
+//! Recovery does not touch a branch that it may not finish, and reports the reason.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use kit::application::{Application, Three};
 use kit::side::{PoolKind, PostgresA, Side};
 use kit::world::Sides;
 
-/// A branch on PostgreSQL, as a process leaves it that dies between two steps of a commit.
+/// Prepares a branch on PostgreSQL, as a process leaves it that crashes between two steps of a commit.
 async fn prepare_postgres(application: &Application, gid: &Gid) {
     let prepare = format!(
         "BEGIN; INSERT INTO notes (text) VALUES ('{}'); PREPARE TRANSACTION '{gid}:pg-a:1'",
@@ -16,7 +16,8 @@ async fn prepare_postgres(application: &Application, gid: &Gid) {
     PostgresA::admin(application.postgres(), &prepare).await;
 }
 
-/// What the one branch in doubt was left alone for. It is still there.
+/// Returns the reason why the only branch in doubt was left. Asserts that the branch is still prepared, and rolls it
+/// back.
 async fn left(application: &Application, binds: &Binds, gid: &Gid) -> Left {
     let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.recovered.is_empty(), "{pass}");

@@ -1,4 +1,5 @@
-//! Units of hosts whose clocks are wrong, and of sessions that sleep: none is born older than what is remembered.
+//! Units of hosts whose clocks are wrong, and of sessions that sleep: no unit begins older than the records that are
+//! kept.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::recovery::forget::{at_once, everything_lies_behind};
 
 const DAY: i64 = 24 * 3600;
 
-/// When a unit began, in milliseconds since 1970, as its id says.
+/// Returns the time at which a unit began, in milliseconds since 1970, from its id.
 fn began(gid: &Gid) -> i64 {
     i64::from_str_radix(&gid.unit().to_string()[..12], 16).unwrap()
 }
@@ -42,7 +43,7 @@ async fn a_unit_is_stamped_by_the_servers_whatever_the_clock_of_the_host_shows()
     for days in [-30, 30] {
         let process = application.process().await;
         process.put_clock_off(days * DAY);
-        // The first unit of a process, too: its server is asked before it begins.
+        // This includes the first unit of a process: its server is asked before the unit begins.
         for _ in 0..2 {
             let gid = commits(&process).await;
             let off = began(&gid) - now(&application).await;
@@ -51,12 +52,12 @@ async fn a_unit_is_stamped_by_the_servers_whatever_the_clock_of_the_host_shows()
     }
 }
 
-/// The horizon of everybody would go on with the clock of one host.
+/// Otherwise the clock of one host would move the horizon of all.
 #[tokio::test]
 async fn a_horizon_moves_by_the_clock_of_its_holder() {
     let application = Application::new().await;
     let gid = commits(&application.process().await).await;
-    // A record that is long enough there, of a unit that was stamped just now.
+    // The record was written long ago, by a unit that has just been stamped.
     let aged = "UPDATE diesel_binds_decision SET at = datetime('now', '-8 days')";
     let mut file = Admin::connect(application.file().url()).await;
     file.run(aged).await.unwrap();
@@ -70,7 +71,7 @@ async fn a_horizon_moves_by_the_clock_of_its_holder() {
     assert!(process.recovery().outcome_of(&gid).await.unwrap().is_some());
 }
 
-/// The unit begins after the sleep, and so does its id.
+/// The unit begins after the sleep, and so its id is young.
 #[tokio::test]
 async fn a_session_that_sleeps_for_longer_than_records_are_kept_begins_a_young_unit() {
     let application = Application::new().await;
@@ -90,7 +91,7 @@ async fn a_session_that_sleeps_for_longer_than_records_are_kept_begins_a_young_u
     assert_eq!(pass.recovered.len(), 2, "{pass}");
 }
 
-/// A horizon at this moment, which later units of the process are younger than.
+/// Moves the horizon to the present. Later units of the process are younger.
 async fn everything_so_far_lies_behind(application: &Application, process: &Binds) {
     let horizon = format!("{:012x}{}", now(application).await, "0".repeat(20));
     let moved = format!(
@@ -99,13 +100,13 @@ async fn everything_so_far_lies_behind(application: &Application, process: &Bind
     );
     let mut file = Admin::connect(application.file().url()).await;
     file.run(&moved).await.unwrap();
-    // What the process knows of the clocks of its servers is late by as long as they took to answer.
+    // The process's estimate of the servers' clocks is late by the time that their answers took.
     while process.session().unit().to_string() <= horizon {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Its id was read, so it stays; nobody could tell how such a unit ended.
+/// The id of the unit was read, so it stays. The outcome of such a unit could not be determined later.
 #[tokio::test]
 async fn a_unit_whose_id_was_read_long_ago_does_not_begin() {
     let application = Application::new().await;
@@ -134,7 +135,7 @@ async fn a_unit_whose_id_was_read_long_ago_does_not_begin() {
     assert_eq!(PostgresA::rows(application.postgres()).await.len(), 2);
 }
 
-/// It would be prepared, and after a crash nobody could tell how it ended.
+/// If such a unit were prepared, its outcome could not be determined after a crash.
 async fn a_unit_behind_the_horizon_of_its_holder_is_not_prepared<S: Sides>(holder: usize) {
     let databases = S::databases().await;
     let urls: Vec<String> = databases.iter().map(|d| d.url().to_owned()).collect();

@@ -1,4 +1,4 @@
-//! What a process left prepared is finished as its holder has it.
+//! Prepared branches of a dead process are finished with the outcome that the holder recorded.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn branches_whose_holder_did_not_decide_are_rolled_back_and_can_never_comm
     recovers(Left::Undecided, Outcome::RolledBack).await;
 }
 
-/// Two applications may share databases, and a gid comes from anywhere.
+/// Applications may share databases, and a gid may come from any of them.
 #[tokio::test]
 async fn an_application_is_not_asked_for_the_units_of_another() {
     let application = Application::new().await;

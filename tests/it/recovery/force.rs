@@ -1,4 +1,4 @@
-//! A unit whose holder is lost for good is finished as an operator says, and only then.
+//! A unit whose holder is lost for good is finished with the outcome that an operator chooses, and only then.
 
 use diesel_binds::{BindOptions, Binds, ForceError, Gid, Outcome, RecoveryOptions};
 use kit::admin::Admin;
@@ -8,7 +8,7 @@ use kit::world::Sides;
 
 const REASON: &str = "the disk of the file's host burnt, ticket '7'; höher";
 
-/// A process whose URLs of some binds lead nowhere.
+/// Starts a process whose URLs of some binds lead nowhere.
 async fn without(application: &Application, lost: &[usize]) -> Binds {
     let mut urls = application.urls();
     let nowhere = [
@@ -27,7 +27,7 @@ async fn without(application: &Application, lost: &[usize]) -> Binds {
     builder.build().unwrap()
 }
 
-/// What was forced, as each server has it recorded.
+/// Returns the forced outcomes that each server has recorded.
 async fn recorded(application: &Application) -> [Vec<String>; 2] {
     let query = "SELECT CONCAT(gid, ' ', outcome, ' ', reason) AS value FROM diesel_binds_forced";
     let mut postgres = Admin::connect(application.postgres().url()).await;
@@ -38,7 +38,7 @@ async fn recorded(application: &Application) -> [Vec<String>; 2] {
     ]
 }
 
-/// Nothing of the unit was finished. Both of its branches are then.
+/// Asserts that no branch of the unit is finished, and rolls both back.
 async fn is_untouched(application: &Application, gid: &Gid) {
     let process = application.process().await;
     let pass = process.recovery().in_doubt().await;
@@ -105,7 +105,7 @@ async fn nothing_is_forced_while_the_holder_answers() {
     assert_eq!(recorded(&application).await, [[] as [&str; 0]; 2]);
 }
 
-/// A file that is missing is created empty when it is opened: that is not yet another database in its place.
+/// SQLite creates a missing file when it opens it. An empty file is not yet another database in its place.
 #[tokio::test]
 async fn nothing_is_forced_while_it_is_unclear_who_the_holder_is() {
     let application = Application::new().await;
@@ -121,7 +121,7 @@ async fn nothing_is_forced_while_it_is_unclear_who_the_holder_is() {
         "{refused:?}"
     );
     assert!(application.is_prepared(&gid).await);
-    // Installed, it has an id of its own.
+    // After `install()`, the file has an id of its own.
     process.install().await.unwrap();
     let forced = process
         .recovery()
@@ -172,7 +172,7 @@ async fn nothing_is_forced_while_another_bind_is_not_seen() {
     is_untouched(&application, &gid).await;
 }
 
-/// One branch is finished, the other not: the process that forced them died.
+/// One branch is finished, and the other is not: the process that forced them died.
 #[tokio::test]
 async fn only_what_was_forced_before_can_be_forced_again() {
     let application = Application::new().await;
