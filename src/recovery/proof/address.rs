@@ -1,4 +1,4 @@
-//! Where addresses lead, and what a question makes of that.
+//! The targets of addresses, and the comparisons by which a question detects another database.
 
 use super::model::Model;
 use super::mutant::Mutation;
@@ -6,22 +6,23 @@ use super::state::{Address, Coordinator, ForceStep, Part, State, Step, Store, Ta
 use super::topology::Kind;
 
 impl Model {
-    /// Whether the address of a database may come to lead to another one.
+    /// Returns whether the address of a database may come to lead to another one.
     pub(super) fn may_lead_elsewhere(&self, state: &State, index: usize) -> bool {
         let is_file = self.topology.databases[index].kind == Kind::Sqlite;
         let mut processes = self.topology.processes.iter();
-        // An operator is explored where only the holder goes, and addresses change after that.
+        // With an operator, addresses change only after the holder is lost.
         let is_early = processes.any(|process| process.operator.is_some())
             && state.holder.is_none_or(|holder| !state.stores[holder].lost);
         state.faults > 0 && !is_file && !is_early
     }
 
-    /// The address leads to the database, and goes on doing so: a question about it is one step.
+    /// Returns whether the address leads to the database and will not change: a question about it is then one step.
     pub(super) fn stays(&self, state: &State, index: usize) -> bool {
         state.stores[index].address == Address::Itself && !self.may_lead_elsewhere(state, index)
     }
 
-    /// Whether a question takes the database for the one that it is about. `guard` leaves the comparison out.
+    /// Returns whether a question takes the database for the expected one. `guard` is the mutation without the
+    /// comparison.
     pub(super) fn is_same(&self, store: &Store, guard: Mutation) -> bool {
         match store.address {
             Address::Itself => true,
@@ -30,8 +31,8 @@ impl Model {
         }
     }
 
-    /// Whether a question is under way that has begun to ask a database. An address changes at most once while one is:
-    /// what leads elsewhere between two comparisons, and back, is seen by neither.
+    /// Returns whether a question to the database has begun. During a question, an address changes at most once: no
+    /// comparison could detect an address that changes between two of them and changes back.
     pub(super) fn is_asked(&self, state: &State, index: usize) -> bool {
         let by_coordinator = match &state.coordinator {
             Coordinator::Running(running) => running.steps.iter().any(|(at, _, step)| {

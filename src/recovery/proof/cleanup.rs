@@ -1,4 +1,4 @@
-//! Deleting what nobody will ask for: the real judgement, in the steps of a process that does so.
+//! The deletion of old records: the real rule, in the steps of a process that deletes them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::gid::DatabaseId;
 use crate::recovery::retention::{Seen, may_forget};
 
 impl Model {
-    /// What an idle process may begin to delete, and what it may delete at once.
+    /// Returns the deletions that an idle process may begin, and those that it may do at once.
     pub(super) fn clean_up(
         &self,
         process: &Process,
@@ -24,7 +24,7 @@ impl Model {
             let store = &state.stores[bind];
             let forgotten = match store.row {
                 Some(Row::Commit) => true,
-                // Records that a unit was rolled back keep a late decision out, and so do those of operators.
+                // Records of units that were rolled back keep a late decision out, and so do those of operators.
                 Some(Row::Abort | Row::Forced) => self.is(Mutation::AbortRowDeleted),
                 None => false,
             };
@@ -51,7 +51,7 @@ impl Model {
         begun
     }
 
-    /// The record was read; have its participants finished?
+    /// Returns the next step after the record was read: it depends on whether its participants have finished.
     pub(super) fn look_at_participants(
         &self,
         process: &Process,
@@ -71,7 +71,7 @@ impl Model {
                 let part = Part::Within;
                 Task::Forgetting { holder, part }
             }
-            // What the database itself has shown is so, whatever its address leads to afterwards.
+            // A list from the database itself is true, whatever its address leads to afterwards.
             Part::Within if participants.any(|at| !state.stores[at].reached()) => {
                 let part = Part::After;
                 Task::Forgetting { holder, part }
@@ -80,14 +80,14 @@ impl Model {
         }
     }
 
-    /// An older copy has the id of a participant, and nothing tells it from one that has finished. It is not in its place
-    /// for as long as a record takes to be deleted.
+    /// Returns whether no participant is replaced by an older copy. A copy has the same id, and cannot be told from a
+    /// participant that has finished. The model assumes that none is in place while a record is deleted.
     pub(super) fn may_look(&self, state: &State) -> bool {
         let mut writers = self.topology.writers();
         !writers.any(|at| state.stores[at].address == Address::Older)
     }
 
-    /// Moves the horizon for a record, or deletes it once that was done.
+    /// Moves the horizon for a record, or deletes the record if the horizon has moved.
     pub(super) fn forget(&self, store: &mut Store) {
         let deletes = store.row == Some(Row::Commit) || self.is(Mutation::AbortRowDeleted);
         match store.horizon {
@@ -98,7 +98,7 @@ impl Model {
         }
     }
 
-    /// What the look shows up to there.
+    /// Applies the real rule to the lists that were read up to this part of the question.
     fn may_forget(&self, process: &Process, state: &State, holder: usize, part: Part) -> bool {
         let participants: Vec<(String, DatabaseId)> = self
             .topology

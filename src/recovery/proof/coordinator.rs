@@ -1,4 +1,4 @@
-//! The process that commits: the real protocol, and how a participant carries out what it says.
+//! The process that commits: the real protocol, and participants that carry out its commands.
 
 use std::rc::Rc;
 
@@ -39,7 +39,7 @@ impl Model {
                 Step::Asking(ask) => {
                     match self.ask_as_coordinator(&mut next, *index, *ask) {
                         Some((step, heals)) => ("asks the holder", step, heals),
-                        // The time for it is over, while the fence waits.
+                        // The fence waits beyond the time limit of the question.
                         None => ("asks in vain", Step::Replied(Reply::Failed), false),
                     }
                 }
@@ -55,14 +55,14 @@ impl Model {
                 Step::Looking | Step::Listing => {
                     let is_itself = store.address == Address::Itself;
                     let listed = is_itself && store.work == Work::Prepared;
-                    // What is not listed now may be later, if it is still on its way.
+                    // A branch that is not listed now may be listed later, if its prepare has not arrived.
                     let late = *command == Command::Undo
                         && !running.confirmed.contains(index)
                         && !self.is(Mutation::LatePrepareForgotten);
                     let step = match (listed, late) {
                         (true, _) => Step::Finishing,
                         (false, true) => Step::Replied(Reply::Failed),
-                        // What the database itself has shown is so, whatever its address leads to afterwards.
+                        // A list from the database itself is true, whatever its address leads to afterwards.
                         (false, false) if is_itself => Step::Replied(Reply::Done),
                         (false, false) => Step::Comparing,
                     };
@@ -101,7 +101,7 @@ impl Model {
         }
     }
 
-    /// What is on its way arrives, or does not.
+    /// Adds the events of messages in flight: they arrive, or are lost.
     fn of_wires(&self, state: &State, events: &mut Vec<Event>) {
         for (index, store) in state.stores.iter().enumerate() {
             let waiting = self.waiting(state, index);
@@ -172,7 +172,7 @@ impl Model {
         }
     }
 
-    /// The command that the coordinator waits for.
+    /// Returns the command whose reply the coordinator waits for.
     fn waiting(&self, state: &State, index: usize) -> Option<(usize, Command)> {
         let Coordinator::Running(running) = &state.coordinator else {
             return None;
@@ -184,15 +184,15 @@ impl Model {
             .map(|position| (position, running.steps[position].1))
     }
 
-    /// How a lone commit without a reply may be told to have ended, and whether that comes by itself.
+    /// Returns the possible answers about a lone commit without a reply, and whether each comes without a fault.
     fn fates(&self, store: &Store) -> Vec<(Reply, bool)> {
         let unknown = (Reply::Lost, true);
         match (store.up, store.address, store.work) {
             (true, Address::Itself, Work::Committed) => vec![(Reply::Done, true)],
             (true, Address::Itself, Work::RolledBack) => vec![(Reply::Failed, true)],
-            // It is still on its way; the time for the question may be over first.
+            // The commit has not arrived yet, and the time limit of the question may end first.
             (true, Address::Itself, _) => vec![(Reply::Lost, false)],
-            // Another transaction has that id there.
+            // On that server, another transaction has the id.
             (true, ..) if self.is_same(store, Mutation::FateOfAnother) => {
                 vec![(Reply::Done, true), (Reply::Failed, true)]
             }
@@ -218,7 +218,7 @@ impl Model {
         })
     }
 
-    /// Notes an answer to somebody who asked how the unit ended.
+    /// Notes an answer about the outcome of the unit.
     pub(super) fn say(&self, state: &mut State, outcome: Outcome) {
         if state.said.is_some_and(|said| said != outcome) {
             state.offence = Some("two who ask for the outcome hear the same");
@@ -226,7 +226,7 @@ impl Model {
         state.said = Some(outcome);
     }
 
-    /// SIGKILL of the process.
+    /// Kills the process (SIGKILL).
     fn death(&self, state: &State) -> Event {
         let mut next = state.clone();
         next.faults -= 1;
@@ -244,7 +244,7 @@ impl Model {
         }
     }
 
-    /// Notes how far a command is; the protocol goes on when all have replied.
+    /// Notes the progress of a command. The protocol continues when all members have replied.
     fn step(&self, state: &mut State, position: usize, step: Step) {
         let Coordinator::Running(running) = &mut state.coordinator else {
             return;
@@ -268,7 +268,7 @@ impl Model {
         }
     }
 
-    /// Lets the protocol say what follows, and sends it.
+    /// Gets the next round from the protocol, and sends it.
     pub(super) fn advance(&self, state: &mut State) {
         let Coordinator::Running(running) = &mut state.coordinator else {
             return;
@@ -311,7 +311,8 @@ impl Model {
                                 store.wire = Some(command);
                                 Step::Sent
                             }
-                            // It goes on once the round is known to be out.
+                            // Without a live connection, no reply will come. The protocol continues below, after the
+                            // whole round was sent.
                             _ => self.no_reply(index, command),
                         };
                         (index, command, step)
@@ -328,7 +329,7 @@ impl Model {
         }
     }
 
-    /// What a participant does when it cannot wait for a reply any more.
+    /// Returns the step of a participant that can no longer wait for a reply.
     fn no_reply(&self, index: usize, command: Command) -> Step {
         let kind = self.topology.databases[index].kind;
         match command {
@@ -340,7 +341,7 @@ impl Model {
         }
     }
 
-    /// What the application gets to hear. That nothing is kept, only each database can say.
+    /// Returns the result for the application. Only each database itself can confirm that nothing is kept.
     fn told(&self, conclusion: Conclusion, stores: &[Store]) -> Told {
         let believed = |(index, store): (usize, &Store)| match store.undone {
             _ if self.is(Mutation::OnlyFirstAsked) && index > 0 => Undone::NothingKept,
@@ -375,16 +376,16 @@ impl Model {
     }
 }
 
-/// What a participant makes of a reply.
+/// Returns the step that follows from a reply.
 fn read(command: Command, reply: Reply) -> Step {
     match (command, reply) {
-        // Perhaps somebody else finished it.
+        // Another process may have finished the branch.
         (Command::Apply | Command::Undo, Reply::Failed) => Step::Looking,
         _ => Step::Replied(reply),
     }
 }
 
-/// Deferred constraints and serialization failures arrive with these.
+/// Returns whether a deferred constraint or a serialization failure can be reported at this command.
 fn may_be_refused(serializable: bool, command: Command) -> bool {
     match command {
         Command::Prepare | Command::CommitAlone | Command::Decide => true,

@@ -1,4 +1,4 @@
-//! What a database does with a message, with a question on another connection, and in a crash.
+//! The reactions of a database to a message, to a question on another connection, and to a crash.
 
 use super::model::Model;
 use super::mutant::Mutation;
@@ -7,37 +7,37 @@ use super::topology::Kind;
 use crate::commit::Outcome;
 use crate::commit::proof::{Command, Reply};
 
-/// What came of a message.
+/// The result of a message.
 pub(super) enum Executed {
-    /// The server is not through with it.
+    /// The server is still carrying the message out.
     Half,
-    /// It replied.
+    /// The server has replied.
     Reply(Reply),
 }
 
-/// What came of one step of a question.
+/// The result of one step of a question.
 pub(super) enum Answered {
-    /// A decision is on its way there: the fence waits.
+    /// A decision has not arrived yet: the fence waits.
     Blocked,
-    /// No answer, and no reason to expect one.
+    /// There is no answer, and none will come.
     Failed,
     Next(Ask),
     Outcome(Outcome),
 }
 
-/// What came of a try to finish a branch of another connection.
+/// The result of an attempt to finish a branch of another connection.
 pub(super) enum Finished {
     Done,
-    /// Its connection lives, so that was killed.
+    /// The branch's connection was alive, and was killed.
     Killed,
-    /// Its connection is going away.
+    /// The branch's connection is closing.
     Wait,
-    /// PostgreSQL: it is not there any more.
+    /// The branch is gone (PostgreSQL).
     NotThere,
 }
 
 impl Model {
-    /// Carries out what has arrived on the connection of the unit.
+    /// Carries out a command that has arrived on the connection of the unit.
     pub(super) fn execute(&self, index: usize, store: &mut Store, command: Command) -> Executed {
         let database = &self.topology.databases[index];
         let reply = match (command, store.work) {
@@ -90,7 +90,7 @@ impl Model {
                 store.work = Work::RolledBack;
                 Reply::Done
             }
-            // It ends with its connection, if not before.
+            // The transaction ends with its connection, if not before.
             (Command::RollBack, _) => Reply::Done,
             (Command::Apply, Work::Prepared) => {
                 store.work = Work::Committed;
@@ -101,15 +101,15 @@ impl Model {
         Executed::Reply(reply)
     }
 
-    /// One step of keeping a late decision out and reading the outcome, on a new connection. `same` is whether it is
-    /// the database that the name of the branch tells.
+    /// Takes one step of keeping a late decision out and reading the outcome, on a new connection. `same` says whether
+    /// the name of the branch has the id of this database.
     pub(super) fn answer(&self, store: &mut Store, ask: Ask, same: bool) -> Answered {
         let replaced = store.address != Address::Itself || !same;
         if !store.up || (replaced && !self.is(Mutation::HolderIdIgnored)) {
             return Answered::Failed;
         }
         if store.address != Address::Itself {
-            // Another database, which knows nothing of the unit, and now keeps it out of itself.
+            // Another database, which has no record of the unit, and now keeps a decision out of itself.
             return Answered::Outcome(Outcome::RolledBack);
         }
         let forgotten = store.row.is_none() && store.horizon && !self.is(Mutation::HorizonIgnored);
@@ -127,7 +127,7 @@ impl Model {
             }
             (Ask::Look, None) => Answered::Next(Ask::Insert),
             (Ask::Insert, _) if store.work == Work::Deciding => Answered::Blocked,
-            // It was not there when this began to read.
+            // The row did not exist when the transaction of the question began to read.
             (Ask::Insert, Some(_)) if self.is(Mutation::OldSnapshot) => {
                 Answered::Outcome(Outcome::RolledBack)
             }
@@ -169,13 +169,13 @@ impl Model {
                 store.work = finished;
                 Finished::Done
             }
-            // Unknown, and not listed any more.
+            // The id is unknown, and not listed any more.
             _ if maria_db => Finished::Done,
             _ => Finished::NotThere,
         }
     }
 
-    /// SIGKILL. What was prepared or committed is still there.
+    /// Kills the server (SIGKILL). Prepared and committed work is kept.
     pub(super) fn crash(&self, store: &mut Store) {
         store.up = false;
         store.close();
@@ -185,7 +185,7 @@ impl Model {
         }
     }
 
-    /// The server has seen that its client is gone. Returns whether there was something to do.
+    /// Lets the server notice that its client is gone. Returns whether anything changed.
     pub(super) fn notice(&self, index: usize, store: &mut Store) -> bool {
         let keeps_branch =
             self.topology.databases[index].kind == Kind::MariaDb && store.work == Work::Prepared;

@@ -1,4 +1,4 @@
-//! Follows every step from every start, and judges every moment.
+//! The exploration: follows every step from every start, and checks the rules in every state.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,10 +9,10 @@ use rustc_hash::FxHashMap;
 use super::model::{Model, What};
 use super::state::State;
 
-/// More than any topology has: a model that grows without end is wrong.
+/// A limit that no topology reaches: a model that grows without end is wrong.
 const MOST_STATES: usize = 3_000_000;
 
-/// How much was seen.
+/// The size of an exploration.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) states: usize,
@@ -21,7 +21,7 @@ pub(super) struct Seen {
     pub(super) settled: usize,
 }
 
-/// A rule that a run broke, and the shortest way to that.
+/// A rule that a run broke, and the shortest run that does.
 pub(super) struct Broken {
     pub(super) rule: &'static str,
     way: Vec<What>,
@@ -38,13 +38,13 @@ impl fmt::Display for Broken {
     }
 }
 
-/// All states that were seen, each with the step that led to it first.
+/// All states that were found, each with the step that first led to it.
 #[derive(Default)]
 struct Graph {
     numbers: FxHashMap<Rc<State>, u32>,
     states: Vec<Rc<State>>,
     from: Vec<Option<(u32, What)>>,
-    /// For each, where a step leads to it from that takes no fault.
+    /// For each state, the states from which a step without a fault leads to it.
     healed_from: Vec<Vec<u32>>,
 }
 
@@ -78,7 +78,7 @@ impl Graph {
         }
     }
 
-    /// The first state from which no run without further faults comes to a settled one.
+    /// Returns the first state from which no run without further faults reaches a settled one.
     fn stuck(&self, settled: Vec<u32>) -> Option<u32> {
         let mut converges = vec![false; self.states.len()];
         let mut open = settled;
@@ -92,7 +92,7 @@ impl Graph {
     }
 }
 
-/// Explores one world; returns how much there was, or the first rule that is broken.
+/// Explores one topology. Returns the size of the exploration, or the first rule that is broken.
 pub(super) fn explore(model: &Model) -> Result<Seen, Broken> {
     let mut graph = Graph::default();
     let mut open = VecDeque::new();

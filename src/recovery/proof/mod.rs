@@ -1,10 +1,11 @@
-//! Every run of a commit together with recovery, over small worlds, and what must hold at each moment of it.
+//! Every run of a commit together with recovery, over small topologies, and the rules that hold in each state.
 //!
-//! The protocol and the judgements of recovery are the real ones. [`topology`] says which databases and processes there
-//! are, [`state`] what a run can differ in, [`address`] where their addresses lead, [`model`] what can happen next: to servers ([`database`]), to the process
-//! that commits ([`coordinator`]), to those that recover ([`process`]) and delete what is old ([`cleanup`]), and to
-//! operators that force a unit ([`operator`]). [`explore`] follows all of it, [`rules`]
-//! judges. [`mutant`] breaks one part on purpose: a rule that no broken system violates proves nothing.
+//! The protocol and the rules of recovery are the real ones. [`topology`] has the databases and processes, [`state`]
+//! the state of a run, [`address`] the targets of addresses, and [`model`] the possible events. These happen to servers
+//! ([`database`]), to the process that commits ([`coordinator`]), to those that recover ([`process`]) and delete old
+//! records ([`cleanup`]), and to operators that force a unit ([`operator`]). [`explore`] follows every event, and
+//! [`rules`] checks every state. [`mutant`] breaks one part on purpose: a rule is worthless if no broken system
+//! violates it.
 
 mod address;
 mod cleanup;
@@ -47,7 +48,7 @@ fn every_broken_system_is_caught() {
     let mut survivors = Vec::new();
     for mutation in mutant::all() {
         let mut topologies = topology::all();
-        // Where it shows first.
+        // In the order in which the mutation is found soonest.
         if mutation.is_of_operators() {
             topologies.reverse();
         }

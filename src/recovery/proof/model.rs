@@ -1,4 +1,4 @@
-//! Every step that a run can take from one moment to the next.
+//! The model: every event that can follow a state.
 
 use std::rc::Rc;
 
@@ -8,24 +8,24 @@ use super::topology::{Kind, Topology};
 use crate::backend::{Found, Reach};
 use crate::commit::proof::{Protocol, Undone};
 
-/// What happens next, and what is then.
+/// An event, and the state after it.
 pub(super) struct Event {
     pub(super) what: What,
     pub(super) state: State,
-    /// It happens by itself, as soon as nothing else goes wrong.
+    /// The event happens without a fault, once no more faults happen.
     pub(super) heals: bool,
 }
 
-/// What happens, and to whom.
+/// The name of an event, and the index of the database or process.
 pub(super) type What = (&'static str, usize);
 
-/// One world, whose parts do what they should, but for one.
+/// The model of one topology, with at most one mutation.
 pub(super) struct Model {
     pub(super) topology: Topology,
     pub(super) mutation: Option<Mutation>,
-    /// What a server lists, by holder and database.
+    /// The branches that a server lists, by holder and database.
     pub(super) listed: Vec<Vec<Found>>,
-    /// The same where nothing says who holds the decision.
+    /// The branches that a server lists without a row that names the holder.
     pub(super) unplaced: Vec<Found>,
 }
 
@@ -62,8 +62,8 @@ impl Model {
         self.mutation == Some(mutation)
     }
 
-    /// A unit is about to commit; perhaps an error has ended its transaction on one database, or the application has
-    /// committed it there.
+    /// Returns the starts: a unit is about to commit. On one database, an error may have ended the transaction, or the
+    /// application may have committed it.
     pub(super) fn starts(&self) -> Vec<State> {
         let databases = &self.topology.databases;
         let store = |index: usize, ended: Option<(usize, bool)>| {
@@ -136,15 +136,15 @@ impl Model {
         events
     }
 
-    /// Whatever was under way has ended: an operator forces a unit whose holder is lost when its coordinator and those
-    /// that recovered are through. Nobody could tell that from a unit that was decided before the loss.
+    /// Returns whether all earlier work has ended. An operator forces a unit with a lost holder only after its
+    /// coordinator and all recovery have ended, since the unit may have been decided before the loss.
     fn is_over(&self, state: &State) -> bool {
         !matches!(state.coordinator, Coordinator::Running(_))
             && state.stores.iter().all(|store| store.wire.is_none())
             && state.tasks.iter().all(|task| *task == Task::Idle)
     }
 
-    /// Which of two equal processes does what makes no difference.
+    /// Removes irrelevant differences: two equal processes are interchangeable.
     pub(super) fn without_names(&self, mut state: State) -> State {
         for index in 0..state.stores.len() {
             state.stores[index].moved &= self.is_asked(&state, index);
@@ -219,7 +219,7 @@ impl Model {
                     next.faults -= 1;
                     leads(next, Address::Other);
                 });
-                // Nothing tells an older copy of a holder from it, but what it has lost.
+                // An older copy of a holder cannot be told from it, except by the records that it lacks.
                 let is_participant = state.holder.is_some_and(|holder| holder != index);
                 if is_participant && kind == Kind::Postgres {
                     happens("has its address lead to an older copy", false, &|next| {
@@ -228,7 +228,7 @@ impl Model {
                     });
                 }
             }
-            // What operators do is explored where servers stay up: there are states enough.
+            // With operators, servers do not crash: there are enough states without that.
             if kind != Kind::Sqlite && store.up && !operated {
                 happens("crashes", false, &|next| {
                     next.faults -= 1;

@@ -1,23 +1,23 @@
-//! Systems that are wrong in one way each.
+//! Broken systems: each is wrong in one way.
 
-/// What is done wrong.
+/// The defect of a system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Mutation {
     /// The outcome is read without keeping a late decision out.
     NoFence,
     /// The fence overwrites the row that it finds.
     FenceOverwrites,
-    /// The outcome is read as it was before the fence waited.
+    /// The outcome is read from a snapshot that is older than the fence.
     OldSnapshot,
-    /// A decision does not mind the row of a fence.
+    /// A decision ignores the row of a fence.
     DecisionIgnoresFence,
     /// A crash of the holder forgets a confirmed decision.
     DecisionNotDurable,
     /// The row is committed apart from the work of the holder.
     DecisionApart,
-    /// The coordinator takes a decision without a reply for none.
+    /// A decision without a reply is taken for one that was not made.
     LostDecisionIsAbort,
-    /// The coordinator takes a decision without a reply for one.
+    /// A decision without a reply is taken for one that was made.
     LostDecisionIsCommit,
     /// Recovery takes a holder that it cannot ask for one that did not decide.
     UnreachedHolderIsAbort,
@@ -29,7 +29,7 @@ pub(super) enum Mutation {
     NoMarkerAtDecision,
     /// The id of the holder is not compared.
     HolderIdIgnored,
-    /// All databases that the process knows are asked in the place of the holder.
+    /// All binds of the process are asked instead of the holder.
     AsksEveryBind,
     /// The branches of other applications are taken for ours.
     ForeignNamespace,
@@ -37,88 +37,88 @@ pub(super) enum Mutation {
     UnknownXidIsDone,
     /// A branch of MariaDB is finished while its connection is going away.
     NoWaitAfterKill,
-    /// A prepare without a reply is taken for none when it is not listed.
+    /// A prepare without a reply that is not listed is taken for one that did not happen.
     LatePrepareForgotten,
     /// A reader is not asked whether it wrote.
     ReaderNotAsked,
     /// A serializable reader ends after the decision.
     SerializableReaderLate,
-    /// The lost end of a reader is taken for a good one.
+    /// The end of a reader without a reply is taken for a success.
     LostReaderIsFine,
-    /// A lone commit without a reply is taken for none.
+    /// A lone commit without a reply is taken for one that did not happen.
     LostCommitIsAbort,
-    /// A lone commit without a reply is taken for one.
+    /// A lone commit without a reply is taken for a success.
     LostCommitIsCommit,
     /// The row of a prepared branch is deleted.
     EarlyBranchRow,
     /// The decision row is deleted while a branch is listed.
     EarlyDecisionRow,
-    /// The decision row is deleted while a participant is not reached.
+    /// The decision row is deleted while a participant cannot be reached.
     UnreachedIsGone,
     /// The decision row is deleted while another database answers in the place of a participant.
     ReplacedIsGone,
-    /// The participants are looked at before the record is read.
+    /// The participants are listed before the record is read.
     LooksBeforeRecord,
-    /// The row of a fence is deleted as that of a decision.
+    /// The row of a fence is deleted like that of a decision.
     AbortRowDeleted,
-    /// The fate of a lone commit is believed, whichever server tells it.
+    /// The fate of a lone commit is accepted from any server.
     FateOfAnother,
-    /// The coordinator finishes a branch wherever its address leads.
+    /// The coordinator finishes a branch in any database that its address leads to.
     FinishNotComparedBefore,
     /// Recovery finishes a branch in another database than the one that listed it.
     ListNotCompared,
     /// A branch is taken for finished in a database that was not compared afterwards.
     FinishNotComparedAfter,
-    /// A look at a participant does not say whose it is.
+    /// The database of a participant is not compared before its list is read.
     LookNotComparedBefore,
-    /// What a look at a participant shows is believed whoever has shown it in the end.
+    /// The database of a participant is not compared after its list was read.
     LookNotComparedAfter,
     /// Databases are compared by their ids alone.
     LineageIgnored,
     /// A transaction that was gone is taken for one that was rolled back.
     EndedIsNothing,
-    /// A roll-back that nothing confirms is believed.
+    /// A roll-back without confirmation is accepted.
     UnconfirmedIsNothing,
-    /// Only one database is asked whether it keeps nothing.
+    /// Only the first database is asked whether it keeps nothing.
     OnlyFirstAsked,
-    /// Who is told that a transaction was ended is not told who is behind.
+    /// An error about an ended transaction names no pending members.
     EndedForgetsPending,
-    /// The fence does not look at the horizon.
+    /// The fence ignores the horizon.
     HorizonIgnored,
     /// The row is deleted before the horizon moves.
     HorizonAfterDeletion,
     /// An operator finishes a forgotten unit without keeping a late decision out.
     ForceLeavesNoRow,
-    /// An operator finishes a forgotten unit whatever its holder has decided meanwhile.
+    /// An operator finishes a forgotten unit although its holder has decided meanwhile.
     ForceIgnoresDecision,
-    /// Who meets the row of an operator is told that the unit was rolled back.
+    /// A question that finds the row of an operator returns "rolled back".
     ForcedIsAbort,
-    /// Who meets the row of an operator is told that the unit committed.
+    /// A question that finds the row of an operator returns "committed".
     ForcedIsCommit,
-    /// An operator forces what is seen, whatever the branches say of others.
+    /// An operator forces the branches that are listed, and ignores the number of parts in them.
     PartsNotCounted,
-    /// A branch does not speak of those that are asked beside its prepare.
+    /// The number of parts in a branch leaves out the members that are asked beside its prepare.
     LateWritersNotCounted,
-    /// An operator does not mind what another one has recorded.
+    /// An operator ignores the record of another one.
     RecordIgnored,
-    /// An operator commits a unit whose holder is there and has forgotten it.
+    /// An operator commits a unit whose holder answers and has forgotten it.
     CommitForcedBesideHolder,
-    /// A decision that has a snapshot of its own is forced while it is on its way.
+    /// An operator forces a decision with an older snapshot without waiting for it.
     ForceDoesNotWait,
-    /// An operator records wherever an address leads.
+    /// An operator records the outcome in any database that an address leads to.
     RecordNotComparedBefore,
-    /// An operator does not compare the database again when it has recorded.
+    /// An operator does not compare the database again after recording.
     RecordNotComparedAfter,
 }
 
 impl Mutation {
-    /// It shows only where an operator forces units.
+    /// Returns whether the mutation is only found in topologies with operators.
     pub(super) fn is_of_operators(self) -> bool {
         self as u8 > Self::HorizonAfterDeletion as u8
     }
 }
 
-/// All of them.
+/// Returns all defects.
 pub(super) fn all() -> Vec<Mutation> {
     use Mutation::*;
     vec![

@@ -1,4 +1,4 @@
-//! An operator, who finishes a unit in the place of a holder that is lost or has forgotten it: the steps of force.
+//! The operator, which finishes a unit in the place of a lost or forgetful holder: the steps of force.
 
 use super::database::Finished;
 use super::model::Model;
@@ -8,12 +8,14 @@ use super::topology::{Kind, Process};
 use crate::commit::Outcome;
 
 impl Model {
-    /// What the operator of an idle process begins, where the unit is in doubt and its holder does not decide it.
+    /// Returns the force that the operator of an idle process begins, if the unit is in doubt and its holder cannot
+    /// decide.
     pub(super) fn operator(&self, process: &Process, state: &State) -> Option<Force> {
         let outcome = process.operator?;
         let holder = state.holder?;
         let store = &state.stores[holder];
-        // Without the holder, nobody sees that its coordinator lives: the operator has to know that it does not.
+        // Without the holder, no database shows that the coordinator still runs: the operator must make sure that it
+        // does not.
         let is_dead = state.coordinator == Coordinator::Dead
             && state.stores.iter().all(|store| store.wire.is_none());
         if !process.binds.contains(&holder) && !is_dead {
@@ -30,7 +32,7 @@ impl Model {
         })
     }
 
-    /// The next step. `None` if it waits for a decision in flight.
+    /// Returns the next step, or `None` if the step waits for a decision in flight.
     pub(super) fn force(&self, process: &Process, next: &mut State, force: Force) -> Option<Task> {
         let holder = next.holder.expect("it stands in the names of the branches");
         let go_on = |step| Task::Forcing(Force { step, ..force });
@@ -47,7 +49,7 @@ impl Model {
                 if knows && !store.reached() {
                     return Some(Task::Idle);
                 }
-                // Its coordinator may be rolling back what it has prepared.
+                // The coordinator may be rolling back its prepared branches.
                 let commits = force.outcome == Outcome::Committed;
                 if forgetful && commits && !self.is(Mutation::CommitForcedBesideHolder) {
                     return Some(Task::Idle);
@@ -119,7 +121,7 @@ impl Model {
                     false => Task::Idle,
                 }
             }
-            // Nothing was recorded there before.
+            // Another database has no earlier record.
             Part::Before | Part::Within => go_on(ForceStep::Record(at, Part::After)),
             Part::After if self.is_same(store, Mutation::RecordNotComparedAfter) => go_on(then),
             Part::After => Task::Idle,
@@ -166,7 +168,7 @@ impl Model {
         Task::Forcing(force)
     }
 
-    /// The branches that were listed.
+    /// Returns the databases whose branches were listed.
     pub(super) fn parts(&self, force: Force) -> Vec<usize> {
         let databases = 0..self.topology.databases.len();
         let mut parts: Vec<usize> = databases

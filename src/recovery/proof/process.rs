@@ -1,4 +1,4 @@
-//! A process that recovers: what it looks at, whom it asks, what it finishes.
+//! A process that recovers: the branches that it lists, the holders that it asks, the branches that it finishes.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Model {
                         happens("takes a branch on", true, task, state.clone());
                     }
                 }
-                // Somebody calls `settle` with the name of the unit.
+                // The application calls `settle` with the gid of the unit.
                 if let Some(holder) = state
                     .holder
                     .filter(|_| state.said.is_none() && process.settles())
@@ -99,7 +99,7 @@ impl Model {
             Task::Forcing(force) => {
                 let mut next = state.clone();
                 let Some(task) = self.force(process, &mut next, force) else {
-                    // The statement that waits has a limit.
+                    // The waiting statement has a time limit.
                     return happens("waits in vain", false, Task::Idle, next);
                 };
                 happens("goes on by force", true, task, next);
@@ -113,7 +113,7 @@ impl Model {
         }
     }
 
-    /// Finishes a branch in the database that listed it. `None` if that has to wait.
+    /// Finishes a branch in the database that listed it. Returns `None` if that has to wait.
     fn finish_listed(
         &self,
         next: &mut State,
@@ -135,7 +135,7 @@ impl Model {
             Part::Before | Part::Within => match self.finish(on, store, outcome) {
                 Finished::Wait => None,
                 Finished::Killed => go_on(part),
-                // What the database itself has done is so, whatever its address leads to afterwards.
+                // A result from the database itself is true, whatever its address leads to afterwards.
                 Finished::Done | Finished::NotThere => Some(Task::Idle),
             },
             Part::After => {
@@ -148,7 +148,7 @@ impl Model {
         }
     }
 
-    /// Which databases the process asks about what it finds listed: the real judgement.
+    /// Returns the databases that the process asks about a listed branch, by the real rule.
     fn whom_to_ask(&self, process: &Process, on: usize, state: &State) -> Vec<usize> {
         let store = &state.stores[on];
         let (Some(holder), true, Work::Prepared) = (state.holder, store.reached(), store.work)
@@ -187,13 +187,13 @@ impl Model {
         }
     }
 
-    /// The database behind a key, as a process knows it.
+    /// Returns the database that a key leads to in a process.
     pub(super) fn bind(&self, process: &Process, key: &str) -> Option<usize> {
         let mut binds = process.binds.iter().copied();
         binds.find(|bind| self.topology.databases[*bind].key == key)
     }
 
-    /// What a holder that cannot be asked is taken for.
+    /// Returns the outcome that a mutation assumes for a holder that cannot be asked.
     fn assumed(&self) -> Option<Outcome> {
         match self.mutation {
             Some(Mutation::UnreachedHolderIsAbort) => Some(Outcome::RolledBack),

@@ -1,19 +1,19 @@
-//! What must hold at every moment of every run.
+//! The rules that hold in every state of every run.
 
 use super::model::Model;
 use super::state::{Coordinator, Row, State, Told, Work};
 use crate::commit::Outcome;
 
 impl Model {
-    /// The rule that is broken, if one is.
+    /// Returns the rule that is broken, if one is.
     pub(super) fn broken(&self, state: &State) -> Option<&'static str> {
         let kept = |index: usize| state.stores[index].work == Work::Committed;
-        // A transaction that was aborted or ended has nothing to keep, whatever is still sent to it.
+        // A transaction that was aborted or ended keeps nothing, whatever commands still arrive.
         let lost =
             |index: usize| matches!(state.stores[index].work, Work::RolledBack | Work::Ended);
         let any_kept = self.topology.writers().any(kept);
         let any_lost = self.topology.writers().any(lost);
-        // What a holder did whose place an operator has taken is given up.
+        // The work of a holder whose place an operator has taken does not count.
         let given_up = |index: &usize| {
             let store = &state.stores[*index];
             store.lost || store.row == Some(Row::Forced)
@@ -24,13 +24,13 @@ impl Model {
             .any(|index| state.stores[index].lost);
         let others = || {
             let writers = self.topology.writers().filter(|index| !given_up(index));
-            // A unit may be forced to commit that was never decided: what was prepared of it is kept.
+            // A unit without a decision may be forced to commit: its prepared work is kept.
             writers.filter(|index| !is_lost || state.stores[*index].was_prepared)
         };
         if others().any(kept) && others().any(lost) {
             return Some("all or nothing");
         }
-        // How a unit ended whose holder is lost says who forces it.
+        // If the holder is lost, the operator decides how the unit ended.
         if is_lost {
             return state.offence;
         }
@@ -87,14 +87,14 @@ impl Model {
             .map(|(_, rule)| *rule)
     }
 
-    /// Nothing is open, nobody waits, and nothing is in doubt but what is to be left alone.
+    /// Returns whether nothing is open or in doubt, except branches that must be left alone.
     pub(super) fn settled(&self, state: &State) -> bool {
-        // Undecided, and older than all that its holder remembers: only an operator can tell that.
+        // An undecided unit older than the holder's records is left to an operator.
         let forgotten = state.holder.is_some_and(|holder| {
             let store = &state.stores[holder];
             let undecided = store.work == Work::RolledBack && store.row.is_none();
             let forced = store.row == Some(Row::Forced);
-            // Or by an operator, who has yet to do the rest.
+            // So is a unit that an operator has begun to force.
             store.lost || store.reached() && (forced || undecided && store.horizon)
         });
         !matches!(state.coordinator, Coordinator::Running(_))
@@ -105,7 +105,7 @@ impl Model {
             })
     }
 
-    /// One local commit says so; that of the holder, where there is one.
+    /// Returns whether the local commit that decides was made: that of the holder, if there is one.
     fn decided(&self, state: &State) -> bool {
         let committed = |index: usize| state.stores[index].work == Work::Committed;
         match state.holder {

@@ -1,23 +1,23 @@
-//! Everything that a run can differ in.
+//! The state of a run.
 
 use std::rc::Rc;
 
 use crate::commit::Outcome;
 use crate::commit::proof::{Command, Protocol, Reply, Undone};
 
-/// One moment of a run.
+/// One state of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub(super) stores: Vec<Store>,
     pub(super) coordinator: Coordinator,
     pub(super) tasks: Vec<Task>,
-    /// The holder that stands in the names of the branches.
+    /// The holder in the names of the branches.
     pub(super) holder: Option<usize>,
-    /// What was answered to somebody who asked for the outcome.
+    /// The last answer to a question for the outcome.
     pub(super) said: Option<Outcome>,
-    /// How many things may still go wrong.
+    /// The number of faults that may still happen.
     pub(super) faults: u8,
-    /// What a step did that nobody may do.
+    /// The rule that a step has broken.
     pub(super) offence: Option<&'static str>,
 }
 
@@ -26,45 +26,45 @@ pub(super) struct State {
 pub(super) struct Store {
     pub(super) up: bool,
     pub(super) address: Address,
-    /// It has changed while a question was under way here.
+    /// The address has changed during a question.
     pub(super) moved: bool,
     pub(super) work: Work,
     /// The connection that the unit works on.
     pub(super) connection: Connection,
-    /// What was sent on it and has not arrived.
+    /// The command that was sent on the connection and has not arrived.
     pub(super) wire: Option<Command>,
     /// The committed row of the unit in `diesel_binds_decision`.
     pub(super) row: Option<Row>,
-    /// Units as old as this one are not known here any more.
+    /// Units as old as this one are forgotten here.
     pub(super) horizon: bool,
     /// The branch has its row in `diesel_binds_branch` (MariaDB).
     pub(super) placed: bool,
-    /// The branch is one of so many, as it says itself.
+    /// The number of parts in the name of the branch.
     pub(super) parts: u16,
-    /// There was a branch.
+    /// The transaction was prepared at some time.
     pub(super) was_prepared: bool,
-    /// What an operator has recorded in `diesel_binds_forced`.
+    /// The outcome that an operator has recorded in `diesel_binds_forced`.
     pub(super) forced: Option<Outcome>,
-    /// It never comes back.
+    /// The database never comes back.
     pub(super) lost: bool,
-    /// What the coordinator knows of what the end of the transaction has left.
+    /// The result of the end of the transaction, as far as the coordinator has it.
     pub(super) undone: Undone,
-    /// The application has committed what the unit did here until then.
+    /// The application has committed the work of the unit here before the commit.
     pub(super) kept_apart: bool,
 }
 
-/// Where the address of a database leads.
+/// The target of a database's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Address {
     Itself,
-    /// To another database, which has an id of its own and nothing of the unit.
+    /// Another database, which has its own id and nothing of the unit.
     Other,
-    /// To a server that comes from it and was promoted before the unit (PostgreSQL): the same id, another lineage, and
-    /// nothing of the unit.
+    /// A server that was copied from this one and promoted before the unit (PostgreSQL). It has the same id, another
+    /// lineage, and nothing of the unit.
     Older,
 }
 
-/// How far a question is whose database is compared before and after.
+/// The progress of a question that compares its database before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Part {
     Before,
@@ -81,18 +81,19 @@ pub(super) enum Row {
     Forced,
 }
 
-/// What became of what the unit did in a database.
+/// The state of the unit's transaction in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Work {
     Open,
-    /// An error aborted it, or the application rolled it back: there is a connection, and nothing to keep.
+    /// An error aborted the transaction, or the application rolled it back: the connection is open, with nothing to
+    /// keep.
     Ended,
     /// The decision is inserted and not committed.
     Deciding,
     Prepared,
     Committed,
     RolledBack,
-    /// Neither listed nor finished, and its locks stay (MariaDB).
+    /// The branch is neither listed nor finished, and keeps its locks (MariaDB).
     Stuck,
 }
 
@@ -100,14 +101,14 @@ pub(super) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Connection {
     Live,
-    /// The client let go of it, and the server has not seen that: what is on the wire may still arrive.
+    /// The client has closed it, and the server has not noticed: a message in flight may still arrive.
     Closing,
-    /// The server takes it down.
+    /// The server is closing it.
     Leaving,
     Closed,
 }
 
-/// The process whose unit it is.
+/// The process that commits the unit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Coordinator {
     Running(Rc<Running>),
@@ -115,46 +116,46 @@ pub(super) enum Coordinator {
     Dead,
 }
 
-/// In the middle of a round.
+/// A round of the protocol in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Running {
     pub(super) protocol: Protocol,
     pub(super) steps: Vec<(usize, Command, Step)>,
-    /// Whose prepare was confirmed.
+    /// The members whose prepares were confirmed.
     pub(super) confirmed: Vec<usize>,
 }
 
-/// How far a command is.
+/// The progress of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     Sent,
-    /// On another connection: the holder is asked.
+    /// On another connection, the holder is asked.
     Asking(Ask),
-    /// On another connection: the fate of a lone commit is asked (PostgreSQL).
+    /// On another connection, the fate of a lone commit is asked (PostgreSQL).
     AskingFate,
-    /// On another connection, to a database that was not compared yet: the branch is looked for.
+    /// On another connection, the database is compared before the branch is looked for.
     Looking,
-    /// It was compared.
+    /// The database was compared, and the branch is looked for.
     Listing,
-    /// The branch was listed.
+    /// The branch was listed, and is finished.
     Finishing,
-    /// The branch is finished, or not listed: the database is compared again.
+    /// The branch is finished or not listed, and the database is compared again.
     Comparing,
     Replied(Reply),
 }
 
-/// How far a question to the holder is.
+/// The progress of a question to the holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Ask {
-    /// Is it the holder, and has it a row?
+    /// The database is compared, and its row is read.
     Look,
-    /// The fence is on its way.
+    /// The fence is inserted.
     Insert,
-    /// The fence stands, or what was there before it.
+    /// The row that exists now is read: the fence or an earlier one.
     Read,
 }
 
-/// What the application got to hear.
+/// The result for the application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Told {
     Committed {
@@ -163,7 +164,7 @@ pub(super) enum Told {
     RolledBack {
         pending: Vec<usize>,
     },
-    /// The same, where not all databases confirm that nothing is kept.
+    /// The unit was rolled back, but not all databases confirm that nothing is kept.
     Ended {
         pending: Vec<usize>,
     },
@@ -171,11 +172,11 @@ pub(super) enum Told {
     InDoubt,
 }
 
-/// What a process that recovers is doing.
+/// The task of a process that recovers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Task {
     Idle,
-    /// Asks for the sake of a branch, or of a caller of `settle`.
+    /// Asks the holder about a branch, or for a caller of `settle`.
     Asking {
         on: Option<usize>,
         holder: usize,
@@ -186,36 +187,36 @@ pub(super) enum Task {
         outcome: Outcome,
         part: Part,
     },
-    /// Has read that the unit committed, and looks whether its participants are through.
+    /// Has read the record of a commit, and looks whether its participants have finished.
     Forgetting {
         holder: usize,
         part: Part,
     },
-    /// Has seen that they are.
+    /// Deletes the record, after all participants have finished.
     Deleting {
         holder: usize,
     },
-    /// Does what an operator says.
+    /// Carries out the force of an operator.
     Forcing(Force),
 }
 
-/// How far an operator is, who finishes a unit in the place of its holder.
+/// The progress of an operator that finishes a unit in the place of its holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Force {
     pub(super) outcome: Outcome,
     pub(super) step: ForceStep,
-    /// The holder is there, and has forgotten the unit.
+    /// The holder answers, and has forgotten the unit.
     pub(super) forgetful: bool,
-    /// The branches that were listed, a bit for each.
+    /// The databases whose branches were listed, a bit for each.
     pub(super) listed: u8,
-    /// The outcome is recorded somewhere.
+    /// The outcome is recorded as forced on some database.
     pub(super) was_forced: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ForceStep {
     AskHolder,
-    /// At one bind of the process after the other.
+    /// The index of the bind to list.
     Look(usize),
     GiveOver,
     Record(usize, Part),
@@ -235,7 +236,7 @@ impl ForceStep {
 }
 
 impl Task {
-    /// Any order.
+    /// Returns a number to sort by, in any order.
     pub(super) fn rank(self) -> (u8, usize, usize, u8) {
         match self {
             Self::Idle => (0, 0, 0, 0),
@@ -252,19 +253,19 @@ impl Task {
 }
 
 impl Store {
-    /// Whether a new connection reaches the database itself.
+    /// Returns whether a new connection reaches the database itself.
     pub(super) fn reached(&self) -> bool {
         self.up && self.address == Address::Itself
     }
 
-    /// The client lets go.
+    /// Closes the connection on the side of the client.
     pub(super) fn let_go(&mut self) {
         if self.connection == Connection::Live {
             self.connection = Connection::Closing;
         }
     }
 
-    /// Nothing of the connection is left; what was not prepared is rolled back.
+    /// Closes the connection on the side of the server, and rolls back an unprepared transaction.
     pub(super) fn close(&mut self) {
         self.connection = Connection::Closed;
         self.wire = None;

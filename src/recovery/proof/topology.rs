@@ -1,32 +1,32 @@
-//! Which databases there are, what the unit did on each, and who recovers.
+//! The topologies: the databases, the work of the unit on each, and the processes that recover.
 
 use crate::commit::Outcome;
 use crate::commit::proof::Member;
 use crate::gid::{Branch, DatabaseId, Gid};
 
-/// The application whose unit it is.
+/// The application that the unit belongs to.
 pub(super) const OURS: &str = "ours";
 
-/// How a database behaves.
+/// The kind of a database, as far as its behaviour differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A prepared transaction belongs to nobody.
+    /// A prepared transaction belongs to no connection.
     Postgres,
-    /// A prepared branch belongs to its connection while that lives.
+    /// A prepared branch belongs to its connection until that is closed.
     MariaDb,
-    /// A file on the host of the coordinator: it dies with it, and cannot prepare.
+    /// A file on the host of the coordinator: its connection ends with the process, and it cannot prepare.
     Sqlite,
 }
 
-/// One database, and what the unit did on it.
+/// One database, and the work of the unit on it.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
-    /// The key of its bind. Two databases may have the same one, in different processes.
+    /// The key of the bind. Two databases may have the same key, in different processes.
     pub(super) key: &'static str,
     pub(super) kind: Kind,
-    /// What the unit knows of its part here. `None` where the unit was not.
+    /// The unit's information about this member, or `None` if the unit did not use the database.
     pub(super) member: Option<Member>,
-    /// What its part really is.
+    /// The unit really wrote here.
     pub(super) wrote: bool,
     pub(super) serializable: bool,
 }
@@ -35,20 +35,20 @@ pub(super) struct Database {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) namespace: &'static str,
-    /// The databases that it has binds of.
+    /// The databases that the process has binds of.
     pub(super) binds: Vec<usize>,
-    /// What its operator forces, if one may.
+    /// The outcome that the process's operator may force, if it has an operator.
     pub(super) operator: Option<Outcome>,
 }
 
-/// A small world.
+/// A small set of databases and processes.
 #[derive(Clone, Debug)]
 pub(super) struct Topology {
     pub(super) name: &'static str,
-    /// Those of the unit first.
+    /// The databases, those of the unit first.
     pub(super) databases: Vec<Database>,
     pub(super) processes: Vec<Process>,
-    /// How many things may go wrong in one run.
+    /// The number of faults that may happen in one run.
     pub(super) faults: u8,
     /// A decision does not see a horizon that moved after its transaction began.
     pub(super) old_snapshots: bool,
@@ -72,7 +72,7 @@ impl Database {
         }
     }
 
-    /// Its statements only read, and its server can tell whether that is all.
+    /// Creates a database whose statements only read, and whose server can tell whether the unit wrote.
     fn reader(key: &'static str, kind: Kind, wrote: bool, serializable: bool) -> Self {
         let writer = Self::writer(key, kind);
         Self {
@@ -87,7 +87,7 @@ impl Database {
         }
     }
 
-    /// Another database, which the unit does not know of.
+    /// Creates another database, which the unit does not use.
     fn elsewhere(key: &'static str, kind: Kind) -> Self {
         Self {
             member: None,
@@ -106,7 +106,7 @@ impl Database {
         }
     }
 
-    /// Not asked for its id before.
+    /// Removes the known id: the unit has to ask for it.
     fn unidentified(self) -> Self {
         Self {
             member: self.member.map(|member| Member {
@@ -119,7 +119,7 @@ impl Database {
 }
 
 impl Topology {
-    /// What a server lists, as the unit named it.
+    /// Returns the branch on a database, as the unit names it.
     pub(super) fn branch(&self, holder: usize, on: usize) -> Branch {
         let unit = "0190c2f1a5b27e3c9d4f8a6b1c2d3e4f";
         let gid: Gid = format!(
@@ -144,13 +144,13 @@ impl Topology {
 }
 
 impl Process {
-    /// Somebody calls `settle` in it.
+    /// Returns whether the application may call `settle` in this process.
     pub(super) fn settles(&self) -> bool {
         self.namespace == OURS && self.operator.is_none()
     }
 }
 
-/// Two processes of the application that know all databases.
+/// Returns two processes of the application with binds of all databases.
 fn both(databases: usize) -> Vec<Process> {
     vec![
         ours((0..databases).collect()),
@@ -166,7 +166,7 @@ fn ours(binds: Vec<usize>) -> Process {
     }
 }
 
-/// One whose operator forces that.
+/// Returns a process whose operator forces this outcome.
 fn operated(binds: Vec<usize>, outcome: Outcome) -> Process {
     Process {
         operator: Some(outcome),
@@ -174,7 +174,7 @@ fn operated(binds: Vec<usize>, outcome: Outcome) -> Process {
     }
 }
 
-/// All that are explored.
+/// Returns all topologies.
 pub(super) fn all() -> Vec<Topology> {
     use Kind::{MariaDb, Postgres, Sqlite};
     let a = || Database::writer("a", Postgres);
@@ -182,7 +182,7 @@ pub(super) fn all() -> Vec<Topology> {
     let my = || Database::writer("my", MariaDb);
     let other = || Database::writer("other", MariaDb);
     let lite = || Database::writer("lite", Sqlite);
-    // Small ones first: most of what is wrong shows there.
+    // Small ones first: they are enough to find most defects.
     vec![
         Topology {
             name: "a lone writer beside a serializable reader",
