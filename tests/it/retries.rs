@@ -1,4 +1,4 @@
-//! Mounts units that are run again on every backend.
+//! Mounts the behaviours of units that are run again on every backend.
 
 use kit::side::{MariadbA, PostgresA, Sqlite};
 

@@ -1,4 +1,4 @@
-//! Scopes: a session that a task reaches without being handed it, and that nobody else does.
+//! Scopes: a session that a task reaches without a parameter, and that no other task reaches.
 
 use std::future::pending;
 use std::pin::pin;
@@ -55,7 +55,7 @@ async fn uncommitted_work_is_rolled_back_when_its_scope_ends() {
             insert.execute(&current().unwrap()).await.unwrap();
         })
         .await;
-    // No lock of it is left to wait for: `text` is unique.
+    // The earlier unit holds no lock any more: `text` is unique.
     let options = SessionOptions::new().deadline(Duration::from_millis(500));
     let session = world.binds.session_with(options);
     PostgresA::write(&session, "gone").await.unwrap();
@@ -225,7 +225,7 @@ async fn a_unit_neither_ends_nor_is_lent_while_a_query_of_it_runs() {
                 for in_use in [scope.commit_all().await.err(), scope.lock().err()] {
                     assert!(matches!(in_use, Some(Error::SessionInUse)));
                 }
-                // A bind that is not in use goes on.
+                // A bind that is not in use can still be queried.
                 assert_eq!(mariadb_notes().await.unwrap(), ["kept"]);
                 assert_eq!(stream.try_next().await.unwrap().unwrap(), "kept");
             }
@@ -277,7 +277,7 @@ async fn a_savepoint_keeps_the_session_of_its_scope_to_itself() {
     both_have(&world, &["kept"]).await;
 }
 
-/// What a caller may do with a `&mut Session`, it may do with that of a scope.
+/// A caller may replace the session of a scope, like any other `&mut Session`.
 #[tokio::test]
 async fn a_session_put_in_the_place_of_that_of_a_scope_is_not_taken_for_it() {
     let world = world().await;
@@ -318,7 +318,7 @@ async fn a_query_whose_type_tells_no_bind_names_it() {
 
 #[tokio::test]
 async fn a_scope_that_runs_no_query_opens_nothing() {
-    // Nobody listens there: whoever takes a connection fails.
+    // Nothing listens at this address, so that a checkout would fail.
     let url = "postgres://nobody@127.0.0.1:1/nothing";
     let (pool, options) = (PoolKind::Deadpool, BindOptions::new());
     let builder = Binds::builder().namespace("nothing");
@@ -335,8 +335,8 @@ async fn a_scope_that_runs_no_query_opens_nothing() {
         .await;
 }
 
-/// All on one thread, and many more than the pool has connections: each waits, is resumed, and waits again, in between
-/// the others.
+/// All requests run on one thread, and outnumber the connections of the pool. Each waits, is resumed, and waits again,
+/// interleaved with the others.
 #[tokio::test]
 async fn each_of_a_thousand_requests_on_one_thread_sees_only_its_own_session() {
     const REQUESTS: usize = 1_000;
@@ -366,7 +366,7 @@ fn name(number: usize) -> String {
     format!("request {number}")
 }
 
-/// Writes one row; every third commits it.
+/// Writes one row, and commits every third.
 async fn request(number: usize) -> Result<(), Error> {
     use postgres_a::notes::dsl::{notes, text};
 
@@ -377,7 +377,7 @@ async fn request(number: usize) -> Result<(), Error> {
     assert_eq!(current()?.unit(), unit);
     tokio::task::yield_now().await;
 
-    // In the session of another request it would be missing, and the row of that one be there.
+    // In the session of another request, this row would be missing, and that request's row would be there.
     let own = notes.filter(text.eq(name(number))).select(text);
     let own: Option<String> = own.first(&current()?).await.optional()?;
     assert_eq!(own, Some(name(number)));
@@ -427,7 +427,7 @@ async fn the_hooks_of_a_unit_run_however_its_scope_ends() {
     both_have(&world, &[]).await;
 }
 
-/// Also when its deadline has passed: nothing of it can be lost.
+/// This also holds after its deadline: the unit has nothing that could be lost.
 #[tokio::test]
 async fn a_unit_that_did_nothing_commits() {
     let world = world().await;
@@ -438,7 +438,7 @@ async fn a_unit_that_did_nothing_commits() {
     assert!(committed.await.unwrap().binds().is_empty());
 }
 
-/// Ending a unit waits for nobody who may be waiting for it.
+/// The end of a unit waits for no query that may wait for the end.
 #[tokio::test]
 async fn no_part_of_a_scope_waits_for_another() {
     let world = world().await;

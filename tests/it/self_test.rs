@@ -1,4 +1,4 @@
-//! Tests of the support itself: the databases, the proxy and its faults, crashes.
+//! Tests of the test kit itself: the databases, the proxy and its faults, crashes.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ struct Count {
     count: i64,
 }
 
-/// A connection of either kind, whose statements go through a prepared one (`execute`) or as text (`batch`).
+/// A connection of either kind, whose statements are prepared (`execute`) or sent as text (`batch`).
 enum Connection {
     Postgres(Box<AsyncPgConnection>),
     Mysql(AsyncMysqlConnection),
@@ -99,7 +99,7 @@ impl Fixture {
     }
 }
 
-/// How the driver sends a statement.
+/// The form in which the driver sends a statement.
 #[derive(Clone, Copy, Debug)]
 enum Sent {
     AsText,
@@ -208,7 +208,7 @@ async fn half_a_connection_can_be_closed(server: Server) {
         assert_eq!(inserted.is_ok(), hears, "{fault:?}");
         assert!(!fixture.proxy.disarm(), "{fault:?}");
         connection.batch(INSERT).await.expect_err("it is closed");
-        // Who is not heard any more may act later than its client goes on.
+        // The server may act after the client has gone on without its reply.
         while fixture.direct.entries().await < done {
             tokio::task::yield_now().await;
         }

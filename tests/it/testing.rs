@@ -1,4 +1,4 @@
-//! What the library offers to the tests of applications: faults at every point of a commit.
+//! The library's support for tests of applications: faults at every point of a commit.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::suite::cancel::Bench;
 
 type Mixed = (PostgresA, MariadbA);
 
-/// Runs a unit that writes everywhere through all of its deaths, and returns them.
+/// Runs a unit that writes everywhere through all of its crashes, and returns them.
 async fn converges<S: Sides>() -> Vec<String> {
     let bench = Bench::<S>::new(PoolKind::Deadpool).await;
     let binds = bench.world.binds.clone();
@@ -66,7 +66,7 @@ converges!(
     all_four: (PostgresA, PostgresB, MariadbA, Sqlite),
 );
 
-/// The names are what users write down: they stay.
+/// Users write these names down, so they must not change.
 #[tokio::test]
 async fn every_point_and_fault_is_tried_once() {
     let cases = converges::<Mixed>().await;
@@ -83,7 +83,7 @@ async fn every_point_and_fault_is_tried_once() {
             );
         }
     }
-    // What follows from each fault that did not kill the process.
+    // The steps that follow a fault which did not kill the process.
     for (first, steps) in [
         (
             "disconnect at prepare:pg-a:before",
@@ -100,7 +100,7 @@ async fn every_point_and_fault_is_tried_once() {
     assert_eq!(cases, expected);
 }
 
-/// A unit that may commit or not: whoever hears of neither must not repeat it.
+/// The unit may have committed or not. A caller without an answer must not repeat it.
 #[tokio::test]
 async fn a_crash_is_an_interrupted_commit_and_recovery_finishes_it() {
     let mut bench = Bench::<Mixed>::new(PoolKind::Deadpool).await;
@@ -133,7 +133,7 @@ async fn a_crash_is_an_interrupted_commit_and_recovery_finishes_it() {
     bench.is_clean().await;
 }
 
-/// The work of a test at a point: here it is recovery, which keeps the decision out.
+/// The function runs recovery at its point, which fences the decision.
 #[tokio::test]
 async fn a_function_is_called_at_its_point_and_the_commit_goes_on() {
     let mut bench = Bench::<Mixed>::new(PoolKind::Deadpool).await;

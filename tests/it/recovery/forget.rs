@@ -1,4 +1,4 @@
-//! Records of decisions are deleted when nobody can need them any more, and not before.
+//! Records of decisions are deleted when they cannot be needed any more, and not before.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn kept_for(retention: Duration) -> RecoveryOptions {
     RecoveryOptions::new().without_worker().retention(retention)
 }
 
-/// Everything that is finished is old enough.
+/// Options with which every finished record is old enough to be deleted.
 pub(crate) fn at_once() -> RecoveryOptions {
     kept_for(Duration::ZERO)
 }
@@ -30,12 +30,12 @@ async fn values(url: &str, sql: &str) -> Vec<String> {
     Admin::connect(url).await.values(sql).await.unwrap()
 }
 
-/// The units of which a database has a record.
+/// Returns the units of which a database has a record.
 async fn records(url: &str) -> Vec<String> {
     values(url, "SELECT unit AS value FROM diesel_binds_decision").await
 }
 
-/// Makes a horizon look as if it had stood for a minute.
+/// Moves the time of a horizon a minute back.
 async fn a_minute_later(url: &str) {
     run(
         url,
@@ -44,7 +44,7 @@ async fn a_minute_later(url: &str) {
     .await;
 }
 
-/// A horizon behind which everything lies, and which has stood for long.
+/// Sets a horizon behind which all units lie, and which has not moved for long.
 pub(crate) async fn everything_lies_behind(application: &Application) {
     let horizon = format!(
         "INSERT INTO diesel_binds_horizon (namespace, unit, moved_at) VALUES ('{}', '{}', 0)",
@@ -54,7 +54,7 @@ pub(crate) async fn everything_lies_behind(application: &Application) {
     run(application.file().url(), &horizon).await;
 }
 
-/// A unit commits everywhere, and is finished.
+/// Commits a unit everywhere, and waits until it is finished.
 async fn commit(application: &Application) -> Gid {
     let process = application.process().await;
     let mut session = process.session();
@@ -70,7 +70,7 @@ pub(crate) async fn is_recorded(application: &Application, gid: &Gid) -> bool {
     records(application.file().url()).await.contains(&unit)
 }
 
-/// The horizon moves first, and a minute later the record goes.
+/// Asserts that the horizon moves first, and that the record is deleted a minute later.
 async fn forgets<S: Sides>(holder: usize) {
     let namespace = format!("forget-{}-{}", S::keys().join("-"), std::process::id());
     let world = World::builder::<S>()
@@ -105,14 +105,14 @@ async fn forgets<S: Sides>(holder: usize) {
         }
     }
 
-    // Nobody knows: that is not the same as rolled back.
+    // The outcome is unknown, which is not the same as rolled back.
     let asked = world.binds.recovery().outcome_of(gid).await.unwrap_err();
     assert!(matches!(asked.source, Fault::Forgotten), "{asked:?}");
     let settled = world.binds.recovery().settle(gid).await.unwrap_err();
     assert!(matches!(settled.source, Fault::Forgotten), "{settled:?}");
     assert_eq!(records(holder).await, [] as [&str; 0], "no fence stands");
 
-    // The next unit commits as any other.
+    // The next unit commits like any other.
     S::write(&session, "later").await.unwrap();
     let later = session.commit_all().await.unwrap();
     let outcome = world
@@ -138,7 +138,7 @@ async fn a_record_goes_a_minute_after_its_horizon_on_sqlite() {
     forgets::<(MariadbA, Sqlite)>(1).await;
 }
 
-/// A pass that may delete, but for what the record still needs; then without that.
+/// Asserts that a pass keeps the record while it is needed, and that a pass after `obstacle` deletes it.
 async fn goes_only_after(
     application: &Application,
     gid: &Gid,
@@ -196,7 +196,7 @@ async fn a_record_stays_where_a_participant_is_not_a_bind() {
     goes_only_after(&application, &gid, &process, async {}).await;
 }
 
-/// The bind of `pg-a` was renamed: the key of the record is none of the process, and its database has another one.
+/// The bind of `pg-a` was renamed. The process has no bind of the record's key, and the database has another key.
 #[tokio::test]
 async fn the_record_of_a_renamed_bind_goes_when_its_database_has_finished() {
     type Renamed = (PostgresB, MariadbA, Sqlite);
@@ -240,7 +240,7 @@ async fn a_record_of_another_application_stays() {
     let (urls, options) = (application.urls(), BindOptions::new());
     other = Three::register(other, &urls, PoolKind::Deadpool, &options).await;
     let other = other.build().unwrap();
-    // It has a horizon of its own.
+    // The other application has a horizon of its own.
     run(
         application.file().url(),
         &format!(
@@ -302,7 +302,7 @@ async fn horizon(application: &Application) -> Option<String> {
     values(application.file().url(), &horizon).await.pop()
 }
 
-/// What is in doubt and lies behind the horizon can only be finished by hand.
+/// A branch in doubt behind the horizon could only be finished by hand.
 #[tokio::test]
 async fn the_horizon_stays_before_what_is_in_doubt() {
     let application = Application::new().await;
@@ -345,7 +345,7 @@ async fn the_horizon_stays_while_a_bind_is_not_reached() {
     assert_eq!(horizon(&application).await.as_deref(), Some(ANCIENT));
 }
 
-/// A unit that was not decided, and is older than all that its holder remembers.
+/// The unit was not decided, and is older than the horizon of its holder.
 #[tokio::test]
 async fn branches_whose_holder_has_forgotten_them_are_left_alone() {
     let application = Application::new().await;
@@ -365,7 +365,7 @@ async fn branches_whose_holder_has_forgotten_them_are_left_alone() {
     application.roll_back(&gid).await;
 }
 
-/// Its row says who holds the decision of a branch.
+/// The row names the holder of the branch.
 #[tokio::test]
 async fn the_row_of_a_listed_branch_stays() {
     let application = Application::new().await;
@@ -395,7 +395,7 @@ async fn the_row_of_a_listed_branch_stays() {
     assert_eq!(values(url, rows).await, [] as [&str; 0]);
 }
 
-/// The role may not be allowed to.
+/// The role may lack the right to delete.
 #[tokio::test]
 async fn records_that_cannot_be_deleted_are_reported() {
     let application = Application::new().await;
@@ -421,7 +421,8 @@ async fn records_that_cannot_be_deleted_are_reported() {
     assert!(is_recorded(&application, &gid).await);
 }
 
-/// Roles that may do what the docs ask of units, and no more: what they cannot delete, a pass says, and other roles do it.
+/// The roles have only the rights that the docs require for units. A pass reports the records that they cannot delete,
+/// and other roles delete them.
 #[tokio::test]
 async fn records_that_the_role_of_a_process_cannot_delete_are_reported() {
     let application = Application::new().await;

@@ -1,5 +1,5 @@
-//! A unit that stands before its decision until its holder has forgotten units as old as it is: whatever its coordinator
-//! and an operator then do, nobody is told what is not so.
+//! A unit waits before its decision until its holder has forgotten units of its age. Whatever its coordinator and an
+//! operator then do, no report is false.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use kit::world::{Sides, World};
 
 const REASON: &str = "it stood there for days";
 
-/// What happens while the unit stands before its decision, on the holder or in another process.
+/// The event while the unit waits before its decision, on the holder or in another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meanwhile {
     Forgotten,
     Forced,
 }
 
-/// Two databases, of which one holds the decision, and a namespace of its own.
+/// Two databases, one of them the holder, and a namespace of their own.
 struct Pair {
     world: World,
     operator: Binds,
@@ -30,7 +30,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// A unit writes everywhere and commits, whatever happens meanwhile. Returns what its caller was told.
+    /// Commits a unit that wrote everywhere, with an event before its decision. Returns the error that its caller got.
     async fn commit<S: Sides>(
         holder: usize,
         isolation: Isolation,
@@ -39,7 +39,7 @@ impl Pair {
         let databases = S::databases().await;
         let urls: Vec<String> = databases.iter().map(|d| d.url().to_owned()).collect();
         let key = S::keys()[holder];
-        // Tests at once look at the same servers.
+        // Tests that run at the same time use the same servers.
         static TESTS: AtomicUsize = AtomicUsize::new(0);
         let number = TESTS.fetch_add(1, Ordering::SeqCst);
         let namespace = format!("late-{number}-{}", std::process::id());
@@ -101,7 +101,7 @@ impl Pair {
         (pair, told)
     }
 
-    /// Rolls back what is still prepared.
+    /// Rolls back the branches that are still prepared.
     async fn roll_back(&self) {
         for database in &self.world.databases {
             for branch in prepared(database.url(), self.gid.unit()).await {
@@ -117,9 +117,9 @@ impl Pair {
     }
 }
 
-/// The coordinator lives, and goes on when the branches are finished.
+/// Asserts that the outcome is forced, and that the coordinator, which is still alive, cannot decide afterwards.
 async fn force_keeps_a_late_decision_out<S: Sides>(holder: usize) {
-    // With a snapshot, the decision does not see the horizon. On MariaDB, `SERIALIZABLE` keeps that where it is.
+    // With a snapshot, the decision does not see the horizon. On MariaDB, `SERIALIZABLE` locks the horizon.
     for isolation in [Isolation::ReadCommitted, Isolation::RepeatableRead] {
         let (pair, told) = Pair::commit::<S>(holder, isolation, Meanwhile::Forced).await;
         let CommitError::InDoubt { gid, source } = &told else {
@@ -129,7 +129,7 @@ async fn force_keeps_a_late_decision_out<S: Sides>(holder: usize) {
         assert!(matches!(source, Fault::Forced), "{told:?}");
         assert!(S::rows(&pair.world).await.iter().all(Vec::is_empty));
         assert_eq!(pair.outcomes(holder).await, ["forced"]);
-        // Whoever asks is told the same.
+        // A later question gets the same answer.
         let asked = pair
             .operator
             .recovery()
@@ -150,7 +150,7 @@ async fn force_keeps_a_late_decision_out_on_mariadb() {
     force_keeps_a_late_decision_out::<(PostgresA, MariadbA)>(1).await;
 }
 
-/// A horizon that the unit can see.
+/// Asserts that no decision is made if the unit can see the horizon.
 async fn a_decision_behind_the_horizon_is_not_made<S: Sides>(holder: usize) {
     let isolation = Isolation::ReadCommitted;
     let (pair, told) = Pair::commit::<S>(holder, isolation, Meanwhile::Forgotten).await;

@@ -9,11 +9,11 @@ use tokio::time::sleep;
 
 use crate::recovery::forget::{at_once, everything_lies_behind, is_recorded};
 
-/// How many branches are finished too early until one is lost: about one in fifty is.
+/// The maximum number of branches that are finished too early until one is lost: about one in fifty is.
 const BRANCHES: usize = 5000;
 
-/// Prepares branches, and finishes each while its connection is going away, until one is lost. Everything that is
-/// recorded of it is that it committed.
+/// Prepares branches, and finishes each while its connection is closing, until one is lost. Records a commit as the
+/// decision about it.
 async fn lose_a_branch(application: &Application) -> Gid {
     let process = application.process().await;
     let holder_id = application.id(application.file()).await;
@@ -54,8 +54,8 @@ fn xid(application: &Application, unit: &str) -> String {
     format!("'{}:{unit}','my-a',1145188401", application.namespace)
 }
 
-/// What a restart of the server does for all: another transaction of the same name makes it known again. Only to roll it
-/// back is that safe.
+/// Prepares another transaction of the same name, which makes the branch known again, as a restart of the server does.
+/// This is safe only to roll the branch back.
 async fn roll_back(application: &Application, gid: &Gid) {
     let xid = xid(application, &gid.unit().to_string());
     let mut namesake = Admin::connect(application.mariadb().url()).await;

@@ -1,4 +1,4 @@
-//! Recovery on real servers: what a process left prepared is finished by another one.
+//! Recovery on real servers: one process finishes the branches that another one left prepared.
 
 mod alarms;
 mod clocks;

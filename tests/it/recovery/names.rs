@@ -1,4 +1,4 @@
-//! Branches whose names strangers chose: whoever may prepare one on the server may call it anything.
+//! Branches with foreign names: any client that may prepare a transaction on the server chooses its name.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A unit is forced where all of its parts are seen: two processes with different binds do not contradict each other.
+//! A unit is forced by a process that sees all of its parts: two processes with different binds do not contradict each
+//! other.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use kit::world::Sides;
 
 const REASON: &str = "the disk of the file's host burnt";
 
-/// A process with some of the binds. The file of the holder is nowhere.
+/// Starts a process with some of the binds. The file of the holder does not exist.
 async fn process<S: Sides>(application: &Application, indices: [usize; 2]) -> Binds {
     let mut urls = application.urls();
     "/nowhere/at/all.db".clone_into(&mut urls[2]);
@@ -67,7 +68,8 @@ async fn a_unit_is_not_forced_both_ways_by_processes_with_different_binds() {
     application.roll_back(&gid).await;
 }
 
-/// Who sees all forces first; who sees a part does the rest, and cannot say something else.
+/// The first force needs a process that sees all parts. A process that sees only some can finish the rest, with the
+/// same outcome only.
 #[tokio::test]
 async fn a_unit_forced_by_a_process_that_saw_all_can_be_finished_by_one_that_does_not() {
     let application = Application::new().await;
@@ -99,7 +101,7 @@ async fn a_unit_forced_by_a_process_that_saw_all_can_be_finished_by_one_that_doe
     assert!(!application.is_prepared(&gid).await);
 }
 
-/// It cannot ask the holder, which may be well and decide otherwise.
+/// The process cannot ask the holder, which may be alive and decide otherwise.
 #[tokio::test]
 async fn a_process_without_a_bind_of_the_holder_forces_only_what_is_said_to_be_lost() {
     let application = Application::new().await;
@@ -123,7 +125,7 @@ async fn a_process_without_a_bind_of_the_holder_forces_only_what_is_said_to_be_l
     assert!(!application.is_prepared(&gid).await);
 }
 
-/// One part was finished before the holder was lost: the operator knows how.
+/// One part was finished before the holder was lost, and the operator knows its outcome.
 #[tokio::test]
 async fn a_unit_is_forced_without_a_part_that_is_said_to_be_gone() {
     let application = Application::new().await;
@@ -152,7 +154,7 @@ async fn a_unit_is_forced_without_a_part_that_is_said_to_be_gone() {
     assert!(MariadbA::rows(application.mariadb()).await.contains(&text));
 }
 
-/// A part that was found late speaks of more than those before it.
+/// Each branch has the number of branches that were known when it was prepared.
 #[tokio::test]
 async fn a_part_says_how_many_were_known_when_it_was_prepared() {
     let application = Application::new().await;
@@ -170,7 +172,7 @@ async fn a_part_says_how_many_were_known_when_it_was_prepared() {
     application.roll_back(&gid).await;
 }
 
-/// The process that forced the unit died when it had taken the place of the holder.
+/// The process that forced the unit died after it had recorded the force in the place of the holder.
 #[tokio::test]
 async fn a_unit_that_was_forced_by_half_is_left_to_the_same_force() {
     let application = Application::new().await;

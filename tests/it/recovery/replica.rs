@@ -1,4 +1,4 @@
-//! A replica is not asked what is prepared: what its list does not have may be in doubt on its primary.
+//! A replica is not asked for its branches: a branch that its list lacks may be in doubt on its primary.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use kit::world::Sides;
 
 use crate::recovery::forget::{at_once, everything_lies_behind, is_recorded};
 
-/// A hot standby of PostgreSQL lists no branch at all. A process whose URL led to it would take the branch for finished,
-/// and delete the record that its primary needs.
+/// A hot standby of PostgreSQL lists no branch at all. A process that connects to it would take the branch for
+/// finished, and delete the record that the primary needs.
 #[tokio::test]
 async fn a_record_stays_while_a_participant_is_a_standby() {
     let application = Application::new().await;

@@ -1,4 +1,4 @@
-//! The worker: it recovers by itself, and ends with its registry.
+//! The worker recovers by itself, and ends with its registry.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use kit::world::Sides;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep};
 
-/// A worker that hardly rests.
+/// Options of a worker that hardly pauses.
 fn eager() -> RecoveryOptions {
     RecoveryOptions::new()
         .interval(Duration::from_millis(50))
         .jitter(Duration::from_millis(10))
 }
 
-/// A worker that does nothing before the test is over.
+/// Options of a worker that does nothing before the test is over.
 fn lazy() -> RecoveryOptions {
     RecoveryOptions::new().jitter(Duration::from_secs(3600 * 24 * 365))
 }
 
-/// Waits until so many tasks live on this runtime.
+/// Waits until this number of tasks is alive on the runtime.
 async fn until_tasks(count: usize) {
     let end = Instant::now() + LONG;
     while Handle::current().metrics().num_alive_tasks() != count {
@@ -60,7 +60,7 @@ async fn a_worker_needs_no_connection_of_the_pools() {
         };
     }
     let process = builder.build().unwrap();
-    // It holds the only connection of each pool.
+    // This session holds the only connection of each pool.
     let greedy = process.session_with(SessionOptions::new().read_only());
     Three::read(&greedy).await.unwrap();
     let hasty = SessionOptions::new().deadline(Duration::from_millis(50));
@@ -102,7 +102,7 @@ fn a_worker_starts_again_where_its_runtime_is_gone() {
         session.rollback_all().await.unwrap();
         drop(session);
         until_tasks(1).await;
-        // The servers' connections end in this runtime.
+        // The connections to the servers end in this runtime.
         drop((process, application));
         until_tasks(0).await;
     });
@@ -133,7 +133,7 @@ async fn a_worker_ends_with_the_last_handle() {
     until_tasks(0).await;
 }
 
-/// A server that does not answer would keep a pass for as long as a step may take.
+/// A server that does not answer would hold up a pass for the whole time of a step.
 #[tokio::test]
 async fn a_worker_ends_in_the_middle_of_a_pass() {
     let application = Application::new().await;
@@ -162,7 +162,7 @@ async fn a_worker_ends_in_the_middle_of_a_pass() {
     until_tasks(before).await;
 }
 
-/// The worker lives, and so does a connection that it is opening.
+/// Waits until the worker and a connection that it opens are alive.
 async fn in_a_pass(before: usize) {
     let end = Instant::now() + LONG;
     while Handle::current().metrics().num_alive_tasks() < before + 2 {

@@ -71,7 +71,7 @@ impl Group {
         }
     }
 
-    /// What stands in each file, read without the other.
+    /// Returns the ids in each file, read without the other file.
     pub(crate) async fn ids(&self) -> (Vec<i32>, Vec<i32>) {
         let cache = Binds::builder()
             .bind(Cache, Source::url(self.cache.url()))
@@ -114,7 +114,7 @@ async fn attached_files_commit_and_roll_back_as_one() {
     assert_eq!(group.ids().await, (vec![1, 2], vec![1, 2]));
 }
 
-/// A constraint that SQLite checks at the commit fails it, and leaves its transaction open.
+/// The commit fails on a constraint that SQLite checks then, and leaves its transaction open.
 #[tokio::test]
 async fn a_failed_commit_of_a_group_keeps_nothing_in_any_file() {
     let child = "parent INTEGER REFERENCES hit (id) DEFERRABLE INITIALLY DEFERRED";
@@ -331,7 +331,7 @@ mod with_postgres {
         assert_eq!(orders(&database).await, [1]);
     }
 
-    /// The holder fails last, when the other has prepared: nothing may be left of either.
+    /// The holder fails last, after the other bind has prepared: nothing of either may be kept.
     #[tokio::test]
     async fn a_group_that_cannot_commit_takes_the_server_back() {
         let (group, database) = mixed(BindOptions::new()).await;

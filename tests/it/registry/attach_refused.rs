@@ -1,4 +1,4 @@
-//! Groups of SQLite files that would not commit as one, or in which a name means two tables, are refused.
+//! Groups of SQLite files that would not commit as one, or in which one name means two tables, are refused.
 
 use diesel_binds::{Binds, Error, Fault, Finding, Severity, Source};
 use futures_util::FutureExt as _;
@@ -15,7 +15,7 @@ async fn first_write(group: &Group) -> Error {
     written.unwrap_err()
 }
 
-/// In WAL a crash between the two files tears the unit.
+/// In WAL mode, a crash between the two files tears the unit.
 #[tokio::test]
 async fn files_in_wal_are_refused() {
     for wal_first in [true, false] {
@@ -43,8 +43,8 @@ async fn files_in_wal_are_refused() {
     }
 }
 
-/// A connection that was used before says of a file what it knew then: the first unit after the change used to be let
-/// through, and its commit was two.
+/// Regression test: a used connection reports the journal mode from its last read of a file. The first unit after the
+/// change was accepted, and its commit was two commits.
 #[tokio::test]
 async fn files_that_came_into_wal_since_the_last_unit_are_refused() {
     for wal_first in [true, false] {
@@ -61,8 +61,8 @@ async fn files_that_came_into_wal_since_the_last_unit_are_refused() {
     }
 }
 
-/// SQLite writes no journal over all files for one that it does not synchronise: the death of the process between two
-/// commits tore the unit.
+/// SQLite writes no common journal for a file that it does not synchronise: a crash of the process between two commits
+/// tore the unit.
 #[tokio::test]
 async fn files_that_are_not_synchronised_are_refused() {
     for (schema, synchronous) in [("main", "OFF"), ("archive", "OFF"), ("archive", "NORMAL")] {
@@ -108,7 +108,7 @@ async fn equal_table_names_are_refused() {
     }
 }
 
-/// The tables of the protocol and of Diesel's migrations are in many files.
+/// Many files have the tables of the protocol and of Diesel's migrations.
 #[tokio::test]
 async fn tables_that_every_file_may_have_are_no_obstacle() {
     let migrations = "CREATE TABLE __diesel_schema_migrations (version TEXT)";

@@ -1,4 +1,4 @@
-//! The binds of these tests, with a table each, and what all of them use.
+//! The binds of these tests, with a table each, and their common functions.
 
 #![allow(
     unreachable_pub,
@@ -30,12 +30,12 @@ pub struct Cache;
 #[bind(key = "archive", connection = AsyncSqliteConnection)]
 pub struct Archive;
 
-/// Never registered with a pool of its own.
+/// A bind that is never registered with a pool of its own.
 #[derive(Bind, Default)]
 #[bind(key = "unregistered", connection = AsyncPgConnection)]
 pub struct Unregistered;
 
-/// A key that is not the name of a variable.
+/// A bind whose key is not the name of a variable.
 #[derive(Bind, Default)]
 #[bind(key = "audit-log", connection = AsyncPgConnection)]
 pub struct AuditLog;
@@ -52,11 +52,11 @@ bind_tables!(Ledger => entry);
 bind_tables!(Cache => hit);
 bind_tables!(Archive => page);
 
-/// A URL where no server is.
+/// The URL of an address without a server.
 pub const NOWHERE_POSTGRES: &str = "postgres://app:unseen@127.0.0.1:1/app";
 pub const NOWHERE_MYSQL: &str = "mysql://app:unseen@127.0.0.1:1/app";
 
-/// Everything that an error says: itself, its causes, and what `Debug` shows.
+/// Returns all texts of an error: its message, its causes, and its `Debug`.
 pub fn told(error: &dyn Error) -> String {
     let mut told = format!("{error:?} {error:#?} {error}");
     let mut source = error.source();

@@ -15,7 +15,7 @@ use crate::registry::binds::{
     account, entry,
 };
 
-/// What no derive lets through.
+/// A bind that no derive accepts.
 struct Unnameable;
 
 impl Bind for Unnameable {
@@ -277,7 +277,7 @@ fn urls_in_every_usual_form_are_accepted() {
     }
 }
 
-/// `mariadb://` is no scheme of Diesel's.
+/// Diesel does not support `mariadb://`.
 #[test]
 fn schemes_that_diesel_does_not_know_are_refused() {
     for url in ["mariadb://app@localhost/app", "MYSQL://app@localhost/app"] {
@@ -322,7 +322,7 @@ fn a_pool_of_databases_in_memory_is_refused() {
         let problem = url_problem::<Cache>(url);
         assert!(matches!(problem, Some(UrlProblem::Invalid { .. })), "{url}");
     }
-    // Whoever opens the connections gives each what it needs.
+    // A set-up of the application is responsible for its own connections.
     let own_setup = Binds::builder().bind(
         Cache,
         Source::url(":memory:").setup(|_| {
@@ -492,7 +492,7 @@ async fn first_query_without_a_server(binds: Result<Binds, BuildError>) {
             ..
         }
     ));
-    // A unit that lacks a statement takes no other.
+    // A unit that lacks a statement accepts no other.
     let session = binds.session();
     let text: Result<Vec<String>, Error> = entry::table.select(entry::text).load(&session).await;
     assert_eq!(text.unwrap_err().bind(), Some("ledger"));
@@ -553,7 +553,7 @@ fn the_debug_form_names_the_binds() {
     assert!(shown.contains("accounts") && shown.contains("cache"));
 }
 
-/// A server takes zero for no limit at all.
+/// Servers take a limit of zero for no limit at all.
 #[test]
 fn a_limit_of_zero_is_refused() {
     let builder = || Binds::builder().bind(Accounts, Source::url(NOWHERE_POSTGRES));

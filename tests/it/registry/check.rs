@@ -1,4 +1,4 @@
-//! The preflight: what it finds on real servers, for a program to match on and for a person to read.
+//! The preflight: its findings on real servers, for a program to match on and for a person to read.
 
 use std::time::Duration;
 
@@ -173,7 +173,7 @@ async fn a_bind_told_never_to_prepare_is_reported_so() {
     ));
 }
 
-/// A SQLite bind whose connections are not as durable as those that we open.
+/// Returns a SQLite bind whose connections are less durable than the library's own.
 async fn with_sqlite(path: &str, pragma: &'static str, options: BindOptions) -> Binds {
     let other = Sqlite::database().await;
     Binds::builder()
@@ -333,7 +333,7 @@ async fn two_binds_on_one_database_are_reported_unless_they_say_so() {
         .unwrap();
     assert_eq!(declared.check().await.severity(), Severity::Info);
 
-    // Two databases of one server are two.
+    // Two databases of one server are not taken for one.
     let other = PostgresA::database().await;
     let two = Binds::builder()
         .namespace("app")
@@ -399,7 +399,7 @@ async fn a_person_can_read_the_report() {
 #[tokio::test]
 async fn a_check_leaves_the_pools_as_they_were() {
     let world = World::of::<(PostgresA, MariadbA)>(PoolKind::Deadpool).await;
-    // All connections of the pools are in use; the check opens its own.
+    // All connections of the pools are in use, and the check opens its own.
     let sessions: Vec<_> = (0..4).map(|_| world.binds.session()).collect();
     for session in &sessions {
         PostgresA::read(session).await.unwrap();
@@ -409,7 +409,7 @@ async fn a_check_leaves_the_pools_as_they_were() {
     assert_eq!(report.severity(), Severity::Info);
 }
 
-/// A role without these rights commits all the same, and its records are never forgotten.
+/// Without these rights, a role can commit, but its records are never deleted.
 #[tokio::test]
 async fn a_role_that_cannot_forget_is_reported_where_it_is_to_recover() {
     async fn told<S: Side>(as_login: &str, key: &str, options: RecoveryOptions) -> Option<String> {
@@ -478,7 +478,7 @@ async fn a_role_that_cannot_forget_is_reported_where_it_is_to_recover() {
     }
 }
 
-/// Without a journal a roll-back keeps what it should undo.
+/// Without a journal, a roll-back keeps the writes.
 #[tokio::test]
 async fn a_pool_without_a_journal_begins_nothing() {
     let database = Sqlite::database().await;

@@ -1,4 +1,4 @@
-//! `close()` waits for what runs in the background, and takes no new work.
+//! `close()` waits for background work, and lets no new work begin.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kit::proxy::Proxy;
 use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use kit::world::{Sides, World, binds};
 
-/// Writes the same row as a unit that is over, without waiting for its locks.
+/// Writes the same row as an ended unit, without waiting for its locks.
 async fn take_the_row<S: Side>(database: &Database) {
     let at_once = match <S::Bind as Bind>::KEY {
         key if key.starts_with("pg") => "SET lock_timeout = '1ms'; ",
@@ -92,7 +92,7 @@ where
     assert_eq!(S::rows(&world.databases[0]).await, ["kept", "also"]);
 }
 
-/// The commit goes on when nobody waits for it any more; `close` does.
+/// A commit whose future was dropped goes on, and `close` waits for it.
 #[tokio::test]
 async fn close_waits_for_a_commit_that_nobody_waits_for() {
     let world = World::of::<(PostgresA, MariadbA)>(PoolKind::Deadpool).await;
@@ -106,7 +106,7 @@ async fn close_waits_for_a_commit_that_nobody_waits_for() {
     assert_eq!(MariadbA::rows(&world.databases[1]).await, ["kept"]);
 }
 
-/// Two units that commit at once do not need the pool: a closed one does not stop them.
+/// A commit takes no connection from a pool, so a closed pool does not stop it.
 #[tokio::test]
 async fn a_unit_of_several_writers_commits_after_the_close() {
     let world = World::of::<(PostgresA, MariadbA, Sqlite)>(PoolKind::Deadpool).await;

@@ -1,4 +1,4 @@
-//! URLs from the environment. A test cannot change its own, so each runs in a process of its own.
+//! URLs from the environment. A test cannot change its own environment, so each runs in a process of its own.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::registry::binds::{Accounts, AuditLog, NOWHERE_POSTGRES};
 
 const CHILD: &str = "DIESEL_BINDS_TEST_CHILD";
 
-/// Runs a test again, with these variables; `false` in that process.
+/// Runs a test again in a process with these variables. Returns `false` in that process.
 pub(crate) fn is_parent(test: &str, variables: &[(&str, &str)]) -> bool {
     if std::env::var_os(CHILD).is_some() {
         return false;
@@ -107,7 +107,7 @@ fn a_bind_finds_its_url_in_the_variable_that_its_source_names() {
     );
 }
 
-/// Has the variable of `audit-log`.
+/// A bind with the variable of `audit-log`.
 struct OtherLog;
 
 impl Bind for OtherLog {

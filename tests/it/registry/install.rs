@@ -1,4 +1,5 @@
-//! The tables of the protocol: made by `install()` or by the migrations, at any time and by several at once.
+//! The tables of the protocol, created by `install()` or by the migrations, at any time and by several processes at
+//! once.
 
 use diesel::prelude::*;
 use diesel_async::{
@@ -36,7 +37,7 @@ fn migration(backend: &str) -> String {
     std::fs::read_to_string(first.path().join("up.sql")).unwrap()
 }
 
-/// Mounts what has to be written for each connection type, because Diesel's traits are only known for concrete ones.
+/// Mounts the tests of one connection type. Diesel's traits are known only for concrete types.
 macro_rules! install {
     ($module:ident, $bind:ident, $connection:ty, $database:expr, $folder:literal) => {
         mod $module {
@@ -46,7 +47,7 @@ macro_rules! install {
                 <$connection>::establish(database.url()).await.unwrap()
             }
 
-            /// The id of the database: there is one, and it stays.
+            /// Returns the id of the database. Asserts that there is exactly one.
             async fn id(database: &Database) -> String {
                 let rows: Vec<(String, i32)> = diesel_async::RunQueryDsl::load(
                     diesel_binds_meta::table
@@ -106,7 +107,7 @@ macro_rules! install {
                 .await;
                 assert!(gone.is_err());
 
-                // What `install` made does not stand in the way of the migration.
+                // The tables that `install` created do not disturb the migration.
                 binds::<$bind>(&database).install().await.unwrap();
                 harness.run_pending_migrations(migrations()).unwrap();
                 id(&database).await;
@@ -137,7 +138,7 @@ install!(
     "sqlite"
 );
 
-/// Connections that an application opens itself do not wait for each other, unless they are told to.
+/// Connections that an application opens itself do not wait for each other's locks, unless they are set up to.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_may_install_at_once_on_connections_that_do_not_wait() {
     let database = Database::sqlite();

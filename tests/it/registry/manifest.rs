@@ -1,4 +1,4 @@
-//! Binds by the manifest: with their types, and by their keys alone.
+//! Binds of the manifest, with their types, and by their keys alone.
 
 use std::fs;
 
@@ -149,7 +149,7 @@ fn a_process_without_the_types_can_check_install_and_recover() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        // Twice: a key is only kept once.
+        // The second call reuses the key that the first one has allocated.
         Binds::from_manifest(&manifest).unwrap();
         let binds = Binds::from_manifest(&manifest).unwrap();
         binds.install().await.unwrap();

@@ -1,4 +1,4 @@
-//! The registry: what `build()`, `check()`, `install()` and `close()` promise, and binds that share a connection.
+//! The registry: the promises of `build()`, `check()`, `install()` and `close()`, and binds that share a connection.
 
 mod attach;
 mod attach_refused;

@@ -8,10 +8,10 @@ use kit::servers::Server;
 
 use crate::registry::binds::{Accounts, Cache, Ledger, account, entry, told};
 
-/// What never may be seen. Letters only, so that it stands in each form of a password.
+/// The secret that must never be printed. It has letters only, so that it is the same in each form of a password.
 const SECRET: &str = "Xyzzysecret";
 
-/// URLs around a password that a user may write, also those that are wrong.
+/// Returns URLs with a password in the forms that users write, also invalid ones.
 fn urls(scheme: &str) -> Vec<String> {
     [
         "{SCHEME}://app:{}@127.0.0.1:1/app",
@@ -116,7 +116,7 @@ fn nothing_tells_the_password_of_a_url_of_another_backend() {
     }
 }
 
-/// A pool of the application's own was never checked by us, and its driver may say what it was given.
+/// The library never checks a pool of the application, and its driver may print its own settings.
 #[tokio::test]
 async fn nothing_tells_the_password_of_a_pool_of_ones_own() {
     for url in urls("postgres") {

@@ -1,11 +1,11 @@
-//! What `fn main() -> Result<(), Error>`, `unwrap` and `expect` print of an error: its `Debug`.
+//! The output of `fn main() -> Result<(), Error>`, `unwrap` and `expect` for an error: its `Debug`.
 
 use diesel::prelude::*;
 use diesel_binds::{Binds, CommitError, Error, Retry, RunQueryDsl, Source};
 
 use crate::registry::binds::{Accounts, Cache, NOWHERE_POSTGRES, account, hit};
 
-/// As `main` prints it, whatever it returns.
+/// Formats an error like `main`, with its own type and boxed.
 fn printed(error: impl std::error::Error + 'static) -> String {
     let text = format!("{error:?}");
     let boxed: Box<dyn std::error::Error> = Box::new(error);
@@ -25,7 +25,7 @@ async fn a_query_that_failed_is_printed_with_what_the_database_said() {
         .load::<i32>(&session)
         .await
         .unwrap_err();
-    // Its structure is still to be had.
+    // The structure is still available.
     let structure = format!("{error:#?}");
     assert!(structure.starts_with("Query {\n"), "{structure}");
     assert!(structure.contains("bind: \"cache\""), "{structure}");

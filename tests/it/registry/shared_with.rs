@@ -16,7 +16,7 @@ async fn postgres() -> (Database, Binds) {
     let database = PostgresA::database().await;
     PostgresA::admin(&database, TABLES).await;
     let binds = Binds::builder()
-        // One connection: with two, a session that needs two would hang.
+        // The pool has one connection: a session that needs two would hang.
         .bind(
             Accounts,
             Source::url(database.url()).pool_options(PoolOptions::new().max_size(1)),
@@ -59,7 +59,7 @@ async fn two_binds_on_one_database_are_one_transaction() {
             .await
     };
     both(&session, 1).await.unwrap();
-    // Each sees what the other wrote, so it is one transaction.
+    // Each bind sees the writes of the other, so it is one transaction.
     assert_eq!(count(&session, Accounts, "purchase").await, 1);
     let committed = session.commit_all().await.unwrap();
     assert_eq!(committed.gid(), None, "one database commits in one phase");
@@ -71,7 +71,7 @@ async fn two_binds_on_one_database_are_one_transaction() {
     assert_eq!(count(&session, Orders, "purchase").await, 1);
 }
 
-/// On two connections, the second would wait for the lock of the first, for ever.
+/// On two connections, the second would wait forever for the lock of the first.
 #[tokio::test]
 async fn two_binds_on_one_database_do_not_wait_for_their_own_locks() {
     let (_database, binds) = postgres().await;
@@ -128,7 +128,7 @@ async fn two_binds_on_one_file_are_one_transaction() {
         .execute(&session)
         .await
         .unwrap();
-    // On two connections this would wait for the first one's lock and fail.
+    // On two connections, this statement would wait for the first one's lock and fail.
     diesel::insert_into(page::table)
         .values((page::id.eq(1), page::text.eq("b")))
         .execute(&session)

@@ -1,4 +1,4 @@
-//! A URL of SQLite opens the file that Diesel opens by it: as a bind, attached to another, and for the command line.
+//! A URL of SQLite opens the file that Diesel opens: as a bind, attached to another bind, and on the command line.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -16,7 +16,7 @@ struct File {
 const MAIN: &str = "SELECT file FROM pragma_database_list WHERE name = 'main'";
 const ATTACHED: &str = "SELECT file FROM pragma_database_list WHERE name = 'archive'";
 
-/// Where Diesel itself goes.
+/// Returns the file that Diesel itself opens.
 fn diesels(url: &str) -> String {
     let mut connection = SqliteConnection::establish(url).unwrap();
     let query = diesel::sql_query(MAIN);
@@ -50,7 +50,7 @@ async fn attached(beside: &str, url: &str) -> String {
 #[tokio::test]
 async fn every_form_of_a_url_opens_the_file_that_diesel_opens() {
     let folder = tempfile::tempdir().unwrap();
-    // Without links, because SQLite says where a file really is.
+    // Without symbolic links, because SQLite reports the real path of a file.
     let folder = folder.path().canonicalize().unwrap();
     std::fs::create_dir_all(&folder).unwrap();
     let at = folder.display();
@@ -101,7 +101,7 @@ async fn shared_memory_is_one_database_for_all_connections() {
         first.commit_all().await.unwrap();
         let read = diesel::sql_query("SELECT id FROM kept");
         assert_eq!(read.execute(&first.on(Cache)).await.unwrap(), 0);
-        // It locks whole tables, and waits for none.
+        // This read locks whole tables, and does not wait for a lock.
         first.rollback_all().await.unwrap();
         let second = binds.session();
         let read = diesel::sql_query("SELECT id FROM kept");

@@ -1,4 +1,4 @@
-//! What only MariaDB does: deadlocks that end a transaction, DDL that commits, tables without transactions.
+//! Behaviours of MariaDB alone: deadlocks that end a transaction, DDL that commits, tables without transactions.
 
 use diesel_binds::testing::{Sandbox, SandboxError};
 use diesel_binds::{CommitError, Error, Fault, PoolError, Retried, Retry, Source};
@@ -26,7 +26,7 @@ async fn ddl_is_refused_and_the_unit_goes_on() {
     sandbox.end().await.unwrap();
 }
 
-/// The server ends the transaction of one of them, and what follows must not go by itself.
+/// The server ends the transaction of one sandbox. Later statements must not commit by themselves.
 #[tokio::test]
 async fn a_deadlock_ends_one_sandbox_and_keeps_nothing() {
     let outside = Outside::<MariadbA>::new().await;
@@ -75,7 +75,7 @@ async fn a_deadlock_ends_one_sandbox_and_keeps_nothing() {
     assert_eq!(MariadbA::text(&session, left).await.unwrap(), "0");
 }
 
-/// Another attempt can only find that the sandbox is lost, and once that was the error.
+/// Regression test: another attempt can only find that the sandbox is lost, and that became the error.
 #[tokio::test]
 async fn a_deadlock_is_not_run_again_and_is_the_error() {
     let outside = Outside::<MariadbA>::new().await;
@@ -121,7 +121,7 @@ async fn count_two(
         .await
 }
 
-/// No roll-back reaches it: the unit is refused, and the end says that it is there.
+/// A roll-back cannot undo such a write: the unit is refused, and the end of the sandbox reports the write.
 #[tokio::test]
 async fn a_table_without_transactions_is_told() {
     let outside = Outside::<MariadbA>::new().await;
@@ -155,7 +155,7 @@ async fn a_table_without_transactions_is_told() {
     }
 }
 
-/// Who wrote by a function in a `SELECT` is a writer, as before a real commit.
+/// A bind that wrote by a function in a `SELECT` is a writer, as in a real commit.
 #[tokio::test]
 async fn a_writer_that_no_type_tells_is_one() {
     let outside = Outside::<MariadbA>::new().await;

@@ -1,4 +1,4 @@
-//! Two hundred tests at once on one database, each with a runtime of its own, leave it as it was, row for row.
+//! Two hundred concurrent tests on one database, each with a runtime of its own, leave all its rows unchanged.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -71,7 +71,7 @@ fn on_a_runtime_of_its_own<S: Side>(number: usize, binds: &Binds, together: &Bar
         .unwrap();
     runtime.block_on(async {
         let sandbox = Sandbox::of(binds).bind(S::bind()).start().await;
-        // Whatever comes of it: the others wait.
+        // Waits also after an error, because the others wait.
         together.wait();
         let sandbox = sandbox.unwrap();
         let mut session = sandbox.binds().session();

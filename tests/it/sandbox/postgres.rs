@@ -1,4 +1,4 @@
-//! What only PostgreSQL does: constraints that are checked at the commit, roles, the right to temporary tables.
+//! Behaviours of PostgreSQL alone: constraints that are checked at the commit, roles, the right to temporary tables.
 
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_binds::testing::{Sandbox, SandboxError};
@@ -17,7 +17,7 @@ async fn run(session: &diesel_binds::Session, sql: &str) {
     PostgresA::sql(session, sql).await.unwrap();
 }
 
-/// As at a real commit, and deferred again in the next unit.
+/// The constraints are checked as in a real commit, and deferred again in the next unit.
 #[tokio::test]
 async fn constraints_that_are_deferred_are_checked_at_each_commit() {
     let outside = Outside::<PostgresA>::new().await;
@@ -41,7 +41,7 @@ async fn constraints_that_are_deferred_are_checked_at_each_commit() {
             ),
             "{refused:?}"
         );
-        // The child first: it is deferred.
+        // The child comes first, because its constraint is deferred.
         run(
             &session,
             &format!("INSERT INTO family.children VALUES ({number}, {number})"),
@@ -54,7 +54,7 @@ async fn constraints_that_are_deferred_are_checked_at_each_commit() {
         .await;
         session.commit_all().await.unwrap();
     }
-    // One that is immediate unless told otherwise is so again in the next unit.
+    // A constraint that is initially immediate is immediate again in the next unit.
     run(&session, "SET CONSTRAINTS ALL DEFERRED").await;
     run(&session, "INSERT INTO family.children VALUES (10, 1, 11)").await;
     run(&session, "INSERT INTO family.children VALUES (11, 1, 10)").await;
@@ -62,7 +62,7 @@ async fn constraints_that_are_deferred_are_checked_at_each_commit() {
     let refused = PostgresA::sql(&session, "INSERT INTO family.children VALUES (12, 1, 13)").await;
     refused.unwrap_err();
     session.rollback_all().await.unwrap();
-    // An application may check them itself, as often as it likes.
+    // An application may check its constraints itself, any number of times.
     for number in 20..23 {
         run(
             &session,
@@ -77,7 +77,8 @@ async fn constraints_that_are_deferred_are_checked_at_each_commit() {
     sandbox.end().await.unwrap();
 }
 
-/// Who loads data past foreign keys is a replica for that long, which fires no ordinary trigger.
+/// To load data past foreign keys, an application sets the role of its session to replica, in which no ordinary trigger
+/// fires.
 #[tokio::test]
 async fn a_replica_does_not_commit_either() {
     let outside = Outside::<PostgresA>::new().await;
@@ -95,7 +96,7 @@ async fn a_replica_does_not_commit_either() {
     assert_eq!(outside.kept().await, ["there"]);
 }
 
-/// What a unit does in another role, with fewer rights, ends with the unit.
+/// The role that a unit sets, with fewer rights, ends with the unit.
 #[tokio::test]
 async fn a_role_ends_with_its_unit() {
     let outside = Outside::<PostgresA>::new().await;
@@ -116,7 +117,7 @@ async fn a_role_ends_with_its_unit() {
         assert_eq!(user.unwrap(), "postgres");
         session.rollback_all().await.unwrap();
     }
-    // Nor does it help to commit in another role.
+    // A commit in another role is refused as well.
     run(&session, &format!("SET LOCAL ROLE {role}")).await;
     PostgresA::sql(&session, "COMMIT").await.unwrap_err();
     drop(session);
@@ -154,7 +155,7 @@ async fn a_role_without_temporary_tables_gets_no_sandbox() {
     PostgresA::admin(&outside.database, &format!("DROP ROLE {role}")).await;
 }
 
-/// What the connection says of a write that nobody wants any more.
+/// A sandbox is dropped in different states of its connection.
 #[tokio::test]
 async fn a_sandbox_that_is_dropped_frees_its_locks() {
     let outside = Outside::<PostgresA>::new().await;

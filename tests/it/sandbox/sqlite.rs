@@ -1,5 +1,5 @@
-//! What only SQLite does: copies of files, attached ones, foreign keys that are checked at the commit. And what is the same
-//! everywhere, where it is the simplest to try: set-ups, instrumentations, migrations.
+//! Behaviours of SQLite alone: copies of files, attached files, foreign keys that are checked at the commit. Behaviours
+//! of every backend that are simplest to test on SQLite: set-ups, instrumentations, migrations.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -97,7 +97,7 @@ async fn the_copy_is_opened_as_the_file_is_and_checks_what_it_checks() {
     assert_eq!(bytes(&files), before);
 }
 
-/// A pool of the application's own opens its file and no other: the settings of its connection are put on the copy.
+/// A pool of the application opens only its own file, so the settings of its connections are applied to the copy.
 #[tokio::test]
 async fn the_settings_of_a_pool_of_the_application_hold_on_the_copy() {
     let outside = Outside::<SqliteTokio>::new().await;
@@ -140,14 +140,14 @@ async fn binds_that_share_a_connection_share_it_in_the_sandbox() {
     assert_eq!(sandbox.queries(Archive), sandbox.queries(SqliteB));
     assert_eq!(sandbox.queries(Archive).len(), 2);
     assert_eq!(within::<SqliteB>(&sandbox).await, ["there", "one"]);
-    // Whose connection it is was not declared.
+    // The bind that owns the connection was not declared.
     Sqlite::read(&session).await.unwrap_err();
     drop(session);
     sandbox.end().await.unwrap();
     assert_eq!(bytes(&files), before);
 }
 
-/// What production refuses: each of the files alone decides.
+/// Production refuses the group too, because each file would commit by itself.
 #[tokio::test]
 async fn a_group_that_does_not_commit_as_one_is_refused_in_the_sandbox_too() {
     for (mode, expected) in [("wal", false), ("truncate", true)] {
@@ -169,7 +169,7 @@ async fn a_group_that_does_not_commit_as_one_is_refused_in_the_sandbox_too() {
     }
 }
 
-/// A set-up can open what it likes: what is not the copy would be kept.
+/// A set-up can open any file, and writes to a file other than the copy would be kept.
 #[tokio::test]
 async fn a_set_up_that_opens_other_files_than_the_copy_gets_no_sandbox() {
     let files = files().await;
@@ -201,7 +201,7 @@ async fn a_set_up_that_opens_other_files_than_the_copy_gets_no_sandbox() {
         };
         assert!(source.to_string().contains(expected.as_str()), "{source}");
     }
-    // What is in memory is kept by nobody.
+    // A database in memory is discarded.
     let binds = Binds::builder().bind(
         Sqlite,
         Source::url(files[0].url())
@@ -217,7 +217,7 @@ async fn a_set_up_that_opens_other_files_than_the_copy_gets_no_sandbox() {
     assert_eq!(bytes(&files), before);
 }
 
-/// What it has is copied, also where others share it.
+/// The contents are copied, also if other connections share the database.
 #[tokio::test]
 async fn a_database_without_a_file_is_copied_to_one() {
     for url in [":memory:", "file:shared_by_two?mode=memory&cache=shared"] {
@@ -242,7 +242,7 @@ async fn a_database_without_a_file_is_copied_to_one() {
     }
 }
 
-/// Diesel has room for one, and takes none off.
+/// Diesel has a place for one instrumentation, and does not return it.
 #[tokio::test]
 async fn an_instrumentation_of_the_application_is_left_alone() {
     let files = files().await;

@@ -1,4 +1,4 @@
-//! How long a session waits for the connection that another one has.
+//! The time that a session waits for a connection that another session has.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::suite::sandbox::Outside;
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(600);
 
-/// Each of the limits that hold in the application: of `Source::pool_options`, of pools of its own, of the builder.
+/// Each limit of the application holds: that of `Source::pool_options`, of its own pools, and of the builder.
 #[tokio::test]
 async fn a_session_waits_no_longer_than_for_the_pool() {
     let database = Sqlite::database().await;
@@ -104,7 +104,7 @@ async fn a_deadline_tells_that_a_sandbox_has_one_connection() {
     sandbox.end().await.unwrap();
 }
 
-/// Forgotten, each query would fail, and nothing say why.
+/// Without this refusal, each query would fail without the reason.
 #[tokio::test]
 async fn a_sandbox_without_binds_does_not_start() {
     let outside = Outside::<Sqlite>::new().await;

@@ -1,4 +1,5 @@
-//! Mounts what a session may be told (read-only units, deadlines), savepoints and closures on every backend.
+//! Mounts the behaviours of session options (read-only units, deadlines), of savepoints and of closures on every
+//! backend.
 
 mod sqlite;
 

@@ -1,4 +1,4 @@
-//! What a unit sets on a connection of SQLite for its own time is gone afterwards.
+//! Settings that a unit changes on a connection of SQLite are restored afterwards.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ struct QueryOnly {
     query_only: i64,
 }
 
-/// The settings of the only connection of a pool.
+/// Returns the settings of the only connection of a pool.
 async fn settings(pool: &Pool<AsyncSqliteConnection>) -> (i64, i64) {
     let mut connection = pool.get().await.unwrap();
     let query = diesel::sql_query("PRAGMA busy_timeout");
@@ -67,11 +67,11 @@ async fn a_unit_leaves_no_setting_on_its_connection() {
     }
 }
 
-/// The file waits for locks as long as its connection says, but not beyond the deadline.
+/// A unit waits for locks up to the busy timeout of its connection, but not beyond its deadline.
 #[tokio::test]
 async fn a_unit_waits_for_locks_until_its_deadline_at_most() {
     let database = Sqlite::database().await;
-    // Its connections wait for 5 seconds.
+    // The connections have a busy timeout of 5 seconds.
     let binds = Binds::builder()
         .bind(Sqlite, Source::url(database.url()))
         .build()
@@ -95,7 +95,7 @@ async fn a_unit_waits_for_locks_until_its_deadline_at_most() {
     }
 }
 
-/// SQLite says nothing of it, and the unit would go on without its foreign keys.
+/// SQLite reports no error, and the unit would go on without its foreign keys.
 #[tokio::test]
 async fn foreign_keys_that_are_set_within_a_unit_are_an_error() {
     let set = "PRAGMA foreign_keys = ON";
@@ -114,7 +114,7 @@ async fn foreign_keys_that_are_set_within_a_unit_are_an_error() {
         matches!(refused, Err(Error::WithoutEffect { bind: "lite" })),
         "{refused:?}"
     );
-    // Its author has been told, and the unit goes on.
+    // The application has received the error, and the unit goes on.
     Sqlite::sql(&session, "PRAGMA defer_foreign_keys = ON")
         .await
         .unwrap();

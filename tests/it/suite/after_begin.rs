@@ -1,4 +1,4 @@
-//! What an application does at the begin of each transaction of a bind.
+//! Hooks that an application runs at the begin of each transaction of a bind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use kit::world::{Sides, World, urls};
 
 use crate::suite::second::Second;
 
-/// A pool of one connection, on which `sql` runs at each begin.
+/// Returns a pool of one connection, on which `sql` runs at each begin.
 async fn world<S: Side, Other: Second>(pool: PoolKind, sql: &'static str) -> World {
     let builder = World::builder::<Other::With<S>>().pool(pool).size(1);
     let builder = builder.binds(|binds| {
@@ -22,13 +22,13 @@ async fn world<S: Side, Other: Second>(pool: PoolKind, sql: &'static str) -> Wor
     builder.build().await
 }
 
-/// Also what a unit that only reads wrote there, which the server is asked for.
+/// This includes the writes of a unit that only reads: the server is asked for them.
 pub(crate) async fn after_begin_writes_belong_to_the_unit<S: Side, Other: Second>(pool: PoolKind) {
     let once = "INSERT INTO notes (text) VALUES ('begun')";
     let world = world::<S, Other>(pool, once).await;
     let mut session = world.binds.session();
     assert_eq!(S::read(&session).await.unwrap(), ["begun"]);
-    // Once for each transaction.
+    // The hook runs once for each transaction.
     assert_eq!(S::read(&session).await.unwrap(), ["begun"]);
     session.rollback_all().await.unwrap();
     assert_eq!(S::rows(&world.databases[0]).await, [""; 0]);
@@ -39,7 +39,7 @@ pub(crate) async fn after_begin_writes_belong_to_the_unit<S: Side, Other: Second
     assert_eq!(S::rows(&world.databases[0]).await, ["begun"]);
 }
 
-/// What it did stays when the unit goes back to a savepoint that was open at the begin.
+/// The writes of the hook stay when the unit goes back to a savepoint that was open at the begin.
 pub(crate) async fn after_begin_writes_survive_a_savepoint_that_is_undone<
     S: Side,
     Other: Second,
@@ -127,7 +127,7 @@ pub(crate) async fn a_hook_must_not_end_the_transaction<S: Side, Other: Second>(
     let world = world::<S, Other>(pool, "COMMIT").await;
     let mut session = world.binds.session();
     let refused = S::write(&session, "by itself").await;
-    // MariaDB refuses it where the transaction is a branch.
+    // Within a branch, MariaDB refuses the `COMMIT`.
     assert!(
         matches!(
             refused,
@@ -138,7 +138,7 @@ pub(crate) async fn a_hook_must_not_end_the_transaction<S: Side, Other: Second>(
         ),
         "{refused:?}"
     );
-    // What the hook had done before is kept or not by its own statement.
+    // The hook's own `COMMIT` determines which of its earlier writes are kept.
     match session.rollback_all().await {
         Ok(()) => assert!(matches!(refused, Err(Error::AfterBegin { .. }))),
         Err(ended) => assert!(ended.is_in_doubt(), "{ended:?}"),
@@ -146,7 +146,7 @@ pub(crate) async fn a_hook_must_not_end_the_transaction<S: Side, Other: Second>(
     assert_eq!(S::rows(&world.databases[0]).await, [""; 0]);
 }
 
-/// The next user of the connection has the role and the schemas that it always had, however the unit ended.
+/// The next user of the connection has its usual role and schemas, however the unit ended.
 pub(crate) async fn local_settings_of_after_begin_never_reach_the_next_user<
     S: Side,
     Other: Second,

@@ -1,4 +1,4 @@
-//! All or nothing, whatever the databases.
+//! All or nothing, on any databases.
 
 use diesel_binds::{CommitError, Error};
 use kit::side::PoolKind;
@@ -49,7 +49,7 @@ pub(crate) async fn a_dropped_session_keeps_nothing_and_frees_its_connections<S:
     }
 }
 
-/// Diesel reports success for a commit of a transaction that an error has aborted, and keeps nothing.
+/// For a transaction that an error has aborted, Diesel reports a successful commit, and nothing is kept.
 pub(crate) async fn a_swallowed_error_never_commits_half_of_a_unit<S: Sides>(pool: PoolKind) {
     let world = World::of::<S>(pool).await;
     let mut session = world.binds.session();
@@ -64,7 +64,7 @@ pub(crate) async fn a_swallowed_error_never_commits_half_of_a_unit<S: Sides>(poo
     let result = session.commit_all().await;
     let all = S::rows(&world).await;
     match result {
-        // A server that undoes only the statement has kept the rest, on every bind.
+        // A server that undoes only the failed statement has kept the rest, on every bind.
         Ok(_) => {
             for rows in all {
                 assert_eq!(rows, ["taken", "new"]);

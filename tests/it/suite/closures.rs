@@ -23,7 +23,7 @@ async fn are<S: Sides>(world: &World, expected: &[&str]) {
     }
 }
 
-/// Nothing of a unit is left, and its connections can be used.
+/// Asserts that nothing of a unit is left, and that its connections can be used.
 async fn works<S: Sides>(world: &World) {
     for text in ["works", "and again"] {
         world
@@ -81,7 +81,7 @@ pub(crate) async fn a_closure_that_runs_once_may_move_what_it_captures<S: Sides>
     are::<S>(&world, &["moved"]).await;
 }
 
-/// In a task of its own, with captures that it only borrows: the future is `Send`.
+/// The closure borrows its captures in a task of its own: the future is `Send`.
 pub(crate) async fn a_closure_borrows_within_a_task<S: Sides>(pool: PoolKind) {
     let world = World::of::<S>(pool).await;
     let binds = world.binds.clone();
@@ -139,7 +139,7 @@ pub(crate) async fn a_cancelled_closure_rolls_back<S: Sides>(pool: PoolKind) {
     works::<S>(&world).await;
 }
 
-/// What was dropped half-way may have happened or not, whatever the closure makes of it.
+/// A dropped statement may have run or not, whatever the closure returns.
 pub(crate) async fn an_ok_over_an_abort_only_unit_is_an_error<S: Side>(pool: PoolKind)
 where
     (S,): Sides,
@@ -180,7 +180,7 @@ pub(crate) async fn a_session_is_fresh_after_each_unit<S: Sides>(pool: PoolKind)
         assert!(!units.contains(&session.unit()));
         units.push(session.unit());
     }
-    // With nothing begun there is nothing to commit, and nothing to go wrong.
+    // If nothing has begun, there is nothing to commit, and nothing can fail.
     let empty = session.commit_all().await.unwrap();
     assert!(empty.binds().is_empty() && empty.gid().is_none());
     are::<S>(&world, &["first", "second"]).await;
@@ -207,7 +207,7 @@ where
     assert!(nothing.binds().is_empty());
 }
 
-/// The decision that one bind recorded for itself once passed for that of the unit: what was prepared was committed
+/// Regression test: the recorded decision of one bind was taken for that of the unit. Prepared branches were committed
 /// beside work that was rolled back.
 pub(crate) async fn a_decision_of_one_bind_is_not_that_of_the_unit<A: Side, B: Side>(pool: PoolKind)
 where

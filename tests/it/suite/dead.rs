@@ -1,4 +1,4 @@
-//! Connections that died before the commit: what never reached the server is rolled back, and nothing is in doubt.
+//! Connections that died before the commit: work that never reached the server is rolled back, and nothing is in doubt.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,12 @@ use kit::side::{PoolKind, Side};
 use kit::world::{Sides, World};
 use tokio::time::sleep;
 
-/// How long before the commit a connection dies.
+/// The time between the death of a connection and the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
-    /// The server has been told.
+    /// The server has been told to end the connection.
     Now,
-    /// The server has closed it.
+    /// The server has closed the connection.
     JustBefore,
     ASecondBefore,
 }
@@ -26,7 +26,7 @@ enum Killed {
 impl Killed {
     const ALL: [Self; 3] = [Self::Now, Self::JustBefore, Self::ASecondBefore];
 
-    /// Ends all connections of a database but that of the test.
+    /// Ends all connections of a database except that of the test.
     async fn kill_all(self, database: &Database) {
         let mut admin = Admin::connect(database.url()).await;
         let (others, kill) = match is_mysql(database) {
@@ -42,7 +42,7 @@ impl Killed {
             ),
         };
         for id in admin.values(others).await.unwrap() {
-            // It may be gone by then.
+            // The connection may be gone by then.
             let _ = admin.run(&format!("{kill}({id})")).await;
         }
         if self != Self::Now {
@@ -58,17 +58,17 @@ fn is_mysql(database: &Database) -> bool {
     database.url().starts_with("mysql")
 }
 
-/// Of a question that comes before the commit, the reply may be missed.
+/// Returns whether the connection was lost, possibly with the reply to a question before the commit.
 fn is_loss(fault: &Fault) -> bool {
     matches!(fault, Fault::Unreached(_) | Fault::Lost(_))
 }
 
-/// Said by the server, as its last word. What the driver says of a connection that is gone is a loss.
+/// Returns whether the server refused, as its last message. An error of the driver about a closed connection is a loss.
 fn is_refused(fault: &Fault) -> bool {
     matches!(fault, Fault::Refused(reason) if reason.to_string().contains("terminat"))
 }
 
-/// What a commit of `text` said is what the databases have.
+/// Asserts that the databases have the result that the commit of `text` reported.
 async fn is_true<S: Sides>(world: &World, text: &str, ended: &Result<Committed, CommitError>) {
     let kept: Vec<bool> = S::rows(world)
         .await
@@ -84,7 +84,7 @@ async fn is_true<S: Sides>(world: &World, text: &str, ended: &Result<Committed, 
     }
 }
 
-/// The only writer of a unit, and the only bind of its registry or one of several.
+/// The bind is the only writer of its unit, and the only one of its registry.
 pub(crate) async fn a_lone_commit_on_a_dead_connection_is_rolled_back<S: Side>(pool: PoolKind)
 where
     (S,): Sides,
@@ -100,8 +100,8 @@ where
         killed.kill_all(&world.databases[0]).await;
         let ended = session.commit_all().await;
         is_true::<(S,)>(&world, &text, &ended).await;
-        // Just now, the message may leave before the connection ends. A server tells what came of it if it can be asked by the
-        // id of the transaction, and PostgreSQL gives no id in the first commit of a connection.
+        // The message may leave just before the connection ends. A server can be asked by the id of the transaction for
+        // the outcome, but PostgreSQL has no id in the first commit of a connection.
         if killed != Killed::Now {
             let unreached = matches!(
                 ended,
@@ -117,7 +117,7 @@ where
     works_again::<(S,)>(&world).await;
 }
 
-/// One of several writers, whether it prepares or holds the decision.
+/// The connection is that of one of several writers, which prepares or holds the decision.
 pub(crate) async fn a_writer_on_a_dead_connection_leaves_nothing_in_doubt<A: Side, B: Side>(
     pool: PoolKind,
 ) where
@@ -154,8 +154,8 @@ pub(crate) async fn a_writer_on_a_dead_connection_leaves_nothing_in_doubt<A: Sid
     works_again::<(A, B)>(&world).await;
 }
 
-/// The network between the application and the server is cut, and the server cannot be reached again: nobody can be asked,
-/// and nobody needs to be.
+/// The network to the server is cut, and the server cannot be reached again. No question is possible, and none is
+/// needed.
 pub(crate) async fn a_unit_behind_a_cut_network_is_rolled_back<A: Side, B: Side>(pool: PoolKind)
 where
     (A, B): Sides,
@@ -170,7 +170,7 @@ where
         binds: builder.connect(&urls).await,
         databases,
     };
-    // Later units know whose databases these are, and send nothing before they prepare and decide.
+    // Later units have the ids of the databases, and send nothing before they prepare and decide.
     let mut session = world.binds.session();
     <(A, B)>::write(&session, "first").await.unwrap();
     session.commit_all().await.unwrap();
@@ -197,8 +197,8 @@ where
     works_again::<(A, B)>(&world).await;
 }
 
-/// A stream that was dropped early, of a query whose other rows the server is still busy with: the commit waits for them no
-/// longer than a step may take, and is sent behind them or not at all.
+/// A stream was dropped early while the server still sends the other rows. The commit waits for them for at most the
+/// time of a step, and is sent after them or not at all.
 pub(crate) async fn a_commit_behind_a_dropped_stream_is_certain<S: Side>(pool: PoolKind)
 where
     (S,): Sides,
@@ -215,7 +215,7 @@ where
     let builder = builder.binds(|binds| binds.step_timeout(Duration::from_secs(2)));
     let world = builder.over(databases).await;
     for (long, savepoint) in [(false, false), (false, true), (true, false)] {
-        // A file is read at once.
+        // A file is read in one piece.
         if long && world.databases[0].name().is_none() {
             continue;
         }
@@ -223,7 +223,7 @@ where
         let mut session = world.binds.session();
         S::write(&session, &text).await.unwrap();
         match long {
-            // Those of 27 million rows.
+            // The query has 27 million rows.
             true => S::first_of(&session, "SELECT a.text FROM notes a, notes b, notes c").await,
             false => {
                 let mut rows = std::pin::pin!(S::stream(&session).await.unwrap());
@@ -253,7 +253,7 @@ where
     works_again::<(S,)>(&world).await;
 }
 
-/// Connections that died are still in the pool.
+/// Commits a unit after some attempts, because dead connections are still in the pool.
 async fn works_again<S: Sides>(world: &World) {
     for number in 0..8 {
         let mut session = world.binds.session();

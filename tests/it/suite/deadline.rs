@@ -1,4 +1,4 @@
-//! The deadline of a unit: it ends every wait, then the unit can only be rolled back, and the pool is whole.
+//! The deadline of a unit: it ends every wait, the unit is then abort-only, and the pool stays complete.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use kit::database::Database;
 use kit::proxy::{Fault, Proxy};
 use kit::side::{PoolKind, Side};
 
-/// Long enough for some statements on a busy machine.
+/// Long enough for some statements on a loaded machine.
 const SOON: Duration = Duration::from_secs(2);
 
 fn within(deadline: Duration) -> SessionOptions {
@@ -26,7 +26,7 @@ async fn registered<S: Side>(url: &str, pool: PoolKind, size: usize) -> BindsBui
     S::register(Binds::builder(), url, pool, size, BindOptions::new()).await
 }
 
-/// The unit says that it is over, whatever is asked of it, and then keeps nothing.
+/// Asserts that the unit reports its end to every statement, and then keeps nothing.
 async fn can_only_be_rolled_back<S: Side>(session: &mut Session) {
     for refused in [
         S::write(session, "late").await,
@@ -57,7 +57,7 @@ async fn can_only_be_rolled_back<S: Side>(session: &mut Session) {
     );
 }
 
-/// The pool lends its connections again, and they tell the truth.
+/// Asserts that the pool lends its connections again, and that their replies are true.
 async fn is_whole<S: Side>(binds: &Binds, database: &Database) {
     for text in ["whole", "and sound"] {
         let mut session = binds.session();
@@ -123,7 +123,8 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_lock<S: Side>(pool: PoolKind
     assert_eq!(S::rows(&database).await[0], "theirs");
 }
 
-/// A server goes on with a statement whose client is gone, and keeps its locks, unless it is told to stop.
+/// A server goes on with the statement of a client that is gone, and keeps its locks, unless the statement is
+/// cancelled.
 pub(crate) async fn a_statement_past_the_deadline_is_stopped<S: Side>(pool: PoolKind) {
     let (statement, wait) = match S::Bind::KEY {
         key if key.starts_with("pg") => ("SELECT pg_sleep(60)", "SET lock_timeout = '20s'; "),
@@ -141,7 +142,7 @@ pub(crate) async fn a_statement_past_the_deadline_is_stopped<S: Side>(pool: Pool
         Err(Error::DeadlineExceeded { .. })
     ));
     can_only_be_rolled_back::<S>(&mut session).await;
-    // Waits for the lock of the row, but not until the statement would have ended by itself.
+    // Waits for the lock of the row, but not until the statement would end by itself.
     let take = format!("{wait}INSERT INTO notes (text) VALUES ('taken')");
     S::admin(&database, &take).await;
     is_whole::<S>(&binds, &database).await;
@@ -184,16 +185,16 @@ pub(crate) async fn a_unit_within_its_deadline_is_as_any_other<S: Side>(pool: Po
     is_whole::<S>(&binds, &database).await;
 }
 
-/// A moment of a unit at which its server stops to answer.
+/// The moment of a unit at which its server stops answering.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// The first statement, which asks the server about itself.
+    /// The first statement, at which the server is asked about itself.
     First,
     /// The begin.
     Begin,
     /// A later statement.
     Statement,
-    /// A look at a connection that the application had in its hands.
+    /// The verification of a connection that the application used directly.
     Verify,
     /// A savepoint.
     Savepoint,
@@ -201,7 +202,7 @@ enum Moment {
     SavepointEnd,
 }
 
-/// On servers: a file always answers.
+/// Only for servers: a file always answers.
 pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(pool: PoolKind) {
     let about_itself = match S::Bind::KEY {
         key if key.starts_with("pg") => "pg_control_system",
@@ -271,7 +272,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
             "{moment:?}: {hangs:?}"
         );
         if !matches!(moment, Moment::Statement) {
-            // Otherwise the roll-back gives up on the server as well, which takes its time.
+            // Otherwise the roll-back would also wait for the server until its own limit.
             proxy.resume();
         }
         let ended = session.commit_all().await;
@@ -285,7 +286,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
     }
 }
 
-/// A second unit of a session that had a deadline could not begin any more.
+/// Regression test: a second unit of a session with a deadline could not begin.
 pub(crate) async fn each_unit_of_a_session_has_a_deadline_of_its_own<S: Side>(pool: PoolKind) {
     let database = S::database().await;
     let binds = binds::<S>(database.url(), pool, 1).await;
@@ -296,7 +297,7 @@ pub(crate) async fn each_unit_of_a_session_has_a_deadline_of_its_own<S: Side>(po
         tokio::time::sleep(SOON).await;
     }
     assert_eq!(S::rows(&database).await, ["one", "two"]);
-    // That of a unit is as strict as that of the first.
+    // The deadline of a later unit is as strict as that of the first.
     S::write(&session, "late").await.unwrap();
     tokio::time::sleep(SOON).await;
     let late = S::write(&session, "later").await;

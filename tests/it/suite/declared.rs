@@ -7,7 +7,7 @@ use kit::world::Sides;
 use crate::suite::cancel::Bench;
 use crate::suite::polls::{Ran, at_every_poll};
 
-/// The first query, on whichever bind, begins on all; and so does that of the next unit.
+/// The first query on any bind begins on all binds, and so does that of the next unit.
 pub(crate) async fn the_first_query_begins_on_all_declared_binds<A: Side, B: Side>(pool: PoolKind)
 where
     (A, B): Sides,
@@ -27,7 +27,7 @@ where
     assert_eq!(bench.places("text 1").await, [false, true]);
 }
 
-/// Two first queries at once begin once.
+/// Two concurrent first queries begin once.
 pub(crate) async fn two_first_queries_at_once_share_what_is_begun<A: Side, B: Side>(pool: PoolKind)
 where
     (A, B): Sides,
@@ -59,7 +59,7 @@ where
     bench.is_clean().await;
 }
 
-/// A first query that is dropped while it begins leaves nothing, and the unit commits whole or not at all.
+/// A first query that is dropped during the begin leaves nothing, and the unit commits whole or not at all.
 pub(crate) async fn a_first_query_may_be_dropped_at_any_poll<A: Side, B: Side>(pool: PoolKind)
 where
     (A, B): Sides,

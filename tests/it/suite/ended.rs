@@ -1,11 +1,11 @@
-//! A transaction that ends behind the back of the unit: nothing that is written afterwards commits by itself.
+//! A transaction that ends unnoticed by the unit: no later write commits by itself.
 
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_binds::{BindOptions, CommitError, Error};
 use kit::side::{PoolKind, Side};
 use kit::world::{Sides, World, binds};
 
-/// A `COMMIT` of the application on the raw connection. A later statement of the session must not run without a
+/// The application runs `COMMIT` on the raw connection. A later statement of the session must not run without a
 /// transaction: it would commit by itself, and no roll-back could undo it.
 pub(crate) async fn nothing_commits_by_itself_after_a_raw_commit<S: Side>(pool: PoolKind)
 where
@@ -52,7 +52,7 @@ where
     );
 }
 
-/// The same words as text on the session itself, which does not follow what they say.
+/// The `COMMIT` is text on the session itself, which does not parse it.
 pub(crate) async fn nothing_commits_by_itself_after_a_commit_in_text<S: Side>(pool: PoolKind)
 where
     (S,): Sides,
@@ -63,14 +63,14 @@ where
         &["COMMIT", "START TRANSACTION"],
         &["COMMIT", "BEGIN"],
     ];
-    // With nothing afterwards, only the marker in the last message tells.
+    // If nothing is written afterwards, only the marker in the last message reveals the end.
     for (statements, writes) in endings.iter().flat_map(|s| [(s, true), (s, false)]) {
         let world = World::of::<(S,)>(pool).await;
         let mut session = world.binds.session();
         S::write(&session, "before").await.unwrap();
         let mut ends = true;
         for statement in *statements {
-            // Not every backend has each of them.
+            // Not every backend has each of these statements.
             ends &= S::sql(&session, statement).await.is_ok();
         }
         let written = match writes {
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// SQLite rolls back by itself; the error is swallowed, and the application goes on.
+/// SQLite rolls back by itself. The application ignores the error and goes on.
 pub(crate) async fn nothing_commits_by_itself_after_an_error_that_rolled_back<S: Side>(
     pool: PoolKind,
 ) where
@@ -115,7 +115,7 @@ pub(crate) async fn nothing_commits_by_itself_after_an_error_that_rolled_back<S:
     assert!(S::rows(&world.databases[0]).await.is_empty());
 }
 
-/// MariaDB rolls a plain transaction back when it is chosen to end a deadlock, and then commits each statement by
+/// MariaDB rolls back a plain transaction that it chose as the victim of a deadlock, and then commits each statement by
 /// itself.
 pub(crate) async fn nothing_commits_by_itself_after_a_deadlock<S: Side>(pool: PoolKind)
 where
@@ -143,7 +143,7 @@ where
     };
     assert!(matches!(error, Error::Query { .. }));
     other.rollback_all().await.unwrap();
-    // The error is swallowed; what is written now must not stay.
+    // The error is ignored, and the next write must not be kept.
     S::write(victim, "after").await.unwrap();
     victim.rollback_all().await.unwrap();
     assert_eq!(S::rows(&databases[0]).await, ["one", "two"]);
@@ -152,7 +152,7 @@ where
     assert_eq!(S::rows(&databases[0]).await, ["one", "two", "next"]);
 }
 
-/// The words of the library itself, in text: no transaction of the application's can pass for that of the unit.
+/// The application sends the library's own statements as text: none of its transactions can pass for that of the unit.
 pub(crate) async fn no_text_forges_the_mark_of_a_unit<S: Side>(pool: PoolKind)
 where
     (S,): Sides,
@@ -162,14 +162,14 @@ where
     for name in ["diesel_binds", "diesel_binds_unit_"] {
         let before = S::rows(&world.databases[0]).await;
 
-        // Going back to a mark that is not there is an error, and undoes nothing.
+        // To go back to a mark that does not exist is an error, and undoes nothing.
         let mut session = world.binds.session();
         S::write(&session, &format!("{name} one")).await.unwrap();
         let back = S::sql(&session, &format!("ROLLBACK TO SAVEPOINT {name}")).await;
         assert!(back.is_err(), "{name}: {back:?}");
         session.rollback_all().await.unwrap();
 
-        // Another transaction with a mark of that name is none of the unit.
+        // Another transaction with a mark of that name is not the unit's.
         let mut session = world.binds.session();
         S::write(&session, &format!("{name} two")).await.unwrap();
         let mut connection = session.connection(S::bind()).await.unwrap();

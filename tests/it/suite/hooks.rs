@@ -1,4 +1,4 @@
-//! What an application hangs on the end of a unit: it runs when it should, once, and changes nothing that is committed.
+//! Hooks at the end of a unit: each runs when it should, once, and changes nothing that is committed.
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::suite::cancel::Bench;
 use crate::suite::polls::{Ran, at_every_poll};
 
-/// What hooks said, in order.
+/// The messages of hooks, in order.
 #[derive(Clone)]
 struct Ear {
     said: UnboundedSender<String>,
@@ -31,7 +31,7 @@ impl Ear {
         self.said.send(what.to_owned()).unwrap();
     }
 
-    /// Listens to both ends of a unit.
+    /// Adds hooks for both ends of a unit.
     fn listen(&self, session: &Session, unit: &str) {
         let (ear, text) = (self.clone(), format!("{unit} committed"));
         session.after_commit(async move |_| ear.say(&text));
@@ -40,12 +40,12 @@ impl Ear {
     }
 }
 
-/// What was said until now. All that was to be said must have been.
+/// Returns the messages so far. All expected messages must have been sent.
 fn heard(ear: &mut UnboundedReceiver<String>) -> Vec<String> {
     std::iter::from_fn(|| ear.try_recv().ok()).collect()
 }
 
-/// The next that is said, by whoever is in the background.
+/// Waits for the next message of a hook in the background.
 async fn next(ear: &mut UnboundedReceiver<String>) -> String {
     let said = timeout(Duration::from_secs(40), ear.recv()).await;
     said.expect("nobody said anything").unwrap()
@@ -63,7 +63,7 @@ pub(crate) async fn hooks_hear_how_their_unit_ended<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
     let (ear, mut ears) = Ear::new();
     let mut session = bench.session();
-    // With nothing done there is a commit as well.
+    // A unit without work commits as well.
     ear.listen(&session, "empty");
     session.commit_all().await.unwrap();
     assert_eq!(heard(&mut ears), ["empty committed"]);
@@ -79,7 +79,7 @@ pub(crate) async fn hooks_hear_how_their_unit_ended<S: Sides>(pool: PoolKind) {
     assert_eq!(told.lock().unwrap().take(), Some(committed.clone()));
     assert_eq!(committed.unit(), unit);
 
-    // They are gone with their unit.
+    // The hooks are gone with their unit.
     S::write(&session, "second").await.unwrap();
     session.commit_all().await.unwrap();
     S::write(&session, "gone").await.unwrap();
@@ -90,7 +90,7 @@ pub(crate) async fn hooks_hear_how_their_unit_ended<S: Sides>(pool: PoolKind) {
     ear.listen(&session, "fourth");
     drop(session);
     assert_eq!(next(&mut ears).await, "fourth rolled back");
-    // It is rolled back by then.
+    // The unit is rolled back by then.
     for rows in S::rows(&bench.world).await {
         assert_eq!(rows, ["kept", "second"]);
     }
@@ -145,7 +145,7 @@ pub(crate) async fn hooks_hear_how_their_closure_ended<S: Sides>(pool: PoolKind)
     assert_eq!(heard(&mut ears), [""; 0]);
 }
 
-/// Beside the success, and never in its place; and the hooks after it run.
+/// The failure stands beside the success, never in its place, and the later hooks run.
 pub(crate) async fn a_hook_that_fails_after_the_commit_is_reported_beside_it<S: Sides>(
     pool: PoolKind,
 ) {
@@ -177,7 +177,7 @@ pub(crate) async fn a_hook_that_fails_after_the_commit_is_reported_beside_it<S: 
             "it panicked: before its first poll"
         ]
     );
-    // After a roll-back as well.
+    // The same holds after a roll-back.
     S::write(&session, "gone").await.unwrap();
     session.after_rollback(async |_| panics().await);
     ear.listen(&session, "unit");
@@ -227,10 +227,10 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
     for text in ["gone", "gone too"] {
         assert!(!bench.is_everywhere(text).await);
     }
-    // The veto was for that unit.
+    // The veto was for that unit only.
     S::write(&session, "next").await.unwrap();
     session.commit_all().await.unwrap();
-    // In a closure as well.
+    // The same holds in a closure.
     let vetoed = bench
         .world
         .binds
@@ -248,7 +248,7 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
     bench.is_clean().await;
 }
 
-/// Nobody knows what a hook would have said that was dropped, or panicked.
+/// The answer of a hook that was dropped or panicked is unknown.
 pub(crate) async fn a_hook_that_did_not_say_yes_is_a_veto<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
     let (ear, mut ears) = Ear::new();
@@ -296,7 +296,7 @@ pub(crate) async fn a_hook_that_did_not_say_yes_is_a_veto<S: Sides>(pool: PoolKi
     bench.is_clean().await;
 }
 
-/// A caller that goes away stops neither the commit nor what is to follow it.
+/// A dropped commit goes on, and so do its hooks.
 pub(crate) async fn a_dropped_commit_still_runs_its_hooks<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
     at_every_poll(async |moment| {
@@ -323,7 +323,7 @@ pub(crate) async fn a_dropped_commit_still_runs_its_hooks<S: Sides>(pool: PoolKi
     .await;
 }
 
-/// Until it is certain how a unit ended, nobody is told that it did.
+/// No hook after the end runs until the outcome is certain.
 pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
     let lone = S::keys().len() == 1;
@@ -342,7 +342,7 @@ pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: P
         assert!(error.is_in_doubt(), "{error:?}");
         drop(session);
         drop(ear);
-        // The hooks are gone, and with them who could say something.
+        // The hooks are gone, and with them the senders of messages.
         assert_eq!(ears.recv().await, None, "{point}");
         let recovery = bench
             .world

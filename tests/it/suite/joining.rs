@@ -1,4 +1,4 @@
-//! Sessions in a transaction of somebody else: their units are savepoints, and that transaction is left alone.
+//! Sessions in a transaction of the application: their units are savepoints, and that transaction is left alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,7 +59,7 @@ impl<S: Side> OuterTransaction<S> {
         self.binds.session_with(self.options())
     }
 
-    /// What is in the transaction.
+    /// Returns the rows in the transaction.
     async fn within(&self) -> Vec<String> {
         let session = self.session();
         let rows = S::read(&session).await.unwrap();
@@ -67,7 +67,7 @@ impl<S: Side> OuterTransaction<S> {
         rows
     }
 
-    /// What others see. In the end it is what the transaction keeps.
+    /// Returns the committed rows. After the commit, these are the rows that the transaction keeps.
     async fn committed(&self) -> Vec<String> {
         S::rows(&self.database).await
     }
@@ -87,7 +87,7 @@ impl<S: Side> OuterTransaction<S> {
     }
 }
 
-/// Counts what hooks hear: commits in tens, roll-backs in ones.
+/// Counts the hooks that run: commits in tens, roll-backs in ones.
 fn listen(session: &Session) -> Arc<AtomicUsize> {
     let heard = Arc::new(AtomicUsize::new(0));
     let (commits, roll_backs) = (Arc::clone(&heard), Arc::clone(&heard));
@@ -111,7 +111,7 @@ pub(crate) async fn the_outer_transaction_decides_what_is_kept<S: Side>() {
             assert!(joined.is_joined() && joined.gid().is_none());
             assert_eq!(joined.ending(), Ending::Joined);
             assert_eq!(joined.binds(), [S::Bind::KEY]);
-            // It is not committed.
+            // The unit is not committed.
             assert_eq!(heard.load(Ordering::SeqCst), 0);
             assert_eq!(transaction.committed().await, [""; 0]);
         }
@@ -188,7 +188,7 @@ pub(crate) async fn a_roll_back_goes_back_to_where_the_unit_began<S: Side>() {
     assert_eq!(transaction.committed().await, ["outer"]);
 }
 
-/// Whatever the application leaves on its raw connection.
+/// This holds for any state that the application leaves on its raw connection.
 pub(crate) async fn a_unit_that_is_left_open_is_undone<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
     let mut session = transaction.session();
@@ -214,7 +214,7 @@ pub(crate) async fn a_unit_that_is_left_open_is_undone<S: Side>() {
     assert_eq!(transaction.committed().await, ["outer"]);
 }
 
-/// What follows would commit by itself.
+/// Later statements would commit by themselves.
 pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
     let mut session = transaction.session();
@@ -244,11 +244,11 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
         matches!(refused, Err(CommitError::TransactionEnded { .. })),
         "{refused:?}"
     );
-    // Nor can another unit begin there.
+    // Another unit cannot begin there either.
     let refused = S::write(&session, "by itself").await;
     assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
     assert_eq!(transaction.committed().await, ["outer", "first"]);
-    // Nor where the caller has ended it in text, which Diesel does not know.
+    // A unit cannot begin either if the caller ended the transaction in text, which Diesel does not notice.
     let transaction = OuterTransaction::<S>::new().await;
     transaction
         .outer
@@ -262,7 +262,7 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
     assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
     drop(session);
     assert_eq!(transaction.committed().await, ["outer"]);
-    // With nothing begun at all, neither.
+    // A unit cannot begin either on a connection without a transaction.
     let connection = Connection::<S>::establish(transaction.database.url())
         .await
         .unwrap();
@@ -274,7 +274,7 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
     assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
     session.rollback_all().await.unwrap();
     assert_eq!(transaction.committed().await, ["outer"]);
-    // It was left as it is: with a transaction it can be joined.
+    // The connection was left unchanged: in a transaction, it can be joined.
     Manager::<S>::begin_transaction(&mut *outer.lock().await)
         .await
         .unwrap();
@@ -340,7 +340,7 @@ pub(crate) async fn options_that_cannot_hold_in_the_outer_transaction_are_refuse
     drop(held);
 }
 
-/// A server cannot be told that for a part of a transaction: the unit is undone, whatever it did.
+/// A server cannot make a part of a transaction read-only, so the unit is undone, whatever it did.
 pub(crate) async fn a_unit_that_only_reads_leaves_nothing<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
     let mut session = transaction
@@ -359,10 +359,10 @@ pub(crate) async fn a_unit_that_only_reads_leaves_nothing<S: Side>() {
     assert_eq!(transaction.within().await, ["outer"]);
 }
 
-/// That is for whoever has the transaction.
+/// A retry is the responsibility of the transaction's owner.
 pub(crate) async fn a_joined_unit_is_not_run_again<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
-    // Somebody else has what the unit waits for, until the server gives up.
+    // The statement of the unit fails with a conflict.
     let runs = AtomicUsize::new(0);
     let failed = transaction
         .binds
@@ -377,7 +377,7 @@ pub(crate) async fn a_joined_unit_is_not_run_again<S: Side>() {
     assert_eq!((failed.attempts(), runs.into_inner()), (1, 1));
 }
 
-/// A statement that fails as a deadlock does.
+/// Returns a statement that fails like a deadlock.
 fn conflict<S: Side>() -> &'static str {
     if S::Bind::KEY.starts_with("pg") {
         "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'as in a conflict'; END $$"
@@ -386,7 +386,7 @@ fn conflict<S: Side>() -> &'static str {
     }
 }
 
-/// The caller who goes away stops neither; the transaction has the unit, or does not.
+/// A dropped commit goes on: the transaction has the whole unit, or nothing of it.
 pub(crate) async fn a_commit_dropped_at_any_poll_is_whole<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
     let number = AtomicUsize::new(0);
@@ -410,7 +410,7 @@ pub(crate) async fn a_commit_dropped_at_any_poll_is_whole<S: Side>() {
     assert_eq!(transaction.committed().await, within);
 }
 
-/// What nobody waits for any more leaves nothing but to close the connection, and keeps nothing.
+/// After a dropped statement, the connection can only be closed, and nothing is kept.
 pub(crate) async fn a_dropped_statement_ends_the_outer_transaction<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
     let mut session = transaction.session();
@@ -423,13 +423,13 @@ pub(crate) async fn a_dropped_statement_ends_the_outer_transaction<S: Side>() {
     let OuterTransaction {
         database, outer, ..
     } = transaction;
-    // What nobody waits for is cleaned up in the background.
+    // The dropped statement is cleaned up in the background.
     drop(outer.lock().await);
     drop(outer);
     assert_eq!(S::rows(&database).await, [""; 0]);
 }
 
-/// Whoever has the transaction may commit it by text, of which Diesel knows nothing.
+/// The owner of the transaction may commit it in text, which Diesel does not notice.
 pub(crate) async fn work_that_was_not_undone_is_never_reported_as_rolled_back<S: Side>() {
     for writes in [true, false] {
         let transaction = OuterTransaction::<S>::new().await;

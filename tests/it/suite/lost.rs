@@ -1,4 +1,4 @@
-//! Messages lost on their way to a server, and replies lost on their way back: the answer stays true.
+//! Messages lost on their way to a server, and replies lost on their way back: the reported result stays true.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use kit::prepared::decision;
 use kit::proxy::Fault;
 use kit::world::Sides;
 
-/// What must come of a lost connection when another one can be opened at once.
+/// Returns the result of a lost connection if another one can be opened at once.
 fn expected(moment: Moment, forwarded: bool) -> Told {
     match moment {
         Moment::Begin | Moment::Statement | Moment::Identify | Moment::Prepare => Told::ROLLED_BACK,
@@ -38,14 +38,14 @@ pub(crate) async fn a_lost_message_or_reply_leaves_all_or_nothing<S: Sides>() {
                 };
                 seen.insert(moment);
                 let holds = faulty.is_holder(index);
-                // A holder that is MySQL commits its branch in the message of the decision.
+                // A MySQL/MariaDB holder commits its branch in the message of the decision.
                 let moment = if holds && moment == Moment::Finish {
                     Moment::Decide
                 } else {
                     moment
                 };
                 match (moment, told) {
-                    // Not listed, and perhaps listed in a moment: that must be said.
+                    // The branch is not listed yet, but may be in a moment, and must then be reported.
                     (Moment::Prepare, Told::RolledBack { pending }) => {
                         assert!(
                             pending.is_empty() || pending == [S::keys()[index]],
@@ -73,7 +73,7 @@ pub(crate) async fn a_lost_message_or_reply_leaves_all_or_nothing<S: Sides>() {
     assert!(!servers_hold || seen.contains(&Moment::Decide));
 }
 
-/// The same, and the server takes no new connections: what cannot be known is called so, what cannot be finished named.
+/// The server accepts no new connections. An unknown outcome is reported as unknown, and an unfinished branch is named.
 pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() {
     let limits = Limits {
         resolve: Duration::from_millis(300),
@@ -126,9 +126,9 @@ pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() 
 
 /// A server hangs, with the connection open, while others can be opened.
 ///
-/// How far another connection gets within the time of one step is open on a busy machine: on MariaDB it waits for the
-/// hanging one, kills it, and waits until it is gone. A branch that is not finished by then must be named, and the judge
-/// sees to that. So may a bind that does not hang take too long.
+/// The progress of another connection within the time of one step is uncertain on a loaded machine. On MariaDB, it
+/// waits for the hanging connection, kills it, and waits until it is gone. A branch that is not finished by then must
+/// be named; `judge` asserts that. A bind that does not hang may also take too long.
 pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
     let limits = Limits {
         step: Duration::from_secs(1),
@@ -190,7 +190,7 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
     }
 }
 
-/// A statement hangs: the deadline of the unit ends the waiting, and nothing is kept.
+/// A statement hangs: the deadline of the unit ends the wait, and nothing is kept.
 pub(crate) async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
     let faulty = Faulty::<S>::start(Limits::default(), &BindOptions::new()).await;
     for (index, proxy) in faulty.servers() {
@@ -221,8 +221,8 @@ pub(crate) async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
     }
 }
 
-/// A server that ends a transaction between two statements of a message, as a node of a cluster does, runs what follows
-/// in another transaction: nothing of that may be kept without the work of the unit.
+/// A node of a cluster, for example, may end a transaction between two statements of a message, and run the rest in
+/// another transaction. Nothing of the rest may be kept without the work of the unit.
 pub(crate) async fn a_transaction_that_ends_within_a_message_leaves_all_or_nothing<S: Sides>() {
     // A lone unit that is recorded decides in a plain transaction.
     for (options, is_recorded) in [
@@ -242,7 +242,7 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
             true => (false, is_recorded),
             false => (!faulty.is_holder(index), faulty.is_holder(index)),
         };
-        // Words of each message that ends a transaction here, and whether it is sent.
+        // The bytes of each message that ends a transaction here, and whether the message is sent.
         let ends: &[(&str, bool)] = match faulty.is_mysql(index) {
             true => &[("RELEASE SAVEPOINT diesel_binds_unit_", true)],
             false => &[
@@ -253,7 +253,7 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
         for (number, &(end, is_sent)) in ends.iter().enumerate() {
             let mut gaps = 0;
             loop {
-                // Not of the words that the fault waits for.
+                // This text must not contain the bytes of the fault.
                 let text = format!("row {index} {number} {gaps}");
                 let before = proxy.fired();
                 proxy.inject(Fault::before(end).rolling_back_behind(gaps + 1));
@@ -264,7 +264,7 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
                     assert_eq!(told, Told::COMMITTED, "{end}: {text}");
                     break;
                 }
-                // It ended the transaction before the commit: what is left is nothing.
+                // The fault ended the transaction before the commit, so nothing is left.
                 assert_ne!(told, Told::COMMITTED, "{end}: {text}");
                 gaps += 1;
                 assert!(gaps < 20, "a message has an end");

@@ -1,6 +1,7 @@
 //! The behaviours, each written once, as functions that are generic over the databases (`kit::side`, `kit::world`).
 //!
-//! The modules beside this one mount them: `mount` makes a test of each, on each combination of databases, with each pool.
+//! The modules beside this one mount them: `mount` makes a test of each behaviour, on each combination of databases,
+//! with each pool.
 
 pub(crate) mod after_begin;
 pub(crate) mod atomic;

@@ -1,4 +1,4 @@
-//! Mounting behaviours: a test for each of them, on each combination of databases, with each pool.
+//! Mounts behaviours: makes a test of each, on each combination of databases, with each pool.
 
 /// Mounts each behaviour of a module on each type, or list of types, with each pool.
 macro_rules! mount {

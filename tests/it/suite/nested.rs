@@ -1,4 +1,4 @@
-//! Work within work: it joins the unit, stands alone, or is refused.
+//! Nested work: it joins the unit, stands alone, or is refused.
 
 use diesel_binds::{AbortReason, CommitError, Error, Fault, Propagation, Session};
 use futures_util::FutureExt as _;
@@ -21,7 +21,7 @@ async fn write<S: Sides>(
         .await
 }
 
-/// Where nothing is open, each of them is a unit that ends with the call.
+/// Outside of a unit, nested work is a unit of its own that ends with the call.
 pub(crate) async fn work_that_is_in_no_unit_is_one<S: Sides>(pool: PoolKind) {
     let world = World::of::<S>(pool).await;
     let mut session = world.binds.session();
@@ -30,7 +30,7 @@ pub(crate) async fn work_that_is_in_no_unit_is_one<S: Sides>(pool: PoolKind) {
     for (index, (propagation, text)) in all.into_iter().zip(texts).enumerate() {
         write::<S>(&mut session, propagation, text).await.unwrap();
         are::<S>(&world, &texts[..=index]).await;
-        // Twice the same row.
+        // The row exists already.
         write::<S>(&mut session, propagation, text)
             .await
             .unwrap_err();
@@ -61,7 +61,7 @@ pub(crate) async fn joined_work_is_kept_or_lost_with_its_unit<S: Sides>(pool: Po
     world
         .binds
         .transaction::<_, Error, _>(async |session| {
-            // Nothing has begun, but a closure decides.
+            // Nothing has begun, but the outer closure decides.
             write::<S>(session, Propagation::Join, "inner").await?;
             are::<S>(&world, &[]).await;
             S::write(session, "outer").await
@@ -71,7 +71,7 @@ pub(crate) async fn joined_work_is_kept_or_lost_with_its_unit<S: Sides>(pool: Po
     are::<S>(&world, &["inner", "outer"]).await;
 }
 
-/// Who swallows its error does not commit the half that it did.
+/// Ignoring the error of nested work does not commit the half that it did.
 pub(crate) async fn joined_work_that_fails_takes_its_unit_along<S: Sides>(pool: PoolKind) {
     let world = World::of::<S>(pool).await;
     let mut session = world.binds.session();
@@ -106,7 +106,7 @@ pub(crate) async fn joined_work_that_fails_takes_its_unit_along<S: Sides>(pool: 
         "{refused:?}"
     );
     are::<S>(&world, &[]).await;
-    // In a savepoint, it is the whole unit as well.
+    // Within a savepoint, the whole unit is abort-only as well.
     S::write(&session, "outer").await.unwrap();
     let swallowed = session
         .savepoint::<(), Error, _>(async |session| {
@@ -136,7 +136,7 @@ pub(crate) async fn new_work_stands_alone<S: Sides>(pool: PoolKind) {
         })
         .await;
     failed.unwrap_err();
-    // What fails alone leaves the unit as it is.
+    // The failure of independent work leaves the unit unchanged.
     write::<S>(&mut session, Propagation::New, "alone")
         .await
         .unwrap_err();
@@ -169,7 +169,7 @@ pub(crate) async fn work_that_must_stand_alone_is_refused_within_a_unit<S: Sides
     are::<S>(&world, &["kept"]).await;
 }
 
-/// What it had done nobody knows.
+/// The progress of dropped work is unknown.
 pub(crate) async fn joined_work_that_is_dropped_leaves_only_the_roll_back<S: Sides>(
     pool: PoolKind,
 ) {

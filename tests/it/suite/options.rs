@@ -1,4 +1,4 @@
-//! What transactions are told when they begin: it holds, or is refused, and never reaches the next user of a connection.
+//! Options of a transaction at its begin: each holds, or is refused, and never reaches the next user of a connection.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::suite::second::{Nobody, Second};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Longer than any limit here: a wait that it ends was not ended by the limit.
+/// Longer than any limit here: a wait that reaches this deadline was not ended by the limit.
 const LATE: Duration = Duration::from_secs(8);
 
-/// Databases with a pool of this size for the first, and of one connection for the second.
+/// Creates databases with a pool of this size for the first, and of one connection for the second.
 async fn world<S: Side, Other: Second>(pool: PoolKind, size: usize, options: BindOptions) -> World {
     World::builder::<Other::With<S>>()
         .pool(pool)
@@ -26,7 +26,7 @@ async fn world<S: Side, Other: Second>(pool: PoolKind, size: usize, options: Bin
         .await
 }
 
-/// Whether a unit sees, with its second statement, what was committed after its first.
+/// Returns whether the second statement of a unit sees rows that were committed after the first.
 async fn sees_what_comes<S: Side>(binds: &Binds, options: SessionOptions, text: &str) -> bool {
     let watching = binds.session_with(options);
     S::read(&watching).await.unwrap();
@@ -89,7 +89,7 @@ pub(crate) async fn a_statement_past_its_timeout_is_ended_by_the_server<S: Side,
         .deadline(LATE);
     let mut session = world.binds.session_with(options);
     S::write(&session, "gone").await.unwrap();
-    // MariaDB takes `DO SLEEP` for done when it is ended.
+    // MariaDB reports success for a `DO SLEEP` that is interrupted.
     let slow = if S::Bind::KEY.starts_with("my") {
         "UPDATE notes SET text = text WHERE SLEEP(3) = 0"
     } else {
@@ -98,7 +98,7 @@ pub(crate) async fn a_statement_past_its_timeout_is_ended_by_the_server<S: Side,
     let late = S::sql(&session, slow).await;
     assert!(matches!(late, Err(Error::Query { .. })), "{late:?}");
     session.rollback_all().await.unwrap();
-    // The limit is gone with the unit.
+    // The limit ended with the unit.
     let mut session = world.binds.session();
     S::write(&session, "kept").await.unwrap();
     S::sql(&session, S::SLOW).await.unwrap();
@@ -112,7 +112,7 @@ pub(crate) async fn a_lock_that_is_not_free_in_time_is_an_error<S: Side, Other: 
     let world = world::<S, Other>(pool, 2, BindOptions::new()).await;
     let mut holding = world.binds.session();
     S::write(&holding, "theirs").await.unwrap();
-    // Reported by the server, and before the deadline ends the wait.
+    // The server reports the error before the deadline ends the wait.
     let options = SessionOptions::new().lock_timeout(SECOND).deadline(LATE);
     let mut waiting = world.binds.session_with(options);
     let late = S::write(&waiting, "theirs").await;
@@ -127,7 +127,7 @@ pub(crate) async fn a_lock_that_is_not_free_in_time_is_an_error<S: Side, Other: 
     assert_eq!(S::rows(&world.databases[0]).await, ["theirs", "mine"]);
 }
 
-/// What a connection has, as far as a unit can be told it.
+/// Returns the settings of a connection that options of a unit can change.
 async fn found<S: Side>(session: &Session) -> String {
     let query = match S::Bind::KEY {
         key if key.starts_with("pg") => {
@@ -147,7 +147,7 @@ async fn found<S: Side>(session: &Session) -> String {
     S::text(session, query).await.unwrap()
 }
 
-/// However the unit ends, on the only connection of the pool.
+/// This holds for every ending of the unit, on the only connection of the pool.
 pub(crate) async fn nothing_that_a_unit_was_told_reaches_the_next<S: Side, Other: Second>(
     pool: PoolKind,
 ) {
@@ -278,7 +278,7 @@ pub(crate) async fn options_that_cannot_hold_are_refused_by_bind_and_option<S: S
             "{error}"
         );
     }
-    // Nothing was begun for what was refused.
+    // A refused statement began nothing.
     let mut session = world.binds.session();
     S::write(&session, "kept").await.unwrap();
     session.commit_all().await.unwrap();
@@ -307,7 +307,7 @@ pub(crate) async fn a_bind_that_only_reads_refuses_what_may_write<S: Side>(pool:
     assert_eq!(S::rows(&world.databases[0]).await, [""; 0]);
 }
 
-/// A number that no other text has.
+/// Returns a number that no other text has.
 fn uuid() -> usize {
     static COUNTER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed)

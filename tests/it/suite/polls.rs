@@ -1,4 +1,4 @@
-//! Drops a future after so many polls, with real wake-ups between them, as a timeout or a `select!` would.
+//! Drops a future after a number of polls, with real wake-ups between them, as a timeout or a `select!` would.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,22 +7,22 @@ use std::task::Poll;
 /// More polls than any future of a test takes.
 const ENDLESS: usize = 500;
 
-/// When a future is dropped.
+/// The moment at which a future is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// Right after so many polls: what the last one asked for is on its way.
+    /// Right after this many polls: the request of the last poll is on its way.
     Asked(usize),
-    /// After so many polls, when it is woken for another: the answer is there, and nobody has read it.
+    /// After this many polls, when the future is woken again: the answer is there, and was not read.
     Answered(usize),
 }
 
 impl Moment {
-    /// Whether the future is dropped without ever running.
+    /// Returns whether the future is dropped without ever running.
     pub(crate) fn is_before_all(self) -> bool {
         matches!(self, Self::Asked(0) | Self::Answered(0))
     }
 
-    /// Runs the future until the moment comes. `None` if it was dropped.
+    /// Runs the future until the moment comes. Returns `None` if it was dropped.
     pub(crate) async fn cut<F: Future>(self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let (Self::Asked(polls) | Self::Answered(polls)) = self;
@@ -44,7 +44,7 @@ impl Moment {
     }
 }
 
-/// Whether a run came to its end, or was cut.
+/// The result of a run: complete, or cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ran {
     Whole,
@@ -60,7 +60,7 @@ impl<T> From<&Option<T>> for Ran {
     }
 }
 
-/// Runs it for every number of polls, from none until it comes to its end, once for each kind of moment.
+/// Runs a closure for every number of polls, from none to its end, once for each kind of moment.
 pub(crate) async fn at_every_poll(mut run: impl AsyncFnMut(Moment) -> Ran) {
     for moment in [Moment::Asked, Moment::Answered] {
         let mut polls = 0;

@@ -1,4 +1,4 @@
-//! Read-only units: nothing is written, whatever the types say, and the connection is as before afterwards.
+//! Read-only units: nothing is written, whatever the types say, and the connection is unchanged afterwards.
 
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_binds::{Bind, BindOptions, Binds, CommitError, Error, SessionOptions};
@@ -12,7 +12,7 @@ fn read_only() -> SessionOptions {
     SessionOptions::new().read_only()
 }
 
-/// Binds whose pool has one connection: what a unit leaves on it, the next one finds.
+/// Returns binds whose pool has one connection, so that the next unit finds the state that a unit leaves.
 async fn on_one_connection<S: Side>(pool: PoolKind) -> (Database, Binds) {
     let database = S::database().await;
     let builder = S::register(
@@ -41,7 +41,7 @@ pub(crate) async fn a_read_only_unit_refuses_what_may_write<S: Side>(pool: PoolK
     assert_eq!(S::rows(&database).await, [""; 0]);
 }
 
-/// What is said to read, and the raw connection, reach the server: it refuses.
+/// A statement that is declared read-only, and one on the raw connection, reach the server, which refuses them.
 pub(crate) async fn the_server_refuses_to_write_in_a_read_only_unit<S: Side>(pool: PoolKind) {
     let (database, binds) = on_one_connection::<S>(pool).await;
     let mut session = binds.session_with(read_only());
@@ -62,7 +62,7 @@ pub(crate) async fn the_server_refuses_to_write_in_a_read_only_unit<S: Side>(poo
     assert_eq!(S::rows(&database).await, [""; 0]);
 }
 
-/// Text that is said to read may say something else.
+/// Text that is declared read-only may still write.
 pub(crate) async fn a_read_only_unit_that_text_made_writable_keeps_nothing<S: Side>(
     pool: PoolKind,
 ) {
@@ -89,7 +89,7 @@ pub(crate) async fn a_read_only_unit_that_text_made_writable_keeps_nothing<S: Si
     session.commit_all().await.unwrap();
 }
 
-/// However it ends.
+/// This holds for every ending of the unit.
 pub(crate) async fn a_connection_may_write_again_after_a_read_only_unit<S: Side>(pool: PoolKind) {
     let (database, binds) = on_one_connection::<S>(pool).await;
     let mut expected = Vec::new();

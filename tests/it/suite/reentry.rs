@@ -1,4 +1,5 @@
-//! Hooks and closures that call what waits for them: each ends, with an error that says what to do, and nothing hangs.
+//! Hooks and closures that call a function which waits for them: each ends with an error that names the remedy, and
+//! nothing hangs.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -14,16 +15,16 @@ use kit::side::{PoolKind, Side};
 use kit::world::{Sides, World};
 use tokio::time::timeout;
 
-/// Long enough for a loaded machine: what hangs does so for ever.
+/// Long enough for a loaded machine: a call that hangs never ends.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What comes of something that must end.
+/// Returns the result of work that must end.
 async fn ends<T>(what: &str, work: impl Future<Output = T>) -> T {
     let ended = timeout(LONG, work).await;
     ended.unwrap_or_else(|_| panic!("it hangs: {what}"))
 }
 
-/// A pool of one connection, with hooks that may use its binds.
+/// Returns binds with a pool of one connection and a short checkout timeout.
 async fn alone<S: Side>(pool: PoolKind) -> (Binds, Database) {
     let database = S::database().await;
     let builder = Binds::builder()
@@ -33,7 +34,7 @@ async fn alone<S: Side>(pool: PoolKind) -> (Binds, Database) {
     (builder.build().unwrap(), database)
 }
 
-/// Where `close` is called.
+/// The place from which `close` is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
     BeforeCommit,
@@ -60,7 +61,7 @@ impl Caller {
         Self::Scope,
     ];
 
-    /// Calls it in a unit that writes a row. Returns whether the row must be kept.
+    /// Calls `close` in a unit that writes a row. Returns whether the row must be kept.
     async fn close<S: Side>(self, binds: &Binds) -> bool {
         let closes = binds.clone();
         let mut session = binds.session();
@@ -159,7 +160,7 @@ impl Caller {
     }
 }
 
-/// `close` waits for what runs, and so for the unit in whose hook it is called.
+/// `close` waits for running units, and so for the unit in whose hook it is called.
 pub(crate) async fn binds_can_be_closed_anywhere<S: Side>(pool: PoolKind)
 where
     (S,): Sides,
@@ -175,12 +176,12 @@ where
             matches!(refused, Err(Error::Closed { .. })),
             "{caller:?}: {refused:?}"
         );
-        // Elsewhere it waits, as ever.
+        // Elsewhere, it waits as usual.
         ends(&what, world.binds.close()).await;
     }
 }
 
-/// How a hook at the begin reaches its own bind.
+/// The way in which a hook at the begin reaches its own bind.
 #[derive(Clone, Copy, Debug)]
 enum By {
     Current,
@@ -190,7 +191,7 @@ enum By {
     Enlisted,
 }
 
-/// It would wait for its own begin, or begin anew, again and again.
+/// The hook would wait for its own begin, or begin again and again.
 pub(crate) async fn a_hook_at_the_begin_cannot_use_its_own_bind<S: Side>(pool: PoolKind) {
     for by in [
         By::Current,
@@ -257,13 +258,13 @@ pub(crate) async fn a_hook_at_the_begin_cannot_use_its_own_bind<S: Side>(pool: P
     }
 }
 
-/// A query on a scope, of which the type does not matter.
+/// Runs a query in text on a scope.
 async fn scope_write<S: Side>(scope: &diesel_binds::Scope) -> Result<(), Error> {
     let query = diesel::sql_query("INSERT INTO notes (text) VALUES ('scope')");
     S::on_scope(scope, query).await
 }
 
-/// A hook that never ends, with a deadline.
+/// The hook never ends, and the unit has a deadline.
 pub(crate) async fn a_hook_ends_with_the_deadline_of_its_unit<S: Side>(pool: PoolKind) {
     let (binds, database) = alone::<S>(pool).await;
     let hasty = || SessionOptions::new().deadline(Duration::from_secs(2));
@@ -284,7 +285,7 @@ pub(crate) async fn a_hook_ends_with_the_deadline_of_its_unit<S: Side>(pool: Poo
     let mut session = binds.session_with(hasty());
     S::write(&session, "kept").await.unwrap();
     session.after_commit(async |_| std::future::pending::<()>().await);
-    // Those after it run.
+    // The later hooks run.
     session.after_commit(async |_| Err::<(), _>("heard"));
     let committed = ends("a hook after the commit", session.commit_all()).await;
     let committed = committed.unwrap();
@@ -316,10 +317,10 @@ pub(crate) async fn a_hook_ends_with_the_deadline_of_its_unit<S: Side>(pool: Poo
     assert_eq!(S::rows(&database).await, ["kept"]);
 }
 
-/// What a hook before the commit may not do, and what it may.
+/// The calls that a hook before the commit may make, and those that fail.
 pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(pool: PoolKind) {
     let (binds, database) = alone::<S>(pool).await;
-    // Ends of its own unit.
+    // The hook ends its own unit.
     let mut session = binds.session();
     S::write(&session, "one").await.unwrap();
     session.before_commit(async |session: &mut Session| {
@@ -336,7 +337,7 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
     });
     ends("ends in a hook", session.commit_all()).await.unwrap();
 
-    // Another session, on the connection that this one has.
+    // The hook uses another session, which needs the connection of this one.
     let others = binds.clone();
     S::write(&session, "two").await.unwrap();
     session.before_commit(async move |_| {
@@ -357,7 +358,7 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
         .await
         .unwrap();
 
-    // Recovery, which has connections of its own.
+    // The hook runs recovery, which has connections of its own.
     let others = binds.clone();
     S::write(&session, "three").await.unwrap();
     session.before_commit(async move |_| {
@@ -372,7 +373,7 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
         if let Some(gid) = committed.gid() {
             others.recovery().settle(gid).await.unwrap();
         }
-        // Its connections are back.
+        // The connections are back in the pool.
         let mut session = others.session();
         S::write(&session, "four").await.unwrap();
         session.commit_all().await.unwrap();
@@ -390,7 +391,7 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
         .unwrap();
     assert!(committed.hook_failures().is_empty(), "{committed:?}");
 
-    // The session of a scope, whose commit has it.
+    // The hook uses the session of a scope, which is in use by its own commit.
     let ended = ends(
         "the scope in its own commit",
         binds.scope(async {
@@ -419,7 +420,7 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
     );
 }
 
-/// A sandbox that is ended by a hook of a unit in it.
+/// The hook of a unit in a sandbox ends the sandbox.
 #[cfg(feature = "testing")]
 pub(crate) async fn a_sandbox_can_be_ended_by_a_hook<S: Side>(pool: PoolKind)
 where

@@ -1,4 +1,4 @@
-//! Units that are run again: for what their database gave up for others, as often as was asked for, and for nothing else.
+//! Units that are run again: after a conflict, as often as requested, and for no other reason.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,13 +12,13 @@ use tokio::sync::Barrier;
 
 use crate::suite::second::Second;
 
-/// Without long waits.
+/// Returns options without long waits.
 fn retry(attempts: u32) -> Retry {
     let (first, longest) = (Duration::from_millis(1), Duration::from_millis(20));
     Retry::new().attempts(attempts).delay(first, longest)
 }
 
-/// A pool of two, whose connections are set up by `sql`, and two rows.
+/// Creates two rows, and a pool of two connections on which `sql` runs first.
 async fn world<S: Side, Other: Second>(pool: PoolKind, sql: &'static str) -> World {
     let world = World::builder::<Other::With<S>>()
         .pool(pool)
@@ -38,7 +38,7 @@ async fn world<S: Side, Other: Second>(pool: PoolKind, sql: &'static str) -> Wor
     world
 }
 
-/// An error of an application, which says nothing about its cause.
+/// An error of an application that has no cause.
 #[derive(Debug)]
 struct Opaque;
 
@@ -48,7 +48,7 @@ impl From<Error> for Opaque {
     }
 }
 
-/// Two units change two rows in opposite orders. Returns how often both ran together.
+/// Runs two units that change two rows in opposite orders. Returns how often both ran together.
 async fn deadlock<S: Side, Other: Second>(world: &World, retry: Retry) -> (u32, Result<(), u32>) {
     let runs = Arc::new(AtomicU32::new(0));
     let both = Arc::new(Barrier::new(2));
@@ -77,16 +77,16 @@ async fn deadlock<S: Side, Other: Second>(world: &World, retry: Retry) -> (u32, 
 pub(crate) async fn a_deadlock_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
     let world = world::<S, Other>(pool, "").await;
     assert_eq!(deadlock::<S, Other>(&world, retry(5)).await, (3, Ok(())));
-    // Only as often as was asked for.
+    // Not more often than requested.
     assert_eq!(deadlock::<S, Other>(&world, retry(1)).await, (2, Err(1)));
     assert_eq!(S::rows(&world.databases[0]).await, ["one", "two"]);
 }
 
-/// The server says in the language of the connection what happened.
+/// The server reports the conflict in the language of the connection.
 pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(pool: PoolKind) {
     let world = world::<S, Other>(pool, "SET lc_messages = 'de_DE'").await;
     assert_eq!(deadlock::<S, Other>(&world, retry(5)).await, (3, Ok(())));
-    // MariaDB speaks English of a deadlock whatever it is told, but not of a lock that was not free.
+    // MariaDB always reports a deadlock in English, but not a lock that was not free.
     let mut holding = world.binds.session();
     S::write(&holding, "theirs").await.unwrap();
     let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
@@ -102,7 +102,7 @@ pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(
     holding.rollback_all().await.unwrap();
 }
 
-/// Two units read, and write what they read: one of them has read something old. The server may say so at a statement or
+/// Two units read, and write the result: one of them has read stale rows. The server may report that at a statement or
 /// at the commit.
 pub(crate) async fn a_serialization_failure_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
     let world = world::<S, Other>(pool, "").await;
@@ -133,7 +133,7 @@ pub(crate) async fn a_serialization_failure_is_run_again<S: Side, Other: Second>
         let (_, _) = (one.unwrap(), two.unwrap());
         assert!(runs.load(Ordering::SeqCst) >= 3);
     }
-    // As if they had run one after the other.
+    // The rows are the same as after one unit and then the other.
     let mut seen: Vec<String> = S::rows(&world.databases[0]).await;
     seen.drain(..2);
     let numbers: Vec<usize> = seen
@@ -143,7 +143,7 @@ pub(crate) async fn a_serialization_failure_is_run_again<S: Side, Other: Second>
     assert_eq!(numbers, [2, 3, 4, 5], "{seen:?}");
 }
 
-/// Somebody else has the lock for as long as the first attempts take.
+/// Another unit holds the lock during the first attempts.
 pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other: Second>(
     pool: PoolKind,
 ) {
@@ -170,14 +170,14 @@ pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other
     let retrying = world.binds.retrying(retry(9));
     let waiting = retrying.transaction_with::<_, Error, _>(options, async |session| {
         if runs.fetch_add(1, Ordering::SeqCst) == 1 {
-            // Nobody commits from within a unit; this ends that of somebody else.
+            // The second attempt ends with another error.
             return Err(Error::InsideUnit);
         }
         S::write(session, "theirs").await
     });
     let other = waiting.await.unwrap_err();
     assert_eq!(other.attempts(), 2);
-    // What came then is another error: it is not run again.
+    // That error is not a conflict, so the unit is not run again.
     assert!(matches!(other.into_error(), Error::InsideUnit));
     holding.rollback_all().await.unwrap();
     let (_, committed) = retrying
@@ -193,7 +193,7 @@ pub(crate) async fn nothing_else_is_run_again<S: Side, Other: Second>(pool: Pool
     let retrying = world.binds.retrying(retry(5));
     let runs = AtomicU32::new(0);
     let count = || runs.fetch_add(1, Ordering::SeqCst);
-    // A row that is there already.
+    // The row exists already.
     let refused = retrying
         .transaction::<_, Error, _>(async |session| {
             count();
@@ -230,7 +230,7 @@ pub(crate) async fn nothing_else_is_run_again<S: Side, Other: Second>(pool: Pool
     assert_eq!(S::rows(&world.databases[0]).await, ["one", "two"]);
 }
 
-/// Neither by the error of the commit nor by what a statement had met before.
+/// A unit in doubt is not run again, neither for the error of its commit nor for an earlier conflict of a statement.
 pub(crate) async fn nothing_in_doubt_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
     let world = world::<S, Other>(pool, "").await;
     let mut holding = world.binds.session();
@@ -246,7 +246,7 @@ pub(crate) async fn nothing_in_doubt_is_run_again<S: Side, Other: Second>(pool: 
         .transaction_with::<(), Error, _>(options, async |session| {
             runs.fetch_add(1, Ordering::SeqCst);
             S::write(session, "mine").await?;
-            // It is one that would be run again.
+            // Alone, this conflict would be retried.
             S::write(session, "theirs").await.unwrap_err();
             Ok(())
         })
@@ -258,7 +258,7 @@ pub(crate) async fn nothing_in_doubt_is_run_again<S: Side, Other: Second>(pool: 
     assert_eq!(S::rows(&world.databases[0]).await, ["one", "two", "mine"]);
 }
 
-/// The next attempt would come too late.
+/// The next attempt would begin after the deadline.
 pub(crate) async fn nothing_is_run_again_after_the_deadline<S: Side, Other: Second>(
     pool: PoolKind,
 ) {
@@ -280,7 +280,7 @@ pub(crate) async fn nothing_is_run_again_after_the_deadline<S: Side, Other: Seco
     holding.rollback_all().await.unwrap();
 }
 
-/// What is still in its hands may still be at work.
+/// A connection that the closure still holds may still execute statements.
 pub(crate) async fn a_unit_that_could_not_be_rolled_back_is_not_run_again<
     S: Side,
     Other: Second,
@@ -307,7 +307,7 @@ pub(crate) async fn a_unit_that_could_not_be_rolled_back_is_not_run_again<
     holding.rollback_all().await.unwrap();
 }
 
-/// A statement that works takes the note back.
+/// A later statement that succeeds clears the note of the conflict.
 pub(crate) async fn a_unit_that_got_over_a_conflict_is_not_run_again<S: Side, Other: Second>(
     pool: PoolKind,
 ) {

@@ -1,4 +1,4 @@
-//! Savepoints over all binds of a session, also over those that join while they are open.
+//! Savepoints over all binds of a session, including binds that join while they are open.
 
 use diesel_binds::{CommitError, Error};
 use futures_util::FutureExt as _;
@@ -94,7 +94,7 @@ pub(crate) async fn a_bind_that_joins_within_goes_back_to_its_begin<A: Side, B: 
         .savepoint(async |session| {
             let inner: Result<(), Refusal> = session
                 .savepoint(async |session| {
-                    // Joins two savepoints deep.
+                    // This bind joins within two savepoints.
                     B::write(session, "undone").await?;
                     A::write(session, "undone").await?;
                     Err(Refusal::Mine)
@@ -118,7 +118,7 @@ pub(crate) async fn a_bind_that_joins_within_goes_back_to_its_begin<A: Side, B: 
     assert_eq!(B::rows(&world.databases[1]).await, ["kept"]);
 }
 
-/// PostgreSQL takes nothing more after an error, except to go back to a savepoint.
+/// After an error, PostgreSQL accepts only the return to a savepoint.
 pub(crate) async fn an_sql_error_within_is_undone<A: Side, B: Side>(pool: PoolKind)
 where
     (A, B): Sides,
@@ -139,7 +139,7 @@ where
     are::<A, B>(&world, &["taken", "after"]).await;
 }
 
-/// An error that the closure swallows must not commit a part of what it did.
+/// An error that the closure ignores must not commit a part of its work.
 pub(crate) async fn an_sql_error_swallowed_within_never_keeps_half<A: Side, B: Side>(pool: PoolKind)
 where
     (A, B): Sides,
@@ -233,7 +233,7 @@ where
     are::<A, B>(&world, &["fresh"]).await;
 }
 
-/// The application must see its own error, not that the unit cannot go on: it hears that soon enough.
+/// The application must see its own error, not the state of the unit, which the next call reports.
 pub(crate) async fn an_error_is_the_closures_own_even_where_nothing_can_be_undone<
     A: Side,
     B: Side,

@@ -9,14 +9,14 @@ use kit::world::{Sides as _, World};
 /// Two databases that prepare, with pools of four connections. MariaDB holds the decision.
 pub(crate) type Two = (PostgresA, MariadbA);
 
-/// What a pool of four connections has to give, if none is lost.
+/// The number of connections that a pool of four gives, if none is lost.
 pub(crate) const POOL: usize = 4;
 
 pub(crate) async fn world() -> World {
     World::of::<Two>(PoolKind::Deadpool).await
 }
 
-/// What application code deep inside of a request does.
+/// Writes a row on both binds, as application code deep inside of a request does.
 pub(crate) async fn note(text: &str) -> Result<(), Error> {
     let scope = current()?;
     diesel::insert_into(postgres_a::notes::table)
@@ -30,7 +30,7 @@ pub(crate) async fn note(text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Nothing of what was not committed is left, and every connection is there again.
+/// Asserts that no uncommitted row is left, and that every connection is available.
 pub(crate) async fn both_have(world: &World, expected: &[&str]) {
     let sessions: Vec<Session> = (0..POOL).map(|_| world.binds.session()).collect();
     for rows in join_all(sessions.iter().map(Two::read)).await {

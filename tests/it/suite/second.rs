@@ -1,18 +1,18 @@
-//! A second bind beside the one that a behaviour is about, or none.
+//! An optional second bind beside the one that a behaviour tests.
 
 use diesel_binds::{Error, Session};
 use kit::side::Side;
 use kit::world::Sides;
 
-/// A second bind, so that the first can be told to prepare; or none.
+/// A second bind, so that the first one can prepare; or none.
 pub(crate) trait Second: Send + Sync + 'static {
-    /// The first bind, and this one if there is one.
+    /// The first bind, with the second one if there is one.
     type With<S: Side>: Sides;
 
     fn write(session: &Session, text: &str) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// No second bind: the first never prepares.
+/// No second bind: the first one never prepares.
 #[derive(Debug)]
 pub(crate) struct Nobody;
 

@@ -1,4 +1,5 @@
-//! The application puts another connection in the place of a raw one that it was lent: nobody commits that, and no pool gets it.
+//! The application replaces a borrowed raw connection by another one: it is never committed, and never goes into a
+//! pool.
 
 use std::mem::swap;
 
@@ -13,7 +14,7 @@ async fn lent<S: Side>(session: &Session) -> Lent<'_, S> {
     session.connection(S::bind()).await.unwrap()
 }
 
-/// All connections of the pool are in no transaction, and go to the right database.
+/// Asserts that no connection of the pools is in a transaction, and that each goes to the right database.
 async fn pools_are_clean<S: Sides>(world: &World) {
     for round in 0..8 {
         let sessions = [read_only(world), read_only(world)];
@@ -29,7 +30,7 @@ async fn pools_are_clean<S: Sides>(world: &World) {
     assert!(rows.iter().all(|rows| rows == &["kept"]), "{rows:?}");
 }
 
-/// Two units that write would wait for each other on SQLite.
+/// Returns a read-only session: two units that write would wait for each other on SQLite.
 fn read_only(world: &World) -> Session {
     world.binds.session_with(SessionOptions::new().read_only())
 }
@@ -75,7 +76,7 @@ impl End {
     }
 }
 
-/// Between two units on one bind: one that reads would commit what the other has written.
+/// The connections of two units on one bind are swapped: a unit that reads would commit the writes of the other.
 pub(crate) async fn connections_of_two_units_that_are_swapped_commit_nothing<S: Side>(
     pool: PoolKind,
 ) where
@@ -95,7 +96,7 @@ pub(crate) async fn connections_of_two_units_that_are_swapped_commit_nothing<S: 
     }
 }
 
-/// With one of the application's own, which is in a transaction of its own or in none.
+/// The other connection is the application's own, in a transaction of its own or in none.
 pub(crate) async fn a_connection_of_the_application_that_is_swapped_in_is_noticed<S: Side>(
     pool: PoolKind,
 ) where
@@ -115,13 +116,13 @@ pub(crate) async fn a_connection_of_the_application_that_is_swapped_in_is_notice
         swap(connection.raw().unwrap(), &mut own);
         drop(connection);
         end.carry_out::<S>(session).await;
-        // With it goes the transaction of the unit.
+        // The transaction of the unit goes with its connection.
         drop(own);
         pools_are_clean::<(S,)>(&world).await;
     }
 }
 
-/// Between two binds of one unit.
+/// The connections of two binds of one unit are swapped.
 pub(crate) async fn connections_of_two_binds_that_are_swapped_commit_nothing<A: Side, B: Side>(
     pool: PoolKind,
 ) where

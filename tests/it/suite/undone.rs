@@ -1,5 +1,5 @@
-//! A unit whose transaction the application has ended by itself: nobody is told that nothing of it is kept, however
-//! the unit ends.
+//! A unit whose transaction the application has ended: no report says that nothing of it is kept, however the unit
+//! ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use futures_util::FutureExt as _;
 use kit::side::{PoolKind, Side};
 use kit::world::{Sides, World, binds};
 
-/// How the application ends the transaction.
+/// The way in which the application ends the transaction.
 #[derive(Clone, Copy, Debug)]
 enum By {
     /// Statements in text, through the session.
     Text(&'static [&'static str]),
     /// Messages on the raw connection, of which the last may fail.
     Raw(&'static [&'static str]),
-    /// The same, and the raw connection is looked at again by the next statement.
+    /// Messages on the raw connection, followed by a typed statement, which verifies the connection.
     RawThenTyped(&'static [&'static str]),
 }
 
@@ -50,7 +50,7 @@ impl By {
         match self {
             Self::Text(statements) => {
                 for statement in statements {
-                    // Not every backend has each of them, and a unit that has noticed takes no more.
+                    // Not every backend has each of these statements, and a unit that has noticed the end runs none.
                     let _ = S::sql(session, statement).await;
                 }
             }
@@ -81,7 +81,7 @@ impl End {
     ];
 }
 
-/// Whether it is said that nothing is kept, and how.
+/// Returns whether the result says that nothing is kept, and its text.
 fn claim(result: Result<(), CommitError>, of_rollback: bool) -> (bool, String) {
     let words = format!("{result:?}");
     let undone = match &result {
@@ -97,8 +97,8 @@ fn claim(result: Result<(), CommitError>, of_rollback: bool) -> (bool, String) {
     (undone, words)
 }
 
-/// A `COMMIT` of the application keeps what was written before it. Whatever ends the unit afterwards, and whatever is in
-/// its way, must not say that nothing is kept.
+/// A `COMMIT` of the application keeps the writes before it. Whatever ends the unit afterwards, and whatever error
+/// comes in between, must not report that nothing is kept.
 pub(crate) async fn a_commit_of_the_application_is_never_reported_as_rolled_back<A: Side, B: Side>(
     pool: PoolKind,
 ) where
@@ -109,7 +109,7 @@ pub(crate) async fn a_commit_of_the_application_is_never_reported_as_rolled_back
     let mut number = 0;
     for by in By::ALL {
         for end in End::ALL {
-            // The first unit of several writers in a process asks more than the later ones.
+            // The first unit of several writers in a process sends more questions than later ones.
             for fresh in [true, false] {
                 number += 1;
                 let text = format!("mine {number}");
@@ -157,7 +157,7 @@ where
         match end {
             End::Commit => Some(claim(session.commit_all().await.map(drop), false)),
             End::CommitOther => match session.commit_only(B::bind()).await {
-                // What is left is that of the first bind.
+                // The rest is that of the first bind.
                 Ok(_) => Some(claim(session.rollback_all().await, true)),
                 Err(Error::Commit(error)) => Some(claim(Err(error), false)),
                 Err(error) => panic!("{error:?}"),
@@ -180,7 +180,7 @@ where
             End::Drop | End::Closure => None,
         }
     };
-    // What is dropped ends in the background.
+    // A dropped session ends in the background.
     binds.close().await;
     let rows = A::rows(&world.databases[0]).await;
     if rows.iter().any(|row| row == text) {
@@ -198,7 +198,7 @@ where
     }
 }
 
-/// A statement in text that is dropped may have run: it may have been a `COMMIT`.
+/// A dropped statement in text may have run: it may have been a `COMMIT`.
 pub(crate) async fn a_dropped_commit_in_text_is_never_told_undone<S: Side>(pool: PoolKind)
 where
     (S,): Sides,
@@ -228,7 +228,7 @@ where
     world.binds.close().await;
 }
 
-/// What only typed queries did is certain: nothing else could have ended its transaction.
+/// The work of typed queries is certain to be undone, because none of them could have ended the transaction.
 pub(crate) async fn typed_units_are_certain_to_be_undone<A: Side, B: Side>(pool: PoolKind)
 where
     (A, B): Sides,
@@ -237,16 +237,16 @@ where
     let mut session = world.binds.session();
     <(A, B)>::write(&session, "taken").await.unwrap();
     session.commit_all().await.unwrap();
-    // An error, and a dropped statement.
+    // A failed statement, and a dropped one.
     <(A, B)>::write(&session, "mine").await.unwrap();
     A::write(&session, "taken").await.unwrap_err();
     session.rollback_all().await.unwrap();
     <(A, B)>::write(&session, "mine").await.unwrap();
-    // It may have been quick.
+    // The statement may have been fast.
     let _ = A::write(&session, "other").now_or_never();
     session.rollback_all().await.unwrap();
     <(A, B)>::write(&session, "mine").await.unwrap();
-    // It may have been quick.
+    // The statement may have been fast.
     let _ = A::write(&session, "other").now_or_never();
     if let Err(refused) = session.commit_all().await {
         assert!(refused.is_rolled_back(), "{refused:?}");
@@ -255,7 +255,7 @@ where
     world.binds.close().await;
 }
 
-/// The same on a bind that is alone, and so in a plain transaction on every backend.
+/// The bind is alone, and so in a plain transaction on every backend.
 pub(crate) async fn the_only_bind_is_never_told_undone<A: Side>(pool: PoolKind)
 where
     (A,): Sides,

@@ -1,5 +1,5 @@
-//! A transaction that the application ends within a hook at the begin, before a deadline, in a joined unit or in a scope:
-//! nobody is told that nothing is kept, unless nothing is.
+//! A transaction that the application ends within a hook at the begin, before a deadline, in a joined unit or in a
+//! scope: no report says that nothing is kept, unless that is true.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use crate::suite::second::Second;
 type Connection<S> = <<S as Side>::Bind as Bind>::Connection;
 type Manager<S> = <Connection<S> as AsyncConnection>::TransactionManager;
 
-/// What was said of a unit: that nothing of it is kept, or not, and in which words.
+/// The report about a unit: whether nothing of it is kept, and its text.
 type Claim = Option<(bool, String)>;
 
 fn of_commit(ended: &Result<impl std::fmt::Debug, CommitError>) -> Claim {
@@ -29,7 +29,7 @@ fn of_rollback(ended: &Result<(), CommitError>) -> Claim {
     Some((undone, format!("{ended:?}")))
 }
 
-/// Hears whether a roll-back is called certain.
+/// Records whether the hook after a roll-back runs.
 fn listen(session: &Session) -> Arc<AtomicBool> {
     let heard = Arc::new(AtomicBool::new(false));
     let hears = Arc::clone(&heard);
@@ -37,7 +37,7 @@ fn listen(session: &Session) -> Arc<AtomicBool> {
     heard
 }
 
-/// A row that is there was not undone.
+/// Asserts that a row that is kept was not reported as undone.
 fn is_true(what: &str, is_kept: bool, heard: &AtomicBool, claim: Claim) {
     if !is_kept {
         return;
@@ -52,7 +52,7 @@ fn is_true(what: &str, is_kept: bool, heard: &AtomicBool, claim: Claim) {
     }
 }
 
-/// What a hook at the begin does after its `COMMIT`.
+/// The next step of a hook at the begin after its `COMMIT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Fails,
@@ -72,7 +72,7 @@ enum End {
     Savepoint,
 }
 
-/// A hook at the begin that commits and then comes to no good end: what it wrote is kept, and the unit says so.
+/// The hook at the begin commits and then fails: its writes are kept, and the unit reports that.
 pub(crate) async fn a_commit_within_a_hook_is_never_reported_as_rolled_back<
     S: Side,
     Other: Second,
@@ -112,7 +112,7 @@ pub(crate) async fn a_commit_within_a_hook_is_never_reported_as_rolled_back<
                 let insert = format!("INSERT INTO notes (text) VALUES ('{row}')");
                 Box::pin(async move {
                     connection.batch_execute(&insert).await?;
-                    // Within a branch, MariaDB refuses it.
+                    // Within a branch, MariaDB refuses the `COMMIT`.
                     let _ = connection.batch_execute("COMMIT").await;
                     match then {
                         Then::Fails => {}
@@ -163,7 +163,7 @@ pub(crate) async fn a_commit_within_a_hook_is_never_reported_as_rolled_back<
                 None
             }
         };
-        // What is dropped ends in the background.
+        // A dropped session ends in the background.
         binds.close().await;
         let is_kept = S::rows(database).await.contains(&text);
         committed += usize::from(is_kept);
@@ -173,11 +173,11 @@ pub(crate) async fn a_commit_within_a_hook_is_never_reported_as_rolled_back<
             "{what}"
         );
     }
-    // What is committed nowhere tells nothing.
+    // If nothing was committed anywhere, the test proves nothing.
     assert!(committed > 0 || databases.len() == 2);
 }
 
-/// A `COMMIT` of the application in text, and then a statement that the deadline ends.
+/// The application runs `COMMIT` in text, and then a statement that the deadline ends.
 pub(crate) async fn a_commit_before_a_deadline_is_never_reported_as_rolled_back<S: Side>(
     pool: PoolKind,
 ) where
@@ -196,7 +196,7 @@ pub(crate) async fn a_commit_before_a_deadline_is_never_reported_as_rolled_back<
         let heard = listen(&session);
         S::write(&session, &text).await.unwrap();
         S::sql(&session, "COMMIT").await.unwrap();
-        // Where the unit has noticed the end, it does not run.
+        // If the unit has noticed the end, the statement does not run.
         let late = S::sql(&session, S::SLOW).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let claim = match end {
@@ -216,7 +216,7 @@ pub(crate) async fn a_commit_before_a_deadline_is_never_reported_as_rolled_back<
     world.binds.close().await;
 }
 
-/// A unit in a transaction of somebody else, which a `COMMIT` of the unit has ended.
+/// The unit is in a transaction of the application, and a `COMMIT` of the unit has ended that transaction.
 pub(crate) async fn a_commit_within_a_joined_unit_is_never_reported_as_rolled_back<S: Side>(
     pool: PoolKind,
 ) where
@@ -268,7 +268,7 @@ pub(crate) async fn a_commit_within_a_joined_unit_is_never_reported_as_rolled_ba
             }
         };
         tokio::time::sleep(Duration::from_millis(100)).await;
-        // Without the outer transaction: what is there now was committed.
+        // Without the outer transaction, the rows that are there were committed.
         drop(outer);
         tokio::time::sleep(Duration::from_millis(100)).await;
         let is_kept = S::rows(&world.databases[0]).await.contains(&text);
@@ -277,7 +277,7 @@ pub(crate) async fn a_commit_within_a_joined_unit_is_never_reported_as_rolled_ba
     world.binds.close().await;
 }
 
-/// The unit of a scope, which ends with its scope where nobody ends it.
+/// The unit of a scope ends with the scope, unless it was ended before.
 pub(crate) async fn a_commit_within_a_scope_is_never_reported_as_rolled_back<S: Side>(
     pool: PoolKind,
 ) where

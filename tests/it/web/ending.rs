@@ -1,4 +1,4 @@
-//! How the unit of a request ends: by hand, by the status, by the veto, by a panic, by a client that hung up.
+//! The end of a request's unit: by hand, by the status, by a veto, by a panic, by a client that disconnected.
 
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
@@ -129,14 +129,14 @@ async fn a_commit_or_roll_back_of_the_handler_stays() {
 
 #[tokio::test]
 async fn a_request_that_runs_no_query_opens_nothing() {
-    // Nobody listens there: whoever takes a connection fails.
+    // Nothing listens at this address, so that a checkout would fail.
     let url = "postgres://nobody@127.0.0.1:1/nothing";
     let (pool, options) = (PoolKind::Deadpool, BindOptions::new());
     let builder = Binds::builder().namespace("nothing");
     let builder = PostgresA::register(builder, url, pool, 1, options).await;
     let binds = builder.build().unwrap();
     let by_hand = BindsLayer::new(binds);
-    // Also when it takes longer than a unit may.
+    // This also holds if the request takes longer than the deadline of a unit.
     let late = SessionOptions::new().deadline(SOON / 10);
     let on_success = by_hand.clone().commit_on_success();
     for layer in [by_hand, on_success.clone(), on_success.options(late)] {
@@ -174,7 +174,7 @@ async fn the_commit_comes_before_a_streaming_body() {
     both_have(&world, &["kept"]).await;
 }
 
-/// All on one thread, and many more than the pools have connections.
+/// All requests run on one thread, and outnumber the connections of the pools.
 #[tokio::test]
 async fn each_of_a_thousand_requests_on_one_thread_sees_only_its_own_session() {
     const REQUESTS: u32 = 1_000;
@@ -216,7 +216,7 @@ async fn each_of_a_thousand_requests_on_one_thread_sees_only_its_own_session() {
     assert_eq!(PostgresA::rows(&world.databases[0]).await.len(), 334);
 }
 
-/// A timeout above the layer is a client that hung up.
+/// A timeout above the layer has the same effect as a client that disconnects.
 #[tokio::test]
 async fn a_request_cut_short_in_a_query_rolls_back() {
     let world = world().await;

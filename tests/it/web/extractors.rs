@@ -1,4 +1,4 @@
-//! What handlers of axum take: the binds, a session of their own, the session of the layer.
+//! The arguments of axum handlers: the binds, a session of their own, the session of the layer.
 
 use axum::Router;
 use axum::extract::{FromRef, State};
@@ -71,7 +71,7 @@ async fn a_handler_takes_the_session_of_the_layer_and_the_layer_commits_it() {
     let heard = get_from(&router, "/scoped").await;
     assert_eq!(heard, (StatusCode::OK, "hello".to_owned()));
     both_have(&world, &["by a scope"]).await;
-    // The rows are there, and `text` is unique.
+    // The rows exist already, and `text` is unique.
     let (status, body) = get_from(&router, "/scoped").await;
     assert_eq!(status, StatusCode::CONFLICT, "{body}");
     assert!(!body.contains("by a scope"), "{body}");
@@ -84,7 +84,7 @@ async fn a_session_that_no_layer_gave_is_an_error_of_the_server() {
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{body}");
 }
 
-/// It would be rolled back without a word, under a layer that promises to commit.
+/// Without this refusal, the session would be rolled back silently, under a layer that promises to commit.
 #[tokio::test]
 async fn a_session_beside_one_that_the_layer_commits_is_refused() {
     let world = world().await;

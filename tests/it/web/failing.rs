@@ -1,4 +1,4 @@
-//! A commit that fails after the handler: what the client hears, and what it does not.
+//! A commit that fails after the handler: the response to the client.
 
 use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::web::status_of;
@@ -7,7 +7,7 @@ use kit::side::Side as _;
 
 use super::*;
 
-/// A request that writes on both, and whose commit meets these faults.
+/// Runs a request that writes on both binds, and whose commit has these faults.
 async fn failing(world: &World, faults: &FaultPlan) -> (StatusCode, String) {
     let layer = BindsLayer::new(world.binds.clone())
         .options(SessionOptions::new().faults(faults))
@@ -51,7 +51,7 @@ async fn an_outcome_that_nobody_knows_has_a_status_of_its_own() {
     assert!(body.contains("do not repeat it"), "{body}");
 }
 
-/// A constraint that is checked at the commit only.
+/// The constraint is checked only at the commit.
 #[tokio::test]
 async fn a_conflict_found_by_the_commit_is_a_conflict() {
     let world = world().await;
@@ -94,7 +94,7 @@ async fn a_handler_that_swallows_an_error_of_a_query_cannot_succeed() {
     both_have(&world, &[]).await;
 }
 
-/// A task that the handler did not wait for: what it does would be a part of the unit, or not, by chance.
+/// The handler leaves a task whose writes would belong to the unit or not, by chance.
 #[tokio::test]
 async fn a_handler_that_leaves_a_task_behind_in_a_query_cannot_succeed() {
     let world = world().await;
@@ -138,7 +138,7 @@ async fn no_body_repeats_what_a_database_said() {
     }
 }
 
-/// A `COMMIT` of the handler keeps what it wrote: nobody may repeat the request before somebody has looked.
+/// A `COMMIT` of the handler keeps its writes: the request must not be repeated before the data were examined.
 #[tokio::test]
 async fn a_handler_that_commits_in_text_is_never_called_undone() {
     let world = world().await;

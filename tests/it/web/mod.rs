@@ -1,4 +1,4 @@
-//! Requests: each has a session of its own, and no success goes out for a unit that was not committed.
+//! Requests: each has a session of its own, and no success is sent for a unit that was not committed.
 
 mod ending;
 mod extractors;
@@ -19,7 +19,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::suite::scoped::{POOL, Two, both_have, note, world};
 
-/// One request to a handler under the layer.
+/// Sends one request to a handler under the layer.
 async fn request<F>(layer: &BindsLayer, handler: F) -> Response<Body>
 where
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -39,12 +39,12 @@ fn with_status(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// Status and body.
+/// Returns the status and the body.
 async fn read(response: Response<Body>) -> (StatusCode, String) {
     let status = response.status();
     let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// Long enough for what is to be cut short.
+/// Long enough for a request that is to be cut short.
 const SOON: Duration = Duration::from_millis(300);

@@ -1,4 +1,4 @@
-//! A process that dies in the middle of a commit: its runtime goes away, with the task that commits.
+//! A process dies in the middle of a commit: its runtime goes away, with the task that commits.
 
 use std::sync::mpsc;
 
@@ -14,8 +14,8 @@ use crate::suite::polls::Moment;
 /// More messages than a commit sends on one connection.
 const MESSAGES: usize = 60;
 
-/// The network hangs at each message of the commit in turn, before or after the server has acted on it; then the
-/// process dies, and another one recovers what it left.
+/// The network hangs at each message of the commit in turn, before or after the server has acted on it. Then the
+/// process dies, and another process recovers its unit.
 pub(crate) async fn a_commit_that_dies_at_any_message_is_kept_everywhere_or_nowhere<S: Sides>(
     pool: PoolKind,
 ) {
@@ -24,7 +24,7 @@ pub(crate) async fn a_commit_that_dies_at_any_message_is_kept_everywhere_or_nowh
     for threads in Threads::ALL {
         for index in 0..S::keys().len() {
             if bench.world.databases[index].name().is_none() {
-                // A file has no network. Its commit is a step of its own in the others' faults.
+                // A file has no network. Its commit is a step of its own in the faults of the others.
                 continue;
             }
             for fault in [Fault::before_message, Fault::after_message] {
@@ -48,8 +48,8 @@ pub(crate) async fn a_commit_that_dies_at_any_message_is_kept_everywhere_or_nowh
     bench.world.binds.close().await;
 }
 
-/// Lets a process die at a fault of its connection to one database. Returns whether its unit was kept, `None` if the
-/// fault never came.
+/// Lets a process die at a fault of its connection to one database. Returns whether its unit was kept, or `None` if the
+/// fault did not fire.
 async fn die<S: Sides>(
     bench: &mut Bench<S>,
     pool: PoolKind,
@@ -70,7 +70,7 @@ async fn die<S: Sides>(
         let runtime = threads.runtime();
         let session = runtime.block_on(async {
             let binds = binds::<S>(&namespace, &urls, pool).await;
-            // The second unit: nobody has to be asked who it is any more.
+            // In the second unit, no database is asked for its id any more.
             let mut session = binds.session();
             S::echo(&session, 1).await.unwrap();
             session.rollback_all().await.unwrap();
@@ -88,7 +88,7 @@ async fn die<S: Sides>(
             session
         });
         runtime.shutdown_background();
-        // After its runtime, so that nothing is tidied up before it dies.
+        // The session is dropped after its runtime, so that nothing is cleaned up before the process dies.
         drop(session);
     });
     let script = async {
@@ -114,7 +114,7 @@ async fn die<S: Sides>(
     fired.then_some(kept)
 }
 
-/// The same at any moment of the inside: after so many turns of the runtime, with all that runs on it.
+/// The process dies at any internal moment: after a number of turns of the runtime with all its tasks.
 pub(crate) async fn a_commit_that_dies_at_any_turn_is_kept_everywhere_or_nowhere<S: Sides>(
     pool: PoolKind,
 ) {
@@ -134,7 +134,7 @@ pub(crate) async fn a_commit_that_dies_at_any_turn_is_kept_everywhere_or_nowhere
                         let _ = result.unwrap();
                         return true;
                     }
-                    // Long enough for a reply now and then: deaths come at all stages.
+                    // Long enough for an occasional reply, so that processes die at all stages.
                     tokio::task::yield_now().await;
                     std::thread::yield_now();
                 }

@@ -1,4 +1,4 @@
-//! Commits and roll-backs whose caller goes away half-way.
+//! Commits and roll-backs whose future is dropped before its end.
 
 use diesel_binds::Error;
 use kit::side::PoolKind;
@@ -22,7 +22,7 @@ pub(crate) async fn a_commit_dropped_at_any_poll_still_commits_everywhere<S: Sid
             assert!(committed.as_ref().unwrap().pending().is_empty());
         }
         if !moment.is_before_all() {
-            // The session is as new, also while the commit of its last unit runs.
+            // The session can be used again, even while the commit of its last unit runs.
             S::write(&session, &next).await.unwrap();
             session.commit_all().await.unwrap();
         }
@@ -130,14 +130,14 @@ pub(crate) async fn a_closure_dropped_at_any_poll_is_kept_everywhere_or_nowhere<
     bench.world.binds.close().await;
 }
 
-/// A unit that can only be rolled back, by a commit that nobody waits for.
+/// The commit of an abort-only unit is dropped.
 pub(crate) async fn a_refused_commit_dropped_at_any_poll_keeps_nothing<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
     at_every_poll(async |moment| {
         let text = bench.text();
         let mut session = bench.session();
         S::write(&session, &text).await.unwrap();
-        // A quick server may answer within the first poll.
+        // A fast server may answer within the first poll.
         while Moment::Asked(1)
             .cut(S::step(0, Step::Insert, &mut session, "", &bench.text()))
             .await

@@ -1,4 +1,4 @@
-//! Units that nobody ends: dropped anywhere, by a panic, by a runtime that goes away.
+//! Units without an end: dropped anywhere, by a panic, by a runtime that goes away.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -46,7 +46,7 @@ pub(crate) async fn a_panic_rolls_back<S: Sides>(pool: PoolKind) {
                 let done: Result<(), Error> = binds
                     .transaction(async |session| {
                         S::write(session, &written).await?;
-                        // As `panic!`, without its message.
+                        // Like `panic!`, without its message.
                         resume_unwind(Box::new("of the application"))
                     })
                     .await;
@@ -71,7 +71,7 @@ pub(crate) async fn an_early_return_rolls_back<S: Sides>(pool: PoolKind) {
     let returned: Result<(), Error> = async {
         let mut session = bench.session();
         S::write(&session, &text).await?;
-        // The row is there already.
+        // The row exists already.
         S::write(&session, &text).await?;
         session.commit_all().await?;
         Ok(())
@@ -136,7 +136,7 @@ async fn keep(_session: Session) {
     std::future::pending::<()>().await;
 }
 
-/// On SQLite the statement goes on, on a thread of its own, and holds its locks until it is done.
+/// On SQLite, the statement goes on in a thread of its own, and holds its locks until it is done.
 pub(crate) async fn a_runtime_may_end_in_the_middle_of_a_statement<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
     for threads in Threads::ALL {
@@ -190,7 +190,7 @@ impl Threads {
     }
 }
 
-/// Runs it on a thread that has no runtime, and passes on its panic.
+/// Runs a function on a thread that has no runtime, and passes on its panic.
 pub(crate) async fn off_runtime<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, done) = oneshot::channel();
     let thread = thread::spawn(move || {

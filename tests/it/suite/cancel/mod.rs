@@ -1,4 +1,4 @@
-//! Cancellation: whatever is dropped at whatever point, nothing stays open, no reply is false, and units are whole.
+//! Cancellation: after any drop at any point, nothing stays open, no reply is false, and no unit is torn.
 
 pub(crate) mod crash;
 pub(crate) mod endings;
@@ -19,13 +19,13 @@ use kit::side::PoolKind;
 use kit::world::{Sides, World, urls};
 use tokio::time::{Instant, sleep};
 
-/// How many connections the pools of [`World`] have.
+/// The number of connections in the pools of [`World`].
 const POOL: i64 = 4;
 
-/// The longest that the background may take to clean up, on a loaded machine.
+/// The longest time for the clean-up in the background, on a loaded machine.
 const LONG: Duration = Duration::from_secs(40);
 
-/// Databases that tests cancel in, and eyes on each of them.
+/// Databases in which tests cancel, with a look at each of them.
 pub(crate) struct Bench<S> {
     pub(crate) world: World,
     pub(crate) namespace: String,
@@ -59,12 +59,12 @@ impl<S: Sides> Bench<S> {
         }
     }
 
-    /// Where the databases are.
+    /// Returns the URLs of the databases.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.world.urls()
     }
 
-    /// Forgets pools and servers: the next query is the first of all.
+    /// Makes new pools without knowledge of the servers, as at the first query of a process.
     pub(crate) async fn forget(&mut self) {
         self.world.binds = binds::<S>(&self.namespace, &self.urls(), self.pool).await;
     }
@@ -73,13 +73,13 @@ impl<S: Sides> Bench<S> {
         self.world.binds.session()
     }
 
-    /// A text that no row has.
+    /// Returns a text that no row has.
     pub(crate) fn text(&mut self) -> String {
         self.texts += 1;
         format!("text {}", self.texts)
     }
 
-    /// On which databases a row is.
+    /// Returns for each database whether it has a row.
     pub(crate) async fn places(&self, text: &str) -> Vec<bool> {
         let all = S::rows(&self.world).await;
         all.iter()
@@ -87,15 +87,15 @@ impl<S: Sides> Bench<S> {
             .collect()
     }
 
-    /// Makes sure that a row is everywhere or nowhere; returns which.
+    /// Asserts that a row is everywhere or nowhere, and returns which.
     pub(crate) async fn is_everywhere(&self, text: &str) -> bool {
         let places: BTreeSet<bool> = self.places(text).await.into_iter().collect();
         assert_eq!(places.len(), 1, "the unit is torn: {text}");
         places.contains(&true)
     }
 
-    /// Waits until nothing is open or prepared any more. A commit whose caller has gone away applies in the background what
-    /// it decided: until then nothing is open, and a branch is prepared. Nobody else finishes one.
+    /// Waits until no transaction is open or prepared. A commit whose caller has gone away applies its decision in the
+    /// background: until then no transaction is open, but a branch is prepared. Nothing else finishes that branch.
     pub(crate) async fn settle(&mut self) {
         let end = Instant::now() + LONG;
         loop {
@@ -112,7 +112,7 @@ impl<S: Sides> Bench<S> {
         }
     }
 
-    /// Waits until nothing is open any more. The servers tell nobody, so that they have to be asked.
+    /// Waits until no transaction is open. Servers send no notification, so this function polls them.
     pub(crate) async fn wait_for_open(&mut self) {
         let end = Instant::now() + LONG;
         loop {
@@ -128,13 +128,13 @@ impl<S: Sides> Bench<S> {
         }
     }
 
-    /// Waits until nobody else is connected: what a dead process sent has arrived by then, or never will.
+    /// Waits until no other client is connected: the messages of a dead process have arrived by then, or never will.
     pub(crate) async fn wait_for_nobody(&mut self) {
         let end = Instant::now() + LONG;
         for look in &mut self.looks {
             loop {
                 let connections = match look {
-                    // A file knows of no connections, only of their locks.
+                    // A file has no list of connections, only their locks.
                     Look::Sqlite(_) => look.open().await,
                     _ => look.connections().await,
                 };
@@ -147,7 +147,7 @@ impl<S: Sides> Bench<S> {
         }
     }
 
-    /// Brings prepared branches to the outcome that their holders have, as recovery does.
+    /// Finishes prepared branches with the outcome that their holders have, like recovery.
     pub(crate) async fn recover(&mut self) {
         let keys = S::keys();
         for index in 0..self.looks.len() {
@@ -160,7 +160,7 @@ impl<S: Sides> Bench<S> {
         }
     }
 
-    /// Makes sure that every connection of every pool is there, clean, and gives true replies.
+    /// Asserts that every connection of every pool is there, clean, and gives true replies.
     pub(crate) async fn is_whole(&mut self) {
         let sessions: Vec<Session> = (0..POOL)
             .map(|_| {
@@ -177,7 +177,7 @@ impl<S: Sides> Bench<S> {
         for mut session in sessions {
             session.rollback_all().await.unwrap();
         }
-        // Only one at a time may write to SQLite.
+        // Only one unit at a time may write to SQLite.
         let writers = if self.world.databases.iter().all(|d| d.name().is_some()) {
             POOL
         } else {
@@ -196,7 +196,7 @@ impl<S: Sides> Bench<S> {
         }
     }
 
-    /// All of the above: what has to hold after anything was cancelled.
+    /// Asserts the state after any cancellation: nothing is open, and every pool is complete.
     pub(crate) async fn is_clean(&mut self) {
         self.settle().await;
         self.is_whole().await;
@@ -204,7 +204,7 @@ impl<S: Sides> Bench<S> {
     }
 }
 
-/// Makes sure that each bind of the session answers what it was asked.
+/// Asserts that each bind of the session returns the number that it was sent.
 pub(crate) async fn assert_answers<S: Sides>(session: &Session, number: i64) {
     let answers = S::echo(session, number).await.unwrap();
     assert!(

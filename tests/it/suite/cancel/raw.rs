@@ -1,4 +1,4 @@
-//! What the application does on the raw connection, and several things at once on one session.
+//! Statements of the application on the raw connection, and concurrent statements on one session.
 
 use std::pin::pin;
 
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::suite::cancel::{Bench, LONG, assert_answers};
 use crate::suite::polls::{Moment, Ran, at_every_poll};
 
-/// What the unit does next, with a connection that may read late replies.
+/// The next step of the unit on a connection that may read late replies.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     AskTheSession,
@@ -36,7 +36,7 @@ impl Next {
     ];
 }
 
-/// On MySQL every later reply would be that of the statement before.
+/// On MySQL, every later reply would belong to the statement before.
 pub(crate) async fn a_raw_statement_dropped_at_any_poll_falsifies_no_reply<A: Side, B: Side>(
     pool: PoolKind,
 ) where
@@ -76,7 +76,7 @@ pub(crate) async fn a_raw_statement_dropped_at_any_poll_falsifies_no_reply<A: Si
     bench.world.binds.close().await;
 }
 
-/// Goes on with the unit; returns whether it committed.
+/// Goes on with the unit, and returns whether it committed.
 async fn follow<A: Side, B: Side>(next: Next, session: &mut Session) -> bool
 where
     (A, B): Sides,
@@ -185,7 +185,7 @@ async fn nested<C: diesel_async::AsyncConnection>(
         .await
 }
 
-/// Diesel would report a commit of what is gone.
+/// Diesel would report the commit of a transaction that is gone.
 pub(crate) async fn a_commit_or_rollback_of_the_users_own_is_never_a_commit_of_the_unit<
     A: Side,
     B: Side,
@@ -210,7 +210,7 @@ pub(crate) async fn a_commit_or_rollback_of_the_users_own_is_never_a_commit_of_t
             let mut refused = false;
             for statement in statements {
                 let done = connection.raw().unwrap().batch_execute(statement).await;
-                // Inside XA a server refuses them all, and the transaction lives on.
+                // Within an XA branch, the server refuses all of them, and the transaction stays open.
                 refused |= done.is_err();
             }
             drop(connection);
@@ -252,7 +252,7 @@ pub(crate) async fn two_queries_run_at_once_on_two_binds_and_in_turn_on_one<A: S
     let mut bench = Bench::<(A, B)>::new(pool).await;
     let (one, two, three) = (bench.text(), bench.text(), bench.text());
     let mut session = bench.session();
-    // Both begin here.
+    // Both binds begin here.
     let (a, b) = tokio::join!(A::write(&session, &one), B::write(&session, &one));
     assert_eq!((a.unwrap(), b.unwrap()), (1, 1));
     let (a, again, b) = tokio::join!(
@@ -311,7 +311,7 @@ pub(crate) async fn a_query_that_waits_for_a_dropped_one_does_not_run<A: Side, B
     bench.world.binds.close().await;
 }
 
-/// It might wait for itself.
+/// Otherwise the query could wait for itself.
 pub(crate) async fn a_query_on_a_held_bind_fails_at_once<A: Side, B: Side>(pool: PoolKind)
 where
     (A, B): Sides,
@@ -329,11 +329,11 @@ where
         busy(at_once(A::echo(&session, 1)).await);
         busy(at_once(session.connection(A::bind())).await);
         busy(at_once(A::stream(&session)).await.map(|_| ()));
-        // The other bind is free.
+        // The other bind can be queried.
         assert_eq!(B::echo(&session, 71).await.unwrap(), 71);
         assert_eq!(rows.try_next().await.unwrap().as_deref(), Some("two"));
     }
-    // Left between two rows: what is left of it is skipped.
+    // The stream was dropped between two rows: its other rows are skipped.
     assert_answers::<(A, B)>(&session, 72).await;
     {
         let connection = session.connection(A::bind()).await.unwrap();
@@ -347,7 +347,7 @@ where
     bench.world.binds.close().await;
 }
 
-/// The second was in the queue before the first took the bind for good.
+/// The second query was in the queue before the first one took the bind for good.
 pub(crate) async fn a_query_that_waits_learns_that_its_bind_is_held<A: Side, B: Side>(
     pool: PoolKind,
 ) where
@@ -357,8 +357,8 @@ pub(crate) async fn a_query_that_waits_learns_that_its_bind_is_held<A: Side, B: 
     let text = bench.text();
     let session = bench.session();
     {
-        // While it begins, the second has to wait. Then it is held until the second is done, which must not wait
-        // for that.
+        // The second query has to wait while the first begins. The first then holds the bind until the second is done.
+        // So the second must not wait for it.
         let mut first = pin!(hold::<A>(&session));
         let held = Moment::Asked(1).cut(&mut first).await;
         assert!(held.is_none(), "it is held for ever");
@@ -377,7 +377,7 @@ async fn hold<A: Side>(session: &Session) {
     std::future::pending::<()>().await;
 }
 
-/// A query that hangs fails here.
+/// Fails if a query hangs.
 async fn at_once<T>(query: impl Future<Output = T>) -> T {
     timeout(LONG, query).await.expect("the query hangs")
 }

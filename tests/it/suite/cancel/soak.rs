@@ -1,4 +1,4 @@
-//! Many units at once, each cancelled at a point that a seeded generator chose.
+//! Many concurrent units, each cancelled at a point that a seeded generator chose.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ pub(crate) async fn units_cancelled_anywhere_leave_nothing_and_are_whole<S: Side
     bench.world.binds.close().await;
 }
 
-/// Runs one unit until it is cut. Returns the text of what it wrote everywhere, if it heard of its commit.
+/// Runs one unit until it is cancelled. Returns the text that it wrote everywhere if the commit was reported.
 async fn unit<S: Sides>(binds: &Binds, number: u64) -> Option<String> {
     let mut random = Random(SEED ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let text = format!("unit {number}");
@@ -90,7 +90,7 @@ async fn unit<S: Sides>(binds: &Binds, number: u64) -> Option<String> {
     match moment.cut(work).await {
         Some(Ok(true)) => Some(text),
         Some(Ok(false)) | None => None,
-        // Units on one table may be in each other's way.
+        // Units on one table may conflict.
         Some(Err(Error::Query { .. } | Error::Begin { .. })) => None,
         Some(Err(error)) => panic!("unit {number}: {error:?}"),
     }

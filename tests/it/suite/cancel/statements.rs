@@ -1,4 +1,4 @@
-//! Statements that are dropped half-way.
+//! Statements that are dropped before their end.
 
 use diesel_binds::{CommitError, Error};
 use kit::proxy::{Fault, Proxy};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::suite::cancel::{Bench, assert_answers, binds};
 use crate::suite::polls::{Moment, Ran, at_every_poll};
 
-/// What the unit does after a statement of it was dropped.
+/// The next step of the unit after one of its statements was dropped.
 #[derive(Clone, Copy, Debug)]
 enum Then {
     Commit,
@@ -18,7 +18,7 @@ enum Then {
     Leave,
 }
 
-/// With a checkout, a look at the server and a begin in front of it.
+/// A checkout, the questions about the server and a begin precede the statement.
 pub(crate) async fn a_first_statement_may_be_dropped_at_any_poll<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
     for index in 0..S::keys().len() {
@@ -33,7 +33,7 @@ pub(crate) async fn a_first_statement_may_be_dropped_at_any_poll<S: Sides>(pool:
     bench.world.binds.close().await;
 }
 
-/// With a checkout of a connection that was used before and is asked whether it lives.
+/// A checkout of a used connection, with a test of that connection, precedes the statement.
 pub(crate) async fn a_second_unit_may_be_dropped_at_any_poll_of_its_begin<S: Sides>(
     pool: PoolKind,
 ) {
@@ -115,7 +115,7 @@ async fn later<S: Sides>(pool: PoolKind, then: Then) {
                     }
                     Then::RollBack => {
                         session.rollback_all().await.unwrap();
-                        // The session is as new.
+                        // The session can be used again.
                         assert_answers::<S>(&session, 66).await;
                         false
                     }
@@ -140,7 +140,7 @@ async fn later<S: Sides>(pool: PoolKind, then: Then) {
     bench.world.binds.close().await;
 }
 
-/// Nothing is in flight, but nobody said whether what it did is to be kept.
+/// No statement is in flight, but the savepoint was neither released nor undone.
 pub(crate) async fn a_savepoint_dropped_between_two_statements_commits_nothing<S: Sides>(
     pool: PoolKind,
 ) {
@@ -168,7 +168,7 @@ pub(crate) async fn a_savepoint_dropped_between_two_statements_commits_nothing<S
     bench.world.binds.close().await;
 }
 
-/// However little of it was heard: the begin of a unit counts as well as what it writes.
+/// A statement of which nothing was received counts, as does the begin of a unit.
 pub(crate) async fn a_unit_is_abort_only_once_a_statement_was_sent_and_dropped<S: Sides>(
     pool: PoolKind,
 ) {
@@ -183,7 +183,7 @@ pub(crate) async fn a_unit_is_abort_only_once_a_statement_was_sent_and_dropped<S
     ] {
         let (text, next) = (bench.text(), bench.text());
         let mut session = binds.session();
-        // Nobody has to be asked who it is any more.
+        // No database is asked for its id any more.
         S::echo(&session, 1).await.unwrap();
         session.rollback_all().await.unwrap();
         let faults = proxy.fired();
@@ -202,7 +202,7 @@ pub(crate) async fn a_unit_is_abort_only_once_a_statement_was_sent_and_dropped<S
             matches!(ended, Err(CommitError::RolledBack { .. })),
             "{sent}: {ended:?}"
         );
-        // The unit after it is a new one.
+        // The next unit is a new one.
         S::step(0, Step::Insert, &mut session, "", &next)
             .await
             .unwrap();
@@ -215,7 +215,7 @@ pub(crate) async fn a_unit_is_abort_only_once_a_statement_was_sent_and_dropped<S
     binds.close().await;
 }
 
-/// Makes sure that a session says the same of its unit all along; returns whether the unit committed.
+/// Asserts that a query and the commit report the same state of the unit. Returns whether the unit committed.
 fn check<T>(asked: Result<(), Error>, ended: Result<T, CommitError>) -> bool {
     match (asked, ended) {
         // Nothing had been sent.

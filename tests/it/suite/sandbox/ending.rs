@@ -1,4 +1,4 @@
-//! The end of a sandbox, and what outlives it.
+//! The end of a sandbox, and sessions that outlive it.
 
 use diesel_binds::testing::SandboxError;
 use diesel_binds::{AbortReason, CommitError, Error, Fault};
@@ -6,7 +6,7 @@ use kit::side::Side;
 
 use super::Outside;
 
-/// Its commit was once confirmed, as nothing had gone wrong on its connection.
+/// Regression test: the commit of such a unit was confirmed, because nothing had failed on its connection.
 pub(crate) async fn a_unit_that_outlives_its_sandbox_cannot_commit<S: Side>() {
     let outside = Outside::<S>::new().await;
     for (is_dropped, queries) in [(true, false), (true, true), (false, false)] {

@@ -1,4 +1,4 @@
-//! Nothing is kept, whatever the application does; within the sandbox, everything is as it should be.
+//! A sandbox keeps nothing, whatever the application does. Within it, everything works as usual.
 
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_binds::testing::SandboxError;
@@ -41,7 +41,7 @@ pub(crate) async fn units_see_each_other_and_nobody_else_sees_them<S: Side>() {
         );
         sandbox.end().await.unwrap();
         assert_eq!(outside.kept().await, ["there"]);
-        // The application goes on as ever.
+        // The application goes on as usual.
         let mut session = outside.binds.session();
         S::write(&session, "real").await.unwrap();
         assert!(!session.commit_all().await.unwrap().is_joined());
@@ -105,14 +105,14 @@ pub(crate) async fn a_roll_back_restores<S: Side>() {
         }
         assert_eq!(within::<S>(&sandbox).await, ["there", "kept"], "{ending}");
     }
-    // Dropped, it takes its binds along, whoever still has them.
+    // A dropped sandbox closes its binds, and all clones of them.
     let binds = sandbox.binds().clone();
     drop(sandbox);
     S::read(&binds.session()).await.unwrap_err();
     assert_eq!(outside.kept().await, ["there"]);
 }
 
-/// However the application tries to end the transaction, and whatever it writes then.
+/// The application tries to end the transaction in every way, and writes afterwards.
 pub(crate) async fn nothing_escapes_by_statements_of_the_application<S: Side>() {
     let write = "INSERT INTO notes (text) VALUES ('escaped')";
     let both = |end: &str| format!("{end}; {write}");
@@ -153,7 +153,7 @@ pub(crate) async fn nothing_escapes_by_statements_of_the_application<S: Side>() 
     }
 }
 
-/// What the application did wrong, it hears of: at the statement, the commit, and the end.
+/// The application gets the error at the statement, the commit, and the end.
 pub(crate) async fn a_commit_of_the_application_is_an_error<S: Side>() {
     let outside = Outside::<S>::new().await;
     let sandbox = outside.sandbox().await;
@@ -187,14 +187,14 @@ pub(crate) async fn a_commit_of_the_application_is_an_error<S: Side>() {
             let ended = sandbox.end().await;
             assert!(matches!(ended, Err(SandboxError::Lost { .. })), "{ended:?}");
         }
-        // The server refuses it, and the branch goes on.
+        // The server refuses the `COMMIT`, and the branch stays open.
         Kind::Mariadb => {
             said.unwrap_err();
             session.commit_all().await.unwrap();
             assert_eq!(within::<S>(&sandbox).await, ["there", "before"]);
             sandbox.end().await.unwrap();
         }
-        // As on the file itself: that statement has kept it, in the copy.
+        // The statement has committed to the copy, as it would to the file itself.
         Kind::Sqlite => {
             said.unwrap();
             let ended = session.commit_all().await;
@@ -232,7 +232,7 @@ pub(crate) async fn one_unit_at_a_time_has_the_connection<S: Side>() {
         "{late:?}"
     );
     second.rollback_all().await.unwrap();
-    // It waits for the first, and then has what that did.
+    // The second session waits for the first, and then sees its writes.
     let (read, committed) = tokio::join!(S::read(&second), async {
         tokio::task::yield_now().await;
         first.commit_all().await
@@ -245,7 +245,7 @@ pub(crate) async fn one_unit_at_a_time_has_the_connection<S: Side>() {
         .transaction::<(), Error, _>(Propagation::New, async |_| Ok(()))
         .await;
     assert!(matches!(new, Err(Error::Unsupported { .. })), "{new:?}");
-    // A session that is still open is told apart from one that is done.
+    // A session that is still open has an error of its own.
     let open = sandbox.end().await;
     assert!(
         matches!(open, Err(SandboxError::StillOpen { .. })),
@@ -255,7 +255,7 @@ pub(crate) async fn one_unit_at_a_time_has_the_connection<S: Side>() {
     assert_eq!(outside.kept().await, ["there"]);
 }
 
-/// On a server, the transaction around it goes with the connection; a copy is opened once more.
+/// On a server, the outer transaction ends with the connection. A copy is opened again.
 pub(crate) async fn a_statement_that_is_dropped_half_way_is_told<S: Side>() {
     let outside = Outside::<S>::new().await;
     let sandbox = outside.sandbox().await;
@@ -270,7 +270,7 @@ pub(crate) async fn a_statement_that_is_dropped_half_way_is_told<S: Side>() {
     let session = sandbox.binds().session();
     let read = loop {
         match S::read(&session).await {
-            // The one before is still being closed.
+            // The earlier connection is still being closed.
             Err(Error::Pool {
                 source: PoolError::OneConnection(_),
                 ..
@@ -299,7 +299,7 @@ pub(crate) async fn a_statement_that_is_dropped_half_way_is_told<S: Side>() {
     assert_eq!(outside.kept().await, ["there"]);
 }
 
-/// What belongs to the real database is refused.
+/// Operations on the real database are refused.
 pub(crate) async fn the_real_database_is_out_of_reach<S: Side>() {
     let outside = Outside::<S>::new().await;
     let sandbox = outside.sandbox().await;
@@ -321,7 +321,7 @@ pub(crate) async fn the_real_database_is_out_of_reach<S: Side>() {
     sandbox.end().await.unwrap();
 }
 
-/// An error with all that is below it.
+/// Returns the message of an error with those of its causes.
 fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -340,7 +340,7 @@ pub(crate) enum Kind {
     Sqlite,
 }
 
-/// Tells the kind of a bind of a side.
+/// Has the kind of the database of a side.
 pub(crate) trait HasKind {
     const KEY_KIND: Kind;
 }

@@ -1,7 +1,7 @@
-//! Sandboxes: what a test does on the application's own databases, of which nothing is ever kept.
+//! Sandboxes: tests on the application's own databases, which keep nothing.
 //!
-//! `keeping` is about that; `ending` about what comes after; `production` about refusing what the real databases would refuse; `watching` about what a test
-//! can look at.
+//! `keeping` tests that nothing is kept, `ending` the end of a sandbox, `production` the refusals of the real
+//! databases, and `watching` the queries that a test can read.
 
 pub(crate) mod ending;
 pub(crate) mod keeping;
@@ -31,7 +31,7 @@ impl<S: Side> Outside<S> {
         Self::waiting(pool, options, Duration::from_secs(60)).await
     }
 
-    /// The same, where a session waits no longer than this for a connection.
+    /// Creates a database and binds whose sessions wait no longer than this for a connection.
     pub(crate) async fn waiting(pool: PoolKind, options: BindOptions, limit: Duration) -> Self {
         let database = S::database().await;
         S::admin(&database, "INSERT INTO notes (text) VALUES ('there')").await;
@@ -55,13 +55,13 @@ impl<S: Side> Outside<S> {
             .unwrap()
     }
 
-    /// What others see.
+    /// Returns the committed rows of the real database.
     pub(crate) async fn kept(&self) -> Vec<String> {
         S::rows(&self.database).await
     }
 }
 
-/// What is there, as a new session of the sandbox sees it.
+/// Returns the rows that a new session of the sandbox sees.
 pub(crate) async fn within<S: Side>(sandbox: &Sandbox) -> Vec<String> {
     let session = sandbox.binds().session();
     S::read(&session).await.unwrap()

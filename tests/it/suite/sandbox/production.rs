@@ -1,4 +1,4 @@
-//! What the real databases would refuse is refused, and in the same words.
+//! A sandbox refuses the same operations as the real databases, with the same errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use kit::side::{PoolKind, Side};
 
 use super::{Outside, within};
 
-/// Both databases, and a sandbox with both.
+/// Returns both databases, and a sandbox with both.
 async fn pair<A: Side, B: Side>(options: &BindOptions) -> (Outside<A>, Outside<B>, Binds, Sandbox) {
     let (a, b) = (Outside::<A>::new().await, Outside::<B>::new().await);
     let builder = Binds::builder()
@@ -43,7 +43,7 @@ pub(crate) async fn two_binds_are_kept_or_undone_together<A: Side, B: Side>() {
         assert_eq!(within::<A>(&sandbox).await, ["there", "kept"]);
         assert_eq!(within::<B>(&sandbox).await, ["there", "kept"]);
     }
-    // A veto undoes it on both.
+    // A veto undoes the unit on both.
     A::write(&session, "vetoed").await.unwrap();
     B::write(&session, "vetoed").await.unwrap();
     session.before_commit(async |_| Err::<(), _>("no"));
@@ -54,7 +54,7 @@ pub(crate) async fn two_binds_are_kept_or_undone_together<A: Side, B: Side>() {
     );
     assert_eq!(within::<A>(&sandbox).await, ["there", "kept"]);
     assert_eq!(within::<B>(&sandbox).await, ["there", "kept"]);
-    // What is not declared is an error.
+    // A query on an undeclared bind is an error.
     let less = Sandbox::of(&binds).bind(B::bind()).start().await.unwrap();
     let session = less.binds().session();
     let undeclared = A::read(&session).await.unwrap_err();
@@ -70,7 +70,7 @@ pub(crate) async fn two_binds_are_kept_or_undone_together<A: Side, B: Side>() {
     assert_eq!(b.kept().await, ["there"]);
 }
 
-/// Two that cannot prepare.
+/// Neither bind can prepare.
 pub(crate) async fn two_that_cannot_commit_as_one_are_refused<A: Side, B: Side>() {
     let (_a, _b, _binds, sandbox) = pair::<A, B>(&BindOptions::new().never_prepare()).await;
     let mut session = sandbox.binds().session();
@@ -81,7 +81,7 @@ pub(crate) async fn two_that_cannot_commit_as_one_are_refused<A: Side, B: Side>(
         "{refused:?}"
     );
     session.commit_all().await.unwrap();
-    // One of them may always write, and both where that was asked for by name.
+    // One of them may always write. A best-effort commit by name accepts both.
     B::write(&session, "two").await.unwrap();
     session.commit_all().await.unwrap();
     let options = SessionOptions::new().best_effort();
@@ -105,7 +105,7 @@ pub(crate) async fn two_that_cannot_commit_as_one_are_refused<A: Side, B: Side>(
     sandbox.end().await.unwrap();
 }
 
-/// Their units need our tables, as on the real databases.
+/// Units of several writers need the library's tables, as on the real databases.
 pub(crate) async fn several_writers_need_the_tables_of_the_protocol<A: Side, B: Side>() {
     let (a, b) = (Outside::<A>::new().await, Outside::<B>::new().await);
     B::admin(&b.database, "DROP TABLE diesel_binds_meta").await;
@@ -159,7 +159,7 @@ pub(crate) async fn options_that_a_savepoint_cannot_have_are_refused<S: Side>() 
     for (name, options) in told.clone() {
         let session = sandbox.binds().session_with(options.clone());
         let read = S::read(&session).await;
-        // On the copy of a file they hold.
+        // On the copy of a file, the options hold.
         let real = S::read(&outside.binds.session_with(options)).await;
         match key::<S>().starts_with("lite") {
             true => assert_eq!(read.is_ok(), real.is_ok()),
@@ -179,7 +179,7 @@ pub(crate) async fn options_that_a_savepoint_cannot_have_are_refused<S: Side>() 
         let real = S::read(&outside.binds.session_with(options)).await;
         assert_eq!(S::read(&session).await.is_ok(), real.is_ok());
     }
-    // What no such database can do stays an error.
+    // Options that the database does not support at all stay an error.
     let session = sandbox
         .binds()
         .session_with(SessionOptions::new().deferrable());
@@ -204,7 +204,7 @@ pub(crate) async fn a_read_only_unit_writes_nothing<S: Side>() {
     );
     let insert = "INSERT INTO notes (text) VALUES ('undone')";
     let read = S::read_sql(&session, insert).await;
-    // The server, where it can be told that of a savepoint.
+    // The server refuses the write, if it can make a part of a transaction read-only.
     assert_eq!(read.is_err(), !key::<S>().starts_with("my"), "{read:?}");
     let _ = session.rollback_all().await;
     let session = sandbox.binds().session();
@@ -212,7 +212,7 @@ pub(crate) async fn a_read_only_unit_writes_nothing<S: Side>() {
     drop(session);
     assert_eq!(within::<S>(&sandbox).await, ["there"]);
     sandbox.end().await.unwrap();
-    // A bind that only reads, in a sandbox, has none of its own either.
+    // A read-only bind, in a sandbox, keeps no write either.
     let outside = Outside::<S>::on(PoolKind::Deadpool, BindOptions::new().read_only()).await;
     let sandbox = outside.sandbox().await;
     let mut session = sandbox.binds().session();
@@ -227,7 +227,7 @@ pub(crate) async fn a_read_only_unit_writes_nothing<S: Side>() {
     sandbox.end().await.unwrap();
 }
 
-/// There is no commit that could fail as planned, so that none is said to have worked.
+/// A sandbox has no commit that could fail as planned, so none may seem to have worked.
 pub(crate) async fn a_plan_of_faults_is_refused<S: Side>() {
     let outside = Outside::<S>::new().await;
     let sandbox = outside.sandbox().await;
@@ -251,7 +251,7 @@ pub(crate) async fn a_plan_of_faults_is_refused<S: Side>() {
     sandbox.end().await.unwrap();
 }
 
-/// Run by default, and kept for the test if it asks for that.
+/// By default the hooks run. If the test requests it, they are captured for it.
 pub(crate) async fn hooks_run_or_are_captured<S: Side>() {
     let outside = Outside::<S>::new().await;
     let listen = |session: &diesel_binds::Session| {

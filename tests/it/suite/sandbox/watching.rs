@@ -1,4 +1,4 @@
-//! What a test can ask of the queries of its binds.
+//! The queries of its binds that a test can read.
 
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_binds::Error;
@@ -19,7 +19,7 @@ pub(crate) async fn the_queries_of_the_application_are_told_apart_from_ours<S: S
         })
         .await
         .unwrap();
-    // One that fails counts as well.
+    // A query that fails counts as well.
     S::write(&session, "there").await.unwrap_err();
     session.rollback_all().await.unwrap();
     let queries = sandbox.queries(S::bind());
