@@ -1,4 +1,4 @@
-//! The manifest of the binds: which there are, and where the URL, the migrations and the schema file of each are found.
+//! The manifest of the binds of a project, with the URL variable, the migrations and the schema file of each.
 
 // Files, each of which imports only from those before it: `problem`, `parse`.
 
@@ -16,8 +16,8 @@ pub use self::problem::{ManifestError, ManifestProblem};
 
 /// The binds of a project, as the file `diesel-binds.toml` beside its `Cargo.toml` lists them.
 ///
-/// The file is for what has no types: the command line, and a process that only recovers. It is not a `diesel.toml`,
-/// which describes one database and refuses keys that it does not know.
+/// The file is for programs without the types of the binds: the command line, and a process that only recovers. It is
+/// not a `diesel.toml`, which describes one database and refuses unknown keys.
 ///
 /// ```toml
 /// namespace = "shop"
@@ -58,15 +58,15 @@ pub struct ManifestBind {
     place: ManifestPlace,
 }
 
-/// Where the tables of a bind are.
+/// The place of the tables of a bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ManifestPlace {
-    /// In a database of its own.
+    /// A database of its own.
     Own,
-    /// In the database of another bind: they share a connection, and the table that records applied migrations.
+    /// The database of another bind: they share a connection, and the table that records applied migrations.
     SharedWith(String),
-    /// In a SQLite file of its own that is attached to the connection of another bind.
+    /// A SQLite file of its own that is attached to the connection of another bind.
     AttachedTo(String),
 }
 
@@ -85,8 +85,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`ManifestError`] if the file is missing or cannot be read, or with everything that is wrong in it, each with its
-    /// line. A wrong file is never taken for an empty one.
+    /// [`ManifestError`] if the file is missing or cannot be read, or with every mistake in it, each with its line. An
+    /// invalid file is never taken for an empty one.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ManifestError> {
         let path = path.as_ref();
         let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -104,7 +104,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load); [`ManifestError::NotFound`] if there is none.
+    /// The errors of [`load`](Self::load); [`ManifestError::NotFound`] if there is none.
     pub fn find(folder: impl AsRef<Path>) -> Result<Self, ManifestError> {
         let folder = folder.as_ref();
         let start = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -122,42 +122,42 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`ManifestError::Invalid`] with everything that is wrong in it, each with its line.
+    /// [`ManifestError::Invalid`] with every mistake in it, each with its line.
     pub fn parse(text: &str, file: impl Into<PathBuf>) -> Result<Self, ManifestError> {
         parse::parse(text, file.into())
     }
 
-    /// The file that it was read from.
+    /// Returns the file that the manifest was read from.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The folder of the file: its paths are relative to it.
+    /// Returns the folder of the file: its paths are relative to it.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
     }
 
-    /// The name of the application. See [`BindsBuilder::namespace`](crate::BindsBuilder::namespace).
+    /// Returns the name of the application. See [`BindsBuilder::namespace`](crate::BindsBuilder::namespace).
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The binds, in the order of the file.
+    /// Returns the binds, in the order of the file.
     #[must_use]
     pub fn binds(&self) -> &[ManifestBind] {
         &self.binds
     }
 
-    /// The bind with this key.
+    /// Returns the bind with this key.
     #[must_use]
     pub fn bind(&self, key: &str) -> Option<&ManifestBind> {
         self.binds.iter().find(|bind| bind.key == key)
     }
 
-    /// The bind whose URL leads to the database of `bind`: itself, unless it is in the database of another.
+    /// Returns the bind whose URL leads to the database of `bind`: itself, unless it is in the database of another.
     #[must_use]
     pub fn database_of<'a>(&'a self, bind: &'a ManifestBind) -> &'a ManifestBind {
         match &bind.place {
@@ -168,43 +168,43 @@ impl Manifest {
 }
 
 impl ManifestBind {
-    /// The key of the bind.
+    /// Returns the key of the bind.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The kind of server.
+    /// Returns the kind of server.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// The environment variable with the URL; `None` for a bind in the database of another.
+    /// Returns the environment variable with the URL; `None` for a bind in the database of another.
     #[must_use]
     pub fn variable(&self) -> Option<&str> {
         self.variable.as_deref()
     }
 
-    /// The folder of the migrations.
+    /// Returns the folder of the migrations.
     #[must_use]
     pub fn migrations(&self) -> &Path {
         &self.migrations
     }
 
-    /// The file that `diesel print-schema` writes.
+    /// Returns the file that `diesel print-schema` writes.
     #[must_use]
     pub fn schema(&self) -> &Path {
         &self.schema
     }
 
-    /// What must be applied on other binds before any migration of this one.
+    /// Returns the migrations of other binds that must be applied before any migration of this one.
     #[must_use]
     pub fn needs(&self) -> &[ManifestNeed] {
         &self.needs
     }
 
-    /// Where the tables of the bind are.
+    /// Returns the place of the tables of the bind.
     #[must_use]
     pub fn place(&self) -> &ManifestPlace {
         &self.place
@@ -212,20 +212,20 @@ impl ManifestBind {
 }
 
 impl ManifestNeed {
-    /// The key of the other bind.
+    /// Returns the key of the other bind.
     #[must_use]
     pub fn bind(&self) -> &str {
         &self.bind
     }
 
-    /// The version, as Diesel records it: without hyphens.
+    /// Returns the version, as Diesel records it: without hyphens.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Whether the migration is among those that are applied on the other bind. A later one does not stand in for it:
-    /// of two branches the later may have been merged first.
+    /// Returns whether the migration is among those that are applied on the other bind. A later one does not replace
+    /// it: of two branches, the later may have been merged first.
     #[must_use]
     pub fn is_met_by<'a>(&self, applied: impl IntoIterator<Item = &'a str>) -> bool {
         applied.into_iter().any(|version| version == self.version)

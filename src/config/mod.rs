@@ -1,4 +1,4 @@
-//! Validated settings: of a bind, of its pool, of recovery, of all; and what a URL must be.
+//! Validated settings: of a bind, of its pool, of recovery, of a registry; and the checks of a URL.
 
 // Files, each of which imports only from those before it: `manifest`, `recovery`, `sqlite`, `transaction`, `url`.
 
@@ -30,10 +30,10 @@ pub use self::sqlite::{SqlitePlace, sqlite_place};
 pub use self::url::UrlProblem;
 pub(crate) use self::url::check_url;
 
-/// Opens a connection by a URL.
+/// A function that opens a connection by a URL.
 pub(crate) type Setup<C> = crate::backend::Open<C>;
 
-/// The environment variable with the URL of a bind, unless a manifest names another.
+/// Returns the environment variable with the URL of a bind, unless a manifest names another.
 pub(crate) fn default_variable(key: &str) -> String {
     format!(
         "{}_DATABASE_URL",
@@ -50,7 +50,7 @@ pub struct PoolOptions {
 }
 
 impl PoolOptions {
-    /// The defaults.
+    /// Creates options with the defaults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -63,14 +63,14 @@ impl PoolOptions {
         self
     }
 
-    /// Sets how long a session waits for a connection to become free. Defaults to 10 seconds.
+    /// Sets the longest time that a session waits for a connection to become free. Defaults to 10 seconds.
     #[must_use]
     pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
         self.checkout_timeout = timeout;
         self
     }
 
-    /// Sets how long opening or checking a connection may take. Defaults to 5 seconds.
+    /// Sets the longest time of opening or checking a connection. Defaults to 5 seconds.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -88,7 +88,7 @@ impl Default for PoolOptions {
     }
 }
 
-/// How a bind takes part in units of several writers.
+/// The options of a bind.
 #[derive(Clone, Debug, Default)]
 pub struct BindOptions {
     pub(crate) never_prepare: bool,
@@ -105,17 +105,17 @@ pub struct BindOptions {
     pub(crate) attached: Vec<(&'static str, String)>,
 }
 
-/// After which units a connection is made as a fresh one of its pool is.
+/// The units after which a connection is restored to the state of a fresh one of its pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Cleaning {
     Never,
-    /// Those of which the library knows that they may have left something.
+    /// Units after which the connection may have other session state.
     #[default]
     WhereNeeded,
     Always,
 }
 
-/// Whether a bind should keep the decision of a unit.
+/// The preference of a bind to be the holder of a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HolderPreference {
@@ -129,23 +129,23 @@ pub enum HolderPreference {
 }
 
 impl BindOptions {
-    /// The defaults.
+    /// Creates options with the defaults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Never prepares a transaction of this bind: it holds the decision of every unit that it writes in, and two such
+    /// Never prepares a transaction of this bind. The bind is the holder of every unit that it writes in, and two such
     /// binds cannot write in one unit.
     ///
-    /// For a bind that uses what PostgreSQL cannot prepare: `NOTIFY`, temporary tables. Defaults to off.
+    /// For a bind that uses features that PostgreSQL cannot prepare: `NOTIFY`, temporary tables. Defaults to off.
     #[must_use]
     pub fn never_prepare(mut self) -> Self {
         self.never_prepare = true;
         self
     }
 
-    /// Says whether this bind should keep the decisions. Defaults to [`HolderPreference::Auto`].
+    /// Sets whether this bind should be the holder. Defaults to [`HolderPreference::Auto`].
     #[must_use]
     pub fn holder(mut self, preference: HolderPreference) -> Self {
         self.holder = preference;
@@ -171,61 +171,62 @@ impl BindOptions {
         self
     }
 
-    /// Lets MySQL prepare, as MariaDB may. Not tested on MySQL, which asks for `XA_RECOVER_ADMIN`. Defaults to off.
+    /// Lets MySQL prepare like MariaDB. Not tested on MySQL, which requires `XA_RECOVER_ADMIN`. Defaults to off.
     #[must_use]
     pub fn trust_mysql_xa(mut self) -> Self {
         self.trust_mysql_xa = true;
         self
     }
 
-    /// Records the decision also where this bind is the only writer, so that a lost reply never leaves the outcome
-    /// unknown. One row more in the same message. A unit that only read leaves no record: where the types of its statements
-    /// do not say so already, its database is asked, in one round trip. Defaults to off.
+    /// Records the decision even if this bind is the only writer, so that a lost reply never leaves the outcome
+    /// unknown. This costs one more row in the same message. A unit that only read leaves no record. If the types of
+    /// its statements do not prove that it only read, the database is asked in one round trip. Defaults to off.
     #[must_use]
     pub fn record_every_commit(mut self) -> Self {
         self.record_every_commit = true;
         self
     }
 
-    /// Sends no request to cancel a statement that was abandoned: the connection is closed, and nothing else.
+    /// Sends no request to cancel an abandoned statement: the connection is closed, and nothing else.
     ///
-    /// The server then runs the statement to its end, with its locks, before it rolls back. For a proxy that does not pass
-    /// such requests on to the right connection. Behind a pooler of PostgreSQL (pgbouncer), which is noticed, none is sent
-    /// in any case. Defaults to off.
+    /// The server then runs the statement to its end, with its locks, before it rolls back. For a proxy that does not
+    /// pass such requests on to the right connection. No request is ever sent through a pooler of PostgreSQL
+    /// (pgbouncer), which is detected. Defaults to off.
     #[must_use]
     pub fn never_cancel(mut self) -> Self {
         self.never_cancel = true;
         self
     }
 
-    /// Keeps on the connections of the pool what statements of the application leave there: settings of the session,
-    /// temporary tables, advisory locks, `LISTEN`, whatever it is. The next unit on the connection finds it.
+    /// Keeps session state that statements of the application leave on the connections of the pool: settings, temporary
+    /// tables, advisory locks, `LISTEN` and so on. The next unit on the connection finds it.
     ///
-    /// Otherwise each connection is made as a fresh one of its pool is before it goes back, or closed: after units with
-    /// text in a statement, a hook at the begin, or the raw connection. Defaults to off. Undoes
-    /// [`clean_every_unit`](Self::clean_every_unit).
+    /// Otherwise each connection is restored to the state of a fresh one before it goes back to the pool, or closed.
+    /// This happens after units with text in a statement, a hook at the begin, or the raw connection. Defaults to off.
+    /// Undoes [`clean_every_unit`](Self::clean_every_unit).
     #[must_use]
     pub fn keep_session_state(mut self) -> Self {
         self.cleaning = Cleaning::Never;
         self
     }
 
-    /// Makes each connection as a fresh one of its pool is after every unit, also after one of nothing but typed queries.
+    /// Restores each connection to the state of a fresh one after every unit, even after units with only typed queries.
     ///
-    /// For databases whose triggers and functions change the session (`set_config(…, false)`, advisory locks, `GET_LOCK`,
-    /// `SET SESSION` in a stored function): a typed query does not tell that it calls them. Costs a message or two after
-    /// each unit, for which the unit does not wait. Defaults to off. Undoes [`keep_session_state`](Self::keep_session_state).
+    /// For databases whose triggers and functions change the session (`set_config(…, false)`, advisory locks,
+    /// `GET_LOCK`, `SET SESSION` in a stored function): a typed query does not show that it calls them. Costs a message
+    /// or two after each unit, for which the unit does not wait. Defaults to off. Undoes
+    /// [`keep_session_state`](Self::keep_session_state).
     #[must_use]
     pub fn clean_every_unit(mut self) -> Self {
         self.cleaning = Cleaning::Always;
         self
     }
 
-    /// Lets the bind join units of several writers only while its commits wait for a standby or a replica:
-    /// `synchronous_standby_names` on PostgreSQL, semi-synchronous replication that is active on MariaDB.
+    /// Lets the bind join units of several writers only while its commits wait for a standby or a replica. On
+    /// PostgreSQL this requires `synchronous_standby_names`, on MariaDB active semi-synchronous replication.
     ///
-    /// A failover to a server that lacks the last commits loses decisions and prepared branches, and so tears units. The
-    /// server is asked with its id, at least every 30 seconds. Defaults to off.
+    /// A failover to a server that lacks the last commits loses decisions and prepared branches, and so tears units.
+    /// The setting is read together with the id of the database, at least every 30 seconds. Defaults to off.
     #[must_use]
     pub fn require_synchronous_replication(mut self) -> Self {
         self.require_synchronous_replication = true;
@@ -241,18 +242,18 @@ impl BindOptions {
     }
 }
 
-/// How long things may take, in all binds.
+/// The time limits of all binds.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeouts {
-    /// Waiting for a pool, whatever that allows.
+    /// The limit for waiting for a pool, whatever the pool allows.
     pub(crate) checkout: Duration,
-    /// Waiting for a lock, where the connection has no limit.
+    /// The limit for waiting for a lock, if the connection has no limit.
     pub(crate) lock: Duration,
-    /// An idle transaction, where the connection has no limit.
+    /// The limit for an idle transaction, if the connection has no limit.
     pub(crate) idle: Duration,
-    /// One step of a commit.
+    /// The limit for one step of a commit.
     pub(crate) step: Duration,
-    /// Asking a holder for the outcome.
+    /// The limit for asking a holder for the outcome.
     pub(crate) resolve: Duration,
 }
 
@@ -268,7 +269,7 @@ impl Default for Timeouts {
     }
 }
 
-/// The connection manager of a pool that opens its connections by a URL.
+/// Returns the connection manager of a pool that opens its connections by a URL.
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub(crate) fn manager<C>(url: &str, setup: Arc<Setup<C>>) -> AsyncDieselConnectionManager<C>
 where

@@ -1,14 +1,14 @@
-//! Who finishes the units that were left prepared, how often, and how long their decisions are remembered.
+//! Options of recovery: the worker, its interval, and the retention of decisions.
 
 use std::time::Duration;
 
-/// A worker that never rests would do nothing but connect.
+/// The shortest interval: a worker without a rest would do nothing but connect.
 const SHORTEST: Duration = Duration::from_millis(10);
 
-/// Clocks have an end.
+/// The longest interval, because the range of clocks is limited.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Who finishes the units that were left prepared, how often, and how long their decisions are remembered. See
+/// Options of recovery: the worker, its interval, and the retention of decisions. See
 /// [`BindsBuilder::recovery`](crate::BindsBuilder::recovery).
 #[derive(Clone, Debug)]
 #[must_use = "it says nothing before it is passed to `BindsBuilder::recovery`"]
@@ -20,40 +20,42 @@ pub struct RecoveryOptions {
 }
 
 impl RecoveryOptions {
-    /// The defaults.
+    /// Creates options with the defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long the worker rests after a pass that left nothing to do; at least 10 milliseconds. Defaults to 30 seconds.
+    /// Sets the rest of the worker after a pass that left nothing to do, at least 10 milliseconds. Defaults to 30
+    /// seconds.
     ///
-    /// After a pass that left something it comes back sooner: after a second, then two, and so on up to this.
+    /// After a pass that left a unit, the worker runs again sooner: after a second, then two, and so on up to this
+    /// limit.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.clamp(SHORTEST, LONGEST);
         self
     }
 
-    /// How much longer each rest may be, at random, so that many processes do not all come at once. The first pass
-    /// begins within this time after the start. Defaults to 5 seconds.
+    /// Sets the largest random extension of each rest, so that many processes do not run passes at the same time. The
+    /// first pass begins within this time after the start. Defaults to 5 seconds.
     pub fn jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter.min(LONGEST);
         self
     }
 
-    /// How long the record of a decision is kept at least, for those who ask how a unit ended. Defaults to 7 days.
+    /// Sets the shortest time for which the record of a decision is kept, for later questions about the outcome.
+    /// Defaults to 7 days.
     ///
-    /// What [`Recovery::outcome_of`](crate::Recovery::outcome_of) can tell of a unit, it can tell for so long. A unit that stays
-    /// prepared and undecided for longer, because one of its databases was down, may have to be finished by hand. Records
-    /// that may still be needed are kept longer, and `Duration::MAX` keeps all.
+    /// [`Recovery::outcome_of`](crate::Recovery::outcome_of) can return the outcome of a unit at least for this time.
+    /// If a database was down, a unit may stay prepared and undecided for longer. It may then have to be finished by
+    /// hand. Records that may still be needed are kept longer, and `Duration::MAX` keeps all.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Starts no worker in this process: another one recovers, or something calls
-    /// [`Recovery::run`](crate::Recovery::run).
+    /// Starts no worker in this process. Another process recovers, or calls [`Recovery::run`](crate::Recovery::run).
     ///
-    /// Until somebody does, what a process that died left prepared keeps its locks.
+    /// Until then, branches that a dead process left prepared keep their locks.
     pub fn without_worker(mut self) -> Self {
         self.without_worker = true;
         self

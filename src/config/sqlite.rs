@@ -1,13 +1,13 @@
-//! Which database a URL of SQLite opens: the one that Diesel opens.
+//! The database that a URL of SQLite opens in Diesel.
 
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-/// The name by which SQLite opens what Diesel opens by `url`, also in `ATTACH`.
+/// Returns the name by which SQLite opens the database that Diesel opens by `url`, also in `ATTACH`.
 ///
-/// Diesel opens every connection such that a name with `file:` in front is a URI, and turns `sqlite://` into that. All else is
-/// a path, whatever is in it.
+/// Diesel opens every connection with URIs enabled for names that begin with `file:`, and turns `sqlite://` into that.
+/// Every other name is a path, whatever it contains.
 pub(crate) fn sqlite_name(url: &str) -> String {
     match url.strip_prefix("sqlite://") {
         Some(rest) => format!("file:{rest}"),
@@ -15,20 +15,20 @@ pub(crate) fn sqlite_name(url: &str) -> String {
     }
 }
 
-/// Where a database of SQLite is.
+/// The place of a database of SQLite.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SqlitePlace {
-    /// In a file.
+    /// A file.
     File(PathBuf),
-    /// In the memory of the process, one for all connections.
+    /// The memory of the process, shared by all connections.
     SharedMemory,
-    /// In the memory of one connection, and in no other.
+    /// The memory of one connection.
     OwnMemory,
-    /// In a file without a name, which is deleted with its connection.
+    /// A file without a name, which is deleted with its connection.
     Temporary,
 }
 
-/// Where the database of a URL is, without a look at it.
+/// Returns the place of the database of a URL, without opening it.
 #[must_use]
 pub fn sqlite_place(url: &str) -> SqlitePlace {
     let name = sqlite_name(url);
@@ -42,7 +42,7 @@ pub fn sqlite_place(url: &str) -> SqlitePlace {
     let (uri, _) = uri.split_once('#').unwrap_or((uri, ""));
     let (path, parameters) = uri.split_once('?').unwrap_or((uri, ""));
     let path = match path.strip_prefix("//") {
-        // What stands before the path is a host, of which there is one.
+        // The part before the path is a host, which is always the local one.
         Some(rest) => rest.find('/').map_or("", |start| &rest[start..]),
         None => path,
     };

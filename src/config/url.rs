@@ -1,13 +1,13 @@
-//! What a URL must be for the backend of its bind. Nothing here ever says the URL: it may hold a password.
+//! Checks of a URL for the backend of its bind. Nothing here ever prints the URL, which may contain a password.
 
 use crate::backend::Backend;
 use crate::config::sqlite::{SqlitePlace, sqlite_place};
 
-/// What is wrong with a URL.
+/// A mistake in a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlProblem {
-    /// It is of another kind of server.
+    /// The URL is for another kind of server.
     #[error("its scheme `{scheme}` is not one of {backend}")]
     WrongBackend {
         /// The scheme.
@@ -15,12 +15,12 @@ pub enum UrlProblem {
         /// The backend of the bind.
         backend: Backend,
     },
-    /// It cannot be read.
+    /// The URL cannot be parsed.
     #[error("it is not a URL of {backend}: {reason}")]
     Invalid {
         /// The backend of the bind.
         backend: Backend,
-        /// What the driver says of it, without the URL.
+        /// The reason that the driver gives, without the URL.
         reason: String,
     },
     /// Each connection of the pool would have a database of its own in memory.
@@ -29,7 +29,7 @@ pub enum UrlProblem {
          which takes one unit at a time: `file:<name>?mode=memory&cache=shared`"
     )]
     OwnMemory,
-    /// It asks for TLS, which connections by a URL do not have.
+    /// The URL requires TLS, which connections by a URL do not have.
     #[error(
         "it requires TLS, which a connection by a URL does not have: open the connections yourself, with \
          `Source::setup(..)` or a pool of your own"
@@ -37,7 +37,7 @@ pub enum UrlProblem {
     TlsUnsupported,
 }
 
-/// Checks a URL as far as that goes without a server.
+/// Checks a URL, as far as that is possible without a server.
 pub(crate) fn check_url(backend: Backend, url: &str) -> Result<(), UrlProblem> {
     let scheme = scheme(url);
     match (backend, scheme) {
@@ -51,7 +51,7 @@ pub(crate) fn check_url(backend: Backend, url: &str) -> Result<(), UrlProblem> {
     }
 }
 
-/// What stands before `://`, if it is a scheme: in `host=db password=a://b` it is the password.
+/// Returns the part before `://`, if it is a scheme: in `host=db password=a://b` it is in the password.
 fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once("://")?;
     scheme
@@ -105,7 +105,7 @@ fn sqlite(url: &str) -> Result<(), UrlProblem> {
     }
 }
 
-// Without its driver there is no connection type of the backend either, so these are never asked.
+// Without its driver there is no connection type of the backend either, so these are never called.
 #[cfg(not(feature = "postgres"))]
 fn postgres(_: &str) -> Result<(), UrlProblem> {
     Ok(())

@@ -18,7 +18,7 @@ pub(crate) trait AnySet: Send + Sync {
     fn key(&self) -> &'static str;
     fn backend(&self) -> Backend;
     fn place(&self) -> usize;
-    /// In the order of their versions.
+    /// Returns the migrations, in the order of their versions.
     fn known(&self) -> &[Known];
     fn open(&self) -> BoxFuture<'_, Result<Box<dyn Database>, Fault>>;
 }
@@ -49,7 +49,7 @@ impl<C: Migratable> AnySet for Set<C> {
     }
 }
 
-/// The migrations of a bind whose database nobody reaches.
+/// The migrations of a bind whose database refuses every connection.
 #[cfg(feature = "testing")]
 pub(crate) struct Refusing {
     pub(crate) set: Arc<dyn AnySet>,

@@ -24,13 +24,13 @@ use crate::migrate::set::{Connect, Set, Source};
 
 /// A connection to the database of a bind, on which its migrations run.
 pub(crate) trait Database: Send {
-    /// Opens the connection that is to hold the lock.
+    /// Opens the connection for the lock.
     fn locker(&mut self) -> BoxFuture<'_, Result<Locker, NoLocker>>;
-    /// What ran here. Changes nothing.
+    /// Reads the history of the database. Changes nothing.
     fn history(&mut self) -> BoxFuture<'_, Result<History, NoHistory>>;
-    /// Creates the tables of the history, and notes that these versions are of the bind.
+    /// Creates the tables of the history, and records that these versions belong to the bind.
     fn adopt<'a>(&'a mut self, versions: &'a [String]) -> BoxFuture<'a, Result<(), NoHistory>>;
-    /// Runs or reverts one migration, and notes it.
+    /// Runs or reverts one migration, and records it.
     fn apply<'a>(
         &'a mut self,
         migration: &'a Known,
@@ -38,7 +38,7 @@ pub(crate) trait Database: Send {
     ) -> BoxFuture<'a, Result<(), Failure>>;
 }
 
-/// A connection that holds the lock of a database, or is to.
+/// A connection that holds the lock of a database, or will.
 pub(crate) trait Lock: Send {
     fn attempt<'a>(
         &'a mut self,
@@ -50,38 +50,38 @@ pub(crate) trait Lock: Send {
     fn release(&mut self) -> BoxFuture<'_, QueryResult<()>>;
 }
 
-/// What locks a database.
+/// The lock of a database, before it is taken.
 pub(crate) struct Locker {
     pub(crate) lock: Box<dyn Lock>,
-    /// The file whose lock it is, if it is one.
+    /// The file that is locked, if the lock is a file.
     pub(crate) file: Option<String>,
 }
 
-/// Why a database cannot be locked.
+/// The reason why a database cannot be locked.
 pub(crate) enum NoLocker {
     NoFile(NoLockFile),
     Connect(Fault),
 }
 
-/// Why a database did not say, or note, what ran there.
+/// The reason why the history of a database was not read or written.
 pub(crate) enum NoHistory {
     Refused(diesel::result::Error),
     TimedOut(Duration),
 }
 
-/// How a migration failed.
+/// The failure of a migration.
 pub(crate) struct Failure {
     pub(crate) source: BoxError,
-    /// Nothing of it is left.
+    /// `true` if no change of the migration is left.
     pub(crate) rolled_back: bool,
 }
 
-/// The migration is not in the source any more.
+/// The migration is no longer in the source.
 #[derive(Debug, thiserror::Error)]
 #[error("the migrations of the bind do not have it any more")]
 struct Gone;
 
-/// The connection went with a migration that panicked.
+/// The migration panicked, and its connection is lost.
 #[derive(Debug, thiserror::Error)]
 #[error("the migration panicked")]
 struct Panicked;
@@ -91,14 +91,14 @@ pub(super) struct Opened<C: Migratable> {
     source: Arc<Source<C>>,
     connect: Arc<Connect<C>>,
     limit: Duration,
-    /// `None` after a migration panicked: nobody knows its state.
+    /// The connection; `None` after a migration panicked, because its state is unknown.
     connection: Option<C>,
 }
 
 impl<C: Migratable> Opened<C> {
     pub(super) async fn open(set: &Set<C>) -> Result<Self, Fault> {
         let mut connection = (set.connect)().await?;
-        // Behind a pooler a statement must not outlive its transaction.
+        // Behind a pooler, a prepared statement must not outlive its transaction.
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);
         Ok(Self {
             key: set.key,
@@ -150,7 +150,7 @@ impl<C: Migratable> Opened<C> {
                 let rolled_back = C::TransactionManager::rollback_transaction(connection).await;
                 Err(Failure {
                     source,
-                    // The DDL of MySQL commits by itself.
+                    // The DDL of MySQL commits implicitly.
                     rolled_back: rolled_back.is_ok() && C::BACKEND != Backend::Mysql,
                 })
             }
@@ -158,9 +158,9 @@ impl<C: Migratable> Opened<C> {
         }
     }
 
-    /// Diesel's migrations want a blocking connection, so this runs on a thread that may block.
+    /// Runs the SQL of a migration on a thread that may block, because Diesel's migrations need a blocking connection.
     ///
-    /// If the future is dropped, the migration goes on, and its connection is closed.
+    /// If the future is dropped, the migration continues, and its connection is closed afterwards.
     async fn run_sql(&mut self, version: &str, direction: Direction) -> Result<(), BoxError> {
         let connection = self.connection.take().ok_or(Panicked)?;
         let source = Arc::clone(&self.source);
@@ -186,7 +186,7 @@ impl<C: Migratable> Opened<C> {
         result
     }
 
-    /// Writes down what was run or reverted.
+    /// Records the migration as run or reverted.
     async fn note(&mut self, version: &str, direction: Direction) -> QueryResult<()> {
         let key = self.key;
         let connection = self.connection()?;
@@ -262,7 +262,7 @@ impl<C: Migratable> Database for Opened<C> {
     }
 }
 
-/// A pooler that has no second session to give lets the first wait for ever.
+/// Limits a request in time: a pooler without a free second session would let it wait for ever.
 async fn within<T>(
     limit: Duration,
     asking: impl Future<Output = QueryResult<T>>,

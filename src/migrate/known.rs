@@ -1,4 +1,4 @@
-//! The migrations that the program has for one bind, by name; and what can be wrong with them.
+//! The migrations that the program has for one bind, by name, and the mistakes in them.
 
 use std::fmt;
 
@@ -7,52 +7,52 @@ use diesel::migration::MigrationSource;
 
 use crate::backend::ProtocolMigration;
 
-/// The longest version and character set that fit into Diesel's table and into our statements.
+/// The length of the longest version that fits into Diesel's table and our statements.
 const MAX_VERSION: usize = 50;
 
-/// The version of what `diesel setup` puts into every folder of PostgreSQL.
+/// The version of the migration that `diesel setup` puts into every folder of PostgreSQL.
 const INITIAL_SETUP: &str = "00000000000000";
 
 /// A migration of a bind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct MigrationId {
-    /// Its version, as it stands in Diesel's table: `20260102000000`.
+    /// The version, as it is in Diesel's table: `20260102000000`.
     pub version: String,
-    /// The name of its folder: `2026-01-02-000000_users`.
+    /// The name of the folder: `2026-01-02-000000_users`.
     pub name: String,
 }
 
-/// A migration as the run needs to know it.
+/// A migration with the properties that a run needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) id: MigrationId,
     pub(crate) in_transaction: bool,
 }
 
-/// What can be wrong with the migrations that were given for a bind.
+/// A mistake in the migrations that were given for a bind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationMistake {
     /// The bind is not registered with its type.
     #[error("the bind is not registered")]
     UnknownBind,
-    /// They were given twice.
+    /// The migrations were given twice.
     #[error("they were given twice")]
     Repeated,
-    /// They cannot be read.
+    /// The migrations cannot be read.
     #[error("they cannot be read: {reason}")]
     Unreadable {
-        /// What the source said.
+        /// The error of the source.
         reason: String,
     },
-    /// A version has a character or a length that Diesel's table and our statements do not take.
+    /// A version has a character or a length that Diesel's table and our statements do not allow.
     #[error("the version of `{migration}` is not of [A-Za-z0-9.+] and 1 to {MAX_VERSION} bytes")]
     InvalidVersion {
         /// The migration.
         migration: String,
     },
-    /// Two of them have the same version: Diesel would run one, and never the other.
+    /// Two migrations have the same version: Diesel would run one, and never the other.
     #[error("`{first}` and `{second}` have the same version")]
     RepeatedVersion {
         /// One of them.
@@ -60,8 +60,8 @@ pub enum MigrationMistake {
         /// The other.
         second: String,
     },
-    /// Another bind in the same database has a migration of the same version: one of them would count as applied when
-    /// the other is.
+    /// Another bind in the same database has a migration of the same version. If one is applied, the other would also
+    /// count as applied.
     #[error(
         "`{migration}` has the version of a migration of `{with}`, which is in the same database"
     )]
@@ -71,7 +71,7 @@ pub enum MigrationMistake {
         /// The other bind.
         with: &'static str,
     },
-    /// The bind needs a migration of another bind that is not there.
+    /// The bind needs a migration that another bind does not have.
     #[error("they need `{needs}` at version {version}, which it does not have")]
     UnknownVersion {
         /// The other bind.
@@ -82,13 +82,13 @@ pub enum MigrationMistake {
     /// Binds need each other in a circle.
     #[error("they need each other in a circle: {}", .binds.join(", "))]
     Cycle {
-        /// All binds of which none can be first.
+        /// All binds of the circle, and those that need them.
         binds: Vec<&'static str>,
     },
 }
 
 impl MigrationId {
-    /// Whether it is one that is the same in every folder, and so nobody's own.
+    /// Returns whether the migration is the same in every folder, and so belongs to no bind alone.
     pub(crate) fn is_shared(&self) -> bool {
         self.version == INITIAL_SETUP || self.name == ProtocolMigration::NAME
     }
@@ -100,7 +100,7 @@ impl fmt::Display for MigrationId {
     }
 }
 
-/// What a source has, in the order of the versions.
+/// Reads the migrations of a source, in the order of the versions.
 pub(crate) fn read<DB: Backend>(
     source: &dyn MigrationSource<DB>,
 ) -> Result<Vec<Known>, MigrationMistake> {
@@ -136,7 +136,7 @@ pub(crate) fn read<DB: Backend>(
     Ok(known)
 }
 
-/// The version in what the user wrote: the name of a folder, or its beginning.
+/// Returns the version in the user's text: the name of a folder, or its beginning.
 pub(crate) fn version_of(written: &str) -> String {
     written
         .split('_')

@@ -1,4 +1,4 @@
-//! The locks of a run: one for each database, held from before the first look to after the last migration.
+//! The locks of a run: one for each database, held from before the first query to after the last migration.
 
 use std::future::Future;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::migrate::problem::MigrationProblem;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the connections that hold locks say something while a migration runs: what is between must not take them
-/// for dead. And how often they look for what the migration waits for.
+/// The interval of messages on the connections that hold locks while a migration runs, so that no proxy closes them as
+/// idle. Also the interval of the search for branches that the migration waits for.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// The locks that a run holds.
 pub(super) struct Locks {
     run: u64,
-    /// Until when locks are waited for.
+    /// The time until which the run waits for locks.
     end: Instant,
     wait: Duration,
     held: Vec<Held>,
@@ -38,7 +38,7 @@ struct Held {
     lost: bool,
 }
 
-/// Two binds are in one database, which neither says.
+/// Two binds in one database that do not declare it.
 pub(super) struct SameDatabase {
     pub(super) with: &'static str,
 }
@@ -56,7 +56,7 @@ impl Locks {
 
     /// Locks the database of `set`, unless that of a bind that shares it is locked already.
     ///
-    /// Returns the other bind if the run finds that it has locked this database for one that does not share it.
+    /// Returns the other bind if the run has locked this database already for a bind that does not declare to share it.
     pub(super) async fn take(
         &mut self,
         set: &dyn AnySet,
@@ -132,7 +132,7 @@ impl Locks {
         }
     }
 
-    /// Carries out `work` on a bind, and keeps the connections that hold the locks alive meanwhile.
+    /// Runs `work` on a bind, and keeps the connections that hold the locks alive meanwhile.
     pub(super) async fn keep<T>(
         &mut self,
         (bind, place): (&'static str, usize),
@@ -151,7 +151,7 @@ impl Locks {
         }
     }
 
-    /// Gives the locks back. What cannot be given back ends with its connection.
+    /// Releases the locks. A lock that cannot be released ends with its connection.
     pub(super) async fn release(self) {
         for mut held in self.held {
             if let Err(error) = held.lock.release().await {
@@ -160,7 +160,7 @@ impl Locks {
         }
     }
 
-    /// A statement that waits for a branch in doubt waits until somebody finishes that.
+    /// Warns of prepared branches that may block the migration: a statement waits until they are finished.
     async fn tell_what_is_in_the_way(&mut self, bind: &'static str, place: usize) {
         let held = self.held.iter_mut();
         for held in held.filter(|held| !held.lost && held.place == place) {
@@ -181,7 +181,7 @@ impl Locks {
 
     async fn look(&mut self) {
         for held in &mut self.held {
-            // A connection that failed once is not asked again: after a lost lock nothing can bring it back.
+            // A connection that failed once is not asked again, because a lost lock cannot come back.
             held.lost = held.lost || !matches!(held.lock.is_held().await, Ok(true));
         }
     }

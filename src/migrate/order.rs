@@ -1,4 +1,4 @@
-//! In which order the binds are migrated.
+//! The order in which the binds are migrated.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(crate) struct Sets {
     pub(crate) needs: Vec<Need>,
 }
 
-/// The migrations of one bind need another bind at a version.
+/// The need of one bind for a version of another.
 #[derive(Clone, Debug)]
 pub(crate) struct Need {
     pub(crate) bind: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct Need {
 }
 
 impl Sets {
-    /// Puts the sets in order, unless something is wrong with them: then says so, with the bind.
+    /// Puts the sets in order. Fails if they have mistakes, each with its bind.
     pub(crate) fn new(
         sets: Vec<Arc<dyn AnySet>>,
         needs: Vec<Need>,
@@ -58,7 +58,7 @@ impl Sets {
         }
     }
 
-    /// The same, whose databases nobody reaches.
+    /// Returns the same sets, whose databases refuse every connection.
     #[cfg(feature = "testing")]
     pub(crate) fn refusing(&self, refusal: fn() -> crate::commit::Fault) -> Self {
         let refuse = |set: &Arc<dyn AnySet>| {
@@ -73,13 +73,13 @@ impl Sets {
         }
     }
 
-    /// What `bind` needs.
+    /// Returns the needs of `bind`.
     pub(super) fn needs_of(&self, bind: &str) -> impl Iterator<Item = &Need> {
         self.needs.iter().filter(move |need| need.bind == bind)
     }
 }
 
-/// Versions that two binds of one database both have.
+/// Finds versions that two binds of one database both have.
 fn collisions(sets: &[Arc<dyn AnySet>]) -> Vec<(&'static str, MigrationMistake)> {
     let mut found = Vec::new();
     for (position, set) in sets.iter().enumerate() {
@@ -100,7 +100,7 @@ fn collisions(sets: &[Arc<dyn AnySet>]) -> Vec<(&'static str, MigrationMistake)>
     found
 }
 
-/// The first migration of `set` whose version `other` has, too.
+/// Returns the first migration of `set` whose version `other` has, too.
 pub(super) fn common<'a>(set: &'a dyn AnySet, other: &dyn AnySet) -> Option<&'a MigrationId> {
     set.known().iter().map(|known| &known.id).find(|id| {
         !id.is_shared()
@@ -111,7 +111,8 @@ pub(super) fn common<'a>(set: &'a dyn AnySet, other: &dyn AnySet) -> Option<&'a 
     })
 }
 
-/// Each after what it needs; otherwise in the order in which they were given. The keys that are left if there is none.
+/// Sorts each set after those that it needs, and otherwise in the given order. Fails with the remaining keys if there
+/// is no such order.
 fn in_order(
     mut left: Vec<Arc<dyn AnySet>>,
     needs: &[Need],

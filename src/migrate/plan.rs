@@ -1,4 +1,4 @@
-//! Which migrations are run or reverted, and in which order. Pure: decided before the first one is touched.
+//! The migrations to run or revert, in their order. Pure: planned before the first step.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,17 +7,17 @@ use crate::migrate::order::Sets;
 use crate::migrate::problem::{MigrationProblem, MigrationStep};
 use crate::migrate::state::{MigrationState, OnDrift};
 
-/// How much is reverted.
+/// The extent of a revert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Revert {
     Last,
     All,
 }
 
-/// Where the binds stand: those that are asked for, and those that they need, or that need them.
+/// The states of the selected binds, and of those that they need or that need them.
 pub(super) type States = HashMap<&'static str, MigrationState>;
 
-/// All that is pending of the binds that were asked for, each bind after those that it needs.
+/// Plans all pending migrations of the selected binds, each bind after those that it needs.
 pub(super) fn run(
     sets: &Sets,
     selected: &[&'static str],
@@ -49,7 +49,7 @@ pub(super) fn run(
     Ok(steps)
 }
 
-/// The last migration of each bind, or all of them, each bind before those that it needs.
+/// Plans the revert of the last migration of each bind, or of all, each bind before those that it needs.
 pub(super) fn revert(
     sets: &Sets,
     selected: &[&'static str],
@@ -65,7 +65,7 @@ pub(super) fn revert(
         let own = state.applied.iter().rev();
         let reverted: Vec<&MigrationId> = match revert {
             Revert::Last => own.take(1).collect(),
-            // Others may be there because of it, and units in doubt.
+            // Other binds may depend on it, and units in doubt.
             Revert::All => own.filter(|id| !id.is_shared()).collect(),
         };
         let Some(oldest) = reverted.last() else {
@@ -100,7 +100,7 @@ pub(super) fn revert(
     Ok(steps)
 }
 
-/// Whether everything is as the program has it.
+/// Makes sure that every selected bind is current.
 pub(super) fn check(
     sets: &Sets,
     selected: &[&'static str],
@@ -122,7 +122,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The migration that a step is about.
+/// Returns the migration of a step.
 pub(super) fn known<'a>(sets: &'a Sets, step: &MigrationStep) -> &'a Known {
     sets.sets
         .iter()
@@ -178,7 +178,7 @@ fn applied(states: &States) -> HashMap<&'static str, HashSet<String>> {
         .collect()
 }
 
-/// Whether a bind of the same database brings it, or takes it away, already.
+/// Returns whether the step of a bind in the same database already runs or reverts this migration.
 fn is_planned(sets: &Sets, bind: &str, migration: &MigrationId, steps: &[MigrationStep]) -> bool {
     let place = |key: &str| {
         let set = sets.sets.iter().find(|set| set.key() == key);

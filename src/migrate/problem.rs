@@ -1,4 +1,4 @@
-//! Why migrations did not run, how far they came, and what is left.
+//! The errors of a run of migrations, with the steps that were done and those that are left.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::commit::Fault;
 use crate::error::BoxError;
 use crate::migrate::known::MigrationId;
 
-/// Which way a migration goes.
+/// The direction of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Run,
@@ -26,15 +26,15 @@ pub struct MigrationStep {
     pub migration: MigrationId,
 }
 
-/// What was run, or reverted, in this order.
+/// The migrations that were run or reverted, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Migrated {
-    /// Each migration, with its bind.
+    /// The migrations, each with its bind.
     pub done: Vec<MigrationStep>,
 }
 
-/// Why migrations did not run, and how far they came.
+/// An error of a run of migrations, with the steps that were done and those that are left.
 #[derive(ErrorDebug)]
 pub struct MigrationError {
     problem: Box<MigrationProblem>,
@@ -42,7 +42,7 @@ pub struct MigrationError {
     left: Vec<MigrationStep>,
 }
 
-/// Why migrations did not run.
+/// The reason why migrations did not run.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationProblem {
@@ -52,7 +52,7 @@ pub enum MigrationProblem {
         /// The bind.
         bind: String,
     },
-    /// There is no tokio runtime here.
+    /// The call is outside of a tokio runtime.
     #[error("migrations need a tokio runtime")]
     NoRuntime,
     /// The database of a bind cannot be reached.
@@ -60,10 +60,10 @@ pub enum MigrationProblem {
     Unreachable {
         /// The bind.
         bind: &'static str,
-        /// Why.
+        /// The cause.
         source: Fault,
     },
-    /// The database is in memory: what a migration makes there, no other connection sees.
+    /// The database is in memory: other connections would not see the changes of a migration.
     #[error(
         "the database of `{bind}` is in memory: what a migration makes there, no other connection sees; use a file"
     )]
@@ -71,14 +71,14 @@ pub enum MigrationProblem {
         /// The bind.
         bind: &'static str,
     },
-    /// Another run of migrations has the lock of the database, and did not end in time.
+    /// Another run has the lock of the database, and did not end in time.
     #[error(
         "another process migrates the database of `{bind}`, and was not done within {waited:?}"
     )]
     Locked {
         /// The bind.
         bind: &'static str,
-        /// How long it was waited for.
+        /// The time that the run waited.
         waited: Duration,
     },
     /// The lock could not be taken.
@@ -86,7 +86,7 @@ pub enum MigrationProblem {
     Lock {
         /// The bind.
         bind: &'static str,
-        /// Why.
+        /// The cause.
         source: BoxError,
     },
     /// The connection that holds the lock was lost: another process may migrate now.
@@ -95,26 +95,26 @@ pub enum MigrationProblem {
         /// The bind.
         bind: &'static str,
     },
-    /// What ran in the database cannot be read or noted.
+    /// The history of the database cannot be read or written.
     #[error("the history of migrations in the database of `{bind}` cannot be read or written")]
     History {
         /// The bind.
         bind: &'static str,
-        /// What the database said.
+        /// The error of the database.
         source: diesel::result::Error,
     },
-    /// The database did not say what ran there. Behind a pooler: it has no second connection to give.
+    /// The database did not return its history in time. A pooler may have no second connection free.
     #[error(
         "the database of `{bind}` did not answer within {waited:?}: a run takes two connections to it, also of a pooler"
     )]
     NoAnswer {
         /// The bind.
         bind: &'static str,
-        /// How long it was waited for.
+        /// The time that the run waited.
         waited: Duration,
     },
-    /// Two binds are in one database, and each has a migration of that version: one would count as applied when the
-    /// other is.
+    /// Two binds are in one database, and each has a migration of that version. If one is applied, the other would also
+    /// count as applied.
     #[error(
         "version collision: `{migration}` of `{bind}` has the version of a migration of `{with}` in the same database"
     )]
@@ -126,7 +126,7 @@ pub enum MigrationProblem {
         /// The other bind.
         with: String,
     },
-    /// Two binds are in one database, and do not say so.
+    /// Two binds are in one database, and do not declare it.
     #[error(
         "`{bind}` and `{with}` are in the same database: one of the URLs is wrong; or say so, with `Source::shared_with(..)`"
     )]
@@ -145,9 +145,9 @@ pub enum MigrationProblem {
     Foreign {
         /// The bind.
         bind: &'static str,
-        /// The bind whose migrations they are.
+        /// The bind that the migrations belong to.
         owner: String,
-        /// Their versions.
+        /// The versions of these migrations.
         versions: Vec<String>,
     },
     /// The database and the program have different migrations.
@@ -155,12 +155,12 @@ pub enum MigrationProblem {
     Drift {
         /// The bind.
         bind: &'static str,
-        /// Versions that the database has and the program has not.
+        /// Versions that the database has and the program does not have.
         unknown: Vec<String>,
         /// Migrations that are pending, and older than one that is applied.
         out_of_order: Vec<MigrationId>,
     },
-    /// The migrations of a bind need another bind at a version that it is not at.
+    /// The migrations of a bind need a version of another bind that is not applied.
     #[error("`{bind}` needs `{needs}` at least at version {version}, which is not applied there")]
     Needs {
         /// The bind.
@@ -182,7 +182,7 @@ pub enum MigrationProblem {
         /// The bind that needs it.
         by: &'static str,
     },
-    /// Migrations are pending, where all should have been run.
+    /// Migrations are pending, although all should have been run.
     #[error("`{bind}` has pending migrations: {}", names(.pending))]
     Pending {
         /// The bind.
@@ -200,19 +200,19 @@ pub enum MigrationProblem {
         bind: &'static str,
         /// The migration.
         migration: MigrationId,
-        /// Nothing of it is left. Never so for what runs outside of a transaction, and for MySQL, whose DDL commits by
-        /// itself.
+        /// `true` if no change of the migration is left. Always `false` outside of a transaction, and on MySQL, whose
+        /// DDL commits implicitly.
         rolled_back: bool,
-        /// What the database said.
+        /// The error of the database.
         source: BoxError,
     },
-    /// The run was stopped from the inside: its runtime was shut down, most often.
+    /// The run was stopped from within, usually because its runtime was shut down.
     #[error("the run did not come to its end: look at the report before the next one")]
     Stopped,
 }
 
 impl MigrationProblem {
-    /// The key of the bind that it is about, if it is about one.
+    /// Returns the key of the affected bind, if there is one.
     #[must_use]
     pub fn bind(&self) -> Option<&str> {
         match self {
@@ -238,7 +238,7 @@ impl MigrationProblem {
 }
 
 impl MigrationError {
-    /// A run that stopped at the first of `left`.
+    /// Creates the error of a run that stopped at the first step of `left`.
     pub(super) fn half_way(
         problem: MigrationProblem,
         done: &[MigrationStep],
@@ -251,26 +251,26 @@ impl MigrationError {
         }
     }
 
-    /// Why.
+    /// Returns the reason.
     #[must_use]
     pub fn problem(&self) -> &MigrationProblem {
         &self.problem
     }
 
-    /// The key of the bind that it is about, if it is about one.
+    /// Returns the key of the affected bind, if there is one.
     #[must_use]
     pub fn bind(&self) -> Option<&str> {
         self.problem.bind()
     }
 
-    /// What was run or reverted before, and stays.
+    /// Returns the migrations that were run or reverted before, and stay so.
     #[must_use]
     pub fn done(&self) -> &[MigrationStep] {
         &self.done
     }
 
-    /// What would have been run or reverted and was not, with the migration that failed first. Empty if nothing was
-    /// begun, because something was found before.
+    /// Returns the migrations that were not run or reverted, with the failed one first. Empty if the run failed before
+    /// its first step.
     #[must_use]
     pub fn left(&self) -> &[MigrationStep] {
         &self.left
@@ -313,7 +313,7 @@ impl fmt::Display for Migrated {
     }
 }
 
-/// `accounts` (a, b), `ledger` (c)
+/// Formats steps by bind: `accounts` (a, b), `ledger` (c)
 fn by_bind(steps: &[MigrationStep]) -> String {
     steps
         .chunk_by(|one, two| one.bind == two.bind)

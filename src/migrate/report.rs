@@ -1,4 +1,5 @@
-//! What is applied, pending and unknown, bind by bind: for a person to read, and for a program to match on.
+//! A report of the applied, pending and unknown migrations of each bind, for a person to read, and for a program to
+//! match on.
 
 use std::fmt;
 
@@ -7,15 +8,15 @@ use crate::migrate::known::MigrationId;
 use crate::migrate::problem::MigrationProblem;
 use crate::migrate::state::MigrationState;
 
-/// Where the migrations of all binds stand.
+/// The states of the migrations of all binds.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct MigrationReport {
-    /// One for each bind, in the order in which they would run.
+    /// The states of the binds, in the order in which they would run.
     pub binds: Vec<BindMigrations>,
 }
 
-/// Where the migrations of one bind stand.
+/// The state of the migrations of one bind.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BindMigrations {
@@ -23,7 +24,7 @@ pub struct BindMigrations {
     pub bind: String,
     /// The kind of server. `None` if the bind has no migrations.
     pub backend: Option<Backend>,
-    /// Where they stand, or why that is not known.
+    /// The state of the migrations, or the reason why it is not known.
     pub state: Result<MigrationState, MigrationProblem>,
 }
 
@@ -33,30 +34,30 @@ pub struct BindMigrations {
 pub struct ListedMigration {
     /// The key of the bind.
     pub bind: String,
-    /// Its version.
+    /// The version of the migration.
     pub version: String,
-    /// The name of its folder. `None` if only the database has it.
+    /// The name of the folder. `None` if only the database has the version.
     pub name: Option<String>,
-    /// Whether it is applied.
+    /// The status of the migration.
     pub status: MigrationStatus,
 }
 
-/// Whether a migration is applied.
+/// The status of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MigrationStatus {
-    /// It is.
+    /// The migration is applied.
     Applied,
-    /// It is not.
+    /// The migration is not applied.
     Pending,
-    /// It is, and the program does not have it.
+    /// The version is applied, and the program does not have it.
     Unknown,
-    /// One of that version is, of another bind.
+    /// A migration of that version is applied, but for another bind.
     OfAnotherBind,
 }
 
 impl MigrationReport {
-    /// Whether every bind was reached, and has what the program has.
+    /// Returns whether every bind was reached, and has exactly the migrations of the program.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.binds
@@ -64,7 +65,7 @@ impl MigrationReport {
             .all(|bind| bind.state.as_ref().is_ok_and(MigrationState::is_current))
     }
 
-    /// Whether a bind has what the program has not, or in another order.
+    /// Returns whether a database has versions that the program does not have, or migrations in another order.
     #[must_use]
     pub fn has_drifted(&self) -> bool {
         self.binds
@@ -72,7 +73,7 @@ impl MigrationReport {
             .any(|bind| bind.state.as_ref().is_ok_and(MigrationState::has_drifted))
     }
 
-    /// What there is to say of one bind.
+    /// Returns the report of one bind.
     #[must_use]
     pub fn bind(&self, key: &str) -> Option<&BindMigrations> {
         self.binds.iter().find(|bind| bind.bind == key)
@@ -80,7 +81,7 @@ impl MigrationReport {
 }
 
 impl BindMigrations {
-    /// All migrations in the order of their versions.
+    /// Lists all migrations in the order of their versions.
     pub(super) fn list(state: &MigrationState, bind: &str) -> Vec<ListedMigration> {
         let known = |status| {
             move |id: &MigrationId| ListedMigration {

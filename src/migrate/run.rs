@@ -1,4 +1,4 @@
-//! A run: lock, look, decide, and then one migration after the other.
+//! A run: lock, read, plan, and then one migration after the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::migrate::problem::{
 };
 use crate::migrate::state::{MigrationState, OnDrift};
 
-/// What is asked for.
+/// The kind of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
     Run,
     Revert(Revert),
 }
 
-/// A run of migrations: owned, because it goes on when nobody waits for it.
+/// A run of migrations. Owns its data, because it continues when its future is dropped.
 pub(super) struct Run {
     pub(super) sets: Arc<Sets>,
-    /// The keys of the binds that are asked for, in the order of the sets.
+    /// The keys of the selected binds, in the order of the sets.
     pub(super) selected: Vec<&'static str>,
     pub(super) job: Job,
     pub(super) on_drift: OnDrift,
@@ -68,7 +68,7 @@ impl Run {
         self.carry_out_steps(steps, direction, open, locks).await
     }
 
-    /// Opens and locks every database that has a say, in one order in all processes.
+    /// Opens and locks every involved database, in the same order in all processes.
     async fn lock_all(&self, locks: &mut Locks) -> Result<Open, MigrationProblem> {
         let mut sets = self.involved();
         sets.sort_by_key(|set| set.key());
@@ -141,13 +141,13 @@ impl Run {
         )
     }
 
-    /// The binds that are asked for, and those that they need, or that need them.
+    /// Returns the sets of the selected binds, and of those that they need or that need them.
     fn involved(&self) -> Vec<Arc<dyn AnySet>> {
         involved(&self.sets, &self.selected)
     }
 }
 
-/// The sets of `selected`, and of all that they need or that need them.
+/// Returns the sets of `selected`, and of all that they need or that need them.
 pub(super) fn involved(sets: &Sets, selected: &[&'static str]) -> Vec<Arc<dyn AnySet>> {
     sets.sets
         .iter()

@@ -1,4 +1,4 @@
-//! The migrations of one bind: what the program has, and the way to the database.
+//! The migrations of one bind in the program, and the way to its database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use crate::migrate::known::Known;
 /// A source of migrations for connections of type `C`, such as `EmbeddedMigrations`.
 pub(crate) type Source<C> = dyn MigrationSource<<C as AsyncConnectionCore>::Backend> + Send + Sync;
 
-/// Opens a connection past the pool.
+/// A function that opens a connection beside the pool.
 pub(crate) type Connect<C> = dyn Fn() -> BoxFuture<'static, Result<C, Fault>> + Send + Sync;
 
 /// The migrations of one bind.
 pub(crate) struct Set<C: Migratable> {
     pub(crate) key: &'static str,
-    /// Which database it is: binds of one place share it, and say so.
+    /// The number of the database: binds with the same number share it, and declare it.
     pub(crate) place: usize,
     pub(crate) known: Vec<Known>,
     pub(crate) source: Arc<Source<C>>,
     pub(crate) connect: Arc<Connect<C>>,
-    /// How long the database may take to say what ran there.
+    /// The time limit for reading the history of the database.
     pub(crate) limit: Duration,
 }

@@ -1,4 +1,4 @@
-//! Where a bind stands: what the program has, held against what the database says. Pure.
+//! The state of a bind: the migrations of the program, compared with the history of the database. Pure.
 
 use crate::backend::migrate::History;
 use crate::migrate::any_set::AnySet;
@@ -6,47 +6,48 @@ use crate::migrate::known::MigrationId;
 use crate::migrate::order::Sets;
 use crate::migrate::problem::MigrationProblem;
 
-/// Where the migrations of a bind stand.
+/// The state of the migrations of a bind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MigrationState {
-    /// In the program, and applied.
+    /// The migrations of the program that are applied.
     pub applied: Vec<MigrationId>,
-    /// In the program, and not applied.
+    /// The migrations of the program that are not applied.
     pub pending: Vec<MigrationId>,
-    /// Those of `pending` that are older than one that is applied.
+    /// The pending migrations that are older than an applied one.
     pub out_of_order: Vec<MigrationId>,
     /// Versions in the database that the program does not have.
     pub unknown: Vec<String>,
-    /// Versions in the database that were applied for another bind, which does not share the database as far as the
-    /// program says: with the key of that bind.
+    /// Versions in the database that were applied for another bind, with its key. The program does not declare that the
+    /// two share the database.
     pub foreign: Vec<(String, String)>,
-    /// In the program; and another bind has applied a migration of that version: with the key of that bind.
+    /// Migrations of the program whose version is applied for another bind, with the key of that bind.
     pub collisions: Vec<(MigrationId, String)>,
-    /// Versions that Diesel applied without us, so that no bind is noted for them.
+    /// Versions that Diesel applied without this library, so that no bind is recorded for them.
     pub(super) unowned: Vec<String>,
 }
 
-/// What to do about versions in the database that the program does not have.
+/// The reaction to versions in the database that the program does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum OnDrift {
-    /// Refuse to run something there.
+    /// Refuses to run a migration there.
     #[default]
     RefuseToRun,
-    /// Refuse, also if nothing is pending; and also what is pending and older than what is applied.
+    /// Refuses even if nothing is pending. Also refuses pending migrations that are older than an applied one.
     Refuse,
-    /// Go on.
+    /// Continues.
     Allow,
 }
 
 impl MigrationState {
-    /// Whether program and database have the same migrations.
+    /// Returns whether program and database have the same migrations.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.pending.is_empty() && !self.has_drifted()
     }
 
-    /// Whether the database has what the program has not, or in another order. Pending migrations alone are no drift.
+    /// Returns whether the database has versions that the program does not have, or migrations in another order.
+    /// Pending migrations alone are no drift.
     #[must_use]
     pub fn has_drifted(&self) -> bool {
         !(self.unknown.is_empty()
@@ -55,7 +56,7 @@ impl MigrationState {
             && self.collisions.is_empty())
     }
 
-    /// Where `set` stands in a database with this history.
+    /// Compares `set` with the history of its database.
     pub(super) fn of(set: &dyn AnySet, sets: &Sets, history: &History) -> Self {
         let mates: Vec<&dyn AnySet> = sets
             .sets
@@ -89,7 +90,7 @@ impl MigrationState {
                 Some(bind) if bind == set.key() => state.unknown.push(version.clone()),
                 Some(bind) if mates.iter().any(|mate| mate.key() == bind) => {}
                 Some(bind) => state.foreign.push((version.clone(), bind.clone())),
-                // Nobody knows whose it is: the first of those that share the database reports it.
+                // The owner of the version is unknown: the first of the binds that share the database reports it.
                 None if mates.iter().any(|mate| knows(*mate, version)) => {}
                 None if mates[0].key() == set.key() => state.unknown.push(version.clone()),
                 None => {}
@@ -106,7 +107,7 @@ impl MigrationState {
         state
     }
 
-    /// What must not be, whatever is asked for.
+    /// Refuses a database with migrations of another bind.
     pub(super) fn refuse_wrong_database(&self, bind: &'static str) -> Result<(), MigrationProblem> {
         if let Some((migration, with)) = self.collisions.first() {
             return Err(MigrationProblem::VersionCollision {
@@ -130,7 +131,7 @@ impl MigrationState {
         Ok(())
     }
 
-    /// What must not be before something is run here.
+    /// Refuses drift before a migration is run here.
     pub(super) fn refuse_drift(
         &self,
         bind: &'static str,

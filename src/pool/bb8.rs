@@ -75,15 +75,15 @@ where
         self.max_size
     }
 
-    /// bb8 cannot be closed; it ends when the last handle of the application is dropped.
+    /// Does nothing: bb8 cannot be closed, and ends when the last handle of the application is dropped.
     fn close(&self) {}
 }
 
-/// A checkout that goes on in the background when it is dropped.
+/// A checkout that continues in the background when it is dropped.
 ///
-/// bb8 asks a connection whether it lives before it gives it out. Dropped in the middle of that, it puts the
-/// connection back with the reply unread: on MySQL its next user would read each reply one statement late, on SQLite
-/// bb8 itself panics.
+/// bb8 tests a connection before it hands it out. If the checkout is dropped during the test, the connection goes back
+/// with an unread reply. On MySQL its next user would then read each reply one statement late. On SQLite bb8 itself
+/// panics.
 struct Checkout<T: 'static> {
     getting: Option<BoxFuture<'static, T>>,
     handle: Option<Handle>,
@@ -127,7 +127,8 @@ impl<T: 'static> Drop for Checkout<T> {
                 };
                 handle.spawn(async move { drop(rest.await) });
             }
-            // The runtime is shutting down, and its pool with it. A connection less is better than a dirty one.
+            // The runtime is shutting down, and its pool with it. Losing a connection is better than returning a dirty
+            // one.
             None => std::mem::forget(getting),
         }
     }
@@ -138,11 +139,11 @@ impl<M: ManageConnection> Pooled<M::Connection> for PooledConnection<'static, M>
         self
     }
 
-    /// bb8 lets no connection go. It throws away one that Diesel calls broken, which it is by now.
+    /// Drops the connection: bb8 cannot take one out, but discards one that Diesel calls broken, as this one is.
     fn close(self: Box<Self>) {}
 }
 
-/// A pool that opens its connections by a URL.
+/// Makes a pool that opens its connections by a URL.
 #[cfg(not(feature = "deadpool"))]
 pub(crate) fn from_url<C>(
     url: &str,

@@ -91,7 +91,7 @@ where
     }
 }
 
-/// A pool that opens its connections by a URL.
+/// Makes a pool that opens its connections by a URL.
 pub(crate) fn from_url<C>(
     url: &str,
     setup: Arc<Setup<C>>,

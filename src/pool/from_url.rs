@@ -8,7 +8,8 @@ use crate::backend::Connection;
 use crate::config::{PoolOptions, Setup};
 use crate::pool::port::Pool;
 
-/// A connection type whose pool can be made of a URL. Sealed, and implemented for all that a bind can have.
+/// A connection type whose pool can be made from a URL. Sealed, and implemented for all connections that a bind can
+/// have.
 #[cfg_attr(
     any(feature = "deadpool", feature = "bb8"),
     diagnostic::on_unimplemented(
@@ -33,8 +34,8 @@ pub trait FromUrl: Connection {
     ) -> Box<dyn Pool<Self>>;
 }
 
-/// Deadpool where it is turned on, else bb8. A macro, because the bounds that both put on the connection type are
-/// only known to hold for a concrete one.
+/// Makes a pool of deadpool if it is turned on, otherwise of bb8. A macro, because the bounds of both pools on the
+/// connection type only hold for a concrete type.
 macro_rules! from_url {
     ($setup:expr, $url:expr, $pooling:expr) => {{
         #[cfg(feature = "deadpool")]

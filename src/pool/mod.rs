@@ -1,4 +1,4 @@
-//! The `port` to a connection pool, and an adapter for each: the only place that knows a pool crate.
+//! The `port` to a connection pool, and an adapter for each: the only place that depends on a pool crate.
 
 // Files, each of which imports only from those before it: `port`, `bb8`, `deadpool`, `from_url`, `one`.
 

@@ -1,4 +1,4 @@
-//! A pool of one connection of its own, for a sandbox: whoever has a unit there has it, and all others wait.
+//! A pool of one connection of its own, for a sandbox: one unit has it, and all others wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +19,12 @@ pub(crate) struct One<C> {
 }
 
 struct Shared<C> {
-    /// `None` once it was closed.
+    /// The connection; `None` once it was closed.
     connection: Arc<Mutex<Option<C>>>,
-    /// Opens another one in the place of one that was closed.
+    /// The function that opens another connection in the place of a closed one.
     reopen: Option<Reopen<C>>,
     over: AtomicBool,
-    /// A unit had to close the connection, and there is no other one.
+    /// `true` if a unit had to close the connection, and no other can be opened.
     lost: AtomicBool,
 }
 
@@ -40,17 +40,17 @@ impl<C: Send + 'static> One<C> {
         }
     }
 
-    /// The connection, as soon as no unit has it; `None` if it was closed.
+    /// Takes the connection as soon as no unit has it. `None` if it was closed.
     pub(crate) async fn take(&self) -> Option<C> {
         self.shared.connection.lock().await.take()
     }
 
-    /// Whether a unit had to close the connection, so that nothing is ever given out again.
+    /// Returns whether a unit had to close the connection, so that no connection is available any more.
     pub(crate) fn is_lost(&self) -> bool {
         self.shared.lost.load(Ordering::SeqCst)
     }
 
-    /// Gives nothing out any more, and closes the connection: now, or when the unit that has it is done with it.
+    /// Refuses checkouts from now on, and closes the connection: now, or when the unit that has it ends.
     pub(crate) fn end(&self) {
         self.shared.over.store(true, Ordering::SeqCst);
         if let Ok(mut connection) = self.shared.connection.try_lock() {
@@ -77,7 +77,7 @@ impl<C: Send + 'static> Pool<C> for One<C> {
             }
             if connection.is_none() {
                 let reopen = shared.reopen.as_ref().ok_or(PoolError::SandboxLost)?;
-                // Cancellation safety: there is still none, and the next one opens it.
+                // Cancellation safety: there is still no connection, and the next checkout opens one.
                 *connection = Some(reopen().await.map_err(PoolError::Connect)?);
             }
             let lent = Lent {
@@ -110,7 +110,7 @@ impl<C: Send + 'static> Pool<C> for One<C> {
     }
 }
 
-/// The connection, while a unit has it.
+/// The connection while a unit has it.
 struct Lent<C> {
     connection: OwnedMutexGuard<Option<C>>,
     shared: Arc<Shared<C>>,

@@ -1,4 +1,4 @@
-//! What is needed of a pool.
+//! The operations of a unit of work on a pool.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub trait IntoPool<C>: sealed::Sealed {
     fn into_pool(self) -> Box<dyn Pool<C>>;
 }
 
-/// What a pool says of a connection that it could not open, without the URL: a driver that cannot read one repeats
-/// the part that it stumbled over, which may be the password.
+/// Returns the error of a pool that could not open a connection, without the URL. A driver that cannot parse a URL
+/// repeats a part of it, which may be the password.
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub(super) fn connect_error(error: impl std::error::Error + Send + Sync + 'static) -> BoxError {
     use diesel_async::pooled_connection::PoolError as Opened;
@@ -34,42 +34,42 @@ pub(super) fn connect_error(error: impl std::error::Error + Send + Sync + 'stati
 }
 
 pub(crate) mod sealed {
-    /// Keeps [`IntoPool`](super::IntoPool) ours.
+    /// Prevents implementations of [`IntoPool`](super::IntoPool) outside of this crate.
     pub trait Sealed {}
 }
 
-/// What a unit of work needs of a pool.
+/// The operations of a unit of work on a pool.
 #[doc(hidden)]
 pub trait Pool<C>: Send + Sync {
-    /// Takes a connection. Waits as long as the pool does: forever, if it has no limit.
+    /// Checks a connection out. Waits as long as the pool does: forever, if it has no limit.
     ///
-    /// Dropping the future gives a connection that was found back.
+    /// If the future is dropped, a connection that was already checked out goes back.
     fn checkout(&self) -> BoxFuture<'_, Result<Box<dyn Pooled<C>>, PoolError>>;
 
-    /// Opens a connection that the pool does not count: recovery works when the pool is exhausted.
+    /// Opens a connection that the pool does not count, so that recovery works when the pool is exhausted.
     fn connect(&self) -> BoxFuture<'_, Result<C, BoxError>>;
 
-    /// How long a checkout waits at most for a connection that is in use, if the pool has a limit.
+    /// Returns the longest time that a checkout waits for a connection in use, if the pool has a limit.
     fn wait_limit(&self) -> Option<Duration>;
 
-    /// How many connections it has now.
+    /// Returns the current number of connections.
     fn size(&self) -> usize;
 
-    /// How many connections it holds at most.
+    /// Returns the maximum number of connections.
     fn max_size(&self) -> usize;
 
-    /// Refuses new checkouts, where the pool knows how to.
+    /// Refuses new checkouts, if the pool supports it.
     fn close(&self);
 }
 
 /// A connection of a pool.
 ///
-/// Dropping it gives it back, and the pool throws it away if Diesel calls it broken.
+/// Dropping it returns it to the pool, which discards it if Diesel calls it broken.
 #[doc(hidden)]
 pub trait Pooled<C>: Send {
-    /// The connection.
+    /// Returns the connection.
     fn connection(&mut self) -> &mut C;
 
-    /// Takes the connection out of the pool and closes it, without asking it anything, where the pool knows how to.
+    /// Takes the connection out of the pool and closes it without a message to the server, if the pool supports it.
     fn close(self: Box<Self>);
 }

@@ -21,19 +21,19 @@ pub(crate) trait AnyEntry: Database {
     fn backend(&self) -> Backend;
     fn allows_not_durable(&self) -> bool;
     fn requires_replication(&self) -> bool;
-    /// It may leave something to recover, or to delete.
+    /// Returns whether it may leave units to recover, or records to delete.
     fn needs_recovery(&self) -> bool;
-    /// Whether an error says that a transaction was given up for the sake of others.
+    /// Returns whether an error reports a conflict that aborted a transaction.
     fn is_conflict(&self, error: &diesel::result::Error) -> bool;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn install(&self) -> BoxFuture<'_, Result<(), Error>>;
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
     fn adopt(&self, id: Option<DatabaseId>) -> BoxFuture<'_, Result<(), Fault>>;
     fn close(&self);
-    /// The same bind, on a connection of which nothing is ever kept.
+    /// Returns an entry of the same bind on a connection that never commits anything.
     #[cfg(feature = "testing")]
     fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>>;
-    /// What keeps all of its units from being kept.
+    /// Returns the enclosure, if the entry is in a sandbox.
     #[cfg(feature = "testing")]
     fn enclosure(&self) -> Option<&dyn AnyEnclosure>;
 }

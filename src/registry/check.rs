@@ -1,4 +1,4 @@
-//! The preflight: is every bind ready for what sessions will ask of it?
+//! The preflight, which checks whether every bind is ready for sessions.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,15 +13,15 @@ use crate::registry::AnyEntry;
 use crate::registry::Registry;
 use crate::registry::examine::Examined;
 
-/// What a preflight found: for a person to read ([`Display`](fmt::Display)), and for a program to match on.
+/// The results of a preflight, for a person to read ([`Display`](fmt::Display)), and for a program to match on.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// One for each database.
+    /// The reports of the databases.
     pub binds: Vec<BindReport>,
 }
 
-/// What a preflight found of one bind.
+/// The results of a preflight for one bind.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BindReport {
@@ -29,13 +29,13 @@ pub struct BindReport {
     pub bind: &'static str,
     /// The kind of server.
     pub backend: Backend,
-    /// Its version, if it was reached.
+    /// The version of the server, if it was reached.
     pub version: Option<String>,
-    /// What there is to say.
+    /// All findings.
     pub findings: Vec<Finding>,
 }
 
-/// Something that a preflight found.
+/// A finding of a preflight.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
@@ -63,16 +63,16 @@ pub enum Finding {
     /// Its transactions can be prepared.
     #[error("its transactions can be prepared")]
     CanPrepare,
-    /// Its transactions cannot be prepared: it holds the decision of every unit that it writes in, and two such binds
+    /// Its transactions cannot be prepared. The bind is the holder of every unit that it writes in, and two such binds
     /// cannot write in one unit.
     #[error(
         "its transactions cannot be prepared ({reason}): it holds the decision of the units that it writes in{}",
         Apart(.not_with)
     )]
     CannotPrepare {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// The other binds of that sort: a unit that writes here cannot write there.
+        /// The other binds that cannot prepare: a unit that writes here cannot write there.
         not_with: Vec<&'static str>,
     },
     /// More units may run at once than the server has slots for prepared transactions.
@@ -85,34 +85,34 @@ pub enum Finding {
         /// The size of the pool.
         pool: usize,
     },
-    /// A crash may lose a confirmed commit, so that it may not join units of several writers.
+    /// A crash may lose a confirmed commit, so the bind may not join units of several writers.
     #[error("a crash may lose a confirmed commit: {setting}")]
     NotDurable {
         /// The setting.
         setting: String,
-        /// Whether it may join all the same.
+        /// `true` if an option allows it to join all the same.
         allowed: bool,
     },
-    /// Commits wait for no standby or replica, although the bind demands that
-    /// ([`BindOptions::require_synchronous_replication`](crate::BindOptions::require_synchronous_replication)), or they did
-    /// when a unit of this process asked before. A failover may lose what was confirmed.
+    /// Commits wait for no standby or replica. The bind requires that
+    /// ([`BindOptions::require_synchronous_replication`](crate::BindOptions::require_synchronous_replication)), or they
+    /// did for an earlier unit of this process. A failover may lose confirmed commits.
     #[error("commits wait for no standby or replica: a failover may lose what was confirmed")]
     NotReplicated {
-        /// Whether the bind demands it, so that it cannot join units of several writers.
+        /// `true` if the bind requires it, so that it cannot join units of several writers.
         required: bool,
     },
-    /// The tables of the commit protocol are not there, not ours, or cannot keep what a commit promises; or the role of the
-    /// connection may not write to them.
+    /// The tables of the commit protocol are missing, are not those of this library, or are not safe for commits. Or
+    /// the role of the connection may not write to them.
     #[error("it cannot join units of several writers, nor record its commits")]
     Tables(#[source] Fault),
-    /// The worker of this process recovers, and its role may not delete the records of finished units, which then grow for
-    /// ever. Nothing else depends on that.
+    /// The worker of this process recovers, but its role may not delete the records of finished units. The records then
+    /// grow for ever. Nothing else depends on that.
     #[error(
         "recovery cannot delete the records of finished units: grant the role DELETE on `diesel_binds_decision` and INSERT \
          and UPDATE on `diesel_binds_horizon`, or let a process with another role recover"
     )]
     CannotForget(#[source] Fault),
-    /// Another bind is in the same database, and neither says so.
+    /// Another bind is in the same database, and neither declares it.
     #[error(
         "`{with}` is the same database: they wait for each other's locks, and commit with a prepare that is not needed; \
          say so with `Source::shared_with(..)`"
@@ -121,7 +121,7 @@ pub enum Finding {
         /// The other bind.
         with: &'static str,
     },
-    /// Another bind has the id of this database, and is another database: one is a copy of the other.
+    /// Another bind has the same id, but is another database: one is a copy of the other.
     #[error(
         "`{with}` is another database and has the same id: no unit may write on both, and recovery may ask the wrong one; \
          give the copy an id of its own (`binds.renew_identity(..)`, `diesel-binds identity BIND --new`)"
@@ -130,24 +130,24 @@ pub enum Finding {
         /// The other bind.
         with: &'static str,
     },
-    /// Something that the server said.
+    /// A remark of the server.
     #[error("{0}")]
     Remark(String),
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// As it should be.
+    /// The bind is as it should be.
     Info,
-    /// Some units will fail, or more slowly succeed.
+    /// Some units will fail, or take longer.
     Warning,
-    /// The bind is of no use.
+    /// The bind cannot be used.
     Error,
 }
 
 impl Finding {
-    /// How bad it is.
+    /// Returns the severity of the finding.
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
@@ -159,7 +159,7 @@ impl Finding {
     }
 }
 
-/// With which binds a unit cannot write.
+/// The binds on which a unit cannot also write.
 struct Apart<'a>(&'a [&'static str]);
 
 impl fmt::Display for Apart<'_> {
@@ -176,7 +176,7 @@ impl fmt::Display for Apart<'_> {
 }
 
 impl Report {
-    /// The worst of all findings.
+    /// Returns the highest severity of all findings.
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.binds
@@ -187,7 +187,7 @@ impl Report {
             .unwrap_or(Severity::Info)
     }
 
-    /// What was found of one bind.
+    /// Returns the report of one bind.
     #[must_use]
     pub fn bind(&self, key: &str) -> Option<&BindReport> {
         self.binds.iter().find(|bind| bind.bind == key)
@@ -251,7 +251,7 @@ pub(super) async fn check(registry: &Registry) -> Report {
                 Ok(examined) => {
                     report.version = Some(examined.server.version.clone());
                     let identity = (entry.backend(), examined.server.identity.clone());
-                    // A SQLite database without a file is nobody else's.
+                    // A SQLite database without a file belongs to no other bind.
                     if !identity.1.is_empty()
                         && let Some(with) = same.insert(identity, entry.key())
                     {
@@ -312,7 +312,7 @@ fn findings(
         read_only: _,
     } = examined;
     let mut findings: Vec<Finding> = unusable.map(Finding::Unusable).into_iter().collect();
-    // Alone, a bind never prepares.
+    // A bind that is alone never prepares.
     if several {
         match (cannot_prepare, server.prepared_slots) {
             (Some(reason), _) => findings.push(Finding::CannotPrepare {

@@ -1,4 +1,4 @@
-//! What keeps the units of an entry from being kept, in a sandbox.
+//! The enclosure of an entry in a sandbox, which prevents every commit of a unit.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,22 +14,22 @@ use crate::error::BoxError;
 use crate::pool::One;
 use crate::trace::QueryLog;
 
-/// How long the end waits for a session that still has a connection, and for the server.
+/// The time limit for the end to wait for a session that still has the connection, and for the server.
 const ENDING: Duration = Duration::from_secs(5);
 
-/// A hook that waits for the test to run it.
+/// A hook that runs only when the test runs it.
 pub(crate) type CapturedHook =
     Box<dyn FnOnce() -> BoxFuture<'static, Result<(), HookFailure>> + Send>;
 
-/// What a sandbox was told.
+/// The rules of a sandbox.
 #[derive(Default)]
 pub(crate) struct Rules {
-    /// Settings of units that a savepoint cannot have pass unheeded.
+    /// `true` if settings that a savepoint cannot have are ignored.
     pub(crate) ignores_settings: bool,
-    /// Hooks after the commit wait here, and do not run.
+    /// `true` if hooks after the commit are kept for the test, and do not run.
     pub(crate) captures: bool,
     pub(crate) captured: Mutex<Vec<CapturedHook>>,
-    /// It is gone, and what units do now is kept by nobody.
+    /// `true` if the sandbox has ended.
     pub(crate) ended: AtomicBool,
 }
 
@@ -41,21 +41,21 @@ impl Rules {
     }
 }
 
-/// Why a bind is not in a sandbox.
+/// The reason why a bind is not in a sandbox.
 #[derive(Debug)]
 pub(crate) enum NotStarted {
     /// No connection was opened.
     Connect(Fault),
-    /// It could not be kept from committing.
+    /// Commits of the connection could not be prevented.
     Enclose(BoxError),
 }
 
-/// What keeps the units of an entry from being kept.
+/// The enclosure of an entry, which prevents every commit of a unit.
 pub(crate) struct Enclosure<C> {
     pub(super) one: One<C>,
-    /// Those of the transaction that is around all units; without one, they are on a copy.
+    /// The terms of the transaction around all units. `None` if the units are on a copy.
     pub(super) around: Option<Terms>,
-    /// The texts of its statements, unless an instrumentation of the application is in the way.
+    /// The log of its statements, unless the connection has an instrumentation of the application.
     pub(super) log: Option<Arc<QueryLog>>,
 }
 
@@ -64,7 +64,7 @@ impl<C: Send + 'static> Enclosure<C> {
         self.around.is_some()
     }
 
-    /// The transaction around all units is gone, and no unit can follow.
+    /// Returns whether the transaction around all units is gone, so that no unit can follow.
     pub(super) fn is_lost(&self) -> bool {
         self.one.is_lost()
     }
@@ -78,22 +78,22 @@ impl<C: Send + 'static> Enclosure<C> {
 
 /// An [`Enclosure`] of any connection type.
 pub(crate) trait AnyEnclosure: Send + Sync {
-    /// The texts of its statements.
+    /// Returns the log of its statements.
     fn log(&self) -> Option<&QueryLog>;
-    /// Ends it: says if anything may have been kept, or the end came before.
+    /// Ends the enclosure. Fails if any change may have been committed, or if the transaction had ended before.
     fn leave(&self) -> BoxFuture<'_, Result<(), Left>>;
-    /// Closes the connection, as soon as no unit has it.
+    /// Closes the connection as soon as no unit uses it.
     fn end(&self);
 }
 
-/// What was found at the end.
+/// The reason why an enclosure did not end cleanly.
 #[derive(Debug)]
 pub(crate) enum Left {
     /// The transaction around all units had ended, or the connection was lost.
     Lost,
     /// A session still has the connection.
     Open,
-    /// Something is kept, or may be.
+    /// A change is committed, or may be.
     Fault(Fault),
 }
 

@@ -1,4 +1,4 @@
-//! One database of the registry: its pool, its settings, and what its server said of itself.
+//! One database of the registry: its pool, its settings, and the properties of its server.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::pool::{Pool, Pooled};
 use crate::registry::enclosure::Enclosure;
 use crate::trace::PoolMetrics;
 
-/// What the application does at the begin of each transaction.
+/// A hook of the application at the begin of each transaction.
 pub(crate) type AfterBegin<C> =
     Box<dyn for<'c> Fn(&'c mut C) -> BoxFuture<'c, diesel::QueryResult<()>> + Send + Sync>;
 
@@ -26,21 +26,21 @@ pub(crate) struct Entry<C> {
     pub(crate) pool: Box<dyn Pool<C>>,
     pub(crate) metrics: PoolMetrics,
     pub(crate) options: BindOptions,
-    /// How its connections are opened, where the application said so and not its pool.
+    /// The function that opens connections, if the application gave one instead of its pool.
     pub(super) setup: Option<Arc<Setup<C>>>,
     pub(crate) after_begin: Arc<[AfterBegin<C>]>,
     pub(crate) attached: Arc<[Attached]>,
     pub(crate) namespace: Arc<str>,
-    /// No other bind can take part in its units, so that nothing is ever prepared.
+    /// `true` if no other bind can take part in its units, so that nothing is ever prepared.
     pub(crate) alone: bool,
     pub(crate) timeouts: Timeouts,
-    /// What stamps units, set by the servers.
+    /// The clock that stamps units, set by the servers.
     pub(crate) clock: Arc<UnitClock>,
     pub(super) server: Mutex<Option<Arc<Server>>>,
-    /// What it said on a connection that is none of the pool's.
+    /// The properties of the server, read on a connection outside of the pool.
     pub(super) server_apart: Mutex<Option<Arc<Server>>>,
     pub(super) identity: Mutex<Identity>,
-    /// What keeps all of its units from being kept, in a sandbox.
+    /// The enclosure that prevents every commit of a unit, in a sandbox.
     #[cfg(feature = "testing")]
     pub(super) enclosure: Option<Enclosure<C>>,
 }
@@ -83,19 +83,19 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    /// The same, with how its connections are opened, where the application said so.
+    /// Sets the function that opens connections, if the application gave one.
     pub(super) fn opened_by(mut self, setup: Option<Arc<Setup<C>>>) -> Self {
         self.setup = setup;
         self
     }
 
-    /// The same, with the clock of its registry.
+    /// Sets the clock of the registry.
     pub(super) fn stamped_by(mut self, clock: Arc<UnitClock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Its units are savepoints in a transaction that never commits.
+    /// Returns whether its units are savepoints in a transaction that never commits.
     pub(crate) fn joins(&self) -> bool {
         #[cfg(feature = "testing")]
         return self.enclosure.as_ref().is_some_and(Enclosure::joins);
@@ -103,7 +103,7 @@ impl<C: Connection> Entry<C> {
         false
     }
 
-    /// It is in a sandbox, whose transaction is gone: no unit can follow.
+    /// Returns whether it is in a sandbox whose transaction is gone: no unit can follow.
     pub(crate) fn is_lost(&self) -> bool {
         #[cfg(feature = "testing")]
         return self.enclosure.as_ref().is_some_and(Enclosure::is_lost);
@@ -111,7 +111,7 @@ impl<C: Connection> Entry<C> {
         false
     }
 
-    /// Says whether what runs from now on is the application's, to whoever counts that.
+    /// Starts or stops logging statements as the application's own.
     pub(crate) fn listen(&self, listens: bool) {
         #[cfg(feature = "testing")]
         if let Some(enclosure) = &self.enclosure {
@@ -121,7 +121,7 @@ impl<C: Connection> Entry<C> {
         let _ = listens;
     }
 
-    /// Takes a connection of the pool, within the limit of the pool or `limit`.
+    /// Checks a connection out of the pool, within the limit of the pool or `limit`.
     pub(crate) async fn checkout(&self, limit: Duration) -> Result<Box<dyn Pooled<C>>, PoolError> {
         let waiting = self.metrics.wait();
         let checkout = match timeout(limit, self.pool.checkout()).await {
@@ -138,12 +138,13 @@ impl<C: Connection> Entry<C> {
         checkout
     }
 
-    /// What the server said of itself, if anybody asked before.
+    /// Returns the properties of the server, if they were read before.
     pub(crate) fn known_server(&self) -> Option<Arc<Server>> {
         lock(&self.server).clone()
     }
 
-    /// The same, for a connection that is none of the pool's: what that says of itself holds for no other.
+    /// Returns the properties of the server, for a connection outside of the pool. Its session settings hold for no
+    /// other connection.
     pub(super) async fn server_apart(
         &self,
         connection: &mut C,
@@ -156,13 +157,13 @@ impl<C: Connection> Entry<C> {
         Ok(server)
     }
 
-    /// What the server said of itself on any connection.
+    /// Returns the properties of the server, read on any connection.
     pub(super) fn server_anywhere(&self) -> Option<Arc<Server>> {
         self.known_server()
             .or_else(|| lock(&self.server_apart).clone())
     }
 
-    /// What the server said of itself, asked on `connection` of the pool if nobody asked before.
+    /// Returns the properties of the server. Reads them on `connection` of the pool if necessary.
     pub(crate) async fn server(&self, connection: &mut C) -> diesel::QueryResult<Arc<Server>> {
         if let Some(server) = self.known_server() {
             return Ok(server);
@@ -172,8 +173,8 @@ impl<C: Connection> Entry<C> {
         Ok(server)
     }
 
-    /// Notes when the server of a connection was started, if that is known: what `known` said of itself before is old
-    /// then, and the next unit asks again.
+    /// Notes the start time of a connection's server, if it is known. If it differs from that in `known`, the
+    /// properties are outdated, and the next unit reads them again.
     pub(crate) fn note_start(&self, known: &Server, started: Option<i64>) {
         if let (Some(started), Some(lineage)) = (started, &known.lineage)
             && Some(started) != lineage.started
@@ -182,14 +183,14 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    /// Forgets what the server said of itself: another one is in its place. The next unit asks again.
+    /// Forgets the properties of the server, because another one has replaced it. The next unit reads them again.
     pub(super) fn forget_server(&self) {
         *lock(&self.server) = None;
         *lock(&self.server_apart) = None;
         self.forget_identity();
     }
 
-    /// Asks the server about itself, and sets the clock by it.
+    /// Reads the properties of the server, and sets the clock by it.
     pub(super) async fn inspect(&self, connection: &mut C) -> diesel::QueryResult<Arc<Server>> {
         let server = connection.inspect().await?;
         if let Some(time) = server.time {
@@ -198,7 +199,7 @@ impl<C: Connection> Entry<C> {
         Ok(Arc::new(server))
     }
 
-    /// Why nothing can be prepared here, if so.
+    /// Returns the reason why nothing can be prepared here, if so.
     pub(crate) fn cannot_prepare<'s>(&self, server: &'s Server) -> Option<&'s str> {
         if self.options.never_prepare {
             return Some("`never_prepare` is set");
@@ -209,20 +210,20 @@ impl<C: Connection> Entry<C> {
         server.cannot_prepare.as_deref()
     }
 
-    /// Whether a statement that was abandoned may be cancelled.
+    /// Returns whether an abandoned statement may be cancelled.
     pub(crate) fn may_cancel(&self, server: &Server) -> bool {
-        // Of PostgreSQL that has not been asked, nobody knows what stands before it.
+        // Before PostgreSQL was asked, it is not known whether a pooler is in front of it.
         let is_known = C::BACKEND != Backend::Postgres || server.lineage.is_some();
         is_known && !self.options.never_cancel && !server.pooled
     }
 
-    /// The id of the database, if it was read a short while ago.
+    /// Returns the id of the database, if it was read recently.
     pub(crate) fn database(&self) -> Option<DatabaseId> {
         let (id, read) = lock(&self.identity).read?;
         (read.elapsed() < HOLDS).then_some(id)
     }
 
-    /// Notes whose database it is, and what its server makes of commits.
+    /// Notes the id of the database, and whether commits of its server wait for a standby or replica.
     pub(crate) fn note_identity(&self, database: DatabaseId, replicated: Option<bool>) {
         let mut identity = lock(&self.identity);
         identity.read = Some((database, Instant::now()));
@@ -237,12 +238,12 @@ impl<C: Connection> Entry<C> {
         identity.was_replicated |= replicated;
     }
 
-    /// Whether its commits waited for a standby or replica when a unit asked before.
+    /// Returns whether its commits waited for a standby or replica when an earlier unit asked.
     pub(super) fn was_replicated(&self) -> bool {
         lock(&self.identity).was_replicated
     }
 
-    /// Forgets whose database it is: the next unit of several writers asks again.
+    /// Forgets the id of the database: the next unit of several writers reads it again.
     pub(crate) fn forget_identity(&self) {
         lock(&self.identity).read = None;
     }
@@ -264,7 +265,7 @@ impl<C: Connection> Entry<C> {
             .map_err(|error| pool(PoolError::Connect(error)))?;
         let query = |source| Error::Query { bind, source };
         connection.install().await.map_err(query)?;
-        // What was there before stays as it was, and need not be what the migration makes.
+        // An existing table stays as it was, and may differ from that of the migration.
         let server = self.server(&mut connection).await.map_err(query)?;
         let identified = connection.identity(&server.schema).await;
         identified
@@ -272,7 +273,7 @@ impl<C: Connection> Entry<C> {
             .map_err(|source| Error::Tables { bind, source })
     }
 
-    /// Terms of a transaction as the entry alone knows them.
+    /// Returns the terms of a transaction, as far as the entry alone determines them.
     pub(crate) fn terms(&self, unit: UnitId, server: Arc<Server>) -> crate::backend::Terms {
         crate::backend::Terms {
             bind: self.key,
@@ -302,17 +303,17 @@ impl<C: Connection> Entry<C> {
     }
 }
 
-/// For how long it is believed whose database it is, and what its server makes of commits.
+/// The time for which the id of the database and its replication are believed.
 const HOLDS: Duration = Duration::from_secs(30);
 
-/// Whose database a bind leads to, as far as that was asked.
+/// The identity of the database of a bind, as far as it was read.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
-    /// Its id, and when that was read.
+    /// The id, and when it was read.
     read: Option<(DatabaseId, Instant)>,
-    /// Its commits waited for a standby or replica when it was asked last.
+    /// `true` if commits waited for a standby or replica at the last reading.
     is_replicated: bool,
-    /// They did at any time.
+    /// `true` if commits waited for one at any earlier reading.
     was_replicated: bool,
 }
 

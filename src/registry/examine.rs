@@ -1,4 +1,4 @@
-//! What the preflight asks of one database.
+//! The preflight of one database.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use crate::commit::Fault;
 use crate::gid::DatabaseId;
 use crate::registry::entry::Entry;
 
-/// What a look at one database found.
+/// The results of the preflight of one database.
 pub(crate) struct Examined {
     pub(crate) server: Arc<Server>,
     pub(crate) cannot_prepare: Option<String>,
     pub(crate) pool_size: usize,
-    /// The setting that makes a confirmed commit forgettable, if any.
+    /// The setting because of which confirmed commits may be lost, if any.
     pub(crate) not_durable: Option<String>,
-    /// Its commits wait for no standby or replica, although they must, or did.
+    /// `true` if commits wait for no standby or replica, although they must, or did before.
     pub(crate) is_unreplicated: bool,
-    /// Why no transaction can begin, if so.
+    /// The reason why no transaction can begin, if so.
     pub(crate) unusable: Option<Fault>,
-    /// Nothing is ever decided by it.
+    /// `true` if the bind is read-only, and never holds a decision.
     pub(crate) read_only: bool,
-    /// What else the server says.
+    /// Further remarks of the server.
     pub(crate) remarks: Vec<String>,
-    /// Why its role cannot forget the records of finished units, if so.
+    /// The reason why its role cannot delete the records of finished units, if so.
     pub(crate) cannot_forget: Option<Fault>,
-    /// The id of the database, unless nothing can be asked of it.
+    /// The id of the database, unless no transaction can begin.
     pub(crate) database: Option<Result<DatabaseId, Fault>>,
 }
 
 impl<C: Connection> Entry<C> {
-    /// Looks at the database on a connection of its own. A server that does not answer ends this as well.
+    /// Examines the database on a connection of its own. Fails if the server does not answer in time.
     pub(super) async fn examine(&self) -> Result<Examined, Fault> {
         let mut connection = self.connect(self.timeouts.checkout).await?;
         timeout(self.timeouts.step, self.examine_on(&mut connection))
@@ -57,12 +57,12 @@ impl<C: Connection> Entry<C> {
         terms.read_only = true;
         terms.allow_not_durable = true;
         terms.require_replication = false;
-        // As a unit would ask: its begin attaches the files of a group, for one.
+        // Begins like a unit, which, for example, attaches the files of a group.
         if let Err(error) = connection.begin(&terms).await {
             examined.unusable = Some(Fault::Refused(error));
             return Ok(examined);
         }
-        // Before our tables: where they are missing, the transaction is aborted.
+        // Before the tables of the protocol are read: if they are missing, the transaction is aborted.
         let replicated = connection.durable(&terms).await?;
         terms.allow_not_durable = false;
         let mut database = connection.identify(&terms).await;

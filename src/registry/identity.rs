@@ -1,42 +1,41 @@
-//! The ids of databases, where one was copied or moved.
+//! The ids of databases after a copy or a move.
 
 use crate::commit::Fault;
 use crate::gid::DatabaseId;
 use crate::registry::Binds;
 
 impl Binds {
-    /// Gives the database of a bind, by its key, an id of its own: for a copy, whose original goes on ([`Fault::Copied`],
-    /// [`Fault::SameIdentity`]).
+    /// Gives the database of a bind, by its key, a new id. This is for a copy whose original is still in use
+    /// ([`Fault::Copied`], [`Fault::SameIdentity`]).
     ///
-    /// No process may commit on the database meanwhile. Units that were in doubt when the copy was made are decided by the
-    /// original; what they left prepared in copies of the other databases is for
-    /// [`force`](crate::Recovery::force).
+    /// No process may commit on the database meanwhile. The original decides the units that were in doubt when the copy
+    /// was made. Use [`force`](crate::Recovery::force) for their branches in copies of the other databases.
     ///
     /// # Errors
     ///
-    /// [`Fault::UnknownBind`] for another key; else what the database said. Nothing was changed then.
+    /// [`Fault::UnknownBind`] for another key; otherwise the error of the database. Then nothing was changed.
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped: the database has either id then.
+    /// The future may be dropped: the database then has either id.
     pub async fn renew_identity(&self, bind: &str) -> Result<(), Fault> {
         self.adopt(bind, Some(DatabaseId::generate())).await
     }
 
-    /// Lets the file of a bind, by its key, keep its id: it was moved to another file system or restored, and the one from
-    /// which it came is gone for good ([`Fault::Copied`]). Two files that go on with one id tear units. Only SQLite notices
-    /// by itself; elsewhere this changes nothing.
+    /// Lets the file of a bind, by its key, keep its id. This is for a file that was moved to another file system or
+    /// restored, while its origin is gone for good ([`Fault::Copied`]). Two files in use with one id tear units. Only
+    /// SQLite notices a copy by itself; on other backends this changes nothing.
     ///
-    /// What was committed after a backup was made is not in it. A unit whose decision is lost that way is rolled back by
-    /// recovery where it is still prepared.
+    /// Commits after a backup are not in it. If the decision of a unit is lost that way, recovery rolls the unit back
+    /// where it is still prepared.
     ///
     /// # Errors
     ///
-    /// [`Fault::UnknownBind`] for another key; else what the database said. Nothing was changed then.
+    /// [`Fault::UnknownBind`] for another key; otherwise the error of the database. Then nothing was changed.
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped: the file is then taken for the one with the id, or not yet.
+    /// The future may be dropped: the file may then be recorded as the one with the id, or not.
     pub async fn keep_identity(&self, bind: &str) -> Result<(), Fault> {
         self.adopt(bind, None).await
     }

@@ -1,11 +1,11 @@
-//! A connection of a pool in the hands of a unit, for the metrics of the pool.
+//! A pool's connection that a unit uses, for the metrics of the pool.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::registry::Entry;
 
-/// A connection that a unit has, until this is dropped.
+/// A connection that a unit uses until this is dropped.
 pub(crate) struct InUse<C> {
     entry: Arc<Entry<C>>,
     since: Instant,

@@ -1,4 +1,4 @@
-//! What a hook of the application runs in: some calls would wait for themselves there.
+//! The context of a running hook, in which some calls would wait for themselves.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use tokio_util::task::TaskTracker;
 use crate::registry::{Entry, Registry};
 
 tokio::task_local! {
-    /// The innermost of them that this task runs in.
+    /// The innermost context that this task runs in.
     static INSIDE: Arc<Inside>;
 }
 
-/// What waits for a hook to end.
+/// A context that ends only after a hook.
 struct Inside {
     what: What,
-    /// What waits for that.
+    /// The enclosing context, which waits for this one.
     outer: Option<Arc<Inside>>,
 }
 
 enum What {
-    /// A task in the background of a registry, by what tracks it.
+    /// A task in the background of a registry, identified by its tracker.
     Background(TaskTracker),
-    /// The begin of a transaction, by the address of its entry.
+    /// The begin of a transaction, identified by the address of its entry.
     Begin(usize),
 }
 
@@ -38,7 +38,7 @@ impl Registry {
         self.background.spawn_on(ending, handle)
     }
 
-    /// Whether this task is one of those that [`close`](crate::Binds::close) waits for.
+    /// Returns whether [`close`](crate::Binds::close) waits for this task.
     pub(super) fn is_in_background(&self) -> bool {
         is_within(
             |what| matches!(what, What::Background(tracker) if TaskTracker::ptr_eq(tracker, &self.background)),
@@ -52,7 +52,7 @@ impl<C> Entry<C> {
         within(What::Begin(self.address()), hook).await
     }
 
-    /// Whether this task runs a hook at the begin of a transaction here, which has not begun before that hook ends.
+    /// Returns whether this task runs a hook at the begin of a transaction here. The begin waits for that hook.
     pub(crate) fn is_beginning(&self) -> bool {
         let address = self.address();
         is_within(|what| matches!(what, What::Begin(entry) if *entry == address))

@@ -1,4 +1,4 @@
-//! The registry: which bind has which pool.
+//! The registry of the binds and their pools.
 
 // Files, each of which imports only from those before it: `enclosure`, `entry`, `examine`, `any_entry`, `check`,
 // `identity`, `in_use`, `inside`, `outside`, `problem`, `builder`, `recovery`, `sandbox`.
@@ -45,7 +45,7 @@ pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
 pub use self::recovery::Recovery;
 
-/// The binds of an application, each with its pool: where sessions come from.
+/// The binds of an application, each with its pool. Sessions are made from it.
 ///
 /// Cheap to clone; all clones are one registry.
 ///
@@ -70,7 +70,7 @@ pub struct Binds {
     pub(crate) registry: Arc<Registry>,
 }
 
-/// What all sessions of one [`Binds`] share.
+/// The state that all sessions of one [`Binds`] share.
 pub(crate) struct Registry {
     /// The entry of each bind; several binds may share one.
     index: BTreeMap<TypeId, usize>,
@@ -78,21 +78,21 @@ pub(crate) struct Registry {
     /// Binds that share the connection of an entry.
     neighbours: Vec<Neighbour>,
     pub(crate) namespace: Arc<str>,
-    /// What stamps units.
+    /// The clock that stamps units.
     pub(crate) clock: Arc<UnitClock>,
-    /// What recovery works on: the same entries.
+    /// The entries as the databases of recovery.
     pub(crate) scope: Arc<Scope>,
-    /// What runs in the background: commits, the roll-backs of sessions that were dropped, the worker.
+    /// The tasks in the background: commits, the roll-backs of dropped sessions, the worker.
     pub(crate) background: TaskTracker,
     worker: Worker,
     closed: AtomicBool,
     pub(crate) trace: TraceOptions,
     #[cfg(feature = "migrations")]
     migrations: Arc<crate::migrate::Sets>,
-    /// What is to fail in the commits of all sessions.
+    /// The faults to inject into the commits of all sessions.
     #[cfg(feature = "testing")]
     faults: std::sync::Mutex<Option<crate::commit::FaultPlan>>,
-    /// What it was told, if it is a sandbox.
+    /// The rules of the sandbox, if this registry is one.
     #[cfg(feature = "testing")]
     sandbox: Option<Arc<Rules>>,
 }
@@ -100,25 +100,25 @@ pub(crate) struct Registry {
 /// A bind without a connection of its own.
 struct Neighbour {
     key: &'static str,
-    /// Which entry it is with.
+    /// The position of the entry that the bind shares.
     entry: usize,
-    /// It is a file of its own, and not in the database of the entry.
+    /// `true` if the bind is a file of its own, and not in the database of the entry.
     attached: bool,
 }
 
 impl Binds {
-    /// Starts a registry.
+    /// Starts a builder of a registry.
     pub fn builder() -> BindsBuilder {
         BindsBuilder::new()
     }
 
-    /// The binds of a manifest, without their types, with the URLs in the environment. No session can use them, but they
-    /// can be checked and recovered: short for
-    /// [`manifest`](BindsBuilder::manifest) and [`bind_all_named`](BindsBuilder::bind_all_named).
+    /// Builds the binds of a manifest without their types, with the URLs in the environment. No session can use them,
+    /// but they can be checked and recovered. Short for [`manifest`](BindsBuilder::manifest) and
+    /// [`bind_all_named`](BindsBuilder::bind_all_named).
     ///
     /// # Errors
     ///
-    /// Every mistake, all of them together.
+    /// All mistakes in one error.
     #[cfg(feature = "manifest")]
     pub fn from_manifest(manifest: &crate::config::Manifest) -> Result<Self, BuildError> {
         Self::builder().manifest(manifest).bind_all_named().build()
@@ -126,14 +126,14 @@ impl Binds {
 
     /// Creates the tables of the commit protocol in every database, where they are missing.
     ///
-    /// For applications that let the library create them; others run the migrations in the folder `migrations` of this
+    /// For applications that let the library create them. Others run the migrations in the folder `migrations` of this
     /// crate, one for each backend. The role of the pool must be allowed to create tables. May be run at any time, by
     /// several processes at once.
     ///
     /// # Errors
     ///
-    /// The first failure, after all binds were tried. Tables that could be created stay. [`Error::Tables`] names a table that
-    /// was there before and cannot keep what a commit promises.
+    /// The first failure, after all binds were tried. Tables that could be created stay. [`Error::Tables`] names an
+    /// existing table on which commits cannot rely.
     ///
     /// # Cancel safety
     ///
@@ -145,7 +145,7 @@ impl Binds {
             .collect()
     }
 
-    /// The migrations that were given to the builder: to run, to revert, to look at.
+    /// Returns the migrations that were given to the builder, to run, revert or inspect them.
     ///
     /// # Example
     ///
@@ -181,9 +181,9 @@ impl Binds {
         )
     }
 
-    /// Asks every bind whether it is ready for what sessions will ask of it.
+    /// Checks whether every bind is ready for sessions.
     ///
-    /// Never fails: what is wrong is in the [`Report`].
+    /// Never fails: problems are in the [`Report`].
     ///
     /// # Cancel safety
     ///
@@ -192,20 +192,20 @@ impl Binds {
         check::check(&self.registry).await
     }
 
-    /// Takes no new work, and waits for what runs in the background: commits, and the roll-backs of sessions that were
-    /// dropped. The worker that recovers stops; what it has not finished, the next one finishes.
+    /// Accepts no new work, and waits for the tasks in the background: commits, and the roll-backs of dropped sessions.
+    /// The recovery worker stops; units that it has not finished are left to the next one.
     ///
     /// Sessions that are open can still commit. Then the pools of deadpool are closed; those of bb8 end with their last
     /// handle.
     ///
-    /// Called by a hook that runs in the background, [after the commit](crate::Session::after_commit) or
-    /// [after a roll-back](crate::Session::after_rollback), it does not wait for the unit of that hook, which waits for it:
-    /// it returns at once, and the pools are closed in the background. A hook that waits for a task of its own that calls
-    /// this waits for ever, unless its unit has a [deadline](crate::SessionOptions::deadline).
+    /// A hook that runs in the background, [after the commit](crate::Session::after_commit) or [after a
+    /// roll-back](crate::Session::after_rollback), may call this. The call then returns at once, because the unit waits
+    /// for the hook. The pools are closed in the background. A hook that waits for a task of its own that calls this
+    /// waits for ever, unless its unit has a [deadline](crate::SessionOptions::deadline).
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped: new work stays refused, and what runs goes on.
+    /// The future may be dropped: new work stays refused, and running tasks continue.
     pub async fn close(&self) {
         let registry = Arc::clone(&self.registry);
         registry.closed.store(true, Ordering::Relaxed);
@@ -223,7 +223,7 @@ impl Binds {
                 "binds are closed by a hook of a unit: its `close` waits for nothing, and the pools are closed in the \
                  background when the unit has ended"
             );
-            // Not tracked: it waits for what is.
+            // Not tracked, because it waits for the tracked tasks.
             tokio::spawn(closing);
         } else {
             closing.await;
@@ -249,12 +249,12 @@ impl fmt::Debug for Binds {
 }
 
 impl Registry {
-    /// Starts the worker that recovers, where that is to be done here and it does not run.
+    /// Starts the recovery worker, if this registry is to have one and it does not run.
     pub(crate) fn start_worker(&self, runtime: &Handle) {
         self.worker.start(&self.scope, &self.background, runtime);
     }
 
-    /// Where the pool of `B` is.
+    /// Returns the position of the entry of `B`.
     pub(crate) fn position<B: Bind>(&self) -> Result<usize, Error> {
         self.index
             .get(&TypeId::of::<B>())
@@ -265,7 +265,7 @@ impl Registry {
             })
     }
 
-    /// Nothing of it is ever kept.
+    /// Returns whether this registry is a sandbox, of which nothing is ever committed.
     pub(crate) fn is_sandbox(&self) -> bool {
         #[cfg(feature = "testing")]
         return self.sandbox.is_some();
@@ -273,7 +273,7 @@ impl Registry {
         false
     }
 
-    /// It was a sandbox, and that is gone.
+    /// Returns whether this registry was a sandbox that has ended.
     pub(crate) fn has_ended(&self) -> bool {
         #[cfg(feature = "testing")]
         return self
@@ -284,7 +284,7 @@ impl Registry {
         false
     }
 
-    /// Settings of a unit that a savepoint cannot have pass unheeded.
+    /// Returns whether settings that a savepoint cannot have are ignored.
     pub(crate) fn ignores_settings(&self) -> bool {
         #[cfg(feature = "testing")]
         return self
@@ -295,13 +295,13 @@ impl Registry {
         false
     }
 
-    /// What it was told, if it is a sandbox.
+    /// Returns the rules of the sandbox, if this registry is one.
     #[cfg(feature = "testing")]
     pub(crate) fn sandbox(&self) -> Option<&Arc<Rules>> {
         self.sandbox.as_ref()
     }
 
-    /// The entry of `B`.
+    /// Returns the entry of `B`.
     pub(crate) fn entry<B: Bind>(&self, position: usize) -> Arc<Entry<B::Connection>> {
         Arc::clone(&self.entries[position])
             .into_any()
@@ -309,7 +309,7 @@ impl Registry {
             .expect("the builder registers a bind with a pool of its own connection type")
     }
 
-    /// Takes no new work, and waits for what runs in the background.
+    /// Accepts no new work, and waits for the tasks in the background.
     #[cfg(feature = "testing")]
     pub(crate) async fn settle(&self) {
         self.closed.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! What is asked of a database on a connection of its own, beside the pool: its permits may be exhausted by those who
-//! wait for the answer.
+//! Requests to a database on a connection beside the pool, whose permits may all be held by callers that wait for the
+//! answer.
 
 mod database;
 
@@ -20,24 +20,24 @@ use crate::registry::entry::Entry;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a server may take to confirm that what it shows is durable.
+/// The time limit for a server to confirm that the data it shows is durable.
 const CONFIRMING: Duration = Duration::from_secs(3);
 
-/// How often a branch is tried that its server refuses to finish.
+/// The number of attempts on a branch that its server refuses to finish.
 const ATTEMPTS: usize = 5;
 
 impl<C: Connection> Entry<C> {
-    /// A connection that is ready for recovery.
+    /// Opens a connection that is ready for recovery.
     async fn outside(&self) -> Result<C, Fault> {
         let mut connection = self.connect(self.timeouts.step).await?;
         connection.recovery_settings().await.map_err(Fault::Lost)?;
         Ok(connection)
     }
 
-    /// Keeps a late decision out and reads the outcome, again and again until that works or the time is up.
+    /// Keeps a late decision out and reads the outcome. Repeats this until it succeeds or the time is up.
     ///
-    /// `server` is the one that the decision was sent to, for whoever knows: a copy of it has the same id, and would say
-    /// that nothing was decided.
+    /// `server` is the server that the decision was sent to, if it is known. A copy of it has the same id, and would
+    /// report that nothing was decided.
     pub(crate) async fn resolve(
         &self,
         gid: &Gid,
@@ -50,7 +50,7 @@ impl<C: Connection> Entry<C> {
             let left = end.saturating_duration_since(Instant::now());
             let fault = match timeout(left, self.fence(gid, server)).await {
                 Ok(Ok(outcome)) => return Ok(outcome),
-                // It is not the database that was to decide, or does not know any more: asking again does not help.
+                // The database is not the holder's, or has lost the record: a retry does not help.
                 Ok(Err(
                     fault @ (Fault::Replaced
                     | Fault::Foreign { .. }
@@ -60,7 +60,7 @@ impl<C: Connection> Entry<C> {
                     | Fault::Copied),
                 )) => return Err(fault),
                 Ok(Err(fault)) => fault,
-                // What it said before says more.
+                // The error of an earlier attempt says more.
                 Err(_) => return Err(told.unwrap_or(Fault::TimedOut)),
             };
             if Instant::now() + pause >= end {
@@ -72,8 +72,8 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    /// What the server says of a transaction whose commit had no reply, as `server` said of itself before. `None` if it
-    /// cannot be asked, cannot tell, or is another one.
+    /// Returns the fate of a transaction whose commit had no reply. `server` was read before the commit. `None` if the
+    /// server cannot be asked, cannot tell, or is another one.
     pub(crate) async fn fate(
         &self,
         transaction: TransactionId,
@@ -106,10 +106,10 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    /// Finishes a branch that another connection prepared, in the database that is known to have it. Returns whether it
-    /// was there.
+    /// Finishes a branch that another connection prepared, in the database that is known to have it. Returns whether
+    /// the branch existed.
     ///
-    /// The server refuses while somebody else finishes it, who may fail: then it is tried again.
+    /// The server refuses while somebody else finishes the branch. That attempt may fail, so this one is repeated.
     pub(crate) async fn finish(
         &self,
         branch: &Branch,
@@ -144,7 +144,7 @@ impl<C: Connection> Entry<C> {
         finished
     }
 
-    /// Asks on a connection that is ready for recovery, within the time of a step.
+    /// Runs a request on a connection that is ready for recovery, within the time limit of a step.
     async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&mut C, &Server) -> Result<T, Fault>,
@@ -161,7 +161,7 @@ impl<C: Connection> Entry<C> {
         asked.unwrap_or(Err(Fault::TimedOut))
     }
 
-    /// Asks one database, and no other that its address may have come to lead to.
+    /// Runs a request on the expected database, and fails if its address now leads to another one.
     async fn ask_only<T>(
         &self,
         expected: &Whose,
@@ -171,14 +171,14 @@ impl<C: Connection> Entry<C> {
             let schema = &server.schema;
             refuse_other(connection, schema, expected).await?;
             let answer = question(connection, schema).await?;
-            // A proxy may have led the question to another one.
+            // A proxy may have sent the request to another database.
             refuse_other(connection, schema, expected).await?;
             Ok(answer)
         })
         .await
     }
 
-    /// Lets the database keep its id wherever it is by now, or gives it another one.
+    /// Lets the database keep its id after a move or copy, or gives it another one.
     pub(super) async fn adopt(&self, id: Option<DatabaseId>) -> Result<(), Fault> {
         let adopted = self.ask(async |connection, server| {
             connection.adopt(&server.schema, id).await.map_err(refused)
@@ -193,12 +193,12 @@ impl<C: Connection> Entry<C> {
         let mut connection = self.outside().await?;
         self.refuse_other_server(&mut connection, server).await?;
         let outcome = self.keep_out(&mut connection, gid).await?;
-        // A proxy may have led a question to another one.
+        // A proxy may have sent a request to another server.
         self.refuse_other_server(&mut connection, server).await?;
         Ok(outcome)
     }
 
-    /// What another server than `expected` keeps says nothing, whatever id it has.
+    /// Refuses another server than `expected`: its records prove nothing, even with the same id.
     async fn refuse_other_server(
         &self,
         connection: &mut C,
@@ -218,12 +218,12 @@ impl<C: Connection> Entry<C> {
     async fn keep_out(&self, connection: &mut C, gid: &Gid) -> Result<Outcome, Fault> {
         let server = self.server_apart(connection).await.map_err(Fault::Lost)?;
         let schema = &server.schema;
-        // What is recorded stays so. Asking first, a holder that nobody can write to just now still answers.
+        // A recorded outcome is final. It is read first, so that a holder that is not writable just now still answers.
         if let Some(outcome) = connection.recorded(schema, gid).await? {
             self.confirm(connection, &server).await?;
             return Ok(outcome);
         }
-        // While a standby is away, a fence would wait in the server, and so would that of each later question.
+        // While a standby is away, a fence would wait in the server, and so would the fence of each later request.
         self.confirm(connection, &server).await?;
         let kept_out = connection.keep_out(fence_row(schema, gid)).await;
         kept_out.map_err(Fault::Lost)?;
@@ -233,11 +233,12 @@ impl<C: Connection> Entry<C> {
         Ok(outcome)
     }
 
-    /// Makes sure that what the connection saw is as durable as the server makes what it confirms. What can be seen may
-    /// still be lost: a commit that was cancelled while it waited for a standby, or that the server had written when
-    /// it was started anew.
+    /// Makes sure that the data the connection saw is as durable as the server's confirmed commits. Visible data may
+    /// still be lost. Examples are a commit that was cancelled while it waited for a standby, or that was written
+    /// before a restart of the server.
     async fn confirm(&self, connection: &mut C, server: &Server) -> Result<(), Fault> {
-        // In the server it would wait for as long as the standby is away, be it that nobody is there any more.
+        // Without a cancel, the statement would wait in the server for as long as the standby is away, even without a
+        // client.
         let mut abandoned = Abandoned(match self.may_cancel(server) {
             true => connection.cancel(),
             false => None,
@@ -252,7 +253,7 @@ impl<C: Connection> Entry<C> {
     }
 }
 
-/// A statement that is cancelled when this is dropped.
+/// The cancellation of a statement, sent when this is dropped.
 struct Abandoned(Option<BoxFuture<'static, ()>>);
 
 impl Drop for Abandoned {
@@ -265,8 +266,8 @@ impl Drop for Abandoned {
     }
 }
 
-/// A standby of PostgreSQL lists no branch at all, one of MariaDB lists them late. Taken for the list of the primary, it
-/// would make finished of what is in doubt, and its record would be deleted.
+/// Refuses a replica. A standby of PostgreSQL lists no branch at all, and one of MariaDB lists them late. Mistaken for
+/// the primary's, its list would show units in doubt as finished, and their records would be deleted.
 async fn refuse_replica<C: Connection>(connection: &mut C) -> Result<(), Fault> {
     match connection.replica().await.map_err(Fault::Lost)? {
         Some(sign) => Err(Fault::Replica { sign }),
@@ -274,11 +275,11 @@ async fn refuse_replica<C: Connection>(connection: &mut C) -> Result<(), Fault> 
     }
 }
 
-/// Whose database the connection is to.
+/// Returns the identity of the database that the connection leads to.
 async fn whose<C: Connection>(connection: &mut C, schema: &str) -> Result<Whose, Fault> {
     let database = match connection.identity(schema).await {
         Ok(id) => Some(id),
-        // It has no id that could be read, and that stays so.
+        // The database has no id that could be read, and that does not change.
         Err(
             Fault::NotInstalled(_)
             | Fault::Unfit { .. }
@@ -291,7 +292,7 @@ async fn whose<C: Connection>(connection: &mut C, schema: &str) -> Result<Whose,
     Ok(Whose { database, lineage })
 }
 
-/// What another database lists, or has recorded, says nothing: it would make finished of what is in doubt.
+/// Refuses another database. Its lists and records would show units in doubt as finished.
 async fn refuse_other<C: Connection>(
     connection: &mut C,
     schema: &str,
@@ -303,7 +304,7 @@ async fn refuse_other<C: Connection>(
     }
 }
 
-/// Why a statement about our tables was refused.
+/// Converts the error of a statement on the tables of the protocol.
 fn refused(error: diesel::result::Error) -> Fault {
     if is_of_our_tables(&error) {
         Fault::NotInstalled(error)

@@ -1,4 +1,4 @@
-//! What can be wrong with a registry.
+//! Mistakes in the definition of a registry.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use crate::backend::Backend;
 use crate::config::UrlProblem;
 use crate::gid::{MAX_KEY, MAX_NAMESPACE};
 
-/// Everything that is wrong with a registry.
+/// All mistakes in the definition of a registry.
 #[derive(ErrorDebug)]
 pub struct BuildError {
     pub(super) problems: Vec<BuildProblem>,
 }
 
-/// Something that is wrong with a registry.
+/// A mistake in the definition of a registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildProblem {
-    /// There is no bind.
+    /// No bind is registered.
     #[error("no bind is registered")]
     Empty,
     /// A key has a character or a length that a global transaction id cannot hold.
@@ -33,44 +33,44 @@ pub enum BuildProblem {
         /// The key.
         key: &'static str,
     },
-    /// A file cannot be attached under this key, because SQLite gives the name to another one.
+    /// A file cannot be attached under this key, because SQLite reserves the name.
     #[error("the key `{key}` cannot be that of an attached file: SQLite names others so")]
     ReservedKey {
         /// The key.
         key: &'static str,
     },
-    /// A bind shares the connection of one that is not there.
+    /// A bind shares the connection of a bind that is not registered.
     #[error(
         "`{bind}` shares the connection of `{with}`, which is not registered with a pool of its own"
     )]
     UnknownKey {
         /// The bind.
         bind: &'static str,
-        /// The one that is not there.
+        /// The bind that is not registered.
         with: &'static str,
     },
-    /// A hook was given for a bind that is not there.
+    /// A hook was given for a bind that is not registered.
     #[error("a hook was given for `{bind}`, which is not registered")]
     UnknownHook {
         /// The bind.
         bind: &'static str,
     },
-    /// An option of a bind cannot hold on its backend.
+    /// The backend of a bind does not support an option.
     #[error("`{option}` cannot hold on `{bind}`: {reason}")]
     Unsupported {
         /// The bind.
         bind: &'static str,
         /// The option.
         option: &'static str,
-        /// Why it cannot.
+        /// The reason.
         reason: &'static str,
     },
-    /// The URL of a bind is of no use.
+    /// The URL of a bind is invalid.
     #[error("the URL of `{bind}` is of no use: {problem}")]
     Url {
         /// The bind.
         bind: &'static str,
-        /// Why.
+        /// The reason.
         problem: UrlProblem,
     },
     /// The variable with the URL of a bind is not set.
@@ -93,7 +93,7 @@ pub enum BuildProblem {
         /// The namespace.
         namespace: String,
     },
-    /// A bind is not in the manifest, or there is none.
+    /// A bind is not in the manifest, or there is no manifest.
     #[error("`{bind}` is not in the manifest")]
     NotInManifest {
         /// The bind.
@@ -118,8 +118,7 @@ pub enum BuildProblem {
         /// The place in the manifest.
         place: crate::config::ManifestPlace,
     },
-    /// A method was called on the source of a bind for which it means nothing: on a pool that is made already, or on the
-    /// connection of another bind.
+    /// A method was called on a source on which it has no effect: a ready pool, or the connection of another bind.
     #[error(
         "`Source::{option}` has no effect on the source of `{bind}`: leave it out, or set it where the connection is made"
     )]
@@ -137,20 +136,20 @@ pub enum BuildProblem {
         /// The backend.
         backend: Backend,
     },
-    /// Two binds would read their URL from one variable: `a-b` and `a_b`, for one. Their tables would be looked for in one
-    /// database. Binds that are meant to share one say so with [`Source::shared_with`](crate::Source::shared_with).
+    /// Two binds would read their URL from one variable, for example `a-b` and `a_b`. Both would then use one database.
+    /// Binds that are meant to share one use [`Source::shared_with`](crate::Source::shared_with).
     #[error(
         "`{bind}` and `{with}` would both read their URL from `{variable}`: give one another key, or its URL by `Source::url` or `Source::env_var`"
     )]
     SharedVariable {
         /// The bind.
         bind: &'static str,
-        /// The other one.
+        /// The other bind.
         with: &'static str,
         /// The environment variable.
         variable: String,
     },
-    /// A timeout of zero, which a server takes for none.
+    /// A timeout is zero, which a server treats as no limit.
     #[error("`{option}` is 0, which is no limit to a server")]
     NoLimit {
         /// The method of the builder.
@@ -165,16 +164,16 @@ pub enum BuildProblem {
         /// The bind.
         bind: &'static str,
     },
-    /// Something is wrong with the migrations of a bind.
+    /// The migrations of a bind have a mistake.
     #[cfg(feature = "migrations")]
     #[error("the migrations of `{bind}` are of no use: {mistake}")]
     Migrations {
         /// The bind.
         bind: &'static str,
-        /// What.
+        /// The mistake.
         mistake: crate::migrate::MigrationMistake,
     },
-    /// A bind that cannot prepare was told not to hold the decision.
+    /// A bind that cannot prepare is set to avoid being the holder.
     #[error(
         "`{bind}` cannot prepare, so it must be the holder where it writes: `HolderPreference::Avoid` cannot hold"
     )]
@@ -184,7 +183,7 @@ pub enum BuildProblem {
     },
 }
 
-/// The source of a bind that is in this place.
+/// Describes the source that fits this place.
 #[cfg(feature = "manifest")]
 fn source_of(place: &crate::config::ManifestPlace) -> String {
     use crate::config::ManifestPlace;
@@ -201,7 +200,7 @@ fn source_of(place: &crate::config::ManifestPlace) -> String {
 }
 
 impl BuildProblem {
-    /// The key of the bind that it is about, if it is about one.
+    /// Returns the key of the bind with the mistake, if there is one.
     #[must_use]
     pub fn bind(&self) -> Option<&str> {
         match self {
@@ -232,7 +231,7 @@ impl BuildProblem {
 }
 
 impl BuildError {
-    /// Every mistake.
+    /// Returns all mistakes.
     #[must_use]
     pub fn problems(&self) -> &[BuildProblem] {
         &self.problems

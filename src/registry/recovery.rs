@@ -1,4 +1,4 @@
-//! Recovery, as users of a registry call it.
+//! Recovery, as the public API of a registry.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::recovery::{
 };
 use crate::registry::Binds;
 
-/// A handle for recovery: it finishes units that a process left prepared, lists them, tells how one ended, and decides in
-/// the place of a lost holder. See [`Binds::recovery`].
+/// A handle for recovery. It finishes units that a process left prepared, lists them, and returns their outcomes. It
+/// also decides in the place of a lost holder. See [`Binds::recovery`].
 ///
 /// # Example
 ///
@@ -26,7 +26,7 @@ pub struct Recovery<'binds> {
 }
 
 impl Binds {
-    /// Recovery, by hand: the [worker](crate::BindsBuilder::recovery) does the same by itself.
+    /// Returns a handle for manual recovery: the [worker](crate::BindsBuilder::recovery) does the same automatically.
     #[must_use]
     pub fn recovery(&self) -> Recovery<'_> {
         Recovery { binds: self }
@@ -34,34 +34,34 @@ impl Binds {
 }
 
 impl<'binds> Recovery<'binds> {
-    /// Finishes every unit of this application that is left prepared on any bind: commits it if its holder recorded
-    /// that it committed, rolls it back if not.
+    /// Finishes every unit of this application that is left prepared on any bind. Commits the unit if its holder
+    /// recorded that it committed, and rolls it back if not.
     ///
-    /// Several processes may do so at once, and while others commit: the outcome of a unit is excluded from changing
-    /// before anything is done (`docs/recovery.md`). A unit that was prepared in the last three seconds is left to the
+    /// Several processes may do so at once, and while others commit. Before a branch is finished, the outcome of its
+    /// unit is made final (`docs/recovery.md`). A unit that was prepared in the last three seconds is left to the
     /// process that is committing it. Takes no connection of the pools.
     ///
-    /// Never fails: what could not be done is in the [`RecoveryReport`], and the next pass tries it again.
+    /// Never fails: failures are in the [`RecoveryReport`], and the next pass tries again.
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped: what is done is done, and the next pass does the rest.
+    /// The future may be dropped: finished branches stay finished, and the next pass does the rest.
     pub async fn run(self) -> RecoveryReport {
         self.run_older_than(GRACE).await
     }
 
-    /// As [`run`](Self::run), with another age from which on a unit is not left to the process that is
-    /// committing it. At zero, units in the middle of their commit are rolled back: nothing is torn by that, and their
-    /// callers are told so.
+    /// Runs [`run`](Self::run) with another minimum age. Younger units are left to the process that is committing them.
+    /// At zero, units in the middle of their commit are rolled back. No unit is torn by that, and their callers receive
+    /// that outcome.
     ///
     /// # Cancel safety
     ///
-    /// As [`run`](Self::run).
+    /// See [`run`](Self::run).
     pub async fn run_older_than(self, age: Duration) -> RecoveryReport {
         recovery::recover(&self.binds.registry.scope, Purpose::Finish(age)).await
     }
 
-    /// The branches of this application that are prepared and unfinished on any bind, and what each waits for. Changes
+    /// Lists the prepared and unfinished branches of this application on all binds, and the reason for each. Changes
     /// nothing.
     ///
     /// # Cancel safety
@@ -71,25 +71,27 @@ impl<'binds> Recovery<'binds> {
         recovery::recover(&self.binds.registry.scope, Purpose::Look).await
     }
 
-    /// Finishes a unit whose holder is lost for good, as somebody says who takes the responsibility.
+    /// Finishes a unit whose holder is lost for good, on the responsibility of the operator.
     ///
     /// The outcome and the reason are recorded in `diesel_binds_forced` of each database with a branch of the unit,
-    /// before any is finished; a later call can only say the same, in whatever process. So every part of the unit must be
-    /// seen on the binds of this one; [`ForceOptions::parts_are_gone`] is for those that cannot be.
+    /// before any branch is finished. A later call, in any process, must have the same outcome. So every part of the
+    /// unit must be found on the binds of this process. [`ForceOptions::parts_are_gone`] is for parts that cannot be
+    /// found.
     ///
-    /// Refused while the holder answers and is the database that decides: [`run`](Self::run) then does what is
-    /// right. A holder that has forgotten the unit gets a row that keeps a late decision out. If a holder that could not
-    /// be reached comes back after all, and had decided otherwise, the unit is torn: nobody can see that from here.
+    /// Refused while the holder answers and is the database that decides: use [`run`](Self::run) then. A holder that
+    /// has forgotten the unit gets a row that keeps a late decision out. If an unreachable holder comes back and had
+    /// decided otherwise, the unit is torn. That cannot be found out from here.
     ///
-    /// The [`RecoveryReport`] says which branches were finished, and which could not be: call it again for those.
+    /// The [`RecoveryReport`] lists the branches that were finished, and those that could not be: call this again for
+    /// those.
     ///
     /// # Errors
     ///
-    /// Each variant of [`ForceError`] says why nothing was finished.
+    /// Each variant of [`ForceError`] is a reason why nothing was finished.
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped: what is recorded and finished stays so, and the next call does the rest.
+    /// The future may be dropped: records and finished branches stay, and the next call does the rest.
     pub async fn force(
         self,
         gid: &Gid,
@@ -100,15 +102,15 @@ impl<'binds> Recovery<'binds> {
             .await
     }
 
-    /// As [`force`](Self::force), with what the operator knows beside what can be seen.
+    /// Runs [`force`](Self::force) with options for facts that only the operator has.
     ///
     /// # Errors
     ///
-    /// As [`force`](Self::force).
+    /// See [`force`](Self::force).
     ///
     /// # Cancel safety
     ///
-    /// As [`force`](Self::force).
+    /// See [`force`](Self::force).
     pub async fn force_with(
         self,
         gid: &Gid,
@@ -119,8 +121,8 @@ impl<'binds> Recovery<'binds> {
         recovery::force(&self.binds.registry.scope, gid, outcome, reason, options).await
     }
 
-    /// How a unit ended, as its holder has recorded it. `None` if it has recorded nothing: the unit was rolled back, or
-    /// is still being decided. Changes nothing.
+    /// Returns the outcome that the holder of a unit has recorded. `None` if it has recorded nothing: the unit was
+    /// rolled back, or is still being decided. Changes nothing.
     ///
     /// # Errors
     ///
@@ -137,8 +139,8 @@ impl<'binds> Recovery<'binds> {
         .map_err(|source| RecoveryError::new(gid, source))
     }
 
-    /// How a unit ended, and if its holder has recorded nothing, that it never commits: a decision that is still on its
-    /// way is kept out.
+    /// Returns the outcome of a unit. If its holder has recorded nothing, the unit never commits: a decision that is
+    /// still on its way is kept out.
     ///
     /// # Errors
     ///
@@ -146,7 +148,7 @@ impl<'binds> Recovery<'binds> {
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped: the unit may then be kept from committing, which the next call tells.
+    /// The future may be dropped: the unit may then be kept from committing, which the next call returns.
     pub async fn settle(self, gid: &Gid) -> Result<Outcome, RecoveryError> {
         match self.holder_of(gid) {
             Ok(holder) => holder.resolve(gid).await,
@@ -155,7 +157,7 @@ impl<'binds> Recovery<'binds> {
         .map_err(|source| RecoveryError::new(gid, source))
     }
 
-    /// The holder of a unit of this application. A gid may come from anywhere.
+    /// Returns the holder of a unit of this application. The gid may belong to another one.
     fn holder_of(self, gid: &Gid) -> Result<&'binds dyn Database, Fault> {
         let scope = &self.binds.registry.scope;
         if gid.namespace() != &*scope.namespace {

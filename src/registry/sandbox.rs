@@ -1,4 +1,4 @@
-//! A registry of which nothing is ever kept: the same binds, each on one connection of its own.
+//! A registry that never commits anything: the same binds, each on one connection of its own.
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -19,15 +19,15 @@ use crate::registry::{AnyEntry, Entry, Registry};
 use crate::trace::{PoolMetrics, QueryLog};
 
 impl<C: Connection> Entry<C> {
-    /// The same bind, on a connection of its own of which nothing is ever kept.
+    /// Returns an entry of the same bind on a connection of its own, which never commits anything.
     pub(super) async fn enclose(&self) -> Result<Self, NotStarted> {
         let mut connection = self
             .connect(self.timeouts.checkout)
             .await
             .map_err(NotStarted::Connect)?;
         let enclosing = async {
-            // Before the transaction: afterwards, what fails on some hosts would abort it.
-            // Of this connection, which the hooks of the pool have not set up.
+            // The properties of this connection, which the hooks of the pool have not set up. Read before the
+            // transaction begins: on some hosts, a query fails and would abort it.
             let server = self.inspect(&mut connection).await?;
             let mut terms = self.terms(self.clock.generate(), server);
             terms.sandboxed = true;
@@ -75,7 +75,7 @@ impl<C: Connection> Entry<C> {
     }
 }
 
-/// Notes the statements of each connection that is opened.
+/// Logs the statements of each connection that is opened.
 fn logging<C: Connection>(reopen: Reopen<C>, log: &Arc<QueryLog>) -> Reopen<C> {
     let log = Arc::clone(log);
     Arc::new(move || {
@@ -90,7 +90,7 @@ fn logging<C: Connection>(reopen: Reopen<C>, log: &Arc<QueryLog>) -> Reopen<C> {
 }
 
 impl Registry {
-    /// The same with these binds only, of which nothing is ever kept. The error comes with the key of its bind.
+    /// Returns a registry of these binds only, which never commits anything. The error contains the key of its bind.
     pub(crate) async fn enclose(
         &self,
         binds: &[(TypeId, &'static str)],
@@ -126,7 +126,7 @@ impl Registry {
             index,
             scope: Arc::new(scope),
             entries,
-            // Only a check looks at them, which finds no database here.
+            // Only a check uses them, which finds no database here.
             neighbours: Vec::new(),
             namespace: Arc::clone(&self.namespace),
             clock: Arc::clone(&self.clock),

@@ -40,7 +40,7 @@ pub(super) fn begin(terms: &Terms) -> String {
     ))
 }
 
-/// Turns autocommit off, and keeps what the connection had.
+/// Turns autocommit off, and saves the value of the connection.
 const HOLD_AUTOCOMMIT: &str =
     "SET @diesel_binds_autocommit = @@SESSION.autocommit, autocommit = 0; ";
 

@@ -1,4 +1,4 @@
-//! From the text of a manifest to one that holds together.
+//! Parsing and checking the text of a manifest.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::config::manifest::{
 };
 use crate::gid::{MAX_KEY, MAX_NAMESPACE, is_name};
 
-/// The file as it is written.
+/// The content of the file before the checks.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -179,7 +179,7 @@ impl Reader<'_> {
         }
     }
 
-    /// No two binds may have the same files: one would overwrite, or run, what is the other's.
+    /// Refuses two binds with the same files: one would overwrite or run the files of the other.
     fn distinct(&mut self, key: &Spanned<String>, bind: &ManifestBind, others: &[ManifestBind]) {
         for other in others {
             let mut shared = Vec::new();
@@ -189,7 +189,7 @@ impl Reader<'_> {
             if bind.schema == other.schema {
                 shared.push("schema file");
             }
-            // Diesel takes every folder in a folder of migrations for one.
+            // Diesel takes every folder in a folder of migrations for a migration.
             if bind.migrations.starts_with(&other.migrations)
                 || other.migrations.starts_with(&bind.migrations)
             {
@@ -202,7 +202,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What a bind says of others must be true of them.
+    /// Checks the references of a bind to others.
     fn references(
         &mut self,
         key: &Spanned<String>,
@@ -260,7 +260,7 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Without `.` and `..`, so that two ways of writing one path are seen.
+/// Removes `.` and `..`, so that two spellings of one path are equal.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
@@ -275,7 +275,7 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// What serde says of a value of the wrong type repeats the value.
+/// Removes the value that serde repeats in an error about a wrong type.
 fn without_values(message: &str) -> String {
     match (message.find("string \""), message.rfind('"')) {
         (Some(start), Some(end)) => format!("{}a string{}", &message[..start], &message[end + 1..]),

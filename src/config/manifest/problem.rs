@@ -1,4 +1,4 @@
-//! What can be wrong with a manifest. Nothing here repeats a value of the file: it may be a URL, with its password.
+//! Mistakes in a manifest. Errors never repeat a value of the file, which may be a URL with its password.
 
 use std::fmt;
 use std::io;
@@ -6,16 +6,16 @@ use std::path::PathBuf;
 
 use diesel_binds_derive::ErrorDebug;
 
-/// A manifest cannot be used.
+/// An error of reading a manifest.
 #[derive(ErrorDebug)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// The file is not there.
+    /// The file does not exist.
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// There is none in a folder, nor above it.
+    /// There is no manifest in a folder, nor above it.
     NotFound {
         /// The folder.
         folder: PathBuf,
@@ -24,25 +24,25 @@ pub enum ManifestError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file is wrong.
+    /// The file has mistakes.
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Everything that is wrong in it, as far as it could be read.
+        /// All mistakes, as far as the file could be read.
         problems: Vec<ManifestProblem>,
     },
 }
 
-/// Something that is wrong in a manifest.
+/// A mistake in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ManifestProblem {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The mistake.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! What a manifest may say, and that every mistake is found with its line and without its value.
+//! Tests of the manifest: valid files, and that every mistake is found with its line and without its value.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn problems(text: &str) -> Vec<(usize, String)> {
     }
 }
 
-/// The one problem of a text, which must be on this line and say this.
+/// Checks that a text has exactly one problem, on this line and with this message.
 fn one_problem(text: &str, line: usize, says: &str) {
     let found = problems(text);
     assert!(

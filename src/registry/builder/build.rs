@@ -1,4 +1,4 @@
-//! The registry, made of what the builder was given.
+//! Building the registry from the arguments of the builder.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl BindsBuilder {
     ///
     /// # Errors
     ///
-    /// Every mistake, all of them together.
+    /// All mistakes in one error.
     pub fn build(mut self) -> Result<Binds, BuildError> {
         let mut binds = self.resolve();
         self.find_problems(&binds);

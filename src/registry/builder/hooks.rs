@@ -1,4 +1,4 @@
-//! What the application asked to run at the begin of each transaction of a bind.
+//! Hooks of the application at the begin of each transaction of a bind.
 
 use diesel::QueryResult;
 use futures_util::future::BoxFuture;
@@ -9,27 +9,28 @@ use crate::registry::builder::pending::Who;
 use crate::registry::entry::AfterBegin;
 
 impl BindsBuilder {
-    /// Runs `hook` on the connection of a bind right after each transaction of a unit has begun there, within that
-    /// transaction and before everything else: for `SET LOCAL search_path`, `SET LOCAL ROLE` and the like. Where several
-    /// are registered, they run in that order; binds that share a connection share their hooks.
+    /// Runs `hook` on the connection of a bind right after each transaction of a unit has begun there. It runs within
+    /// that transaction and before everything else, for `SET LOCAL search_path`, `SET LOCAL ROLE` and the like. Several
+    /// hooks run in the order of their registration. Binds that share a connection share their hooks.
     ///
-    /// It runs in the task of the query that begins, and so finds the task-local values of that. If it fails, that query
-    /// fails with [`Error::AfterBegin`](crate::Error::AfterBegin), and the transaction is rolled back. It must not end the
-    /// transaction: the next statement finds that out, and the unit can then only be rolled back. Before the first
-    /// statement the server is asked about that, which costs a round trip.
+    /// The hook runs in the task of the query that begins, and so has its task-local values. If it fails, that query
+    /// fails with [`Error::AfterBegin`](crate::Error::AfterBegin), and the transaction is rolled back. The hook must
+    /// not end the transaction: the unit can then only be rolled back. This is checked before the first statement,
+    /// which costs a round trip.
     ///
-    /// What a hook did before it failed, panicked or was dropped ends with its unit. If it has ended the transaction, so
-    /// that this is not certain, the unit ends with [`TransactionEnded`](crate::CommitError::TransactionEnded).
+    /// If a hook failed, panicked or was dropped, its changes are rolled back with its unit. If it may have ended the
+    /// transaction, the unit ends with [`TransactionEnded`](crate::CommitError::TransactionEnded).
     ///
-    /// It uses the connection that it is given. A query of a session on the same bind would wait for the hook, or run it
-    /// again: it fails with [`Error::InsideHook`](crate::Error::InsideHook). The deadline of the unit bounds the hook.
+    /// The hook must use the connection that it is given. A query of a session on the same bind would wait for the
+    /// hook, or run it again: it fails with [`Error::InsideHook`](crate::Error::InsideHook). The deadline of the unit
+    /// bounds the hook.
     ///
-    /// What it sets with `LOCAL` on PostgreSQL ends with the transaction. MariaDB and SQLite keep no
-    /// setting for one transaction alone: what it sets there is cleaned from the connection after the unit, unless the bind
-    /// says [`keep_session_state`](crate::BindOptions::keep_session_state).
+    /// On PostgreSQL, `LOCAL` settings end with the transaction. MariaDB and SQLite have no settings for one
+    /// transaction alone. There, settings of the hook are removed from the connection after the unit, unless the bind
+    /// has [`keep_session_state`](crate::BindOptions::keep_session_state).
     ///
-    /// What it writes is part of the unit, and found as what a function in a `SELECT` wrote: do not write where the bind
-    /// is told to [`trust_reads`](crate::BindOptions::trust_reads).
+    /// Writes of the hook are part of the unit, and found like those of a function in a `SELECT`. Do not write in a
+    /// hook if the bind has [`trust_reads`](crate::BindOptions::trust_reads).
     ///
     /// # Example
     ///

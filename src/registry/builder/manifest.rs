@@ -1,4 +1,4 @@
-//! Binds by the manifest of the project, without their types.
+//! Binds from the manifest of the project, without their types.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,8 @@ use crate::registry::builder::source::Source;
 use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
-    /// Takes from a manifest the namespace, and the variables with the URLs of [`Source::env`](crate::Source::env).
+    /// Sets a manifest as the source of the namespace, and of the variables with the URLs of
+    /// [`Source::env`](crate::Source::env).
     ///
     /// A bind with that source must then be in the manifest, with the backend of its type and in the same place.
     pub fn manifest(mut self, manifest: &Manifest) -> Self {
@@ -22,7 +23,7 @@ impl BindsBuilder {
 
     /// Registers a bind of the manifest without its type: by its key, with the URL in the environment.
     ///
-    /// No session can use it, but all that asks for no type can: [`check`](crate::Binds::check),
+    /// No session can use the bind, but everything that needs no type can: [`check`](crate::Binds::check),
     /// [`recovery`](crate::Binds::recovery), [`install`](crate::Binds::install). For a process that only does that.
     ///
     /// Keeps the key in memory until the process ends, once for each key.
@@ -31,7 +32,7 @@ impl BindsBuilder {
         self
     }
 
-    /// Registers every bind of the manifest without its type, as [`bind_named`](Self::bind_named) does with one.
+    /// Registers every bind of the manifest without its type. See [`bind_named`](Self::bind_named).
     pub fn bind_all_named(mut self) -> Self {
         self.given.push(Given::AllNamed);
         self
@@ -104,7 +105,7 @@ fn in_environment(bind: &'static str, backend: Backend) -> Result<Place, BuildPr
     }
 }
 
-/// A bind without a type. Keys live as long as the process, each once.
+/// Returns the identity of a bind without a type. Keys live as long as the process, each once.
 fn named(key: &str) -> Who {
     static KEYS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The migrations of the binds, as they are given to the builder.
+//! The migrations of the binds that were given to the builder.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ struct GivenSet {
 
 type Make = dyn FnOnce(Place) -> Result<Arc<dyn AnySet>, MigrationMistake> + Send;
 
-/// Where the migrations of a bind run.
+/// The database in which the migrations of a bind run.
 struct Place {
     number: usize,
     entry: Arc<dyn AnyEntry>,
@@ -38,7 +38,7 @@ struct Place {
 }
 
 impl Given {
-    /// Adds those of a bind.
+    /// Adds the migrations of a bind.
     pub(super) fn add<B>(&mut self, source: Arc<Source<B::Connection>>)
     where
         B: Bind<Connection: Migratable>,
@@ -67,7 +67,7 @@ impl Given {
         });
     }
 
-    /// Adds that those of one bind need those of another.
+    /// Adds that the migrations of one bind need a migration of another.
     pub(super) fn add_need<B: Bind, Needs: Bind>(&mut self, version: &str) {
         self.needs.push(Need {
             bind: B::KEY,
@@ -76,7 +76,7 @@ impl Given {
         });
     }
 
-    /// Adds what the manifest says of the binds whose migrations were given.
+    /// Adds the needs in the manifest of the binds whose migrations were given.
     #[cfg(feature = "manifest")]
     pub(super) fn add_needs(&mut self, manifest: &crate::config::Manifest) {
         let keys: Vec<&'static str> = self.sets.iter().map(|set| set.who.key).collect();
@@ -84,7 +84,7 @@ impl Given {
             let needs = manifest.bind(bind).map_or(&[][..], |bind| bind.needs());
             for need in needs {
                 let Some(other) = keys.iter().find(|key| **key == need.bind()) else {
-                    // What was not given is run by somebody else, and that is who sees to it.
+                    // Migrations that were not given run elsewhere, where this need is checked.
                     continue;
                 };
                 self.needs.push(Need {
@@ -96,7 +96,7 @@ impl Given {
         }
     }
 
-    /// The sets in their order, unless something is wrong with them.
+    /// Builds the sets in their order, unless they have a mistake.
     pub(super) fn build(
         self,
         owners: &[(Who, usize)],
@@ -134,7 +134,8 @@ impl Given {
     }
 }
 
-/// Where a bind is. Only by its type: a bind that is registered by its key alone may have another connection type.
+/// Returns the place of a bind. Only by its type: a bind that is registered by its key alone may have another
+/// connection type.
 fn place(
     who: Who,
     owners: &[(Who, usize)],

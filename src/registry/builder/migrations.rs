@@ -1,4 +1,4 @@
-//! Migrations, as the application gives them.
+//! Migrations that the application gives to the builder.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::bind::Bind;
 use crate::registry::builder::BindsBuilder;
 
 impl BindsBuilder {
-    /// Gives the migrations of a bind: those of `embed_migrations!`, most often. They are run by
-    /// [`binds.migrations()`](crate::Binds::migrations), and not before.
+    /// Registers the migrations of a bind, usually those of `embed_migrations!`. They run only by
+    /// [`binds.migrations()`](crate::Binds::migrations).
     ///
     /// A bind whose file is attached has migrations of its own, which run on that file alone.
     #[cfg_attr(docsrs, doc(cfg(feature = "migrations")))]
@@ -30,11 +30,11 @@ impl BindsBuilder {
         self
     }
 
-    /// States that the migrations of `B` need a migration of another bind: the bind `Needs`, and the version, which is the
-    /// name of its folder, or the part before the first underscore.
+    /// Declares that the migrations of `B` need a migration of another bind `Needs`. The version is the name of its
+    /// folder, or the part before the first underscore.
     ///
-    /// `Needs` is then migrated before `B`; alone, `B` is not migrated before `Needs` is at that version; and `Needs` is
-    /// not reverted below it while a migration of `B` is applied.
+    /// `Needs` is then migrated before `B`. If `B` is migrated alone, `Needs` must already be at that version. `Needs`
+    /// is not reverted below it while a migration of `B` is applied.
     #[cfg_attr(docsrs, doc(cfg(feature = "migrations")))]
     pub fn migrations_need<B: Bind, Needs: Bind>(
         mut self,

@@ -1,4 +1,4 @@
-//! What does not fit together in what the builder was given.
+//! The search for mistakes in the arguments of the builder.
 
 use std::collections::HashSet;
 
@@ -72,14 +72,15 @@ impl BindsBuilder {
     }
 }
 
-/// Whether a bind records its decisions even when it is the only writer: under the name of the application.
+/// Returns whether a bind records its decisions even if it is the only writer: the record needs the name of the
+/// application.
 fn records(binds: &[Pending]) -> bool {
     binds.iter().any(
         |bind| matches!(&bind.place, Place::Own { options, .. } if options.record_every_commit),
     )
 }
 
-/// Whether a unit may have several participants of which one prepares.
+/// Returns whether a unit may have several participants of which one prepares.
 fn may_prepare(binds: &[Pending]) -> bool {
     let own: Vec<&Pending> = binds
         .iter()

@@ -1,5 +1,6 @@
-//! What the registry is made of. A bind is given with its `source`, or by its key in the `manifest`; `hooks`, `migrations`
-//! and `trace` go with it. `resolve` looks the sources up, `mistakes` finds every mistake, and `build` makes the registry.
+//! The builder of the registry. A bind is given with its `source`, or by its key in the `manifest`; `hooks`,
+//! `migrations` and `trace` add to it. `resolve` looks the sources up, `mistakes` finds every mistake, and `build`
+//! makes the registry.
 
 // Files, each of which imports only from those before it: `pending`, `source`, `manifest`, `resolve`, `mistakes`,
 // `build`, `hooks`, `migration_sets`, `migrations`, `trace`.
@@ -33,7 +34,7 @@ use crate::trace::TraceOptions;
 use self::pending::{Given, Pending, Place, Who};
 pub use self::source::{IntoSource, Source};
 
-/// As long as anything may take: clocks have an end.
+/// The longest time limit, because the range of clocks is limited.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Collects the binds of an application. See [`Binds::builder`](crate::Binds::builder).
@@ -70,7 +71,8 @@ impl BindsBuilder {
         }
     }
 
-    /// The name of the application, in the ids of its prepared transactions: recovery touches no others.
+    /// Sets the name of the application, which is part of the names of its prepared transactions: recovery touches no
+    /// others.
     ///
     /// `[a-z0-9_-]`, at most 31 bytes. Has no default, because two applications on one server must not have the same.
     /// Required if a bind that may prepare is registered beside another bind with a pool of its own, or if a bind
@@ -111,21 +113,22 @@ impl BindsBuilder {
         self
     }
 
-    /// Sets how long a session waits for a connection at most, whatever its pool allows. Defaults to 30 seconds.
+    /// Sets the longest time that a session waits for a connection, whatever its pool allows. Defaults to 30 seconds.
     pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.checkout = timeout.min(LONGEST);
         self
     }
 
-    /// Sets how long a statement waits for a lock on PostgreSQL, where the connection has no limit. Defaults to 10 seconds.
+    /// Sets the longest time that a statement waits for a lock on PostgreSQL, if the connection has no limit. Defaults
+    /// to 10 seconds.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.refuse_zero("lock_timeout", timeout);
         self.timeouts.lock = timeout;
         self
     }
 
-    /// Sets how long a transaction may be idle on PostgreSQL, where the connection has no limit: then the server rolls it
-    /// back. Should be longer than every deadline. Defaults to 10 minutes.
+    /// Sets the longest time that a transaction may be idle on PostgreSQL, if the connection has no limit. Then the
+    /// server rolls it back. Should be longer than every deadline. Defaults to 10 minutes.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.refuse_zero("idle_timeout", timeout);
         self.timeouts.idle = timeout;
@@ -138,26 +141,26 @@ impl BindsBuilder {
         }
     }
 
-    /// Sets how long one step of a commit may take before the server counts as lost. Defaults to 30 seconds.
+    /// Sets the longest time of one step of a commit, after which the server counts as lost. Defaults to 30 seconds.
     pub fn step_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.step = timeout.min(LONGEST);
         self
     }
 
-    /// Sets how long a commit asks a holder that it lost for the outcome, before the unit is reported as in doubt. Defaults
-    /// to 10 seconds.
+    /// Sets the longest time for which a commit asks a lost holder for the outcome, before the unit is reported as in
+    /// doubt. Defaults to 10 seconds.
     pub fn resolve_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.resolve = timeout.min(LONGEST);
         self
     }
 
-    /// Says how units that a process left prepared are finished. Defaults to a worker in this process, which calls
-    /// [`Recovery::run`](crate::Recovery::run) again and again.
+    /// Configures the recovery of units that a process left prepared. Defaults to a worker in this process, which calls
+    /// [`Recovery::run`](crate::Recovery::run) repeatedly.
     ///
-    /// There is one if a bind may prepare or records every commit. It starts with [`build`](Self::build) within a tokio runtime, else
-    /// with the first query of a session, and ends with [`Binds::close`](crate::Binds::close), or when all
-    /// [`Binds`](crate::Binds) and sessions are gone. It takes no connection of the pools. Several processes may each
-    /// have one.
+    /// The worker exists if a bind may prepare or records every commit. It starts with [`build`](Self::build) within a
+    /// tokio runtime, otherwise with the first query of a session. It ends with [`Binds::close`](crate::Binds::close),
+    /// or when all [`Binds`](crate::Binds) and sessions are gone. It takes no connection of the pools. Several
+    /// processes may each have one.
     pub fn recovery(mut self, options: RecoveryOptions) -> Self {
         self.recovery = options;
         self

@@ -1,4 +1,4 @@
-//! A bind as it was given to the builder.
+//! A bind that was given to the builder, before its source is looked up.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::pool::Pool;
 use crate::registry::entry::AfterBegin;
 use crate::registry::{AnyEntry, Entry};
 
-/// What the builder was given, in its order.
+/// An argument of the builder, in the order of the calls.
 pub(super) enum Given {
     Bind(Pending),
     /// A bind of the manifest, by its key.
@@ -24,7 +24,7 @@ pub(super) enum Given {
 }
 
 impl fmt::Debug for Given {
-    /// The key.
+    /// Writes the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(bind) => f.write_str(bind.who.key),
@@ -36,18 +36,18 @@ impl fmt::Debug for Given {
     }
 }
 
-/// A bind as it was given.
+/// A bind that was given to the builder.
 pub(super) struct Pending {
     pub(super) who: Who,
     pub(super) backend: Backend,
     pub(super) place: Place,
 }
 
-/// Which bind it is.
+/// The identity of a bind.
 #[derive(Clone, Copy)]
 pub(super) struct Who {
     pub(super) key: &'static str,
-    /// Its type, where it has one: a bind that is registered by its key alone has none, and no session.
+    /// The type of the bind. A bind that is registered by its key alone has none, and no session can use it.
     pub(super) id: Option<TypeId>,
 }
 
@@ -60,30 +60,31 @@ pub(super) enum Place {
     /// The connection of another bind.
     Shared {
         with: Who,
-        /// The file to attach, where it is not in the other's database.
+        /// The file to attach, if the bind is not in the other's database.
         path: Option<String>,
     },
-    /// Where a URL says, which is not looked up yet.
+    /// A URL that is not looked up yet.
     Located(Located),
-    /// Something is wrong with it, and already noted.
+    /// A place with a mistake that is already reported.
     Broken,
 }
 
 /// A bind whose URL is looked up when the registry is built.
 pub(super) struct Located {
     pub(super) location: Location,
-    /// The bind to whose connection the file is attached, in place of a pool of its own.
+    /// The bind to whose connection the file is attached, instead of a pool of its own.
     pub(super) attach_to: Option<Who>,
-    /// The application opens the connections itself: what only its opening could refuse is not refused.
+    /// `true` if the application opens the connections itself. Then a URL that only our own opening cannot handle is
+    /// accepted.
     pub(super) has_setup: bool,
-    /// Makes the pool.
+    /// The function that makes the pool.
     pub(super) open: Box<dyn FnOnce(&str) -> Place + Send>,
 }
 
-/// Where a URL is found.
+/// The location of a URL.
 pub(super) enum Location {
     Url(String),
-    /// In the variable that the manifest names, or that follows from the key.
+    /// The variable that the manifest names, or that follows from the key.
     Env,
     Variable(String),
 }
@@ -95,7 +96,7 @@ pub(super) struct Attachment {
     pub(super) path: String,
 }
 
-/// What every entry gets.
+/// The arguments of every entry.
 pub(super) struct Common {
     pub(super) options: BindOptions,
     /// Hooks, each of the connection type of the entry.
@@ -114,7 +115,8 @@ impl Who {
         }
     }
 
-    /// Whether both are one bind: by the type where both have one, because a key may be registered by mistake for two.
+    /// Returns whether both are one bind. Compares the types if both have one, because two binds may have the same key
+    /// by mistake.
     pub(super) fn is(self, other: Self) -> bool {
         match (self.id, other.id) {
             (Some(one), Some(two)) => one == two,
@@ -124,7 +126,7 @@ impl Who {
 }
 
 impl Place {
-    /// Whose connection the bind has.
+    /// Returns the bind that owns the connection.
     pub(super) fn owner(&self, bind: Who) -> Who {
         match self {
             Self::Shared { with, .. } => *with,
@@ -132,7 +134,7 @@ impl Place {
         }
     }
 
-    /// A pool of its own.
+    /// Returns the place of a bind with a pool of its own.
     pub(super) fn own<C: Connection>(
         key: &'static str,
         pool: Box<dyn Pool<C>>,

@@ -1,4 +1,4 @@
-//! The sources of the binds, looked up: what was given becomes a pool, or a place on the connection of another bind.
+//! Lookup of the sources of the binds: each becomes a pool, or a place on the connection of another bind.
 
 use std::mem;
 
@@ -11,8 +11,8 @@ use crate::registry::builder::pending::{Given, Located, Location, Pending, Place
 use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
-    /// Looks up the source of each bind, in the order in which they were given. A bind without one stays, as broken, so
-    /// that nothing else is said of it.
+    /// Looks up the source of each bind, in the order in which they were given. A bind whose source has a mistake
+    /// stays, as broken, so that no other mistake is reported for it.
     pub(super) fn resolve(&mut self) -> Vec<Pending> {
         let (mut binds, mut variables) = (Vec::new(), Vec::new());
         for given in mem::take(&mut self.given) {
@@ -64,7 +64,7 @@ impl BindsBuilder {
         Ok((located.open)(&url))
     }
 
-    /// The variable with the URL of a bind: the one that its manifest names, or that follows from its key.
+    /// Returns the variable with the URL of a bind: the one that its manifest names, or that follows from its key.
     #[cfg(feature = "manifest")]
     fn variable(
         &self,

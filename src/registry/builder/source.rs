@@ -1,4 +1,4 @@
-//! Where the database of a bind is, as the application says it. Nothing is looked up before the registry is built.
+//! The database of a bind, as the application gives it. It is looked up only when the registry is built.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::pool::{FromUrl, IntoPool, Pool, sealed};
 use crate::registry::builder::pending::{Located, Location, Place, Who};
 use crate::registry::problem::BuildProblem;
 
-/// Where the database of a bind is: a pool, a URL, an environment variable, the connection of another bind.
+/// The source of a bind's connections: a pool, a URL, an environment variable, or the connection of another bind.
 ///
-/// Given to [`BindsBuilder::bind`](crate::BindsBuilder::bind), which also takes a pool as it is.
+/// Given to [`BindsBuilder::bind`](crate::BindsBuilder::bind), which also takes a pool itself.
 ///
 /// # Example
 ///
@@ -54,7 +54,7 @@ enum At<C> {
     Shared(Who),
 }
 
-/// [`FromUrl::pool`] of a connection type that has it.
+/// The type of [`FromUrl::pool`].
 type MakePool<C> = fn(&str, Option<Arc<Setup<C>>>, &PoolOptions) -> Box<dyn Pool<C>>;
 
 /// A source of connections `C`: a [`Source`], or a pool of deadpool or bb8. Sealed.
@@ -83,13 +83,13 @@ impl<C: Connection, P: IntoPool<C> + sealed::Sealed> IntoSource<C> for P {
 }
 
 impl<C: Connection> Source<C> {
-    /// Uses a pool of deadpool or bb8. [`bind`](crate::BindsBuilder::bind) takes the pool itself too, where it has no
+    /// Uses a pool of deadpool or bb8. [`bind`](crate::BindsBuilder::bind) also takes the pool itself, if it has no
     /// [`options`](Self::options).
     pub fn pool(pool: impl IntoPool<C>) -> Self {
         Self::at(At::Pool(pool.into_pool()))
     }
 
-    /// Makes a pool for a URL, of deadpool where that feature is on, otherwise of bb8, which needs a tokio runtime around
+    /// Makes a pool for a URL, of deadpool if that feature is on, otherwise of bb8, which needs a tokio runtime around
     /// [`build`](crate::BindsBuilder::build).
     pub fn url(url: impl Into<String>) -> Self
     where
@@ -98,8 +98,9 @@ impl<C: Connection> Source<C> {
         Self::at(At::Located(Location::Url(url.into()), C::pool))
     }
 
-    /// Makes a pool for the URL in the environment: in the variable that the [manifest](crate::BindsBuilder::manifest) names for the bind,
-    /// or else in the one that follows from its key, `ACCOUNTS_DATABASE_URL` for the key `accounts`.
+    /// Makes a pool for the URL in the environment. The variable is the one that the
+    /// [manifest](crate::BindsBuilder::manifest) names for the bind. Otherwise it follows from the key:
+    /// `ACCOUNTS_DATABASE_URL` for the key `accounts`.
     pub fn env() -> Self
     where
         C: FromUrl,
@@ -132,16 +133,16 @@ impl<C: Connection> Source<C> {
         }
     }
 
-    /// Attaches the SQLite file to the connection of another bind, under the key of this one, in place of a pool of its
-    /// own: both files commit as one, by SQLite itself.
+    /// Attaches the SQLite file to the connection of another bind, under the key of this one, instead of a pool of its
+    /// own. SQLite itself commits both files as one.
     ///
-    /// Needs a rollback journal, and `synchronous` not `OFF`: otherwise a crash tears the two, so that is refused when a
-    /// transaction begins. So are two files that have a table of the same name, because a query would reach one of them
-    /// by accident.
+    /// Needs a rollback journal, and `synchronous` not `OFF`. Otherwise a crash could tear the two files, so the begin
+    /// of a transaction is refused. It is also refused if two files have a table of the same name, because a query
+    /// would reach one of them by accident.
     ///
-    /// The schema of the file is the key of the bind. SQLite finds a table in whichever file has it, but creates one
-    /// where it is told to: `CREATE TABLE ledger.entries (…)`; without the schema it lands in the file of `To`. Errors
-    /// and reports name the key of `To`, whose connection it is.
+    /// The schema of the file is the key of the bind. SQLite finds a table in any of the files, but creates one in the
+    /// named schema: `CREATE TABLE ledger.entries (…)`. Without a schema, the table is created in the file of `To`.
+    /// Errors and reports name the key of `To`, which owns the connection.
     #[cfg(feature = "sqlite")]
     pub fn attach_to<To: Bind<Connection = C>>(mut self, _: To) -> Self {
         self.attach_to = Some(Who::of::<To>());
@@ -166,13 +167,13 @@ impl<C: Connection> Source<C> {
         self
     }
 
-    /// Says how the bind takes part in units.
+    /// Sets the options of the bind.
     pub fn options(mut self, options: BindOptions) -> Self {
         self.options = Some(options);
         self
     }
 
-    /// Where the bind is, without its connection type.
+    /// Returns the place of the bind, without its connection type.
     pub(super) fn place(self, bind: &'static str) -> Result<Place, BuildProblem> {
         if let Some(option) = self.without_effect() {
             return Err(BuildProblem::WithoutEffect { bind, option });
@@ -193,7 +194,7 @@ impl<C: Connection> Source<C> {
         })
     }
 
-    /// The name of a method that was called on a source for which it means nothing.
+    /// Returns the name of a method that was called on a source on which it has no effect.
     fn without_effect(&self) -> Option<&'static str> {
         let has_pool = !matches!(self.at, At::Shared(_)) && self.attach_to.is_none();
         let makes_pool = has_pool && !matches!(self.at, At::Pool(_));
@@ -212,7 +213,7 @@ impl<C: Connection> Source<C> {
 }
 
 impl<C> fmt::Debug for Source<C> {
-    /// Without the URL, which may hold a password.
+    /// Writes no URL, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source").finish_non_exhaustive()
     }

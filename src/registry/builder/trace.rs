@@ -1,19 +1,19 @@
-//! What observers may hear of.
+//! Settings for the observation of units.
 
 use crate::registry::BindsBuilder;
 
 impl BindsBuilder {
-    /// Shows the parameters of statements in their spans, the text of batches, which may be made of values, and the
-    /// messages of failed statements, which some servers put values into. Never for what logs must not hold: passwords,
-    /// personal data. Defaults to off.
+    /// Shows parameters and other values in the spans of statements: the text of batches, which may contain values, and
+    /// the messages of failed statements, into which some servers put values. Do not use it if logs must not contain
+    /// passwords or personal data. Defaults to off.
     pub fn trace_parameters(mut self) -> Self {
         self.trace.parameters = true;
         self
     }
 
-    /// Begins each transaction with a comment that says what it is for, with the keys of sqlcommenter: the namespace, the
-    /// bind, the unit. On PostgreSQL the unit and the bind are also the `application_name` until the transaction ends, for
-    /// `pg_stat_activity` and for `%a` in its log. Defaults to off.
+    /// Begins each transaction with a comment that identifies it, with the keys of sqlcommenter: the namespace, the
+    /// bind, the unit. On PostgreSQL, the `application_name` is also the unit and the bind until the transaction ends.
+    /// It is visible in `pg_stat_activity` and as `%a` in the log. Defaults to off.
     pub fn tag_transactions(mut self) -> Self {
         self.trace.tags = true;
         self

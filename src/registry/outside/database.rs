@@ -1,4 +1,4 @@
-//! A bind as recovery asks it.
+//! The entry of a bind as a database of recovery.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,9 +47,9 @@ impl<C: Connection> Database for Entry<C> {
             };
             let listed = connection.branches(&self.namespace).await;
             let listed = listed.map_err(Fault::Lost)?;
-            // What is listed no more is finished for good only then.
+            // Only then is a branch that is no longer listed finished for good.
             self.confirm(connection, server).await?;
-            // The list of another one would make finished of what is in doubt.
+            // The list of another database would show units in doubt as finished.
             refuse_other(connection, schema, &asked).await?;
             Ok(Look { database, listed })
         })
@@ -127,7 +127,7 @@ impl<C: Connection> Database for Entry<C> {
             let schema = &server.schema;
             let holder = connection.identity(schema).await?;
             let shelf = self.shelf(schema, holder);
-            // By its own clock: that of this host may be far from those that stamp units.
+            // By the server's clock: that of this host may differ far from those that stamp units.
             let now = records::now(connection).await.map_err(Fault::Lost)?;
             let before = now
                 .checked_sub(retention)
@@ -176,7 +176,7 @@ impl<C: Connection> Database for Entry<C> {
         }
         self.ask(async |connection, server| {
             let schema = &server.schema;
-            // Where the tables are missing, that says so.
+            // If the tables are missing, this returns the right error.
             connection.identity(schema).await?;
             let deleted = connection.delete_branch_rows(schema, &self.namespace).await;
             deleted.map_err(Fault::Statement)
