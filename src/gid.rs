@@ -1,4 +1,4 @@
-//! Names of units and their branches: what they are made of, how they are written, how they are read back.
+//! The names of units and their branches: their parts, and their text form.
 
 mod clock;
 
@@ -10,26 +10,26 @@ use uuid::Uuid;
 
 pub(crate) use self::clock::UnitClock;
 
-/// Longest bind key, in bytes.
+/// The longest bind key, in bytes.
 ///
-/// A PostgreSQL gid holds a namespace, two targets, two ids, a number and separators in 199 bytes, and a MySQL branch
-/// qualifier holds a target in 64.
+/// A PostgreSQL gid holds a namespace, two keys, two ids, a number and separators in 199 bytes. A MySQL branch
+/// qualifier holds a key in 64 bytes.
 pub(crate) const MAX_KEY: usize = 40;
 
-/// Longest namespace, in bytes: a MySQL global id holds a namespace, a separator and a unit in 64 bytes.
+/// The longest namespace, in bytes: a MySQL global id holds a namespace, a separator and a unit in 64 bytes.
 pub(crate) const MAX_NAMESPACE: usize = 31;
 
-/// PostgreSQL takes gids of up to 199 bytes.
+/// The longest gid that PostgreSQL accepts, in bytes.
 #[cfg(test)]
 const MAX_POSTGRES_GID: usize = 199;
 
-/// Marks our branches among all that `XA RECOVER` lists: `DB01` in ASCII.
+/// The format id that marks our branches among all that `XA RECOVER` lists: `DB01` in ASCII.
 #[cfg(feature = "mysql")]
 pub(crate) const XA_FORMAT: u32 = 0x4442_3031;
 
 const VERSION: &str = "db1";
 
-/// Whether `text` may be a bind key or a namespace: `[a-z0-9_-]`, not empty, at most `max` bytes.
+/// Returns whether `text` may be a bind key or a namespace: `[a-z0-9_-]`, not empty, at most `max` bytes.
 pub(crate) fn is_name(text: &str, max: usize) -> bool {
     !text.is_empty()
         && text.len() <= max
@@ -43,22 +43,23 @@ pub(crate) fn is_name(text: &str, max: usize) -> bool {
 pub struct UnitId(Uuid);
 
 impl UnitId {
-    /// That of no unit.
+    /// The id of no unit.
     pub(crate) const NONE: Self = Self(Uuid::nil());
 
-    /// One that no unit has, and no other call.
+    /// Creates an id that no unit has, and no other call returns.
     #[cfg(feature = "mysql")]
     pub(crate) fn of_no_unit() -> Self {
         Self(Uuid::new_v4())
     }
 
-    /// When the unit began, in milliseconds since 1970.
+    /// Returns the time at which the unit began, in milliseconds since 1970.
     fn milliseconds(self) -> i64 {
         let first = self.0.as_u128() >> 80;
         i64::try_from(first).unwrap_or(i64::MAX)
     }
 
-    /// Before all units that begin at a time or later. `None` where no clock can be.
+    /// Returns an id before those of all units that begin at `time` or later. `None` if `time` is before 1970 or too
+    /// large.
     pub(crate) fn before_all_since(time: SystemTime) -> Option<Self> {
         let since = time.duration_since(UNIX_EPOCH).ok()?;
         let milliseconds = u64::try_from(since.as_millis()).ok()?;
@@ -81,7 +82,7 @@ impl FromStr for UnitId {
     }
 }
 
-/// Reads an id as it is written here: another writing of the same number is another name to a server.
+/// Parses an id in the form that this library writes. To a server, another form of the number is another name.
 fn parse_id(text: &str) -> Result<Uuid, InvalidGid> {
     match Uuid::try_parse(text) {
         Ok(id) if id.simple().encode_lower(&mut [0; 32]) == text => Ok(id),
@@ -115,15 +116,15 @@ impl FromStr for DatabaseId {
     }
 }
 
-/// A text that is not the name of a unit of this library.
+/// The error for a text that is not the name of a unit of this library.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not the id of a unit of diesel-binds")]
 pub struct InvalidGid(String);
 
-/// The global transaction id of a unit over several databases: all that it takes to ask how it ended.
+/// The global transaction id of a unit over several databases, which is enough to ask for its outcome.
 ///
-/// It names the application (its namespace), the unit, and the *holder*: the bind whose database keeps the decision.
-/// Written as `db1:<namespace>:<unit>:<holder>:<holder id>`.
+/// The id names the application (its namespace), the unit, and the *holder*: the bind whose database keeps the
+/// decision. It is written as `db1:<namespace>:<unit>:<holder>:<holder id>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Gid {
     pub(crate) namespace: String,
@@ -133,25 +134,25 @@ pub struct Gid {
 }
 
 impl Gid {
-    /// The application that the unit belongs to.
+    /// Returns the namespace of the application that the unit belongs to.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The unit.
+    /// Returns the id of the unit.
     #[must_use]
     pub fn unit(&self) -> UnitId {
         self.unit
     }
 
-    /// The key of the bind whose database keeps the decision.
+    /// Returns the key of the bind whose database keeps the decision.
     #[must_use]
     pub fn holder(&self) -> &str {
         &self.holder
     }
 
-    /// The branch of this unit on `bind`, prepared as one of so many at most.
+    /// Returns the branch of this unit on `bind`, as one of at most `parts` branches.
     pub(crate) fn branch(&self, bind: &str, parts: u16) -> Branch {
         Branch {
             gid: self.clone(),
@@ -207,13 +208,13 @@ impl FromStr for Gid {
 pub struct Branch {
     pub(crate) gid: Gid,
     pub(crate) bind: String,
-    /// How many branches the unit has at most, as far as was known when this one was prepared: of all binds that wrote,
-    /// and of those that were still being asked whether they did.
+    /// The largest possible number of branches of the unit, at the time when this one was prepared. It counts all binds
+    /// that wrote, and those that were still being asked whether they did, without the holder.
     pub(crate) parts: u16,
 }
 
 impl fmt::Display for Branch {
-    /// The gid of a prepared transaction on PostgreSQL.
+    /// Writes the gid of the prepared transaction on PostgreSQL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.gid, self.bind, self.parts)
     }
@@ -231,7 +232,7 @@ impl FromStr for Branch {
             bind: bind.into(),
             parts: parts.parse().map_err(|_| invalid())?,
         };
-        // `+2` and `02` are other names.
+        // To a server, `+2` and `02` are other names.
         if is_name(bind, MAX_KEY) && branch.parts > 0 && branch.to_string() == text {
             Ok(branch)
         } else {
@@ -240,7 +241,7 @@ impl FromStr for Branch {
     }
 }
 
-/// The name of a branch on MySQL and MariaDB, fixed when it starts: before anybody knows who will hold the decision.
+/// The name of a branch on MySQL and MariaDB. It is fixed when the branch starts, before the holder is chosen.
 #[cfg(feature = "mysql")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Xid {
@@ -251,8 +252,8 @@ pub(crate) struct Xid {
 
 #[cfg(feature = "mysql")]
 impl Xid {
-    /// The branch of these names, if they are as this library writes them. Anybody who may prepare a branch on the server
-    /// chooses its names.
+    /// Parses the names of a branch, if they are in the form that this library writes. Any client that may prepare a
+    /// branch on the server can choose other names.
     pub(crate) fn of_names(gtrid: &str, bqual: &str) -> Option<Self> {
         let (namespace, unit) = gtrid.split_once(':')?;
         if !is_name(namespace, MAX_NAMESPACE) || !is_name(bqual, MAX_KEY) {
@@ -268,7 +269,7 @@ impl Xid {
 
 #[cfg(feature = "mysql")]
 impl fmt::Display for Xid {
-    /// As the `XA` statements take it. Names hold no quote, so nothing needs escaping.
+    /// Writes the name for the `XA` statements. Names contain no quote, so nothing needs escaping.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             namespace,

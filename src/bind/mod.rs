@@ -1,7 +1,7 @@
-//! Binds, and what carries one: the types that tell a query its database.
+//! Binds, and the types that have one: they tell a query its database.
 //!
-//! `query` finds the bind of each of Diesel's queries, and holds every table in it to that bind: `within` by the rules by
-//! which Diesel itself finds the tables of an expression, `rows` for the rows of an insert.
+//! `query` finds the bind of each of Diesel's queries, and requires that every table in it has that bind. `within`
+//! checks expressions by Diesel's own rules for their tables, `rows` checks the rows of an insert.
 
 // Files, each of which imports only from those before it: `within`, `rows`, `query`.
 
@@ -15,7 +15,7 @@ use crate::backend::Connection;
 
 /// A database of the application, named by a marker type.
 ///
-/// Derive it:
+/// Derive the trait:
 ///
 /// ```
 /// # #[cfg(feature = "sqlite")]
@@ -28,7 +28,7 @@ use crate::backend::Connection;
 /// # }
 /// ```
 ///
-/// It is `pub`, because the table types of Diesel are, and they will name it.
+/// The type is `pub`, because Diesel's table types are, and they name it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a bind",
     label = "not a bind",
@@ -42,13 +42,13 @@ pub trait Bind: Send + Sync + 'static {
     type Connection: Connection;
 }
 
-/// Something that belongs to one bind: a model, a table, and so every query over them.
+/// A type that belongs to one bind: a model, a table, and therefore every query over them.
 ///
 /// `#[derive(Bound)]`, [`bind_tables!`](crate::bind_tables) and [`bind_schema!`](crate::bind_schema) implement it for
-/// models and tables. For Diesel's queries it follows from their tables: a query over tables of two binds has no bind
-/// and so does not compile.
+/// models and tables. Diesel's queries have the bind of their tables: a query over tables of two binds has no bind and
+/// so does not compile.
 ///
-/// `Form` is for the compiler to find. Whatever you implement this for has the default.
+/// `Form` is found by the compiler. Your own implementations have the default.
 #[diagnostic::on_unimplemented(
     message = "no bind is known for `{Self}`",
     label = "its database is not known",
@@ -59,26 +59,26 @@ pub trait Bound<Form = Typed> {
     /// The bind.
     type Bind: Bind;
 
-    /// What running this does to the database, as far as its type tells.
+    /// Returns the effect on the database, as far as the type tells.
     #[doc(hidden)]
     fn access() -> Access {
         Access::Write
     }
 
-    /// Whether it takes rows from a query whose bind its type does not tell.
+    /// Returns whether the rows come from a query whose bind cannot be found from its type.
     #[doc(hidden)]
     fn reads_unknown() -> bool {
         false
     }
 }
 
-/// What a statement does to the database, as far as we know before it runs.
+/// The effect of a statement on the database, as far as it is known before the statement runs.
 ///
-/// It is a first guess that decides who must prepare. A server that can tell is asked before the commit.
+/// This is a first guess, which decides which binds must prepare. A server that can tell is asked before the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// It reads: no lock, no change.
+    /// The statement reads: no lock, no change.
     Read,
-    /// It may write or lock.
+    /// The statement may write or lock.
     Write,
 }

@@ -1,7 +1,7 @@
-//! `Bound` for Diesel's query nodes: a query has the bind of the tables that it reads or writes, and all of them must have it.
+//! `Bound` for Diesel's query nodes: a query has the bind of the tables in it, and all of them must have that bind.
 //!
-//! Set operations are missing: their types cannot be named outside of Diesel. They name their bind with
-//! `session.on(..)`, as everything without a table does.
+//! Set operations are missing, because their types cannot be named outside of Diesel. They name their bind with
+//! `session.on(..)`, like every query without a table.
 
 use std::any::{TypeId, type_name};
 
@@ -21,15 +21,16 @@ use crate::bind::rows::RowsOf;
 use crate::bind::within::{Nothing, Nowhere, Within};
 use crate::bind::{Access, Bind, Bound};
 
-/// The type of a statement tells all that must be known of it.
+/// The form of a statement whose type tells all its tables.
 #[derive(Debug)]
 pub enum Typed {}
 
-/// An insert that handles conflicts. Diesel does not export its type, so where its rows come from is looked at when it runs.
+/// The form of an insert that handles conflicts. Diesel does not export its type, so the source of its rows is checked
+/// when it runs.
 #[derive(Debug)]
 pub enum Upsert {}
 
-/// An update or a delete whose conditions have no type any more.
+/// The form of an update or a delete with boxed conditions, whose types are erased.
 #[derive(Debug)]
 pub enum Boxed {}
 
@@ -50,7 +51,7 @@ where
     }
 }
 
-/// What a select reads from. A trait of its own, so that the compiler can say what is wrong with a select from nothing.
+/// The source of a select. A separate trait gives a select without a table an error of its own.
 #[diagnostic::on_unimplemented(
     message = "a select without a table does not tell its bind",
     label = "its database is not known",
@@ -66,10 +67,10 @@ impl<F: QuerySource + Bound> From for FromClause<F> {
     type Bind = F::Bind;
 }
 
-// The traits below are of the bind and not of the query, so that a table without a bind is told as that alone. Their
-// implementations are not recommended, or the compiler would tell of Diesel's rules, and not of ours.
+// The traits below are implemented for the bind and not for the query, so that a table without a bind gives that error
+// alone. Their implementations are not recommended, otherwise the compiler would report Diesel's rules instead.
 
-/// A bind that has all that the selection `S` of a select from `F` reads.
+/// A bind that has all tables in the selection `S` of a select from `F`.
 #[diagnostic::on_unimplemented(
     message = "the selection of a query on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
@@ -86,7 +87,7 @@ where
 {
 }
 
-/// A bind that has all that the conditions `W` of a query over `F` read.
+/// A bind that has all tables in the conditions `W` of a query over `F`.
 #[diagnostic::on_unimplemented(
     message = "a condition of a query on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
@@ -98,7 +99,7 @@ pub trait Finds<F, W> {}
 #[diagnostic::do_not_recommend]
 impl<B, F, W> Finds<F, W> for B where Conditions<F, B, W>: Query {}
 
-/// A bind that has all that the order `O` of a select from `F` reads.
+/// A bind that has all tables in the order `O` of a select from `F`.
 #[diagnostic::on_unimplemented(
     message = "the order of a query on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
@@ -112,7 +113,7 @@ impl<B, F> Orders<F, NoOrderClause> for B {}
 #[diagnostic::do_not_recommend]
 impl<B, F, E: AppearsOnTable<Within<F, B>>> Orders<F, OrderClause<E>> for B {}
 
-/// A bind that has all that the condition of a join over `J` reads.
+/// A bind that has all tables in the condition of a join over `J`.
 #[diagnostic::on_unimplemented(
     message = "the condition of a join on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
@@ -124,7 +125,7 @@ pub trait Matches<J, On> {}
 #[diagnostic::do_not_recommend]
 impl<B, J, On: AppearsOnTable<Within<J, B>>> Matches<J, On> for B {}
 
-/// A bind that has all that the `RETURNING` of a statement on `T` reads.
+/// A bind that has all tables in the `RETURNING` of a statement on `T`.
 #[diagnostic::on_unimplemented(
     message = "the `RETURNING` of a statement on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
@@ -138,12 +139,12 @@ impl<B, T> Returns<T, NoReturning> for B {}
 #[diagnostic::do_not_recommend]
 impl<B, T, E: AppearsOnTable<Within<T, B>>> Returns<T, ReturningClause<E>> for B {}
 
-/// A select with the conditions `W`. It is a query where they are valid on `F`, and all that they read has the bind `B`.
+/// A select with the conditions `W`, which is a query if they are valid on `F` and read only tables of the bind `B`.
 type Conditions<F, B, W> = SelectStatement<FromClause<Within<F, B>>, AllOf<F, B>, NoDistinct, W>;
 
 type AllOf<F, B> = <SelectStatement<FromClause<Within<F, B>>> as Clauses>::Select;
 
-/// Diesel does not export the types of absent clauses, but they are the defaults of its parameters.
+/// The type of an absent `DISTINCT`. Diesel does not export such types, but they are the defaults of its parameters.
 type NoDistinct = <SelectStatement<NoFromClause, ()> as Clauses>::Distinct;
 
 type NoReturning = <InsertStatement<Within<Nowhere, ()>, ()> as Returning>::Clause;
@@ -170,7 +171,7 @@ impl<F, S, D, W, O, L, G, H, K> Clauses for SelectStatement<F, S, D, W, O, L, G,
     type Locking = K;
 }
 
-/// Diesel does not box a query that has a locking clause.
+/// Reads only, since Diesel does not box a query that has a locking clause.
 impl<ST, F, DB, GB> Bound for BoxedSelectStatement<'_, ST, F, DB, GB>
 where
     F: From,
@@ -202,7 +203,7 @@ where
     note = "load the rows first, then insert them; with no other bind in it, name this one: `.execute(&session.on(Bind))`"
 )]
 pub trait Fills<B, Form> {
-    /// Whether the type does not tell.
+    /// The type does not tell where the rows come from.
     const FROM_UNKNOWN: bool;
 }
 
@@ -215,7 +216,7 @@ where
     const FROM_UNKNOWN: bool = false;
 }
 
-// Of inserts, only those that handle conflicts have conditions: so the compiler finds the one implementation that holds.
+// Only inserts that handle conflicts have conditions, so the compiler finds the one implementation that applies.
 impl<T, U, Op, Ret, B> Fills<B, Upsert> for InsertStatement<T, U, Op, Ret>
 where
     T: QuerySource,
@@ -224,16 +225,18 @@ where
     const FROM_UNKNOWN: bool = true;
 }
 
-/// Whether a query that Diesel builds may have text in it, by the name of its type: as a fragment, or within what is boxed. An
-/// update, a list of values and several rows at once have none, although Diesel names them by no type either.
+/// Returns whether a query that Diesel builds may contain SQL text, by the name of its type: in a fragment, or in a
+/// boxed part. An update, a list of values and several rows at once contain none, although they have no static query id
+/// either.
 pub(crate) fn may_have_text(query: &str) -> bool {
     ["SqlLiteral<", "Boxed", "dyn "]
         .iter()
         .any(|part| query.contains(part))
 }
 
-/// Whether a query has a subquery that was boxed, by the name of its type: Diesel lets that read any table. Nothing is said of
-/// a query that is boxed as a whole, and the compiler knows a boxed query whose rows are inserted.
+/// Returns whether a query has a boxed subquery, by the name of its type: Diesel lets a boxed subquery read any table.
+/// A query that is boxed as a whole does not count, and neither does a boxed query whose rows are inserted: the
+/// compiler checks it.
 pub(crate) fn has_boxed_subquery(query: &str) -> bool {
     const BOXED: &str = "BoxedSelectStatement<";
     query.match_indices(BOXED).any(|(start, _)| {
@@ -243,8 +246,8 @@ pub(crate) fn has_boxed_subquery(query: &str) -> bool {
     })
 }
 
-/// Whether the rows of an upsert come from a query, or have a subquery among their values. Nothing but the name of the type
-/// tells: its first parameter is that of the rows.
+/// Returns whether the rows of an upsert come from a query, or have a subquery among their values. Only the name of the
+/// type tells: its first parameter is the type of the rows.
 fn has_query(upsert: &str) -> bool {
     let parameters = upsert.split_once('<').map_or(upsert, |(_, rest)| rest);
     let mut depth = 0_usize;
@@ -324,7 +327,8 @@ where
     }
 }
 
-/// Tables can be joined that have one bind. A trait of its own, so that the compiler can say what is wrong with others.
+/// A bind whose tables can be joined with those of `Other`: the same bind. A separate trait gives other joins an error
+/// of their own.
 #[diagnostic::on_unimplemented(
     message = "a join over two databases: its tables belong to `{Self}` and `{Other}`",
     label = "this database does not have all of the tables",

@@ -1,8 +1,8 @@
-//! The rows of an insert, held to one bind.
+//! The rows of an insert, required to come from one bind.
 //!
-//! Diesel does not export the type of an insert from a select. But it builds SQL of every part of a query by one trait, for the
-//! backend that is asked for, and lets a backend say how a select is written. So this is a backend that no database has: what
-//! can be written for it takes all its rows from one bind.
+//! Diesel does not export the type of an insert from a select. But it builds the SQL of every part of a query through
+//! one trait, for a given backend, and lets the backend define how a select is written. Therefore, this module has a
+//! backend that no database has: an insert that can be written for it takes all its rows from one bind.
 
 use std::marker::PhantomData;
 
@@ -25,7 +25,7 @@ use crate::bind::{Bind, Bound};
 #[derive(Debug)]
 pub struct RowsOf<B>(PhantomData<fn() -> B>);
 
-/// How it writes selects and inserts of several rows: as the implementations here say.
+/// The dialect of this backend for selects and inserts of several rows: only the implementations in this file.
 #[derive(Debug)]
 pub enum Ours {}
 
@@ -63,7 +63,7 @@ where
     }
 }
 
-// For each backend apart: Diesel has this for boxed queries of the backend itself.
+// One implementation for each backend: Diesel has one for boxed queries of the backend itself.
 #[cfg(feature = "postgres")]
 impl<B, ST, F, GB> QueryFragment<RowsOf<B>> for BoxedSelectStatement<'_, ST, F, diesel::pg::Pg, GB>
 where
@@ -130,7 +130,7 @@ impl<B> TypeMetadata for RowsOf<B> {
     type MetadataLookup = ();
 }
 
-/// The types that Diesel demands of every backend.
+/// A type that Diesel requires every backend to support.
 pub trait Demanded {}
 
 impl Demanded for SmallInt {}
@@ -148,7 +148,7 @@ impl<B, ST: Demanded> HasSqlType<ST> for RowsOf<B> {
     fn metadata((): &mut ()) {}
 }
 
-/// The builder of what is never written.
+/// A query builder that builds nothing: no statement is written for the backend.
 #[derive(Debug, Default)]
 pub struct NoSql;
 

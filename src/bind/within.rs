@@ -1,8 +1,9 @@
-//! A source of Diesel's that has the tables of one bind only.
+//! A source for Diesel's queries that has the tables of one bind only.
 //!
-//! Diesel holds every expression to the tables of its query (`AppearsOnTable`), through functions, operators and subqueries, of
-//! its own and of the application. With this source in the place of the query's own, the same rules find each table that does
-//! not belong to the bind. A walk of ours would need a trait on every node, and cannot name them all.
+//! Diesel restricts every expression to the tables of its query (`AppearsOnTable`), through functions, operators and
+//! subqueries, both its own and the application's. With this source in the place of the query's own, the same rules
+//! refuse each table that does not belong to the bind. A walk of our own would need a trait on every node, and cannot
+//! name them all.
 
 use std::marker::PhantomData;
 
@@ -15,11 +16,11 @@ use diesel::sql_types::Bool;
 
 use crate::bind::Bound;
 
-/// The source `F`, of which only tables of the bind `B` may be read, in subqueries too.
+/// The source `F`, restricted to tables of the bind `B`, also in subqueries.
 #[derive(Debug)]
 pub struct Within<F, B>(PhantomData<(F, B)>);
 
-/// What a value of an insert can refer to.
+/// The source for a value of an insert, which can refer to no table.
 #[derive(Debug)]
 pub enum Nowhere {}
 

@@ -1,10 +1,11 @@
-//! The clock that stamps units: that of the databases, as far as they were asked, and not that of the host.
+//! The clock that stamps units: that of the databases, or of the host until a database was asked.
 //!
-//! A holder deletes records of units by their age. A unit of a host whose clock is far behind would be born older than
-//! all that is remembered, and nobody could ever tell how it ended. So the time in the id of a unit is that of the
-//! servers. Of several the latest counts: then no unit is old in the eyes of any of them. It goes on with the host's
-//! clock or with its time since boot, whichever goes further: the one may be set back, the other stands still while the
-//! host is suspended.
+//! A holder deletes records of units by their age. On a host whose clock is far behind, a unit would begin older than
+//! all records that are kept, and nothing could ever tell how it ended. So the time in the id of a unit is that of the
+//! servers. The latest of their clocks counts: then no server takes a new unit for an old one.
+//!
+//! Between two readings, time advances with the host's clock or with the time since boot, whichever advances further.
+//! The first may be set back, and the second stands still while the host is suspended.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,32 +14,32 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::UnitId;
 
-/// No horizon comes nearer than this, where records are kept for longer.
+/// The least age of units behind a horizon, if records are kept for longer.
 const YOUNG: Duration = Duration::from_secs(3600);
 
-/// What stamps the units of one registry.
+/// The clock that stamps the units of one registry.
 pub(crate) struct UnitClock {
     state: Mutex<State>,
-    /// How long records are kept.
+    /// The time for which records are kept.
     retention: Duration,
 }
 
 struct State {
-    /// Keeps the ids of one millisecond apart and in order.
+    /// Keeps the ids of one millisecond distinct and in order.
     context: ContextV7,
     set: Option<Set>,
-    /// What the host's clock shows beside what it really shows, in milliseconds. Only tests change it.
+    /// The offset that is added to the host's clock, in milliseconds. Only tests change it.
     host_is_off_by: i64,
 }
 
-/// A clock that was set by a server. In milliseconds, as ids have it.
+/// The last reading of a server's clock, in milliseconds like the time in an id.
 #[derive(Clone, Copy)]
 struct Set {
-    /// When, as the server said.
+    /// The time by the server's clock.
     time: i64,
-    /// When, on this host.
+    /// The moment of the reading on this host.
     at: Instant,
-    /// How far the server was ahead of the host's clock.
+    /// The time by which the server was ahead of the host's clock.
     ahead: i64,
 }
 
@@ -63,14 +64,14 @@ impl UnitClock {
         UnitId(Uuid::new_v7(timestamp))
     }
 
-    /// Notes what a server says that it is now, in milliseconds since 1970.
+    /// Notes the current time of a server, in milliseconds since 1970.
     pub(crate) fn set(&self, time: i64) {
         let mut state = self.lock();
         if state.set.is_some() && time <= state.now() {
             return;
         }
         if state.set.is_none() {
-            // It remembers the host's clock, and would not go back.
+            // The old context has the time of the host's clock, and would not go back.
             state.context = ContextV7::new();
         }
         state.set = Some(Set {
@@ -80,17 +81,17 @@ impl UnitClock {
         });
     }
 
-    /// Whether a unit is so young that no holder can have forgotten units like it.
+    /// Returns whether a unit is so young that no holder can have forgotten units of its age.
     pub(crate) fn is_young(&self, unit: UnitId) -> bool {
         self.age(unit) < self.retention.min(YOUNG)
     }
 
-    /// Whether records of units as old as this one may be deleted, so that it must not go on.
+    /// Returns whether records of units as old as this one may be deleted, so that it must not continue.
     pub(crate) fn has_outlived_records(&self, unit: UnitId) -> bool {
         self.age(unit) >= self.retention.max(YOUNG)
     }
 
-    /// Puts the clock of the host off, beside what it was put off before.
+    /// Adds an offset to the clock of the host.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn put_host_off(&self, milliseconds: i64) {
         self.lock().host_is_off_by += milliseconds;

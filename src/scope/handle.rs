@@ -1,4 +1,4 @@
-//! One session, shared by the parts of a scope: queries beside each other, its end by one of them alone.
+//! One session, shared by the parts of a scope: several can run queries at once, and one alone ends it.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -17,13 +17,13 @@ use crate::registry::Binds;
 use crate::scope::CURRENT;
 use crate::session::{Lent, Session, SessionOptions};
 
-/// The session of a scope, in all the hands that it is in. From [`current`](crate::current).
+/// The session of a scope, shared by all its clones. From [`current`](crate::current).
 ///
-/// Queries run on `&scope` as on a session, also several at once. The unit ends, or is [locked](Self::lock), only
-/// while no query runs: what the compiler makes sure of for a [`Session`] is here an error,
-/// [`Error::SessionInUse`], and never a wait.
+/// Queries run on `&scope` as on a session, also several at once. The unit ends, or is [locked](Self::lock), only while
+/// no query runs. For a [`Session`], the compiler ensures this. Here, a violation is an error, [`Error::SessionInUse`],
+/// and never a wait.
 ///
-/// Cheap to clone; all clones are one session. It does not outlive its scope: afterwards each query fails with
+/// Cloning is cheap, and all clones are one session. After the end of the scope, each query fails with
 /// [`Error::ScopeEnded`].
 #[derive(Clone)]
 pub struct Scope {
@@ -31,18 +31,18 @@ pub struct Scope {
 }
 
 struct Shared {
-    /// For queries, which borrow from it. Under a read guard of `session`.
+    /// The session for queries, which borrow from it under a read guard of `session`.
     view: Session,
-    /// For whoever locks the session.
+    /// The check that a locked session was left in its place.
     lent: Lent,
-    /// For its end. Shared by queries, exclusive to who ends it.
+    /// The session for the end of the unit. Queries share it, and the end has it exclusively.
     session: Arc<RwLock<Session>>,
     ended: AtomicBool,
     background: TaskTracker,
 }
 
 impl Scope {
-    /// Whether it may be used, for as long as the guard lives.
+    /// Returns the session for queries. While the guard exists, the session cannot end or be locked.
     pub(super) fn enter(&self) -> Result<(&Session, RwLockReadGuard<'_, Session>), Error> {
         let guard = self.shared.session.try_read();
         self.check_not_ended()?;
@@ -51,7 +51,7 @@ impl Scope {
         Ok((&self.shared.view, guard))
     }
 
-    /// For what does not run anything yet.
+    /// Returns the session without a guard, for calls that run no query yet.
     pub(super) fn view(&self) -> &Session {
         &self.shared.view
     }
@@ -63,21 +63,19 @@ impl Scope {
         }
     }
 
-    /// The unit of work that queries now belong to.
+    /// Returns the unit of work that queries now belong to.
     #[must_use]
     pub fn unit(&self) -> UnitId {
         self.shared.view.unit()
     }
 
-    /// The session itself, for what takes a [`Session`]: savepoints, the raw connection, functions that know nothing of
-    /// scopes.
+    /// Locks the session, for savepoints, the raw connection and functions that take a [`Session`].
     ///
-    /// Until the guard is dropped, everything else in the scope that uses the session fails with
-    /// [`Error::SessionInUse`].
+    /// Until the guard is dropped, every other use of the session in the scope fails with [`Error::SessionInUse`].
     ///
     /// # Errors
     ///
-    /// [`Error::SessionInUse`] if a query runs in the scope, or somebody has locked it; [`Error::ScopeEnded`].
+    /// [`Error::SessionInUse`] if a query runs in the scope, or the session is locked; [`Error::ScopeEnded`].
     pub fn lock(&self) -> Result<ScopeGuard<'_>, Error> {
         let guard = self.shared.session.try_write();
         self.check_not_ended()?;
@@ -89,37 +87,37 @@ impl Scope {
         })
     }
 
-    /// Commits what the unit did on all binds, or none of it, as [`Session::commit_all`] does.
+    /// Commits the work of the unit on all binds, or none of it, like [`Session::commit_all`].
     ///
     /// # Errors
     ///
-    /// [`Error::Commit`] says what became of the data. [`Error::SessionInUse`] and [`Error::ScopeEnded`]: nothing was
-    /// committed by this call.
+    /// [`Error::Commit`] tells the state of the data. After [`Error::SessionInUse`] and [`Error::ScopeEnded`], nothing
+    /// was committed by this call.
     ///
     /// # Cancel safety
     ///
-    /// As [`Session::commit_all`].
+    /// See [`Session::commit_all`].
     pub async fn commit_all(&self) -> Result<Committed, Error> {
         Ok(self.lock()?.commit_all().await?)
     }
 
-    /// Rolls back what the unit did on all binds, as [`Session::rollback_all`] does.
+    /// Rolls back the work of the unit on all binds, like [`Session::rollback_all`].
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock): nothing was changed.
+    /// Those of [`lock`](Self::lock), after which nothing was changed, and those of [`Session::rollback_all`].
     ///
     /// # Cancel safety
     ///
-    /// As [`Session::rollback_all`].
+    /// See [`Session::rollback_all`].
     pub async fn rollback_all(&self) -> Result<(), Error> {
         Ok(self.lock()?.rollback_all().await?)
     }
 
-    /// Starts a task inside of the scope: [`current`](crate::current) is this session there.
+    /// Starts a task within the scope: [`current`](crate::current) returns this session there.
     ///
-    /// The scope does not wait for it. Join it before the unit is committed: while it runs a query, the unit cannot
-    /// end, and when the scope has ended, its queries fail with [`Error::ScopeEnded`].
+    /// The scope does not wait for the task. Join it before the unit is committed: while the task runs a query, the
+    /// unit cannot end. After the end of the scope, its queries fail with [`Error::ScopeEnded`].
     ///
     /// # Panics
     ///
@@ -131,7 +129,7 @@ impl Scope {
         tokio::spawn(self.within(future))
     }
 
-    /// The future inside of the scope, for other ways to start it: `JoinSet::spawn(scope.within(future))`.
+    /// Puts a future into the scope, for other ways to start it: `JoinSet::spawn(scope.within(future))`.
     pub fn within<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), future)
     }
@@ -139,7 +137,7 @@ impl Scope {
 
 #[cfg(feature = "tower")]
 impl Scope {
-    /// Runs a function inside of the scope.
+    /// Runs a function within the scope.
     pub(crate) fn enclose<R>(&self, run: impl FnOnce() -> R) -> R {
         CURRENT.sync_scope(self.clone(), run)
     }
@@ -153,7 +151,7 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// The session of a scope, kept from all other parts of it. From [`Scope::lock`].
+/// The locked session of a scope, which no other part of the scope can use. From [`Scope::lock`].
 #[must_use = "the session is locked only as long as this lives"]
 pub struct ScopeGuard<'s> {
     session: RwLockWriteGuard<'s, Session>,
@@ -162,7 +160,7 @@ pub struct ScopeGuard<'s> {
 
 impl Drop for ScopeGuard<'_> {
     fn drop(&mut self) {
-        // From then on, everything in the scope is told.
+        // If another session was left in its place, later uses of the scope fail.
         let _ = self.lent.taken_back(&self.session);
     }
 }
@@ -213,11 +211,11 @@ impl Open {
         &self.scope
     }
 
-    /// Rolls back what was not committed.
+    /// Rolls back the uncommitted work of the scope.
     ///
     /// # Cancel safety
     ///
-    /// It then goes on in the background.
+    /// The roll-back then continues in the background.
     pub(crate) async fn end(self) {
         self.scope.shared.ended.store(true, Ordering::SeqCst);
         if let Ok(mut session) = self.scope.shared.session.try_write()
@@ -243,7 +241,7 @@ impl Drop for Open {
             }
             return;
         }
-        // A task that the scope started uses it. Without a runtime nothing goes on, and the last handle rolls back.
+        // A task of the scope is using the session. Without a runtime, the last handle rolls back when it is dropped.
         if let Ok(runtime) = Handle::try_current() {
             let session = Arc::clone(session);
             background.spawn_on(

@@ -1,7 +1,7 @@
-//! Scopes: a session for one task, reachable in it without being handed on.
+//! Scopes: a session for one task, available everywhere in it without being passed on.
 //!
-//! Sugar over an explicit [`Session`]: `handle` shares one session between the parts of a scope and keeps its ends
-//! exclusive, `target` brings queries to it.
+//! A scope is a convenience over an explicit [`Session`]. `handle` shares one session between the parts of a scope and
+//! keeps its ends exclusive, `target` runs queries on it.
 
 // Files, each of which imports only from those before it: `handle`, `target`.
 
@@ -18,16 +18,16 @@ pub use self::handle::{Scope, ScopeGuard};
 pub use self::target::ScopeOn;
 
 tokio::task_local! {
-    /// The innermost scope that the task is in.
+    /// The innermost scope of the task.
     static CURRENT: Scope;
 }
 
-/// The scope that this task is in: the innermost one, where scopes are nested.
+/// Returns the scope of this task: the innermost one, if scopes are nested.
 ///
 /// # Errors
 ///
-/// [`Error::NoScope`] outside of [`Binds::scope`]. A task that was started by `tokio::spawn` is outside, also where its
-/// parent is inside: [`Scope::spawn`] starts one that is not.
+/// [`Error::NoScope`] outside of [`Binds::scope`]. A task started by `tokio::spawn` is outside, even if its parent is
+/// inside. [`Scope::spawn`] starts a task within the scope.
 ///
 /// # Example
 ///
@@ -52,26 +52,26 @@ pub fn current() -> Result<Scope, Error> {
 }
 
 impl Binds {
-    /// Runs a future with a session of its own, which [`current`] reaches from everywhere in it.
+    /// Runs a future with a session of its own, which [`current`] returns everywhere in it.
     ///
-    /// What the future has not committed when it is done is rolled back: nothing is committed by itself. No connection
-    /// is taken for a future that runs no query. A scope inside of a scope has a session of its own, and so a unit of
-    /// its own: it commits and rolls back apart from the outer one.
+    /// Work that is uncommitted at the end of the future is rolled back: nothing is committed automatically. No
+    /// connection is taken for a future that runs no query. A nested scope has a session and a unit of its own, which
+    /// commits and rolls back independently of the outer one.
     ///
-    /// The session is not inherited by `tokio::spawn`, but by [`Scope::spawn`].
+    /// `tokio::spawn` does not pass the session on, but [`Scope::spawn`] does.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future rolls back in the background. A `commit_all` that was polled goes on.
+    /// Dropping the future rolls back in the background. A `commit_all` that was polled continues.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
         self.scope_with(SessionOptions::default(), future).await
     }
 
-    /// The same, with options of the session.
+    /// Runs a future in a [`scope`](Self::scope) whose session has these options.
     ///
     /// # Cancel safety
     ///
-    /// As [`scope`](Self::scope).
+    /// See [`scope`](Self::scope).
     pub async fn scope_with<F: Future>(&self, options: SessionOptions, future: F) -> F::Output {
         let open = handle::Open::new(self, options);
         let output = open.scope().within(future).await;

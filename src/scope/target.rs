@@ -12,7 +12,7 @@ use crate::scope::handle::Scope;
 use crate::session::{On, Open, Session, Target, sealed};
 
 impl Scope {
-    /// Names the bind of a query whose type does not tell it, as [`Session::on`] does.
+    /// Names the bind of a query whose type does not have one, like [`Session::on`].
     pub fn on<B: Bind>(&self, bind: B) -> ScopeOn<'_, B> {
         ScopeOn {
             scope: self,
@@ -21,7 +21,7 @@ impl Scope {
     }
 }
 
-/// A scope, for queries whose bind their type does not tell. See [`Scope::on`].
+/// A scope, for queries whose types do not have a bind. See [`Scope::on`].
 #[derive(Debug)]
 pub struct ScopeOn<'s, B> {
     scope: &'s Scope,
@@ -29,7 +29,7 @@ pub struct ScopeOn<'s, B> {
 }
 
 impl<'s, B: Bind> ScopeOn<'s, B> {
-    /// Says that the queries only read, as [`On::reading`] does.
+    /// States that the queries only read, like [`On::reading`].
     #[must_use]
     pub fn reading(mut self) -> Self {
         self.on = self.on.reading();
@@ -37,9 +37,9 @@ impl<'s, B: Bind> ScopeOn<'s, B> {
     }
 }
 
-/// A statement, and the right to use the session for as long as it lives.
+/// A statement, and the right to use the session until it is dropped.
 struct Shared<'s, S> {
-    /// Dropped first: whoever gets the session then finds none of its binds in use.
+    /// Dropped first, so that the next user of the session finds none of its binds in use.
     statement: S,
     _session: RwLockReadGuard<'s, Session>,
 }

@@ -10,7 +10,7 @@ use crate::trace::unit::{UnitContext, UnitTrace};
 pub(crate) struct CurrentTrace(Mutex<Option<UnitTrace>>);
 
 impl CurrentTrace {
-    /// Where the unit stands among the spans. The first to ask opens its own.
+    /// Returns the place of the unit among the spans. The first call opens the span of the unit.
     pub(crate) fn context(&self, unit: UnitId, application: &str, parameters: bool) -> UnitContext {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = current.as_ref()
@@ -22,7 +22,8 @@ impl CurrentTrace {
         open.context().clone()
     }
 
-    /// The span of what ends now: the unit, or under another id a part of it. `None` if it ran no query.
+    /// Returns the trace of the unit that ends now, or of a part of it, which has another id. `None` if it ran no
+    /// query.
     pub(crate) fn end(&self, ends: UnitId) -> Option<UnitTrace> {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref()?.unit() == ends {

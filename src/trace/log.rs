@@ -6,13 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The texts of the statements that an application runs on one connection, in order.
 #[derive(Debug, Default)]
 pub(crate) struct QueryLog {
-    /// What runs now is the application's, and not ours.
+    /// The statements that run now are the application's, and not the library's.
     listens: AtomicBool,
     texts: Mutex<Vec<String>>,
 }
 
 impl QueryLog {
-    /// Says whether what runs from now on is the application's.
+    /// Sets whether the statements from now on are the application's.
     pub(crate) fn listen(&self, listens: bool) {
         self.listens.store(listens, Ordering::SeqCst);
     }
@@ -25,12 +25,12 @@ impl QueryLog {
         self.texts().push(text);
     }
 
-    /// What ran.
+    /// Returns the texts so far.
     pub(crate) fn read(&self) -> Vec<String> {
         self.texts().clone()
     }
 
-    /// Forgets what ran.
+    /// Deletes the texts so far.
     pub(crate) fn clear(&self) {
         self.texts().clear();
     }

@@ -1,4 +1,4 @@
-//! Metrics of units, of pools and of recovery, for the recorder that the facade `metrics` has.
+//! The metrics of units, of pools and of recovery, for the recorder of the facade `metrics`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ const IN_DOUBT: &str = "diesel_binds.in_doubt";
 const RECOVERED: &str = "diesel_binds.recovered";
 const PASSES: &str = "diesel_binds.recovery.passes";
 
-/// Says what the metrics are.
+/// Describes the metrics to the recorder.
 pub(crate) fn describe() {
     describe_histogram!(OPERATION, Unit::Seconds, "How long a statement took");
     describe_counter!(UNITS, Unit::Count, "Units of work that ended, by outcome");
@@ -75,7 +75,7 @@ pub(super) fn recovered(bind: &'static str, ends: Ends) {
     counter!(RECOVERED, "bind" => bind, "outcome" => ends.word()).increment(1);
 }
 
-/// Notes how many units a pass left in doubt on a bind.
+/// Sets the number of units that a pass left in doubt on a bind.
 pub(crate) fn in_doubt(bind: &'static str, count: usize) {
     gauge!(IN_DOUBT, "bind" => bind).set(number(count));
 }
@@ -85,7 +85,7 @@ pub(crate) fn passed(ends: PassEnds) {
     counter!(PASSES, "outcome" => ends.word()).increment(1);
 }
 
-/// What is measured of one bind and its pool. The handles are made once, so that measuring allocates nothing.
+/// The metrics of one bind and its pool. The handles are created once, so that measuring allocates nothing.
 pub(crate) struct PoolMetrics {
     bind: &'static str,
     in_use: AtomicUsize,
@@ -95,7 +95,7 @@ pub(crate) struct PoolMetrics {
     timeouts: Counter,
     wait: Histogram,
     use_time: Histogram,
-    /// Made with the first statement: before, nobody knows the server.
+    /// Created with the first statement: before that, the server is not known.
     operation: OnceLock<Histogram>,
 }
 
@@ -116,7 +116,7 @@ impl PoolMetrics {
         }
     }
 
-    /// A session waits for a connection, until what this returns is dropped.
+    /// Notes that a session waits for a connection, until the returned value is dropped.
     pub(crate) fn wait(&self) -> Waiting<'_> {
         self.pending.increment(1.0);
         Waiting {
@@ -125,14 +125,14 @@ impl PoolMetrics {
         }
     }
 
-    /// A session has a connection of the pool, which has `size` now.
+    /// Notes that a session has taken a connection of the pool, which has `size` connections now.
     pub(crate) fn taken(&self, size: impl FnOnce() -> usize) {
         let used = self.in_use.fetch_add(1, Ordering::Relaxed) + 1;
         self.used.increment(1.0);
         self.idle.set(number(size().saturating_sub(used)));
     }
 
-    /// It has it no more.
+    /// Notes that a session has given its connection back.
     pub(crate) fn given_back(&self, since: Instant, size: impl FnOnce() -> usize) {
         let used = self.in_use.fetch_sub(1, Ordering::Relaxed) - 1;
         self.use_time.record(since.elapsed());
@@ -140,7 +140,7 @@ impl PoolMetrics {
         self.idle.set(number(size().saturating_sub(used)));
     }
 
-    /// A statement was answered. `error` is a word for what the server said, if it failed.
+    /// Records the duration of a statement, and its error, if it failed.
     pub(crate) fn answered(
         &self,
         stopwatch: Stopwatch,
@@ -148,7 +148,7 @@ impl PoolMetrics {
         error: Option<&diesel::result::Error>,
     ) {
         let took = stopwatch.0.elapsed();
-        // That there is no row is an answer.
+        // `NotFound` is a successful reply without rows.
         let Some(error) = error.filter(|error| **error != diesel::result::Error::NotFound) else {
             let histogram = self.operation.get_or_init(|| {
                 histogram!(
@@ -178,12 +178,12 @@ pub(crate) struct Waiting<'p> {
 }
 
 impl Waiting<'_> {
-    /// It got one.
+    /// Records that the session got a connection.
     pub(crate) fn done(self) {
         self.pool.wait.record(self.since.elapsed());
     }
 
-    /// It got none in time.
+    /// Records that the session got no connection in time.
     pub(crate) fn timed_out(self) {
         self.pool.timeouts.increment(1);
     }
@@ -195,7 +195,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Measures a statement.
+/// A measurement of the duration of a statement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
 

@@ -1,9 +1,10 @@
-//! What observers hear of a unit: spans of it, of its transactions, of their statements and of the steps of its commit;
-//! and of its recovery.
+//! The spans and metrics of units and of recovery, for observers: of a unit, its transactions, their statements, the
+//! steps of its commit, and passes of recovery.
 //!
-//! Each has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`, `::recovery`), so that a
-//! filter can choose. With the feature `metrics`, also what is counted of them and of their pools. `statement` turns the
-//! events of Diesel's instrumentation into spans, `text` keeps parameters out of them, `words` has the words of both.
+//! Each kind of span has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`,
+//! `::recovery`), so that a filter can choose. With the feature `metrics`, units, statements, pools and passes are also
+//! measured. `statement` turns the events of Diesel's instrumentation into spans, `text` keeps parameters out of them,
+//! `words` has the words of both.
 
 // Files, each of which imports only from those before it: `log`, `text`, `watch`, `words`, `metrics`, `no_metrics`,
 // `recovery`, `unit`, `current`, `statement`.
@@ -37,11 +38,11 @@ pub(crate) use self::unit::{Ending, UnitContext, UnitTrace, commit_step};
 pub(crate) use self::watch::{Counted, Watch};
 pub(crate) use self::words::{Ends, PassEnds, Place};
 
-/// What observers are shown beside what they always are.
+/// The optional information for observers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TraceOptions {
-    /// The values of parameters.
+    /// The spans of statements show the values of parameters.
     pub(crate) parameters: bool,
-    /// On the servers: what a transaction is for.
+    /// Transactions begin with a comment for the observers of a server.
     pub(crate) tags: bool,
 }

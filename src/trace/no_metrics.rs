@@ -1,4 +1,4 @@
-//! In the place of `metrics`, where its feature is off: nothing is measured.
+//! The replacement of `metrics` without its feature: nothing is measured.
 
 use std::time::Instant;
 

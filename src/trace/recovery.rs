@@ -1,4 +1,4 @@
-//! What observers hear of recovery: a span of each pass, of each database in it, and of each branch that it works on.
+//! The spans of recovery: of each pass, of each database in it, and of each branch that the pass works on.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use crate::gid::Gid;
 use crate::trace::metrics;
 use crate::trace::words::{Ends, PassEnds, Place, variant};
 
-/// A pass of recovery that goes on. Dropped before it ended, it was stopped.
+/// A running pass of recovery. If it is dropped before its end, the pass was stopped.
 #[derive(Debug)]
 pub(crate) struct PassTrace {
     span: Span,
     ended: bool,
 }
 
-/// What a pass did and left, in numbers.
+/// The numbers in the result of a pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {
     pub(crate) recovered: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Counts {
 }
 
 impl PassTrace {
-    /// A pass begins. `purpose` says who wants it, and what for.
+    /// Begins the span of a pass with the name of its purpose.
     pub(crate) fn begin(application: &str, purpose: &'static str) -> Self {
         let span = tracing::debug_span!(
             target: "diesel_binds::recovery",
@@ -47,7 +47,7 @@ impl PassTrace {
         self.span.clone()
     }
 
-    /// It came to its end.
+    /// Records the end of the pass.
     pub(crate) fn ended(mut self, ends: PassEnds, counts: Counts) {
         self.ended = true;
         self.span.record("recovered", counts.recovered);
@@ -69,7 +69,7 @@ impl Drop for PassTrace {
     }
 }
 
-/// The span of a unit that an operator forces.
+/// Opens the span of a unit that an operator forces.
 pub(crate) fn force(gid: &Gid, ends: Ends, reason: &str) -> Span {
     tracing::info_span!(
         target: "diesel_binds::recovery",
@@ -83,7 +83,7 @@ pub(crate) fn force(gid: &Gid, ends: Ends, reason: &str) -> Span {
     )
 }
 
-/// The span of what a pass does in one database, within that of the pass.
+/// Opens the span of a pass in one database, within the span of the pass.
 pub(crate) fn database(bind: &'static str) -> Span {
     tracing::debug_span!(
         target: "diesel_binds::recovery",
@@ -98,7 +98,7 @@ pub(crate) fn database(bind: &'static str) -> Span {
     )
 }
 
-/// The span of deleting old records in one database, within that of the pass.
+/// Opens the span of the deletion of old records in one database, within the span of the pass.
 pub(crate) fn forgetting(bind: &'static str) -> Span {
     tracing::debug_span!(
         target: "diesel_binds::recovery",
@@ -113,7 +113,7 @@ pub(crate) fn forgetting(bind: &'static str) -> Span {
     )
 }
 
-/// Notes on a span where its bind is, which nobody knows before its server was asked once.
+/// Notes the place of a bind on a span. The place is known after the server was asked for it once.
 pub(crate) fn note_place(span: &Span, place: Option<Place<'_>>) {
     if let Some(place) = place {
         span.record("db.system.name", place.system);
@@ -121,24 +121,24 @@ pub(crate) fn note_place(span: &Span, place: Option<Place<'_>>) {
     }
 }
 
-/// Notes on a span what went wrong: a word for it, without anything that a server said.
+/// Notes an error on a span: the name of its variant, without any text of a server.
 pub(crate) fn note_error(span: &Span, error: &dyn fmt::Debug) {
     span.record("error.type", variant(error));
     span.record("otel.status_code", "ERROR");
 }
 
-/// What became of a branch that a pass worked on.
+/// The result of the work of a pass on a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Done {
-    /// It was finished.
+    /// The pass finished the branch.
     Finished,
-    /// Somebody else had finished it by then.
+    /// Another process had finished the branch before.
     Gone,
-    /// It is still there.
+    /// The branch is still prepared.
     Left,
 }
 
-/// A branch that is worked on.
+/// The span of a branch that a pass works on.
 #[derive(Debug)]
 pub(crate) struct BranchTrace {
     bind: &'static str,
@@ -166,12 +166,12 @@ impl BranchTrace {
         self.span.clone()
     }
 
-    /// How its unit ended, as its holder has it.
+    /// Notes the outcome that the holder has for the unit.
     pub(crate) fn outcome(&self, ends: Ends) {
         self.span.record("outcome", ends.word());
     }
 
-    /// It is not there any more.
+    /// Notes that the branch is no longer prepared.
     pub(crate) fn done(&self, ends: Ends, done: Done) {
         self.outcome(ends);
         self.span.record("done", done.word());
@@ -180,7 +180,7 @@ impl BranchTrace {
         }
     }
 
-    /// It is still there, for that reason.
+    /// Notes that the branch is still prepared, for this reason.
     pub(crate) fn left(&self, error: &dyn fmt::Debug) {
         self.span.record("done", Done::Left.word());
         note_error(&self.span, error);

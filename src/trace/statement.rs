@@ -1,4 +1,4 @@
-//! Spans of statements, made of the events of Diesel's instrumentation.
+//! The spans of statements, made from the events of Diesel's instrumentation.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,17 +12,17 @@ use crate::trace::unit::UnitContext;
 use crate::trace::watch::Watch;
 use crate::trace::words::{Place, error_type};
 
-/// What a query is called that reads the rest of a reply and is never sent: it has no span.
+/// The first words of a query that reads the rest of a reply and is never sent. Such a query has no span.
 pub(crate) const REST_OF_REPLY: &str = "/* diesel_binds: the rest of a reply */ ";
 
-/// Statements at once on one connection, above which those that were never heard of again are forgotten.
+/// The largest number of running statements on one connection. Above it, the oldest is dropped: its reply was never
+/// read.
 const MOST_RUNNING: usize = 16;
 
-/// The instrumentation of a connection that makes a span of each statement that a session runs on it.
+/// An instrumentation that makes a span of each statement that a session runs on its connection.
 ///
-/// Sessions put it on the connections of their pools while somebody listens, where a connection has none. One that has
-/// an instrumentation of its own keeps that, and its statements have no spans. To have both, put yours on it within
-/// this:
+/// Where sessions need it, they set it on connections of their pools that have no instrumentation. A connection with an
+/// instrumentation of its own keeps that, and its statements have no spans. To have both, wrap your instrumentation:
 ///
 /// ```
 /// # #[cfg(feature = "sqlite")]
@@ -39,7 +39,7 @@ const MOST_RUNNING: usize = 16;
 /// # }
 /// ```
 ///
-/// Outside of units it only passes events on.
+/// Outside of units, it only passes the events on to that instrumentation.
 #[derive(Default)]
 pub struct StatementSpans {
     over: Option<Box<dyn Instrumentation>>,
@@ -53,7 +53,7 @@ pub struct StatementSpans {
 /// The transaction that a connection is in now.
 type Serving = Arc<Mutex<Option<Arc<Scope>>>>;
 
-/// What is known of the statements of a transaction.
+/// The information about the statements of a transaction.
 #[derive(Debug)]
 struct Scope {
     unit: UnitContext,
@@ -70,7 +70,7 @@ struct Running {
 }
 
 impl StatementSpans {
-    /// Spans of statements, and all events for another instrumentation as well.
+    /// Creates spans of statements, and passes all events on to another instrumentation.
     pub fn over(instrumentation: impl Instrumentation) -> Self {
         Self {
             over: Some(Box::new(instrumentation)),
@@ -84,13 +84,13 @@ impl StatementSpans {
         self.log = Some(Arc::clone(log));
     }
 
-    /// What counts the statements that may end a transaction.
+    /// Returns the counter of the statements that may end a transaction.
     pub(crate) fn watch(&self) -> Arc<Watch> {
         Arc::clone(&self.watch)
     }
 
     fn start(&mut self, query: &dyn DebugQuery) {
-        // Nobody else counts, while it is not asked. What is never sent ends nothing.
+        // The counts matter only while a session holds the watch. A statement that is never sent ends nothing.
         if Arc::strong_count(&self.watch) > 1 && !is_rest_of_reply(query) {
             self.watch.note(query);
         }
@@ -112,7 +112,7 @@ impl StatementSpans {
             return;
         }
         let operation = text.operation();
-        // A text without parameters may be made of values.
+        // A text without parameters may contain values.
         let shows_text = text.is_parametrized || scope.unit.parameters;
         let current = Span::current();
         let span = tracing::debug_span!(
@@ -131,7 +131,7 @@ impl StatementSpans {
             error.type = Empty,
             otel.status_code = Empty,
         );
-        // Somebody dropped what was sent before; its reply is not heard of.
+        // The future of the oldest statement was dropped, so its reply is never reported.
         if self.running.len() == MOST_RUNNING {
             self.running.remove(0);
         }
@@ -145,7 +145,7 @@ impl StatementSpans {
         let position = match self.running.len() {
             0 => return,
             1 => 0,
-            // Several at once on PostgreSQL, whose replies come in order.
+            // PostgreSQL runs several statements at once, and replies in their order.
             _ => {
                 let Text { sql, .. } = Text::of(query, false);
                 let same = self.running.iter().position(|running| running.sql == sql);
@@ -192,14 +192,14 @@ impl fmt::Debug for StatementSpans {
     }
 }
 
-/// Whether it is the query that only reads what is left of a reply.
+/// Returns whether the query only reads the rest of a reply.
 fn is_rest_of_reply(query: &dyn DebugQuery) -> bool {
     let Text { sql, .. } = Text::of(query, false);
     let parameter = sql.strip_prefix(REST_OF_REPLY);
     parameter.is_some_and(|parameter| parameter.trim() == "?")
 }
 
-/// The transaction of a unit on one connection, as its observers see it.
+/// The transaction of a unit on one connection, for its observers.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     scope: Option<Arc<Scope>>,
@@ -207,7 +207,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// Begins, if anybody listens.
+    /// Begins a transaction, with a span if a subscriber is interested.
     pub(crate) fn begin(unit: &UnitContext, place: Place<'_>) -> Self {
         let span = unit.transaction(place);
         if span.is_disabled() && !listens() {
@@ -225,12 +225,12 @@ impl Transaction {
         }
     }
 
-    /// Whether anybody wants to hear of its statements.
+    /// Returns whether a subscriber is interested in the statements of the transaction.
     pub(crate) fn wants_statements(&self) -> bool {
         self.scope.is_some() && listens()
     }
 
-    /// Makes spans of the statements of a connection, until this is dropped.
+    /// Makes spans of the statements of a connection, until the transaction is dropped.
     pub(crate) fn serve(&mut self, spans: &StatementSpans) {
         *spans.serving.lock().unwrap_or_else(PoisonError::into_inner) = self.scope.clone();
         self.serving = Some(Arc::clone(&spans.serving));

@@ -4,17 +4,17 @@ use std::fmt::{self, Write};
 
 use diesel::connection::DebugQuery;
 
-/// What Diesel writes between a statement and its parameters.
+/// The text that Diesel writes between a statement and its parameters.
 const PARAMETERS: &str = " -- binds: ";
 
-/// A statement as Diesel describes it.
+/// The text of a statement, as Diesel writes it for debugging.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Text {
     /// The statement, up to its parameters.
     pub(super) sql: String,
-    /// The values of its parameters, if they were asked for.
+    /// The values of the parameters, if they were requested.
     pub(super) parameters: Option<String>,
-    /// It has parameters, be it none: so its text is not made of values.
+    /// The statement has a list of parameters, perhaps an empty one, so its text contains no values.
     pub(super) is_parametrized: bool,
 }
 
@@ -29,7 +29,7 @@ impl Text {
             parameters_at: None,
             parameters,
         };
-        // An error is the reader's own: it has read enough.
+        // An error means only that the reader has read enough.
         let _ = reader.write_fmt(query);
         let Reader {
             text: mut sql,
@@ -46,7 +46,7 @@ impl Text {
         }
     }
 
-    /// The word that it begins with, after comments (a tag of ours is one): `SELECT`, most often.
+    /// Returns the first word after comments (such as the library's tags): `SELECT`, most often.
     pub(super) fn operation(&self) -> &str {
         let mut sql = self.sql.trim_start();
         while let Some((_, rest)) = sql
@@ -60,7 +60,7 @@ impl Text {
     }
 }
 
-/// Reads a statement, and no further than it must.
+/// Reads the text of a statement, and stops as early as possible.
 struct Reader {
     text: String,
     parameters_at: Option<usize>,
@@ -75,7 +75,8 @@ impl Write for Reader {
         }
         self.text.push_str(more);
         if self.parameters_at.is_none() {
-            // The first one: what looks like it within the statement makes the text shorter, and never shows a value.
+            // The first occurrence: if the statement itself contains this text, it is cut short, and never shows a
+            // value.
             self.parameters_at = self.text[from..].find(PARAMETERS).map(|at| from + at);
         }
         match self.parameters_at {
@@ -91,7 +92,7 @@ mod tests {
 
     fn split(query: &str, parameters: bool) -> (String, Option<String>) {
         let whole = Text::read(format_args!("{query}"), parameters);
-        // However it comes.
+        // The result must not depend on how the text is split.
         struct ByCharacter<'a>(&'a str);
         impl fmt::Display for ByCharacter<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

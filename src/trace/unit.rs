@@ -1,4 +1,4 @@
-//! The span of a unit, from its first query to its end, and what is below it.
+//! The span of a unit, from its first query to its end, and the spans below it.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use crate::gid::{Gid, UnitId};
 use crate::trace::metrics;
 use crate::trace::words::{Ends, Place};
 
-/// Where a unit stands among the spans, for all that is done for it.
+/// The place of a unit among the spans, for all work of the unit.
 #[derive(Clone, Debug)]
 pub(crate) struct UnitContext {
     pub(super) unit: UnitId,
     pub(super) span: Span,
-    /// The span that its first query ran in.
+    /// The span in which the first query of the unit ran.
     opened_in: Span,
     pub(super) parameters: bool,
 }
@@ -39,7 +39,7 @@ impl UnitContext {
         }
     }
 
-    /// That of a unit that has not begun.
+    /// Returns the context of a unit that has not begun.
     pub(crate) fn none() -> Self {
         Self {
             unit: UnitId::NONE,
@@ -49,7 +49,7 @@ impl UnitContext {
         }
     }
 
-    /// The span of a transaction of the unit.
+    /// Opens the span of a transaction of the unit.
     pub(super) fn transaction(&self, place: Place<'_>) -> Span {
         tracing::debug_span!(
             target: "diesel_binds::transaction",
@@ -62,8 +62,8 @@ impl UnitContext {
         )
     }
 
-    /// The innermost span of what is done for the unit now: that of the caller, if it opened another one since the unit
-    /// began, else `own`.
+    /// Returns the innermost span for the current work of the unit. If the caller has opened another span since the
+    /// unit began, it is that one, otherwise `own`.
     pub(super) fn innermost<'s>(&'s self, current: &'s Span, own: &'s Span) -> &'s Span {
         if !current.is_disabled() && current.id() != self.opened_in.id() {
             current
@@ -82,7 +82,7 @@ impl UnitContext {
     }
 }
 
-/// A unit that is open. Dropped before it ended, it was rolled back.
+/// The trace of an open unit. If it is dropped before the unit ended, the unit was rolled back.
 #[derive(Debug)]
 pub(crate) struct UnitTrace {
     context: UnitContext,
@@ -107,7 +107,7 @@ impl UnitTrace {
         &self.context
     }
 
-    /// The commit of a part of the unit, under an id of its own.
+    /// Creates the trace of the commit of a part of the unit, under an id of its own.
     pub(crate) fn part(&self, unit: UnitId) -> Self {
         Self {
             context: UnitContext {
@@ -119,7 +119,7 @@ impl UnitTrace {
         }
     }
 
-    /// The end of the unit, as a span below it.
+    /// Begins the end of the unit, with a span below that of the unit.
     pub(crate) fn ending(self, rolls_back: bool) -> Ending {
         let unit = &self.context;
         let span = match rolls_back {
@@ -160,7 +160,7 @@ impl Drop for UnitTrace {
     }
 }
 
-/// A unit that is ending, on a task of its own. Dropped before it ended, nobody knows how it did.
+/// The trace of a unit that is ending, on a task of its own. If it is dropped before the end, the outcome is unknown.
 #[derive(Debug)]
 pub(crate) struct Ending {
     trace: UnitTrace,
@@ -168,12 +168,12 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// The span that the end happens in.
+    /// Returns the span of the end of the unit.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// Notes how it ended. `error` is a word for what went wrong.
+    /// Notes the end of the unit. `error` is the name of the error, if there is one.
     pub(crate) fn ended(mut self, ends: Ends, gid: Option<&Gid>, error: Option<&'static str>) {
         self.span.record("outcome", ends.word());
         for span in [&self.span, &self.trace.context.span] {
@@ -197,7 +197,7 @@ impl Drop for Ending {
     }
 }
 
-/// The span of one step of a commit on one bind, within the span of the commit.
+/// Opens the span of one step of a commit on one bind, within the span of the commit.
 pub(crate) fn commit_step(
     bind: &'static str,
     step: impl fmt::Display,

@@ -1,12 +1,12 @@
-//! Statements in text that cannot end a transaction, told by the word that they begin with.
+//! The statements in text that cannot end a transaction, recognized by their first word.
 
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diesel::connection::DebugQuery;
 
-/// The statements that read and change rows, and those of savepoints. On no backend does one of them commit, and none of
-/// them has another statement behind it where it is prepared. A comment is not looked into: MariaDB runs some.
+/// The statements that read and change rows, and those of savepoints. On no backend does one of them commit. Where a
+/// statement is prepared, no second one can follow it. Comments are not skipped: MariaDB runs some of them.
 const HARMLESS: [&str; 13] = [
     "SELECT",
     "INSERT",
@@ -23,10 +23,10 @@ const HARMLESS: [&str; 13] = [
     "DO",
 ];
 
-/// What a `SET` must not speak of: of these, MariaDB commits or runs another statement.
+/// The words that a `SET` must not contain: with them, MariaDB commits or runs another statement.
 const NOT_SET: [&str; 4] = ["autocommit", "password", "statement", "default"];
 
-/// Counts the messages of a connection that may end its transaction.
+/// A counter of the messages of a connection that may end its transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     ends: AtomicU64,
@@ -34,14 +34,14 @@ pub(crate) struct Watch {
     idle: AtomicU64,
 }
 
-/// How many there were.
+/// The counts of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// Messages that begin with a word that may end a transaction.
+    /// Messages whose first word may end a transaction.
     pub(crate) ends: u64,
-    /// Messages that may be of several statements, where the server takes those.
+    /// Messages that may contain several statements, on servers that accept that.
     pub(crate) several: u64,
-    /// Messages that set what SQLite does not set within a transaction, without a word.
+    /// Messages with a setting that SQLite silently ignores within a transaction.
     pub(crate) idle: u64,
 }
 
@@ -68,12 +68,12 @@ impl Watch {
     }
 }
 
-/// Reads the first word, and whether anything stands behind a semicolon: be it in a string.
+/// A reader of the first word that also notes any text behind a semicolon, even in a string.
 #[derive(Default)]
 struct Reader {
     word: String,
     word_ended: bool,
-    /// What follows a `SET` or a `PRAGMA`, in lower case.
+    /// The text after a `SET` or a `PRAGMA`, in lower case.
     set: String,
     semicolon: bool,
     several: bool,
@@ -82,7 +82,7 @@ struct Reader {
 impl Reader {
     fn of(query: fmt::Arguments<'_>) -> Self {
         let mut reader = Self::default();
-        // It takes whatever is written.
+        // Writing to the reader cannot fail.
         let _ = reader.write_fmt(query);
         reader
     }
@@ -93,7 +93,7 @@ impl Reader {
             || (is("SET") && !NOT_SET.iter().any(|word| self.set.contains(word)))
     }
 
-    /// Whether it is `PRAGMA foreign_keys` with a value, perhaps with the name of a schema.
+    /// Returns whether the statement is `PRAGMA foreign_keys` with a value, perhaps with the name of a schema.
     fn is_idle(&self) -> bool {
         if !self.word.eq_ignore_ascii_case("PRAGMA") {
             return false;
@@ -127,7 +127,7 @@ impl Write for Reader {
                 continue;
             }
             self.word_ended = true;
-            // A word that goes on in any other way is none of ours.
+            // A word that continues with another character is none of the known ones.
             if !is_space && !matches!(character, '(' | '*' | '\'' | '"' | '`') {
                 self.word.clear();
             }

@@ -1,12 +1,12 @@
-//! The words of spans and metrics: how a unit and a pass of recovery ended, where something ran, what went wrong.
+//! The words of spans and metrics: for the ends of units and passes, for places and for errors.
 
 use std::fmt;
 
-/// How a unit ended, in the words of its span.
+/// The end of a unit, in the words of its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ends {
     Committed,
-    /// Transactions of others decide.
+    /// The unit is kept or lost by outer transactions.
     Joined,
     RolledBack,
     /// Some binds committed and others did not.
@@ -28,16 +28,16 @@ impl Ends {
     }
 }
 
-/// How a pass of recovery ended, in the words of its span.
+/// The end of a pass of recovery, in the words of its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassEnds {
-    /// All binds were seen, and nothing is left in doubt.
+    /// All binds were read, and nothing is left in doubt.
     Complete,
-    /// All were seen, and something is left that cannot be finished yet, or not by this process.
+    /// All binds were read, and a branch is left that cannot be finished yet, or not by this process.
     InDoubt,
-    /// A database could not be asked, or refused.
+    /// A database could not be asked, or refused a statement.
     Failed,
-    /// It was dropped in the middle.
+    /// The pass was dropped before its end.
     Stopped,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Place<'a> {
     pub(crate) database: &'a str,
 }
 
-/// A word for an error, without anything that the server said.
+/// Returns the name of an error, without any text of a server.
 pub(super) fn error_type(error: &diesel::result::Error) -> String {
     match error {
         diesel::result::Error::DatabaseError(kind, _) => variant(kind),
@@ -70,9 +70,9 @@ pub(super) fn error_type(error: &diesel::result::Error) -> String {
     }
 }
 
-/// The name of the variant of an error, without anything that is in it.
+/// Returns the name of the variant of an error, without its contents.
 pub(super) fn variant(error: &dyn fmt::Debug) -> String {
-    // Our errors say in `{:?}` what they say, and only in this form how they are made.
+    // The library's errors print their messages in `{:?}`, and their variants only in `{:#?}`.
     let mut words = format!("{error:#?}");
     let end = words.find(|c: char| !c.is_ascii_alphanumeric());
     words.truncate(end.unwrap_or(words.len()));

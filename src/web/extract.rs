@@ -1,4 +1,4 @@
-//! What handlers of axum take and return.
+//! The arguments and responses of handlers of axum.
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRef, FromRequestParts};
@@ -14,9 +14,10 @@ use crate::session::Session;
 use crate::web::service::CommitsOnSuccess;
 use crate::web::status;
 
-/// The session that [`BindsLayer`](super::BindsLayer) gave the request, as `current()` has it. The layer ends it.
+/// Extracts the session that [`BindsLayer`](super::BindsLayer) gave the request, as `current()` returns it. The layer
+/// ends it.
 ///
-/// The rejection is [`Error::NoScope`], where no layer is above the route.
+/// The rejection is [`Error::NoScope`], if the route has no layer.
 impl<S: Sync> FromRequestParts<S> for Scope {
     type Rejection = Error;
 
@@ -25,11 +26,11 @@ impl<S: Sync> FromRequestParts<S> for Scope {
     }
 }
 
-/// A new session for the request, from the [`Binds`] in the state. No layer is needed: the handler commits, and what it
-/// does not commit is rolled back when it drops the session.
+/// Extracts a new session for the request, from the [`Binds`] in the state. No layer is needed: the handler commits.
+/// When it drops the session, uncommitted work is rolled back.
 ///
-/// Refused under a [`BindsLayer`](super::BindsLayer) that commits on success: that commits the session of its own, and
-/// this one would be rolled back without a word. Take [`Scope`] there.
+/// Refused under a [`BindsLayer`](super::BindsLayer) that commits on success. That layer commits its own session, and
+/// this one would be rolled back silently. Take [`Scope`] there.
 impl<S: Sync> FromRequestParts<S> for Session
 where
     Binds: FromRef<S>,
@@ -44,7 +45,7 @@ where
     }
 }
 
-/// A handler takes a `Session` of its own under a layer that commits another one. A mistake in the program.
+/// The rejection of a `Session` argument under a layer that commits its own session. A mistake in the program.
 #[derive(ErrorDebug, thiserror::Error)]
 #[error(
     "the `BindsLayer` of this route commits its own session on success, and not the `Session` that the handler takes: take \
@@ -60,14 +61,15 @@ impl IntoResponse for SessionRejection {
     }
 }
 
-/// A status and one fixed sentence, as [`status_of`](super::status_of) says. What the databases said goes to the log.
+/// Responds with a status and one fixed sentence, by [`status_of`](super::status_of). The texts of the databases go to
+/// the log.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         status::response::<Body>(&self)
     }
 }
 
-/// As that of [`Error`].
+/// Responds like [`Error`].
 impl IntoResponse for CommitError {
     fn into_response(self) -> Response {
         Error::from(self).into_response()

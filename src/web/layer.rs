@@ -1,4 +1,4 @@
-//! The layer: what holds for all requests that pass it.
+//! The layer: the settings for all requests that pass it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,37 +11,37 @@ use crate::session::SessionOptions;
 use crate::web::service::BindsService;
 use crate::web::terms::{Ending, Terms};
 
-/// Gives each request a session of its own: a [scope](Binds::scope) around all that is below the layer.
+/// A layer that gives each request a session of its own: a [scope](Binds::scope) around everything below the layer.
 ///
 /// No connection is taken for a request that runs no query.
 ///
 /// # How a request ends
 ///
-/// By default, the handler commits: `current()?.commit_all().await?`. What it does not commit is rolled back before the
+/// By default, the handler commits: `current()?.commit_all().await?`. Uncommitted work is rolled back before the
 /// response goes out.
 ///
-/// With [`commit_on_success`](Self::commit_on_success), the layer commits when the handler is done, and its response goes
-/// out after that:
+/// With [`commit_on_success`](Self::commit_on_success), the layer commits after the handler has returned, and the
+/// response goes out after that:
 ///
 /// | the handler | the unit | the client gets |
 /// |---|---|---|
 /// | returns a status below 400 | is committed | the response |
-/// | the same, and the commit fails | is rolled back, or in doubt | an error, as [`status_of`](super::status_of) says |
+/// | returns a status below 400, and the commit fails | is rolled back, or in doubt | an error, by [`status_of`](super::status_of) |
 /// | returns 400 or above, or the service an error | is rolled back | the response, or the error |
-/// | returns a response that the veto keeps | is rolled back | the response |
-/// | panics | is rolled back | what your server makes of it |
-/// | is dropped: the client hung up, a timeout above the layer | is rolled back, unless its commit has begun: that goes on | nothing |
+/// | returns a response that the veto rejects | is rolled back | the response |
+/// | panics | is rolled back | the reaction of your server to the panic |
+/// | is dropped: the client closed the connection, a timeout above the layer | is rolled back, unless its commit has begun: that continues | nothing |
 ///
-/// A success never goes out for a unit that was not committed. Commit before that in the handler where its response
-/// depends on it: the layer then finds nothing left to do. A failed commit is an event of `tracing`, with all that the
-/// databases said; its response says nothing of that.
+/// A success never goes out for a unit that was not committed. If the response depends on the commit, commit in the
+/// handler: the layer then has nothing left to do. A failed commit is logged through `tracing`, with the texts of the
+/// databases, which the response does not contain.
 ///
 /// # Streaming bodies
 ///
-/// The unit ends before the head of the response goes out, and the body is sent after that: a body that is a stream
-/// cannot use the session any more (its queries fail with [`Error::ScopeEnded`](crate::Error::ScopeEnded), or
-/// [`NoScope`](crate::Error::NoScope) by `current()`), and when it fails half-way, the unit stays committed. Let such a
-/// body have a session of its own, `binds.session()`, which is rolled back when the body is dropped.
+/// The unit ends before the head of the response goes out, and the body is sent after that. Therefore, a body that is a
+/// stream cannot use the session any more: its queries fail with [`Error::ScopeEnded`](crate::Error::ScopeEnded), or
+/// [`NoScope`](crate::Error::NoScope) by `current()`. If the stream fails in between, the unit stays committed. Give
+/// such a body a session of its own, `binds.session()`, which is rolled back when the body is dropped.
 ///
 /// # Example
 ///
@@ -73,7 +73,7 @@ pub struct BindsLayer {
 }
 
 impl BindsLayer {
-    /// Sessions of these binds. The handler commits.
+    /// Creates a layer with sessions of these binds. The handler commits.
     #[must_use]
     pub fn new(binds: Binds) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl BindsLayer {
         }
     }
 
-    /// Options of each session: a deadline, which counts from the begin of the request, most often.
+    /// Sets the options of each session, such as a deadline, which counts from the begin of the request.
     #[must_use]
     pub fn options(self, options: SessionOptions) -> Self {
         self.with(|terms| terms.options = options)
@@ -97,8 +97,8 @@ impl BindsLayer {
         self.with(|terms| terms.ending = Ending::OnSuccess(None))
     }
 
-    /// The same, unless `veto` says `true` of the head of the response: then the unit is rolled back, and the response goes
-    /// out as it is.
+    /// Commits like [`commit_on_success`](Self::commit_on_success), unless `veto` returns `true` for the head of the
+    /// response. In that case, the unit is rolled back, and the response goes out unchanged.
     #[must_use]
     pub fn commit_on_success_unless<F>(self, veto: F) -> Self
     where

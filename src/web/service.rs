@@ -1,4 +1,4 @@
-//! One request: its scope begins, the inner service runs in it, and its unit ends before the response goes out.
+//! The service: begins the scope of a request, runs the inner service in it, and ends its unit before the response.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use crate::scope::Open;
 use crate::web::status;
 use crate::web::terms::{Ending, Terms};
 
-/// A service whose requests have a session each. From [`BindsLayer`](super::BindsLayer).
+/// A service that gives each request a session. From [`BindsLayer`](super::BindsLayer).
 #[derive(Clone, Debug)]
 pub struct BindsService<S> {
     inner: S,
@@ -26,7 +26,7 @@ impl<S> BindsService<S> {
     }
 }
 
-/// That the layer commits the session of the request, in the extensions of that.
+/// A marker in the extensions of a request: the layer commits its session.
 #[derive(Clone, Debug)]
 pub(super) struct CommitsOnSuccess;
 
@@ -50,10 +50,10 @@ where
             request.extensions_mut().insert(CommitsOnSuccess);
         }
         let open = Open::new(&terms.binds, terms.options.clone());
-        // A service may do its work here, or in its future.
+        // A service may do its work in `call`, or in its future.
         let handling = open.scope().enclose(|| self.inner.call(request));
         let handling = open.scope().within(handling);
-        // Cancellation safety: whoever drops this drops the scope, which rolls back, unless the commit was polled.
+        // Cancellation safety: dropping this drops the scope, which rolls back, unless the commit was polled.
         async move {
             let (parts, body) = match handling.await {
                 Ok(response) => response.into_parts(),

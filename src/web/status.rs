@@ -1,4 +1,4 @@
-//! What a client hears of an error: a status and one fixed sentence, and nothing that a database said.
+//! The response to an error: a status and one fixed sentence, without any text of a database.
 
 use diesel::result::{DatabaseErrorKind as Kind, Error as DieselError};
 use http::StatusCode;
@@ -6,18 +6,18 @@ use http::StatusCode;
 use crate::commit::{CommitError, Fault};
 use crate::error::{AbortReason, Error};
 
-/// The status of a response to a request that ended with this error.
+/// Returns the status of the response to a request that ended with this error.
 ///
 /// | status | means |
 /// |---|---|
 /// | 404 Not Found | a query found no row |
-/// | 409 Conflict | a database refused it for what other data or other units say (a constraint, a serialization failure), or a hook vetoed it |
-/// | 503 Service Unavailable | no connection, no reply in time, or the deadline passed: it is rolled back, and may work later |
-/// | 504 Gateway Timeout | **nobody knows yet whether it was committed**: [`CommitError::is_in_doubt`]. It must not be repeated before somebody has asked |
+/// | 409 Conflict | a conflict with other data or another unit (a constraint, a serialization failure), or the veto of a hook |
+/// | 503 Service Unavailable | no connection, no reply in time, or the deadline passed: the unit is rolled back, and may work later |
+/// | 504 Gateway Timeout | **it is not known whether the unit was committed**: [`CommitError::is_in_doubt`]. Do not repeat the request before you know |
 /// | 500 Internal Server Error | everything else |
 ///
-/// 504 stands for nothing else here, so that a client can tell the one case in which it must not repeat the request.
-/// Keep proxies from repeating requests by themselves after a 504.
+/// This is the only use of 504, so that a client can recognize the one case in which it must not repeat the request.
+/// Configure proxies not to repeat requests after a 504.
 #[must_use]
 pub fn status_of(error: &Error) -> StatusCode {
     match error {
@@ -71,7 +71,7 @@ fn of_diesel(error: &DieselError) -> StatusCode {
     }
 }
 
-/// All that a body says.
+/// Returns the whole body of a response with this status.
 pub(super) fn sentence(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND => "Not found.",
@@ -84,7 +84,7 @@ pub(super) fn sentence(status: StatusCode) -> &'static str {
     }
 }
 
-/// The whole response. What went wrong goes to the log instead, with all that the databases said.
+/// Returns the response to an error, and logs the error with the texts of the databases.
 pub(super) fn response<B: From<&'static str>>(error: &Error) -> http::Response<B> {
     let status = status_of(error);
     if status.is_server_error() {

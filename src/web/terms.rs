@@ -1,4 +1,4 @@
-//! What the layer and its services have in common: who ends the unit of a request.
+//! The settings that the layer and its services share, with the part that ends the unit of a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use http::response;
 use crate::registry::Binds;
 use crate::session::SessionOptions;
 
-/// What the layer and its services have in common.
+/// The settings that the layer and its services share.
 #[derive(Clone)]
 pub(super) struct Terms {
     pub(super) binds: Binds,
@@ -16,19 +16,19 @@ pub(super) struct Terms {
     pub(super) ending: Ending,
 }
 
-/// Who ends the unit.
+/// The part that ends the unit.
 #[derive(Clone)]
 pub(super) enum Ending {
-    /// The handler.
+    /// The handler ends it.
     ByHand,
-    /// The layer: it commits a success, unless the veto says no.
+    /// The layer commits a success, unless there is a veto.
     OnSuccess(Option<Veto>),
 }
 
 pub(super) type Veto = Arc<dyn Fn(&response::Parts) -> bool + Send + Sync>;
 
 impl Ending {
-    /// Whether the layer commits after this response.
+    /// Returns whether the layer commits after this response.
     pub(super) fn commits(&self, response: &response::Parts) -> bool {
         let Self::OnSuccess(veto) = self else {
             return false;
