@@ -1,8 +1,8 @@
 //! The rows of an insert, required to come from one bind.
 //!
 //! Diesel does not export the type of an insert from a select. But it builds the SQL of every part of a query through
-//! one trait, for a given backend, and lets the backend define how a select is written. Therefore, this module has a
-//! backend that no database has: an insert that can be written for it takes all its rows from one bind.
+//! one trait, for a given backend. The backend defines how a select is written. Therefore, this module has a backend
+//! that no database has: an insert that can be written for it takes all its rows from one bind.
 
 use std::marker::PhantomData;
 

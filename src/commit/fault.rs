@@ -12,8 +12,8 @@ use crate::gid::InvalidGid;
 pub enum Fault {
     /// The server refused the step and keeps nothing of the transaction.
     ///
-    /// For example: a constraint or serialization failure found at the commit, no free slot for a prepared transaction,
-    /// or an earlier SQL error that the application ignored.
+    /// For example: a constraint or serialization failure at the commit, no free slot for a prepared transaction, or an
+    /// earlier error that the application ignored.
     #[error("the server refused to commit the transaction")]
     Refused(#[source] diesel::result::Error),
 
@@ -22,8 +22,8 @@ pub enum Fault {
     #[error("the transaction of the unit was ended by another statement")]
     Ended(#[source] diesel::result::Error),
 
-    /// A statement in text, a hook or the raw connection may have ended the transaction of the unit, and its roll-back
-    /// could not be confirmed in that transaction.
+    /// A statement in text, a hook or the raw connection may have ended the transaction of the unit. No reply confirms
+    /// that the roll-back ran in that transaction.
     #[error(
         "a statement in text, a hook or the raw connection may have ended the transaction of the unit, and nothing confirms \
          that it did not"
@@ -81,8 +81,8 @@ pub enum Fault {
         remedy: &'static str,
     },
 
-    /// The file was copied, restored, or moved to another file system since its id was recorded: another file may have that
-    /// id, and decide the same units (SQLite).
+    /// The file was copied, restored, or moved to another file system since its id was recorded (SQLite). Another file
+    /// may have that id, and decide the same units.
     #[error(
         "the file was copied, restored or moved since its id was recorded, and another may have that id: give a copy one of \
          its own (`binds.renew_identity(..)`, `diesel-binds identity BIND --new`), or say that the other is gone \

@@ -33,7 +33,7 @@ impl ForceOptions {
     }
 
     /// States that so many parts of the unit are prepared on no database. They were finished **as the unit is now
-    /// forced**, were never prepared (a bind that only read, or a process that died before), or their databases are
+    /// forced**, or were never prepared (a bind that only read, or a process that died before). Or their databases are
     /// lost as well.
     ///
     /// Nothing can check that. If such a part was finished otherwise, or is still prepared on a database without a bind

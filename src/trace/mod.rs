@@ -1,5 +1,5 @@
-//! The spans and metrics of units and of recovery, for observers: of a unit, its transactions, their statements, the
-//! steps of its commit, and passes of recovery.
+//! The spans and metrics for observers: of units, their transactions and statements, the steps of their commits, and
+//! passes of recovery.
 //!
 //! Each kind of span has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`,
 //! `::recovery`), so that a filter can choose. With the feature `metrics`, units, statements, pools and passes are also

@@ -104,8 +104,8 @@ pub(super) fn step<'a>(
             (Then::GoOn, Some(result)) => result,
             (Then::GoOn, None) => (&mut carried_out).await,
             // The step was sent before the process died at another bind's point. Its server carries the step out, and
-            // nobody reads the reply. Closing the connection here would leave open whether recovery comes before that
-            // or after.
+            // the reply is not read. Closing the connection here would leave open whether recovery comes before that or
+            // after.
             (Then::BeDead, None) => {
                 (&mut carried_out).await;
                 return dead();

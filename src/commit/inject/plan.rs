@@ -143,8 +143,8 @@ impl FaultPlan {
 }
 
 impl Effect {
-    /// Calls a function at the point, and continues when it returns: to kill a server, to run recovery at the same
-    /// time, to inspect the state.
+    /// Calls a function at the point, and continues when it returns. The function can kill a server, run recovery at
+    /// the same time, or inspect the state.
     #[must_use]
     pub fn call<F>(function: impl Fn(Point) -> F + Send + Sync + 'static) -> Self
     where

@@ -28,7 +28,7 @@ pub(super) enum Answered {
 /// The result of an attempt to finish a branch of another connection.
 pub(super) enum Finished {
     Done,
-    /// The branch's connection was alive, and was killed.
+    /// The branch's connection was open, and was killed.
     Killed,
     /// The branch's connection is closing.
     Wait,

@@ -2,10 +2,9 @@
 //!
 //! The protocol and the rules of recovery are the real ones. [`topology`] has the databases and processes, [`state`]
 //! the state of a run, [`address`] the targets of addresses, and [`model`] the possible events. These happen to servers
-//! ([`database`]), to the process that commits ([`coordinator`]), to those that recover ([`process`]) and delete old
-//! records ([`cleanup`]), and to operators that force a unit ([`operator`]). [`explore`] follows every event, and
-//! [`rules`] checks every state. [`mutant`] breaks one part on purpose: a rule is worthless if no broken system
-//! violates it.
+//! ([`database`]), to the process that commits ([`coordinator`]), and to those that recover ([`process`]). Others
+//! delete old records ([`cleanup`]), or force a unit ([`operator`]). [`explore`] follows every event, and [`rules`]
+//! checks every state. [`mutant`] breaks one part on purpose: a rule is worthless if no broken system violates it.
 
 mod address;
 mod cleanup;

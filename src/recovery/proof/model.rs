@@ -137,7 +137,7 @@ impl Model {
     }
 
     /// Returns whether all earlier work has ended. An operator forces a unit with a lost holder only after its
-    /// coordinator and all recovery have ended, since the unit may have been decided before the loss.
+    /// coordinator and all recovery have ended: the unit may have been decided before.
     fn is_over(&self, state: &State) -> bool {
         !matches!(state.coordinator, Coordinator::Running(_))
             && state.stores.iter().all(|store| store.wire.is_none())

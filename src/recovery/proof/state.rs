@@ -47,7 +47,7 @@ pub(super) struct Store {
     pub(super) forced: Option<Outcome>,
     /// The database never comes back.
     pub(super) lost: bool,
-    /// The result of the end of the transaction, as far as the coordinator has it.
+    /// The result of the end of the transaction, as far as the coordinator has received it.
     pub(super) undone: Undone,
     /// The application has committed the work of the unit here before the commit.
     pub(super) kept_apart: bool,
