@@ -34,7 +34,7 @@ pub(crate) async fn best_effort(
     mut participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let mut partial = Partial::default();
-    // Readers go last: the writers do not depend on them.
+    // Readers go last, so that the failure of one stops no writer.
     participants.sort_by_key(|participant| !participant.profile().writer);
     for participant in &mut participants {
         let key = participant.profile().key;

@@ -46,8 +46,8 @@ pub(crate) async fn commit(
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let mut profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
-    // Each id was read in an earlier unit. If two databases have one id, it is read again, and the second reader is
-    // refused.
+    // Each id was read in an earlier unit. If two participants have one id, it is read again for one of them, which is
+    // then refused.
     for index in 0..profiles.len() {
         let id = profiles[index].database;
         if id.is_some_and(|id| {

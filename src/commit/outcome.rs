@@ -206,12 +206,13 @@ pub enum CommitError {
     )]
     InsideTransaction,
 
-    /// The commit of one bind after the other, which the caller asked for by name, stopped in between.
+    /// A best-effort commit, or the end of a unit within outer transactions, stopped in between: the unit is kept in
+    /// part.
     #[error("the unit is torn: {0}")]
     Partial(Box<Partial>),
 }
 
-/// The result of a best-effort commit on each bind.
+/// The result on each bind, if a best-effort commit or the end within outer transactions stopped in between.
 #[derive(Debug, Default)]
 pub struct Partial {
     /// The binds that committed.
