@@ -1,7 +1,7 @@
-//! What the library costs in allocations, counted: a routed query takes no more than the same query by hand.
+//! The cost of the library in counted allocations: a routed query takes no more than the same query by hand.
 //!
-//! A test program of its own, because the counter is the allocator of the whole program. It counts those of one
-//! thread, so everything runs on one; what SQLite does on the thread of its connection is the same for both.
+//! The test is a program of its own, because the counter is the allocator of the whole program. It counts the
+//! allocations of one thread, so everything runs on one. SQLite's own thread does the same work in both cases.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
@@ -9,8 +9,8 @@ use diesel_binds::{AsyncSqliteConnection, BindOptions, Binds, BoundConnection, S
 use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite, mariadb_a, postgres_a, sqlite};
 use tokio::runtime::Runtime;
 
-/// The least of some runs: drivers grow their buffers now and then. In a box, because a debug build of tokio moves
-/// only large futures into one.
+/// Returns the fewest allocations of several runs, because drivers grow their buffers occasionally. The work is boxed,
+/// because a debug build of tokio boxes only large futures.
 fn allocations(runtime: &Runtime, mut work: impl AsyncFnMut()) -> u64 {
     (0..30)
         .map(|_| allocation_counter::measure(|| runtime.block_on(Box::pin(work()))).count_total)
@@ -105,7 +105,7 @@ macro_rules! a_routed_query_allocates_nothing_more {
                 for text in ["one", "two"] {
                     runtime.block_on($side::write(&session, text)).unwrap();
                 }
-                // Both on one connection, in one transaction.
+                // Both run on one connection, in one transaction.
                 let by_hand = {
                     let mut lent: BoundConnection<'_, $side> =
                         runtime.block_on(session.connection($side)).unwrap();

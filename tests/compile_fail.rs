@@ -1,7 +1,7 @@
-//! Mistakes that the compiler must find, and what it says about them.
+//! Mistakes that the compiler must find, and its messages.
 //!
-//! A test program of its own, because it runs cargo for minutes and needs no servers.
-//! `TRYBUILD=overwrite` writes the expected messages anew. They hold for the toolchain that the checks run on.
+//! The test is a program of its own, because it runs cargo for minutes and needs no servers. `TRYBUILD=overwrite`
+//! writes the expected messages again. They hold for the toolchain that the checks run on.
 
 #[test]
 fn mistakes_are_explained() {

@@ -1,6 +1,6 @@
 //! Servers that crash before, during and after a commit, or that have no room for it.
 //!
-//! A test program of its own, because its servers are those of all tests. Each test holds them for itself.
+//! The test is a program of its own, because all tests use its servers. Each of its tests locks out the others.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ type TwoPostgres = (PostgresA, PostgresB);
 type Mixed = (PostgresA, MariadbA);
 type WithFile = (MariadbA, Sqlite);
 
-/// Time enough for a restart.
+/// Limits that are long enough for a restart.
 const PATIENT: Limits = Limits {
     step: Duration::from_secs(60),
     resolve: Duration::from_secs(60),
@@ -38,7 +38,7 @@ fn server<S: Sides>(index: usize) -> Server {
     }
 }
 
-/// Connections of the crashed server are still in the pool: units that meet one roll back.
+/// Connections of the crashed server are still in the pool, and units that meet one roll back.
 async fn recovers<S: Sides>(faulty: &Faulty<S>, text: &str) {
     for number in 0..8 {
         let attempt = faulty.attempt(&format!("after {text} {number}")).await;
@@ -49,7 +49,7 @@ async fn recovers<S: Sides>(faulty: &Faulty<S>, text: &str) {
     panic!("no unit commits after {text}");
 }
 
-/// A unit is written; then the server is gone; then it commits.
+/// The server crashes after the writes of a unit, and before its commit.
 async fn crash_before_the_commit<S: Sides>() {
     let _alone = alone().await;
     let faulty = Faulty::<S>::start(PATIENT, &BindOptions::new()).await;
@@ -62,7 +62,8 @@ async fn crash_before_the_commit<S: Sides>() {
         let written = S::write(&session, &text).await;
         kill(server).await;
         if S::keys().len() == 1 {
-            // A driver of MariaDB hears of nothing by itself: right after the crash, its commit leaves.
+            // The driver of MariaDB does not notice the crash by itself: right after it, the commit would still be
+            // sent.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let (result, ()) = tokio::join!(session.commit_all(), restart(server));
@@ -78,7 +79,7 @@ async fn crash_before_the_commit<S: Sides>() {
     }
 }
 
-/// The server is gone while a message is on its way, or while it works on it, and comes back.
+/// The server crashes while a message is on its way, or while it works on the message, and comes back.
 async fn crash_during_the_commit<S: Sides>() {
     let _alone = alone().await;
     let faulty = Faulty::<S>::start(PATIENT, &BindOptions::new()).await;
@@ -113,7 +114,8 @@ async fn crash_during_the_commit<S: Sides>() {
                     (Moment::Prepare, _) | (Moment::Decide, false) => {
                         assert!(matches!(told, Told::RolledBack { .. }), "{attempt:?}");
                     }
-                    // Whether the server had decided when it crashed is its affair: the answer is true, as was judged.
+                    // The server may have decided before it crashed, or not. The result is true, as `judge` has
+                    // asserted.
                     (Moment::Decide, true) => {
                         assert!(
                             !matches!(told, Told::InDoubt | Told::Unknown),
@@ -128,7 +130,7 @@ async fn crash_during_the_commit<S: Sides>() {
     }
 }
 
-/// The server of the decision does not come back in time.
+/// The server of the holder does not come back in time.
 async fn crash_of_the_holder_for_longer_than_it_is_asked<S: Sides>() {
     let _alone = alone().await;
     let faulty = Faulty::<S>::start(HASTY, &BindOptions::new()).await;
@@ -158,7 +160,7 @@ async fn crash_of_the_holder_for_longer_than_it_is_asked<S: Sides>() {
     }
 }
 
-/// What was committed is there after all servers crashed at once.
+/// Committed rows are there after a crash of all servers at once.
 async fn crash_after_the_commit<S: Sides>() {
     let _alone = alone().await;
     let faulty = Faulty::<S>::start(PATIENT, &BindOptions::new()).await;
@@ -198,13 +200,13 @@ mount!(
     crash_after_the_commit: [postgres_and_postgres: TwoPostgres, postgres_and_mariadb: Mixed, mariadb_and_sqlite: WithFile],
 );
 
-/// Otherwise the others would commit on the word of a holder that forgets it.
+/// Otherwise the others would commit after a decision that the holder then loses.
 #[tokio::test]
 async fn a_decision_is_durable_where_the_unit_asked_for_no_durability() {
     let _alone = alone().await;
     let faulty = Faulty::<TwoPostgres>::start(PATIENT, &BindOptions::new()).await;
     let mut admin = Admin::connect(faulty.world.databases[0].url()).await;
-    // What is not flushed by its commit stays in memory.
+    // With this setting, rows that their commit does not flush stay in memory.
     for statement in [
         "ALTER SYSTEM SET wal_writer_delay = '10s'",
         "SELECT pg_reload_conf()",
@@ -237,7 +239,7 @@ async fn a_decision_is_durable_where_the_unit_asked_for_no_durability() {
     assert_eq!(faulty.judge(&attempt).await, Told::COMMITTED);
 }
 
-/// All slots for prepared transactions are taken by others.
+/// Other transactions have taken all slots for prepared transactions.
 #[tokio::test]
 async fn used_up_slots_roll_the_unit_back() {
     let _alone = alone().await;
@@ -275,7 +277,8 @@ async fn used_up_slots_roll_the_unit_back() {
     faulty.works_again("slots").await;
 }
 
-/// The record of a decision outlives a pass that meets a participant which takes no writes, as replicas of MariaDB do.
+/// A participant accepts no writes, as a replica of MariaDB does. The record of a decision survives a pass that meets
+/// it.
 #[tokio::test]
 async fn a_record_stays_while_a_participant_takes_no_writes() {
     let _alone = alone().await;
@@ -321,7 +324,7 @@ async fn a_record_stays_while_a_participant_takes_no_writes() {
     assert_eq!(file.values(records).await.unwrap(), [] as [&str; 0]);
 }
 
-/// What the tests here do to a server is a crash, and the server is the same one afterwards.
+/// The tests here make a server crash, and it comes back as the same server.
 async fn a_killed_server_comes_back_with_what_was_committed<S: Side>(server: Server) {
     let _alone = alone().await;
     let database = S::database().await;

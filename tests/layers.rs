@@ -1,5 +1,5 @@
-//! A module imports only from rows above its own in the layer table of ARCHITECTURE.md, and a file in it only from those
-//! before it.
+//! Tests that a module imports only from rows above its own in the layer table of ARCHITECTURE.md, and a file in it
+//! only from those before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -38,7 +38,7 @@ fn modules_import_only_from_rows_above() {
     );
 }
 
-/// In a module, a file imports only from those that stand before it in a comment of its `mod.rs`.
+/// In a module, a file imports only from those before it in a comment of its `mod.rs`.
 #[test]
 fn files_of_a_module_import_only_from_files_before_them() {
     let sources = Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
@@ -78,7 +78,7 @@ fn no_files_import_each_other() {
     loop {
         let (importers, imported): (BTreeSet<_>, BTreeSet<_>) = imports.iter().cloned().unzip();
         let before = imports.len();
-        // What imports nothing is in no cycle, nor is what nobody imports.
+        // A file that imports nothing is in no cycle, and neither is a file that is never imported.
         imports.retain(|(from, to)| imported.contains(from) && importers.contains(to));
         if imports.len() == before {
             break;
@@ -95,24 +95,24 @@ fn no_files_import_each_other() {
     );
 }
 
-/// How the comment begins in which a module states the order of its files.
+/// The beginning of the comment in which a module states the order of its files.
 const ORDER: &str = "// Files, each of which imports only from those before it:";
 
 /// The path of a module, or of an item in one, from the root of the crate.
 type Names = Vec<String>;
 
-/// The files of the crate, by the modules that they are.
+/// The files of the crate, by their modules.
 struct Sources {
     files: BTreeMap<Names, Source>,
 }
 
-/// What a file defines and imports.
+/// The items that a file defines and imports.
 #[derive(Default)]
 struct Source {
-    /// That of the files below it.
+    /// The order of the files below it.
     order: Names,
     defined: BTreeSet<String>,
-    /// What it imports, by the name that it has here. What is passed on is no import.
+    /// The imported paths, by their names in this file. A re-export is no import.
     imported: Vec<(String, Names)>,
     passed_on: Vec<(String, Names)>,
 }
@@ -152,7 +152,7 @@ impl Sources {
             .collect()
     }
 
-    /// Which file imports from which.
+    /// Returns the pairs of a file and a file that it imports from.
     fn imports(&self) -> BTreeSet<(Names, Names)> {
         let mut imports = BTreeSet::new();
         for (module, source) in &self.files {
@@ -166,7 +166,7 @@ impl Sources {
         imports
     }
 
-    /// The file that defines what a path names.
+    /// Returns the file that defines the item of a path.
     fn file_of(&self, path: &[String], depth: usize) -> Option<Names> {
         let longest = (0..=path.len()).rev();
         let module = longest
@@ -200,7 +200,7 @@ impl Source {
     }
 }
 
-/// The order that a file states for those below it.
+/// Returns the order that a file states for those below it.
 fn order(code: &str) -> Names {
     let Some((_, line)) = code.split_once(ORDER) else {
         return Names::new();
@@ -218,7 +218,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// The path from the root, of one that is in this crate.
+    /// Returns the path from the root, if the path is in this crate.
     fn absolute(&self, path: &[String]) -> Option<Names> {
         let mut names = path.iter();
         let mut absolute = match &**names.next()? {
@@ -317,7 +317,7 @@ impl<'a> syn::visit::Visit<'a> for Reading {
     }
 }
 
-/// The first column of the table under the heading "Layers".
+/// Returns the first column of the table under the heading "Layers".
 fn layers(architecture: &str) -> Vec<String> {
     let (_, section) = architecture.split_once("## Layers").unwrap();
     section
@@ -328,7 +328,7 @@ fn layers(architecture: &str) -> Vec<String> {
         .collect()
 }
 
-/// What follows `crate::` in code, but not in documentation and not in macros for users.
+/// Returns the names that follow `crate::` in code, but not in documentation and not in macros for users.
 fn crate_paths(source: &str) -> Vec<String> {
     source
         .lines()

@@ -1,8 +1,8 @@
-//! More units at once than the pools have connections, over three binds.
+//! More concurrent units than the pools have connections, over three binds.
 //!
-//! Units that take binds in any order can hold what others wait for: their deadlines end that, and say on which bind
-//! they waited. Units that declare their binds take them in one order, and none has to wait that long.
-//! A test program of its own, because it keeps the servers and the machine busy for all that it lasts.
+//! Units that take binds in any order can hold connections that others wait for. Their deadlines end that, and the
+//! errors name the bind. Units that declare their binds take them in one order, and none has to wait that long. The
+//! test is a program of its own, because it keeps the servers and the machine busy all the time.
 //! `DIESEL_BINDS_LOAD_SECONDS` makes it last longer.
 
 use std::env;
@@ -21,14 +21,14 @@ const UNITS_AT_ONCE: usize = 64;
 const POOL: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How long anything may take beyond the deadline before it counts as hanging: a commit is not cut short by it.
+/// The time beyond the deadline after which a unit counts as hanging. The deadline does not cut a commit short.
 const HANGING: Duration = Duration::from_secs(30);
 
-/// What became of the units.
+/// The results of the units.
 #[derive(Debug, Default)]
 struct Counts {
     committed: usize,
-    /// By the key of the bind whose pool they waited for.
+    /// The keys of the binds whose pools the units waited for.
     timed_out: Vec<&'static str>,
     other: Vec<String>,
 }
@@ -37,7 +37,7 @@ struct Counts {
 async fn units_in_any_order_end_by_their_deadline_and_say_what_they_waited_for() {
     let world = world().await;
     let counts = load(&world, |_| SessionOptions::new().deadline(DEADLINE)).await;
-    // They starve each other, often all of them.
+    // The units starve each other, often all of them.
     assert!(!counts.timed_out.is_empty(), "{counts:?}");
     assert!(counts.other.is_empty(), "{counts:?}");
     let keys = Three::keys();
@@ -67,7 +67,7 @@ async fn units_that_declare_their_binds_never_starve_each_other() {
 }
 
 async fn world() -> World {
-    // With a worker, as an application has one.
+    // With a worker, like an application.
     let builder = World::builder::<Three>().size(POOL).binds(|binds| {
         binds
             .namespace(format!("load-{}", fastrand::u32(..)))
@@ -116,7 +116,7 @@ async fn load(world: &World, options: fn(&mut Rng) -> SessionOptions) -> Counts 
     all
 }
 
-/// Writes on all three, in a random order.
+/// Writes on all three binds, in a random order.
 async fn unit(
     binds: &Binds,
     options: SessionOptions,
@@ -132,7 +132,7 @@ async fn unit(
             1 => PostgresB::write(&session, text).await?,
             _ => MariadbA::write(&session, text).await?,
         };
-        // What services do between two queries.
+        // A pause, like the work of a service between two queries.
         tokio::time::sleep(Duration::from_millis(random.u64(0..5))).await;
     }
     session.commit_all().await?;
@@ -143,7 +143,7 @@ impl Counts {
     fn note(&mut self, error: &Error) {
         match error {
             Error::DeadlineExceeded { bind, .. } => self.timed_out.push(bind),
-            // It had all it needed, and its time was over before the commit.
+            // The unit had all its connections, and its deadline passed before the commit.
             Error::Commit(CommitError::RolledBack {
                 bind,
                 source: Fault::DeadlineExceeded,
@@ -154,9 +154,9 @@ impl Counts {
     }
 }
 
-/// Every pool gives out all of its connections, nothing is open, and every unit is everywhere or nowhere.
+/// Asserts that every pool gives out all of its connections, nothing is open, and every unit is everywhere or nowhere.
 async fn all_is_whole(world: &World, counts: &Counts) {
-    // Sessions that were dropped roll back in the background.
+    // Dropped sessions roll back in the background.
     let hold: Vec<_> = (0..POOL)
         .map(|number| {
             let binds = world.binds.clone();

@@ -1,4 +1,5 @@
-//! What is counted of units and their pools. A test program of its own: the recorder is that of the whole program.
+//! The counts of units and their pools. The test is a program of its own, because its recorder is that of the whole
+//! program.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use kit::world::Sides;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
-/// All that was recorded, as an exporter would have it.
+/// All recorded metrics, as an exporter would have them.
 struct Recorded {
     snapshotter: Snapshotter,
     values: BTreeMap<String, f64>,
@@ -31,7 +32,7 @@ impl Recorded {
         }
     }
 
-    /// Reads what was recorded since: of histograms how many values.
+    /// Reads the metrics since the last reading. For histograms, it keeps the number of values.
     fn read(&mut self) {
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
             let (_, key) = key.into_parts();
@@ -41,7 +42,7 @@ impl Recorded {
                 .collect();
             labels.sort();
             let name = format!("{} {}", key.name(), labels.join(" "));
-            // The recorder starts anew with each look, but for what is set and not counted.
+            // The recorder resets counters and histograms with each reading, but not gauges.
             let is_set = ["state=idle", ".max ", ".in_doubt "]
                 .iter()
                 .any(|part| name.contains(part));
@@ -61,7 +62,7 @@ impl Recorded {
         }
     }
 
-    /// The value of the one metric of this name that has all these labels.
+    /// Returns the value of the one metric of this name with all these labels.
     fn value(&self, name: &str, labels: &[&str]) -> f64 {
         let mut found = self.values.iter().filter(|(key, _)| {
             key.split(' ').next() == Some(name)
@@ -90,7 +91,7 @@ const IDLE: &[&str] = &[
 const IN_DOUBT: &str = "diesel_binds.in_doubt";
 const POOL: &[&str] = &["db.client.connection.pool.name=pg-a"];
 
-/// One test, because there is one recorder.
+/// A single test, because there is one recorder.
 #[tokio::test(flavor = "multi_thread")]
 async fn units_statements_and_pools_are_counted() {
     let databases = (
@@ -111,7 +112,7 @@ async fn units_statements_and_pools_are_counted() {
     recorded.read();
     assert_eq!(recorded.value("db.client.connection.max", POOL), 1.0);
 
-    // A unit that commits has its connection for as long as it lasts, and nobody else gets it.
+    // A unit has its connection until its end, and no other unit gets it.
     let mut session = binds.session();
     PostgresA::write(&session, "one").await.unwrap();
     MariadbA::write(&session, "one").await.unwrap();
@@ -146,7 +147,7 @@ async fn units_statements_and_pools_are_counted() {
     };
     assert_eq!(units(&recorded, "committed"), 1.0);
 
-    // The statements, by server, and by what went wrong.
+    // The statements, by server and by error.
     let operations = |recorded: &Recorded, bind: &str, system: &str, error: &str| {
         let labels = [bind, system];
         let found = recorded.values.iter().filter(|(key, _)| {
@@ -175,7 +176,7 @@ async fn units_statements_and_pools_are_counted() {
     assert_eq!(operations(&recorded, bind, system, ""), 1.0);
     assert_eq!(units(&recorded, "rolled back"), 1.0);
 
-    // That there is no row is an answer. What is idle is read after both, because reading starts anew.
+    // A query without a row is no error. Both are read at once, because each reading resets the counts.
     for _ in 0..2 {
         let mut session = binds.session();
         let nothing = notes::table.find(7_000).first::<(i32, String)>(&session);
@@ -191,7 +192,7 @@ async fn units_statements_and_pools_are_counted() {
     assert_eq!(recorded.value("db.client.connection.count", IDLE), 0.0);
     session.rollback_all().await.unwrap();
 
-    // Nobody knows what became of a lone commit whose reply is lost.
+    // The outcome of a lone commit whose reply is lost is unknown.
     let lost = FaultPlan::new().at("commit:my-a:after", Effect::Disconnect);
     let mut session = binds.session_with(SessionOptions::new().faults(&lost));
     MariadbA::write(&session, "two").await.unwrap();
@@ -203,7 +204,7 @@ async fn units_statements_and_pools_are_counted() {
     recorded.read();
     assert_eq!(units(&recorded, "unknown"), 1.0);
 
-    // A session that is dropped is a roll-back, one without a query is nothing.
+    // A dropped session counts as a roll-back, and one without a query does not count.
     let session = binds.session();
     PostgresA::write(&session, "three").await.unwrap();
     drop(session);
@@ -216,7 +217,7 @@ async fn units_statements_and_pools_are_counted() {
     recovery_is_counted(&mut recorded).await;
 }
 
-/// What passes leave in doubt on each bind, what they finish, and how they end.
+/// Passes count the branches that they leave in doubt on each bind, those that they finish, and their own outcomes.
 async fn recovery_is_counted(recorded: &mut Recorded) {
     let application = Application::new().await;
     let kept = application.leave(Left::Committed).await;
@@ -236,7 +237,7 @@ async fn recovery_is_counted(recorded: &mut Recorded) {
         });
         (passes, in_doubt, recovered)
     };
-    // Who only looks counts nothing. Nor is a unit in doubt that its process may be about to finish.
+    // A list of the units in doubt counts nothing. Nor does a unit that its own process may be about to finish.
     let _ = process.recovery().in_doubt().await;
     assert_eq!(numbers(recorded), ([0.0; 3], [0.0; 2], [0.0; 2]));
     let young = process
@@ -261,7 +262,7 @@ async fn recovery_is_counted(recorded: &mut Recorded) {
     let urls: [String; 3] = application.urls().try_into().unwrap();
     let replaced = lost([urls[0].clone(), urls[1].clone(), other.url().to_owned()]).await;
     let _ = replaced.recovery().run_older_than(Duration::ZERO).await;
-    // Of a bind that cannot be looked at, nobody knows more than before. What is read is reset, so not in between.
+    // A bind that cannot be reached keeps its last value. Reading resets the counts, so both are read at once.
     let nowhere = "postgres://postgres@127.0.0.1:1/gone".to_owned();
     let down = lost([nowhere, urls[1].clone(), other.url().to_owned()]).await;
     let _ = down

@@ -1,4 +1,4 @@
-//! A proxy whose fault waits for its message.
+//! A proxy with a fault that waits for its message.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use kit::proxy::{Fault, Proxy};
 use crate::case::{Case, Trouble};
 use crate::network::Message;
 
-/// A proxy, and the faults of a case in it.
+/// A proxy with the faults of a case.
 pub(crate) struct Armed {
     pub(crate) proxy: Arc<Proxy>,
-    /// What goes wrong before, and arms the proxy where that comes first.
+    /// The earlier fault of the case. If the decision is lost first, the plan also arms the proxy.
     pub(crate) plan: FaultPlan,
-    /// How many faults fire.
+    /// The number of faults that fire.
     pub(crate) faults: usize,
 }
 
 impl Armed {
-    /// Arms the proxy to this server. Where the fault is at a question for the outcome, the decision is lost first.
+    /// Arms the proxy to this server. If the fault is at a question for the outcome, the decision is lost first.
     pub(crate) async fn new(case: &Case, message: Message, fault: Fault, url: &str) -> Self {
         let proxy = Arc::new(Proxy::start(url).await);
         let Some(decides) = case.loses_decision(message) else {
@@ -45,7 +45,7 @@ impl Armed {
         }
     }
 
-    /// Whether all of them have fired.
+    /// Returns whether all faults have fired.
     pub(crate) fn has_fired(&self) -> bool {
         !self.proxy.disarm() && self.proxy.fired() == self.faults
     }

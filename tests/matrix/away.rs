@@ -1,7 +1,7 @@
-//! A synchronous standby of PostgreSQL that is away, and what it has.
+//! A synchronous standby of PostgreSQL that is away, and the state that it has.
 //!
-//! The server waits for a standby that nobody started: from then on no commit is confirmed, and a failover would lose
-//! what was not confirmed before.
+//! The server waits for a standby that does not exist. From then on no commit is confirmed, and a failover would lose
+//! the unconfirmed ones.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use tokio::time::sleep;
 
 use crate::unit::Heard;
 
-/// What the standby of a server had when it went away.
+/// The state of a standby when it went away.
 #[derive(Debug, Default)]
 pub(crate) struct Had {
-    /// Units that the server had decided to commit.
+    /// The units that the server had decided to commit.
     decided: Vec<String>,
-    /// Units that it had prepared.
+    /// The units that the server had prepared.
     prepared: Vec<String>,
     /// The rows.
     rows: Vec<String>,
 }
 
-/// Lets the commits of a server wait for a standby that is away; returns when they do.
+/// Makes the commits of a server wait for a standby that is away. Returns when they do.
 pub(crate) async fn leaves(url: &str) -> Had {
     set(url, "diesel_binds_nobody").await;
     let mut admin = Admin::connect(url).await;
     let waiting = "SELECT pid::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    // The server takes note a moment after it was told.
+    // The server applies the setting a moment later.
     'told: loop {
         let url = url.to_owned();
         let probe = tokio::spawn(async move {
@@ -51,7 +51,7 @@ pub(crate) async fn leaves(url: &str) -> Had {
     }
 }
 
-/// The standby is back, and has it all: nothing waits any more.
+/// Ends the absence of the standby, which then has everything: nothing waits any more.
 pub(crate) async fn returns(url: &str) {
     set(url, "").await;
     let mut admin = Admin::connect(url).await;
@@ -69,10 +69,10 @@ async fn set(url: &str, standby: &str) {
 }
 
 impl Had {
-    /// What is wrong while the standby of the bind `key` is away: somebody counts on what would not outlive a failover to
-    /// it. `others` are the rows of the other writers.
+    /// Returns the problem while the standby of the bind `key` is away: something relies on state that a failover to it
+    /// would lose. `others` are the rows of the other writers.
     ///
-    /// Where waits are `ended`, a part that is finished looks so, and comes back prepared after a failover.
+    /// If waits are `ended`, a branch that was finished on the server comes back prepared after a failover.
     pub(crate) fn judge(
         &self,
         (unit, heard): &(UnitId, Heard),

@@ -1,5 +1,5 @@
-//! What others do beside a commit: they cancel its statements, end its sessions, lead its addresses elsewhere, take a
-//! standby away, or force its unit.
+//! Events beside a commit: its statements are cancelled, its sessions ended, its addresses led elsewhere, a standby
+//! taken away, or its unit forced.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,26 +22,26 @@ use crate::settings::Limits;
 use crate::stage::{Attempted, Stage};
 use crate::unit::{self, PATIENT};
 
-/// Until somebody has begun to cancel.
+/// The time until the cancelling has begun.
 const MOMENT: Duration = Duration::from_millis(3);
 
-/// How often an operator tries.
+/// The number of an operator's attempts.
 const FORCES: usize = 20;
 
-/// Another server answers at once.
+/// Limits for another server, which answers at once.
 const ELSEWHERE: Limits = Limits {
     step: Duration::from_secs(5),
     resolve: Duration::from_secs(2),
 };
 
-/// What waits for a standby is given up soon.
+/// Short limits for a step that waits for a standby.
 const AWAY: Limits = Limits {
     step: Duration::from_millis(500),
     resolve: Duration::from_secs(1),
 };
 
 impl<S: Sides> Stage<S> {
-    /// A message is held back for a moment, in which somebody begins to cancel what runs, and goes on for a while.
+    /// Holds a message back for a moment. Meanwhile an operator begins to cancel statements, and goes on for a while.
     pub(crate) async fn cancelled(
         &self,
         case: &Case,
@@ -77,7 +77,7 @@ impl<S: Sides> Stage<S> {
         (told, armed.has_fired()).into()
     }
 
-    /// From the point on, whatever runs on the server is cancelled, until a while has passed.
+    /// Cancels every statement on the server, from the point on, for a while.
     pub(crate) async fn cancelled_often(
         &self,
         case: &Case,
@@ -101,7 +101,7 @@ impl<S: Sides> Stage<S> {
         (told, self.has_fired(case, &plan)).into()
     }
 
-    /// At the point, all sessions on the server are ended.
+    /// Ends all sessions on the server at the point.
     pub(crate) async fn sessions_killed(
         &self,
         case: &Case,
@@ -121,7 +121,7 @@ impl<S: Sides> Stage<S> {
         (told, self.has_fired(case, &plan)).into()
     }
 
-    /// From the point on, the address of the server leads to another one. In the end it leads back.
+    /// Leads the address of the server to another one, from the point on. In the end it leads back.
     pub(crate) async fn elsewhere(
         &self,
         case: &Case,
@@ -153,7 +153,8 @@ impl<S: Sides> Stage<S> {
         (told, self.has_fired(case, &plan)).into()
     }
 
-    /// From the point on, the standby of the server is away, until the commit is over and others have recovered once.
+    /// Takes the standby of the server away, from the point until the commit is over and another process has recovered
+    /// once.
     pub(crate) async fn standby_away(
         &self,
         case: &Case,
@@ -194,7 +195,7 @@ impl<S: Sides> Stage<S> {
                 .enumerate()
                 .filter(|(index, _)| *index != server);
             let others: Vec<_> = writers.map(|(_, rows)| rows).collect();
-            // Where it only read, it has nothing to lose.
+            // If the unit only read there, it has nothing to lose.
             if case.writes(server) {
                 attempted.meanwhile =
                     had.judge(&attempted.told, text, &others, (S::keys()[server], ended));
@@ -207,8 +208,8 @@ impl<S: Sides> Stage<S> {
         attempted
     }
 
-    /// At the point, others recover with a horizon before them, and an operator forces the unit. What nobody remembers in
-    /// the end, an operator rolls back.
+    /// Moves the horizon beyond the unit at the point. Another process recovers, and an operator forces the unit. In
+    /// the end, an operator rolls back a unit that was forgotten.
     pub(crate) async fn forced(
         &self,
         case: &Case,
@@ -248,7 +249,7 @@ impl<S: Sides> Stage<S> {
         binds.close().await;
         let mut forced = *forced.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..FORCES {
-            // Until the connections of the unit are gone, some of it may be out of reach.
+            // While connections of the unit are open, some of its branches may be out of reach.
             if self.recoverer.pass().await.is_none()
                 || !self.recoverer.force(unit, Outcome::RolledBack).await
             {

@@ -1,4 +1,4 @@
-//! What goes wrong in a case.
+//! The faults of a case.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,17 +11,17 @@ use crate::elsewhere::Other;
 use crate::network::{Damage, Message};
 use crate::topology::Topology;
 
-/// A unit, and what goes wrong in it.
+/// A unit and its faults.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) topology: Topology,
     pub(crate) shape: Shape,
-    /// What goes wrong before, so that the commit gets to the point at all.
+    /// An earlier fault, so that the commit reaches the point at all.
     pub(crate) first: Option<Trouble>,
     pub(crate) fault: Fault,
 }
 
-/// What the unit does.
+/// The statements of the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Writes everywhere.
@@ -30,65 +30,65 @@ pub(crate) enum Shape {
     Read,
 }
 
-/// A step that fails, so that the commit goes another way.
+/// A step that fails, so that the commit takes another path.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
-    /// The server refuses, or the connection is lost.
+    /// Whether the server refuses; otherwise the connection is lost.
     pub(crate) refused: bool,
     pub(crate) point: Point,
 }
 
-/// What is injected.
+/// The injected fault.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// The process that commits is killed.
     Coordinator(Point),
     /// The process of a server is killed, and started again while the commit goes on.
     Server { server: usize, point: Point },
-    /// A message to a server suffers on its way.
+    /// A message to a server is damaged on its way.
     Network {
         server: usize,
         message: Message,
         damage: Damage,
     },
-    /// The commit stands still while another process recovers once.
+    /// The commit pauses while another process recovers once.
     Recovered(Point),
-    /// The commit stands still for a while, and from then on another process recovers all the time.
+    /// The commit pauses for a while. From then on, another process recovers all the time.
     Slow(Point),
-    /// A message or its reply is late, and from the point before it on another process recovers all the time.
+    /// A message or its reply is late. From the point before it, another process recovers all the time.
     Late {
         point: Point,
         server: usize,
         message: Message,
         reply: bool,
     },
-    /// Somebody else cancels, for a while, whatever runs on a server when a message gets there.
+    /// An operator cancels all statements on a server for a while, from the arrival of a message.
     Cancelled { server: usize, message: Message },
-    /// From the point on, for a while, somebody else cancels whatever runs on a server, again and again.
+    /// From the point on, an operator repeatedly cancels all statements on a server for a while.
     CancelledOften { server: usize, point: Point },
-    /// Somebody else ends the sessions on a server.
+    /// An operator ends the sessions on a server.
     SessionsKilled { server: usize, point: Point },
     /// From the point on, the address of a server leads to another one.
     Elsewhere {
         server: usize,
         point: Point,
         other: Other,
-        /// Connections that are open are cut.
+        /// Whether open connections are cut.
         cut: bool,
     },
     /// From the point on, the commits of a server wait for a standby that is away.
     Away {
         server: usize,
         point: Point,
-        /// What waits for the standby is ended, which shows it to others.
+        /// Whether sessions that wait for the standby are ended, which makes their commits visible.
         ended: bool,
     },
-    /// The commit stands still while another process, whose horizon lies before the unit, recovers, and an operator
-    /// forces the unit.
+    /// The commit pauses. Another process, whose horizon lies beyond the unit, recovers, and an operator forces the
+    /// unit.
     Forced {
         point: Point,
         outcome: Outcome,
-        /// The unit reads on a snapshot, in which nobody sees a horizon that moves later.
+        /// Whether the unit reads on a snapshot, in which a later horizon is not visible.
         snapshot: bool,
     },
 }
@@ -108,20 +108,20 @@ impl Case {
         }
     }
 
-    /// Whether the unit writes on a bind.
+    /// Returns whether the unit writes on a bind.
     pub(crate) fn writes(&self, index: usize) -> bool {
         self.shape == Shape::Write || index > 0
     }
 
-    /// Where the decision is lost on its way, if the message of the fault is of what follows from that: a decision that was
-    /// not sent, as the commit knows, needs no question.
+    /// Returns the point at which the decision is lost on its way, if the fault is at a later question about it. A
+    /// decision that was certainly not sent needs no question.
     pub(crate) fn loses_decision(&self, message: Message) -> Option<&Point> {
         let point = &self.first.as_ref()?.point;
         let is_before = (point.step, point.moment) == (Step::Decide, Moment::Before);
         (is_before && matches!(message, Message::Look | Message::Fence)).then_some(point)
     }
 
-    /// The plan of what happens at points, given what happens at that of the fault.
+    /// Returns the plan of the case, with this effect at the point of the fault.
     pub(crate) fn plan(&self, effect: Effect) -> FaultPlan {
         let plan = Trouble::plan(self.first.as_ref());
         match &self.fault {

@@ -16,11 +16,11 @@ use crate::stage::Stage;
 use crate::table::{answers, table};
 use crate::topology::{Topology, with_sides};
 
-/// Runs all that was asked for; fails unless every case ended as it should.
+/// Runs all requested cases. Fails unless every case ended as it should.
 pub(crate) async fn direct(settings: &Settings) -> ExitCode {
     println!("matrix: seed={}", settings.seed);
     let start = Instant::now();
-    // A run that was killed may have left its servers waiting for one.
+    // A killed run may have left its servers waiting for a standby.
     for server in [Server::PostgresA, Server::PostgresB] {
         away::returns(server.url().as_str()).await;
     }
@@ -43,7 +43,7 @@ pub(crate) async fn direct(settings: &Settings) -> ExitCode {
         count(|verdict| verdict.torn.is_some()),
         count(|verdict| verdict.lie.is_some()),
         count(|verdict| verdict.unrecovered.is_some()),
-        // A case whose fault did not happen shows nothing, and fails as well.
+        // A case whose fault did not fire proves nothing, and fails as well.
         count(|verdict| verdict.missed),
         settings.seed
     );

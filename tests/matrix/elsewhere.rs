@@ -1,4 +1,4 @@
-//! Servers that an address leads to in the place of the right one.
+//! Other servers to which an address leads in place of the right one.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,26 +9,26 @@ use kit::copy::{Copy, Role};
 use kit::database::Database;
 use kit::servers::{Kind, Server};
 
-/// What an address leads to.
+/// The database to which an address leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Other {
     /// A database of the same name on another server, with the tables of the protocol and an id of its own.
     Stranger,
-    /// One with the same id: a copy of the server's files (PostgreSQL), or a database that was restored from a dump of the
-    /// right one (MariaDB).
+    /// A database with the same id: a copy of the server's files (PostgreSQL), or a database restored from a dump of
+    /// the right one (MariaDB).
     Copy,
 }
 
-/// Databases in the place of others, made when they are needed.
+/// Databases in the place of others, created on demand.
 #[derive(Default)]
 pub(crate) struct Others {
     copies: HashMap<Server, Copy>,
-    /// On which servers which database stands for one of another server.
+    /// The names of the databases that stand for one of another server, by the servers they are on.
     made: HashMap<Server, String>,
 }
 
 impl Others {
-    /// Where another one is that stands for this database of the server.
+    /// Returns the URL of another database that stands for this one.
     pub(crate) async fn url(
         &mut self,
         other: Other,
@@ -70,7 +70,7 @@ impl Others {
         url.into()
     }
 
-    /// Drops what was made.
+    /// Drops the databases that were created.
     pub(crate) async fn drop(self) {
         for (server, name) in self.made {
             let mut admin = Admin::connect(server.url().as_str()).await;
@@ -86,10 +86,11 @@ impl Others {
     }
 }
 
-/// The id of a database that is none of a topology.
+/// The id of a database that belongs to no topology.
 const STRANGER: &str = "0190c2f1a5b27e3c9d4f8a6b1c2d3e50";
 
-/// A server of the same kind. The databases of a topology have different names, so one more fits on either.
+/// Returns another server of the same kind. The databases of a topology have different names, so one more fits on
+/// either server.
 fn opposite(server: Server) -> Server {
     match server {
         Server::PostgresA => Server::PostgresB,
@@ -111,7 +112,7 @@ fn migration(kind: Kind) -> &'static str {
     }
 }
 
-/// Lets a copy give the ids of transactions that its original gives, and some more, to others.
+/// Lets a copy use up the transaction ids that its original has used, and some more.
 async fn overtake(copy: &str, original: &str) {
     let current = "SELECT pg_catalog.txid_current()::text AS value";
     let mut admin = Admin::connect(original).await;

@@ -1,23 +1,23 @@
-//! All units that the databases of a stage have seen, and where each is kept: what later cases must not change.
+//! All earlier units of a stage, and the databases that keep each: later cases must not change that.
 
 use std::collections::{HashMap, HashSet};
 
 use diesel_binds::UnitId;
 
-/// How the units before this case ended.
+/// The outcomes of the units before this case.
 #[derive(Default)]
 pub(crate) struct History(HashMap<String, Past>);
 
-/// A unit that has come to its end.
+/// A unit that has ended.
 struct Past {
-    /// What it wrote.
+    /// The text that it wrote.
     text: String,
-    /// On which of the databases that is kept.
+    /// Whether each database keeps the text.
     kept: Vec<bool>,
 }
 
 impl History {
-    /// Takes note of a unit that nobody works on any more. `rows` are those of all databases.
+    /// Records a unit that has ended. `rows` are those of all databases.
     pub(crate) fn note(&mut self, unit: UnitId, text: &str, rows: &[Vec<String>]) {
         let is_kept = |rows: &Vec<String>| rows.iter().any(|row| row == text);
         let past = Past {
@@ -27,13 +27,13 @@ impl History {
         self.0.insert(unit.to_string(), past);
     }
 
-    /// Whether an earlier unit was rolled back, everywhere. `None` if there was no such unit.
+    /// Returns whether an earlier unit was rolled back everywhere, or `None` if there was no such unit.
     pub(crate) fn is_rolled_back(&self, unit: &str) -> Option<bool> {
         let past = self.0.get(unit)?;
         Some(!past.kept.contains(&true))
     }
 
-    /// The earlier units that are not where they were. Told once.
+    /// Returns the earlier units that have changed since. Each is reported once.
     pub(crate) fn changed(&mut self, rows: &[Vec<String>]) -> Vec<String> {
         let rows: Vec<HashSet<&str>> = rows
             .iter()

@@ -1,5 +1,5 @@
-//! Looks at all databases after a case: is the unit whole, was the answer true, does recovery finish it in time, and is
-//! every unit before it as it was?
+//! Examines all databases after a case: is the unit whole, was its result true, does recovery finish in time, and is
+//! every earlier unit unchanged?
 
 use std::time::{Duration, Instant};
 
@@ -13,24 +13,24 @@ use crate::history::History;
 use crate::recoverer::{Recoverer, Settled};
 use crate::unit::Heard;
 
-/// How long recovery may take, once the servers are back.
+/// The longest time of recovery after the servers are back.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-/// After that, so that a case that failed does not spoil the next one.
+/// The longest wait after a failed case, so that it does not spoil the next one.
 const MERCY: Duration = Duration::from_secs(30);
 
-/// What was wrong in a case: nothing, if it is as it should be.
+/// The problems of a case; empty if there are none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) torn: Option<String>,
     pub(crate) lie: Option<String>,
     pub(crate) unrecovered: Option<String>,
-    /// The fault did not happen: the case shows nothing.
+    /// The fault did not fire, so the case proves nothing.
     pub(crate) missed: bool,
-    /// Branches of units before, that a server listed again although they had been rolled back.
+    /// The number of branches of earlier units that a server listed again although they had been rolled back.
     pub(crate) back: usize,
     pub(crate) recovery: Duration,
-    /// A word for what the caller heard.
+    /// A word for the result of the unit.
     pub(crate) heard: &'static str,
 }
 
@@ -53,20 +53,20 @@ impl Verdict {
     }
 }
 
-/// A unit that came to its end, one way or the other.
+/// A unit that has ended.
 pub(crate) struct Unit<'a> {
     pub(crate) id: UnitId,
     pub(crate) shape: Shape,
-    /// What it wrote.
+    /// The text that it wrote.
     pub(crate) text: &'a str,
     pub(crate) heard: &'a Heard,
-    /// The MariaDB server that was killed in it.
+    /// The MariaDB server that was killed during the unit.
     pub(crate) forgetful: Option<usize>,
-    /// What an operator was told to be done with it.
+    /// The outcome that an operator forced successfully.
     pub(crate) forced: Option<Outcome>,
 }
 
-/// Judges a case: all servers are up, and nobody but us is connected any more, or is about to leave.
+/// Judges a case. All servers are up, and all other clients have disconnected or are about to.
 pub(crate) async fn judge<S: Sides>(
     world: &World,
     namespace: &str,
@@ -134,7 +134,7 @@ pub(crate) async fn judge<S: Sides>(
     verdict
 }
 
-/// Whether what the caller heard is so, and what an operator did.
+/// Compares the result of the unit, and the force of an operator, with the rows.
 async fn is_true(
     Unit { heard, forced, .. }: &Unit<'_>,
     kept: bool,
@@ -147,7 +147,7 @@ async fn is_true(
         Heard::RolledBack { .. } => !kept,
         Heard::InDoubt(gid) => match recoverer.settle(gid).await? {
             Settled::As(outcome) => (outcome == Outcome::Committed) == kept,
-            // The holder does not know, and only where an operator has decided in its place.
+            // The holder has no decision only if an operator has decided in its place.
             Settled::Forced => forced.is_some(),
         },
         Heard::Unknown => writers == 1,
@@ -167,12 +167,12 @@ async fn is_true(
     }
 }
 
-/// Looks at what is prepared before we recover: nothing may be that a caller heard to be finished. Returns how many
-/// branches of earlier units came back.
+/// Checks the prepared branches before recovery: a branch that was reported as finished must not be listed. Returns the
+/// number of branches of earlier units that came back.
 ///
-/// MariaDB does not flush that a branch was rolled back: killed right after it has said so, it lists it again. So the
-/// server that was killed may list one of a unit that is rolled back, be it this one or one before. What recovery does
-/// with that is seen in the rows.
+/// MariaDB does not flush the roll-back of a branch: if it is killed right after it confirmed one, it lists the branch
+/// again. So the killed server may list a branch of a rolled-back unit, this one or an earlier one. The rows show the
+/// result of its recovery.
 async fn listed<S: Sides>(
     looks: &mut [Look],
     namespace: &str,
@@ -210,14 +210,14 @@ async fn listed<S: Sides>(
     Ok(back)
 }
 
-/// What recovery has not finished yet, or nobody has ended yet.
+/// Returns a transaction or a branch that is not finished yet.
 async fn rest<S: Sides>(
     looks: &mut [Look],
     namespace: &str,
     recoverer: &Recoverer,
 ) -> Option<String> {
     let pass = recoverer.pass().await;
-    // First what is open: of a transaction that is open now, a prepare may still be under way.
+    // Open transactions come first: one of them may still be about to prepare.
     for (look, key) in looks.iter_mut().zip(S::keys()) {
         let mut open = look.open().await;
         open.extend(look.transactions().await);

@@ -12,12 +12,12 @@ use crate::elsewhere::Other;
 use crate::network::{Damage, How, Message};
 use crate::topology::Topology;
 
-/// A unit without a fault, or with one that leads it another way.
+/// A unit without a fault, or with an earlier fault that changes its path.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) shape: Shape,
     pub(crate) first: Option<Trouble>,
-    /// The points that it passed, in a fixed order.
+    /// The points that the unit passed, in a fixed order.
     pub(crate) passed: BTreeSet<Point>,
 }
 
@@ -31,7 +31,7 @@ impl Run {
     }
 }
 
-/// What goes wrong first, so that a unit that passed these points gets to further ones.
+/// Returns the earlier faults that lead a unit which passed these points to other ones.
 pub(crate) fn troubles(passed: &BTreeSet<Point>) -> Vec<Trouble> {
     let refused = |point: &Point| match (point.step, point.moment) {
         (Step::Prepare, Moment::Before) => Some(true),
@@ -47,7 +47,8 @@ pub(crate) fn troubles(passed: &BTreeSet<Point>) -> Vec<Trouble> {
     troubles.collect()
 }
 
-/// All cases of these runs. `keys` are the binds; `is_server` says which of them have a process of their own.
+/// Returns all cases of these runs. `keys` are the binds, and `is_server` returns whether a bind has a process of its
+/// own.
 pub(crate) fn cases(
     topology: Topology,
     runs: &[Run],
@@ -69,14 +70,14 @@ pub(crate) fn cases(
             .filter(|_| run.first.is_some());
         let known = |point: &&Point| before.is_none_or(|before| !before.passed.contains(*point));
         for point in run.passed.iter().filter(known) {
-            // SQLite has no isolation level to choose.
+            // SQLite has no choice of isolation levels.
             let has_snapshots = servers.len() == keys.len();
             forced(point, has_snapshots, |fault| cases.push(case(fault)));
             cases.push(case(Fault::Coordinator(point.clone())));
             cases.push(case(Fault::Recovered(point.clone())));
             cases.push(case(Fault::Slow(point.clone())));
             for server in &servers {
-                // In the wake of another fault, the server that the step is about.
+                // After an earlier fault, only the server of the step is tested.
                 if run.first.is_none() || point.bind.as_deref() == Some(keys[*server]) {
                     let (server, point) = (*server, point.clone());
                     cases.push(case(Fault::SessionsKilled {
@@ -103,7 +104,7 @@ pub(crate) fn cases(
                         message,
                         damage,
                     }));
-                    // Whoever recovers may have made the fence by then.
+                    // Recovery may have written the fence by then.
                     if damage.how == How::Delay && message != Message::Fence {
                         cases.push(case(Fault::Late {
                             point: point.clone(),
@@ -119,7 +120,7 @@ pub(crate) fn cases(
     cases
 }
 
-/// What others may do to the server that the step is about.
+/// Adds the events that may happen on the server of the step.
 fn beside(
     point: &Point,
     server: usize,
@@ -134,7 +135,7 @@ fn beside(
             point: point(),
         });
         for other in [Other::Stranger, Other::Copy] {
-            // Only in the wake of a fault is anything asked on a new connection.
+            // Only after an earlier fault is a question sent on a new connection.
             for cut in [true, false] {
                 if cut || (!is_first && moment == Moment::Before) {
                     add(Fault::Elsewhere {
@@ -147,7 +148,7 @@ fn beside(
             }
         }
     }
-    // What is under way in between may have reached the standby, or not.
+    // A step that is under way in between may have reached the standby, or not.
     let decides = |step| {
         matches!(
             step,
@@ -171,7 +172,7 @@ fn beside(
     }
 }
 
-/// What an operator may force.
+/// Adds the outcomes that an operator may force.
 fn forced(point: &Point, has_snapshots: bool, mut add: impl FnMut(Fault)) {
     for outcome in [Outcome::Committed, Outcome::RolledBack] {
         if outcome == Outcome::RolledBack || point.moment != Moment::Sent {
@@ -184,7 +185,7 @@ fn forced(point: &Point, has_snapshots: bool, mut add: impl FnMut(Fault)) {
     }
 }
 
-/// The messages of the step that is about to be sent.
+/// Returns the messages of the step that is about to be sent.
 fn messages(point: &Point, first: Option<&Trouble>) -> &'static [Message] {
     if point.moment != Moment::Before {
         return &[];
@@ -195,7 +196,7 @@ fn messages(point: &Point, first: Option<&Trouble>) -> &'static [Message] {
         Step::Decide => &[Message::Decide],
         Step::Apply => &[Message::Apply],
         Step::Commit | Step::End => &[Message::Commit],
-        // What is found to be decided needs no fence.
+        // A decision that is found needs no fence.
         Step::Resolve => match first {
             Some(first) if first.point.moment == Moment::Before => &[Message::Look, Message::Fence],
             _ => &[Message::Look],
@@ -204,7 +205,7 @@ fn messages(point: &Point, first: Option<&Trouble>) -> &'static [Message] {
     }
 }
 
-/// So many cases, at random, and as many of each class as there are, but for those that cost a restart of a server.
+/// Returns this many random cases, spread over the classes. Cases that restart a server are rarer.
 pub(crate) fn slice(cases: Vec<Case>, size: usize, random: &mut Rng) -> Vec<Case> {
     let mut classes: BTreeMap<Class, Vec<Case>> = BTreeMap::new();
     for case in cases {

@@ -1,16 +1,16 @@
 //! Every fault at every point of a commit, on real servers, over every combination of databases.
 //!
-//! A *case* is a unit over two to four databases, and what goes wrong in it: its process or the process of a server is
-//! killed (SIGKILL) at a named point of the commit, a message or a reply is lost, late or half of a connection closed, or
-//! another process recovers while the commit is under way; somebody cancels its statements, ends its sessions, leads an
-//! address elsewhere, takes a standby away, or forces the unit. After each case the judge looks: the unit is everywhere or
-//! nowhere, what its caller heard is true, and another process has recovered within five seconds once the servers are
-//! back, so that nothing is prepared and no transaction open.
+//! A *case* is a unit over two to four databases, and its faults. Its process or the process of a server is killed
+//! (SIGKILL) at a named point of the commit. A message or a reply is lost or late, or half of a connection is closed.
+//! Another process recovers while the commit is under way. An operator cancels its statements, ends its sessions, leads
+//! an address elsewhere, takes a standby away, or forces the unit. After each case, the judge examines the databases:
+//! the unit is everywhere or nowhere, and the result for its caller is true. Another process has recovered within five
+//! seconds after the servers are back, so that nothing is prepared and no transaction is open.
 //!
-//! `case` says what can go wrong, `list` finds all of it for a topology, `stage` makes it happen, `judge` looks, also at
-//! the units before (`history`), and `director` does so for all and prints the table. It is a test program of its own, because
-//! it kills servers that all tests use. `cargo xtask matrix --all` runs everything; under `cargo test` it is a
-//! random slice, whose seed is printed.
+//! `case` has the faults, `list` finds all of them for a topology, `stage` makes them happen. `judge` examines the
+//! databases, with the earlier units (`history`). `director` runs all cases and prints the table. The matrix is a test
+//! program of its own, because it kills servers that all tests use. `cargo xtask matrix --all` runs everything; under
+//! `cargo test` it is a random slice, whose seed is printed.
 
 mod armed;
 mod away;

@@ -1,4 +1,4 @@
-//! What can happen to a message on its way to a server.
+//! The damage to a message on its way to a server.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use kit::proxy::{Fault, Half};
 
 use crate::class::Class;
 
-/// A message of a commit, told by bytes in it.
+/// A message of a commit, found by bytes in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     Identify,
@@ -16,20 +16,20 @@ pub(crate) enum Message {
     Apply,
     /// The commit of the only writer, or the end of a reader.
     Commit,
-    /// What asks for the outcome.
+    /// The question for the outcome.
     Look,
-    /// What keeps a late decision out.
+    /// The fence, which excludes a late decision.
     Fence,
 }
 
 impl Message {
-    /// What it can be told by.
+    /// Returns bytes that identify the message.
     pub(crate) fn bytes(self, mysql: bool) -> &'static str {
         match (self, mysql) {
             (Self::Identify, _) => "AS forgotten, holder_id, version",
             (Self::Prepare, false) => "PREPARE TRANSACTION",
             (Self::Prepare, true) => "XA PREPARE",
-            // The table is named in other messages as well.
+            // Other messages name the table as well.
             (Self::Decide, _) => "'commit'",
             (Self::Apply, false) => "COMMIT PREPARED",
             (Self::Apply | Self::Commit, true) => "XA COMMIT",
@@ -40,19 +40,19 @@ impl Message {
     }
 }
 
-/// What happens to it.
+/// The damage to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damage {
     pub(crate) how: How,
-    /// The server has acted on the message, and its reply suffers.
+    /// Whether the server acts on the message, and its reply is damaged.
     pub(crate) reply: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {
-    /// The connection is cut there.
+    /// The connection is cut at the message.
     Cut,
-    /// It never arrives, and the connection stays open.
+    /// The message never arrives, and the connection stays open.
     Hang,
     HalfClose(Half),
     Delay,
@@ -80,7 +80,7 @@ impl Damage {
         }
     }
 
-    /// The fault of a proxy; `late` is the time of a delay.
+    /// Returns the fault of a proxy; `late` is the time of a delay.
     pub(crate) fn fault(self, message: Message, mysql: bool, late: Duration) -> Fault {
         let bytes = message.bytes(mysql);
         let fault = if self.reply {

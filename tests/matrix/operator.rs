@@ -1,4 +1,4 @@
-//! What an operator does on a server beside a unit: cancels statements, ends sessions, moves a horizon.
+//! The actions of an operator on a server beside a unit: cancels statements, ends sessions, moves a horizon.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use diesel_binds::UnitId;
 use kit::admin::Admin;
 use tokio_util::sync::CancellationToken;
 
-/// The sessions of all others in the database.
+/// Selects from the sessions of all other clients in the database.
 const OTHERS_OF_POSTGRES: &str = "FROM pg_stat_activity WHERE datname = current_database() \
                                   AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
 const OTHERS_OF_MARIADB: &str =
@@ -27,7 +27,7 @@ impl Operator {
         }
     }
 
-    /// Ends the sessions of all others that are connected to the database.
+    /// Ends the sessions of all other clients of the database.
     pub(crate) async fn kill_sessions(&mut self) {
         let (select, others) = if self.mysql {
             ("CAST(ID AS CHAR)", OTHERS_OF_MARIADB)
@@ -37,14 +37,14 @@ impl Operator {
         let all = format!("SELECT {select} AS value {others}");
         for id in self.admin.values(&all).await.unwrap() {
             if self.mysql {
-                // It may be gone by now.
+                // The session may be gone by now.
                 let _ = self.admin.run(&format!("KILL {id}")).await;
             }
         }
     }
 
-    /// Cancels for so long whatever others run in the database. The server itself repeats it: a statement of a commit is
-    /// shorter than a round trip.
+    /// Cancels every statement of other clients in the database for this time. The loop runs on the server, because a
+    /// statement of a commit is shorter than a round trip.
     pub(crate) async fn cancel_for(&mut self, time: Duration) {
         let time = time.as_micros();
         let cancelling = if self.mysql {
@@ -55,7 +55,7 @@ impl Operator {
                  KILL QUERY other.ID; END FOR; END WHILE; END"
             )
         } else {
-            // Within a transaction, the list of sessions stays as it was read first.
+            // Within a transaction, the list of sessions would stay as it was first read.
             format!(
                 "DO $$ DECLARE stop timestamptz := clock_timestamp() + interval '{time} microseconds'; BEGIN \
                  WHILE clock_timestamp() < stop LOOP PERFORM pg_stat_clear_snapshot(); \
@@ -65,7 +65,7 @@ impl Operator {
         self.admin.run(&cancelling).await.unwrap();
     }
 
-    /// Ends on PostgreSQL whatever waits for a standby, which the server then shows.
+    /// Ends all sessions on PostgreSQL that wait for a standby, which makes their commits visible.
     pub(crate) async fn end_waits(mut self, end: CancellationToken) {
         let waiting = "SELECT pg_terminate_backend(pid)::text AS value FROM pg_stat_activity \
                        WHERE wait_event = 'SyncRep' AND datname = current_database()";
@@ -75,8 +75,8 @@ impl Operator {
     }
 }
 
-/// Moves the horizon of the application on to a unit, in each of these databases, or takes it away. What is locked stays
-/// as it is.
+/// Moves the horizon of the application to a unit in each of these databases, or deletes it. A locked horizon is not
+/// changed.
 pub(crate) async fn move_horizons(urls: &[String], namespace: &str, to: Option<UnitId>) {
     for url in urls {
         let mut admin = Admin::connect(url).await;
@@ -92,7 +92,7 @@ pub(crate) async fn move_horizons(urls: &[String], namespace: &str, to: Option<U
                 "; INSERT INTO diesel_binds_horizon (namespace, unit, moved_at) VALUES ('{namespace}', '{unit}', 0)"
             );
         }
-        // SQLite, while the unit has the lock of the file.
+        // Fails on SQLite while the unit has locked the file.
         let _ = admin.run(&move_it).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The other process, that recovers: what it does, and how it is told to.
+//! The process that recovers, and its commands.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout};
@@ -12,24 +12,24 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::settings::{Limits, Site};
 
-/// A holder that is down is asked again by the next pass.
+/// Short limits: a holder that is down is asked again by the next pass.
 const HASTY: Limits = Limits {
     step: Duration::from_secs(5),
     resolve: Duration::from_millis(500),
 };
 
-/// Between two passes that are made all the time.
+/// The pause between two passes of [`keep_on`](Recoverer::keep_on).
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What a holder says of a unit.
+/// The answer of a holder about a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
     As(Outcome),
-    /// An operator has decided in its place.
+    /// An operator has decided in the place of the holder.
     Forced,
 }
 
-/// The process, as the director sees it. Ends with the last of its clones.
+/// The recovering process, for the director. Ends with the last clone of this value.
 #[derive(Clone)]
 pub(crate) struct Recoverer(Arc<Mutex<Process>>);
 
@@ -54,13 +54,13 @@ impl Recoverer {
         })))
     }
 
-    /// Recovers once, whatever its age; says what is left, if anything is.
+    /// Recovers units of any age once. Returns the report if something is left.
     pub(crate) async fn pass(&self) -> Option<String> {
         let answer = self.ask("pass".into()).await;
         (answer != "complete").then_some(answer)
     }
 
-    /// Recovers again and again until it is told something else.
+    /// Recovers again and again until the next command.
     pub(crate) async fn keep_on(&self) {
         self.ask("keep-on".into()).await;
     }
@@ -70,7 +70,7 @@ impl Recoverer {
         self.ask("stop".into()).await;
     }
 
-    /// Whether a unit in doubt has committed.
+    /// Returns the outcome of a unit in doubt.
     pub(crate) async fn settle(&self, gid: &str) -> Result<Settled, String> {
         match self.ask(format!("settle {gid}")).await.as_str() {
             "commit" => Ok(Settled::As(Outcome::Committed)),
@@ -80,7 +80,7 @@ impl Recoverer {
         }
     }
 
-    /// Forces a unit, as an operator does; returns whether that was accepted.
+    /// Forces a unit, as an operator does. Returns whether the force was accepted.
     pub(crate) async fn force(&self, unit: UnitId, outcome: Outcome) -> bool {
         let verb = match outcome {
             Outcome::Committed => "force-commit",
@@ -108,13 +108,13 @@ impl Recoverer {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The end of its input ends it.
+        // The end of its input ends the process.
         self.input = None;
         let _ = self.child.wait();
     }
 }
 
-/// Does what it is told, until its input ends.
+/// Executes the commands of its input until the end.
 pub(crate) async fn recover<S: Sides>(site: &Site) {
     let binds = site.binds::<S>(&site.urls, HASTY).await;
     let mut commands = commands();
@@ -165,7 +165,7 @@ async fn obey(binds: &Binds, command: &str) -> String {
     }
 }
 
-/// Forces a unit of which a branch is listed.
+/// Forces a unit that has a listed branch.
 async fn force(binds: &Binds, unit: &str, outcome: Outcome) -> String {
     let in_doubt = binds.recovery().in_doubt().await.in_doubt;
     let mut gids = in_doubt.into_iter().filter_map(|branch| branch.gid);
@@ -173,13 +173,13 @@ async fn force(binds: &Binds, unit: &str, outcome: Outcome) -> String {
         return "nothing is listed".into();
     };
     match binds.recovery().force(&gid, outcome, "the matrix").await {
-        // What it could not finish stays recorded, and the next call does the rest.
+        // The outcome is recorded, and the next call finishes the rest.
         Ok(_) => "forced".into(),
         Err(error) => format!("{error:?}").replace('\n', " "),
     }
 }
 
-/// What the director writes, line by line.
+/// Returns the commands of the director, line by line.
 fn commands() -> UnboundedReceiver<String> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {

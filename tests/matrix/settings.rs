@@ -1,4 +1,4 @@
-//! What a run is to do, and how the director tells its children.
+//! The settings of a run, and their transfer from the director to its children.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -25,31 +25,31 @@ const SLICE: &str = "DIESEL_BINDS_MATRIX_SLICE";
 const TOPOLOGIES: &str = "DIESEL_BINDS_MATRIX_TOPOLOGIES";
 const ONLY: &str = "DIESEL_BINDS_MATRIX_ONLY";
 
-/// Cases of a run under `cargo test`.
+/// The number of cases of a run under `cargo test`.
 const SLICE_OF_CI: u64 = 84;
 
-/// Which cases run.
+/// The selection of cases.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Where the random numbers begin: of the choice, and of pauses.
+    /// The seed of the random numbers: of the selection, and of pauses.
     pub(crate) seed: u64,
-    /// So many cases; all if `None`.
+    /// The number of cases; all if `None`.
     pub(crate) slice: Option<usize>,
     pub(crate) topologies: Vec<Topology>,
-    /// Only cases with this in their name.
+    /// Only cases with this text in their name.
     pub(crate) only: Option<String>,
 }
 
-/// What this process is.
+/// The role of this process.
 pub(crate) enum Role {
     Director,
-    /// Commits one unit, and is killed in it.
+    /// Commits one unit, and is killed during it.
     Coordinator(Site, Attempt),
-    /// Recovers what the others left.
+    /// Recovers the branches that the others left.
     Recoverer(Site),
 }
 
-/// Where the databases of a topology are.
+/// The databases of a topology, and their URLs.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) topology: Topology,
@@ -63,11 +63,11 @@ pub(crate) struct Attempt {
     pub(crate) shape: Shape,
     pub(crate) text: String,
     pub(crate) first: Option<Trouble>,
-    /// Where it is killed.
+    /// The point at which it is killed.
     pub(crate) point: String,
 }
 
-/// How long a step may take, and how long a holder is asked.
+/// The longest time of a step, and of the questions to a holder.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) step: Duration,
@@ -118,7 +118,7 @@ impl Role {
 }
 
 impl Site {
-    /// This program as a coordinator.
+    /// Returns this program as a coordinator.
     pub(crate) fn coordinator(&self, attempt: &Attempt) -> Command {
         let mut command = self.child("coordinator");
         command
@@ -132,18 +132,18 @@ impl Site {
         command
     }
 
-    /// This program as a process that recovers.
+    /// Returns this program as a recovering process.
     pub(crate) fn recoverer(&self) -> Command {
         let mut command = self.child("recoverer");
         command.stdin(Stdio::piped());
         command
     }
 
-    /// The binds, where they are, or where proxies to them are.
+    /// Returns the binds at these URLs, which may lead through proxies.
     pub(crate) async fn binds<S: Sides>(&self, urls: &[String], limits: Limits) -> Binds {
         let builder = Binds::builder()
             .namespace(&self.namespace)
-            // By a process of its own, when it is told to.
+            // A process of its own recovers on command.
             .recovery(RecoveryOptions::new().without_worker())
             .step_timeout(limits.step)
             .resolve_timeout(limits.resolve);

@@ -1,4 +1,4 @@
-//! The databases of a topology, on which its cases happen.
+//! The databases of a topology, on which its cases run.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -30,26 +30,26 @@ use crate::settings::{Attempt, Limits, Site};
 use crate::topology::Topology;
 use crate::unit::{self, Heard, PATIENT};
 
-/// What hangs is given up soon.
+/// Short limits for a step that hangs.
 const HASTY: Limits = Limits {
     step: Duration::from_millis(500),
     resolve: Duration::from_secs(2),
 };
 
-/// No case hangs for ever.
+/// The longest time of a case.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// A unit, and what its caller heard.
+/// A unit and the result for its caller.
 pub(crate) type Told = (UnitId, Heard);
 
-/// What came of a case before it is judged.
+/// The result of a case before it is judged.
 pub(crate) struct Attempted {
     pub(crate) told: Told,
-    /// The fault happened.
+    /// Whether the fault happened.
     pub(crate) fired: bool,
-    /// What was wrong in the meantime.
+    /// The problem that was seen in the meantime.
     pub(crate) meanwhile: Option<String>,
-    /// What an operator has forced, and was told to be done.
+    /// The outcome that an operator forced successfully.
     pub(crate) forced: Option<Outcome>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Stage<S> {
     pub(crate) site: Site,
     pub(crate) world: World,
     pub(crate) recoverer: Recoverer,
-    /// Where addresses may lead.
+    /// The other databases to which addresses may lead.
     pub(crate) others: tokio::sync::Mutex<Others>,
     history: History,
     cases: usize,
@@ -96,7 +96,7 @@ impl<S: Sides> Stage<S> {
         }
     }
 
-    /// All cases, found by running units.
+    /// Finds all cases by running units.
     pub(crate) async fn cases(&mut self) -> Vec<Case> {
         let mut runs = Vec::new();
         for shape in [Shape::Write, Shape::Read] {
@@ -169,7 +169,7 @@ impl<S: Sides> Stage<S> {
         }
     }
 
-    /// Drops what the cases have made.
+    /// Drops the databases of the cases.
     pub(crate) async fn strike(self) {
         self.others.into_inner().drop().await;
     }
@@ -182,7 +182,8 @@ impl<S: Sides> Stage<S> {
         }
     }
 
-    /// The unit, what its caller heard, and whether the fault happened. All servers are up again.
+    /// Runs a unit with its faults. Returns the unit, its result, and whether the fault happened. All servers are up
+    /// again afterwards.
     async fn attempt(&self, case: &Case, text: &str, random: &mut Rng) -> Attempted {
         match &case.fault {
             Fault::Coordinator(point) => {
@@ -269,7 +270,7 @@ impl<S: Sides> Stage<S> {
         }
     }
 
-    /// From now on the other process recovers all the time; the commit goes on after a while.
+    /// Makes the other process recover all the time from now on. The commit continues after a while.
     fn keep_on(&self, pause: Duration) -> Effect {
         let recoverer = self.recoverer.clone();
         Effect::call(move |_| {
@@ -281,7 +282,7 @@ impl<S: Sides> Stage<S> {
         })
     }
 
-    /// A process of its own commits, and is killed.
+    /// Commits in a process of its own, which is killed.
     async fn dying(&self, attempt: Attempt) -> (Told, bool) {
         let mut process = self.site.coordinator(&attempt);
         let running = tokio::task::spawn_blocking(move || process.output());
@@ -354,19 +355,19 @@ impl<S: Sides> Stage<S> {
         }
     }
 
-    /// A text that no row has.
+    /// Returns a text that no row has.
     fn text(&mut self) -> String {
         self.cases += 1;
         format!("case {}", self.cases)
     }
 }
 
-/// A server that is killed at a point, and comes back.
+/// A server that is killed at a point, and restarted.
 #[derive(Clone, Default)]
 struct Crash(Arc<Mutex<Option<JoinHandle<()>>>>);
 
 impl Crash {
-    /// Kills it; the commit goes on while it is away, and is started again.
+    /// Kills the server. The commit continues meanwhile, and the server is started again.
     fn effect(&self, server: Server, away: Duration) -> Effect {
         let crash = self.clone();
         Effect::call(move |_| {
@@ -390,14 +391,14 @@ impl Crash {
     }
 }
 
-/// Random numbers of a case, whatever other cases run.
+/// Returns the random numbers of a case, which do not depend on the other cases.
 fn random(case: &Case, seed: u64) -> Rng {
     let mut hasher = rustc_hash::FxHasher::default();
     case.to_string().hash(&mut hasher);
     Rng::with_seed(seed ^ hasher.finish())
 }
 
-/// Long enough for others to act, and short enough for many cases.
+/// Returns a pause that is long enough for other processes to act, and short enough for many cases.
 fn pause(random: &mut Rng) -> Duration {
     Duration::from_millis(random.u64(5..150))
 }

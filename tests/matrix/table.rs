@@ -12,7 +12,7 @@ const FIRST: usize = 15;
 const GAP: usize = 2;
 const NARROWEST: usize = 11;
 
-/// A line for each class, a column for each topology: the cases, and how many of them failed.
+/// Formats a line for each class and a column for each topology, with the numbers of cases and of failures.
 pub(crate) fn table(results: &[(Case, Verdict)]) -> String {
     let topologies: Vec<(Topology, usize)> = Topology::ALL
         .into_iter()
@@ -45,7 +45,7 @@ fn cell(results: &[(Case, Verdict)], class: Class, topology: Topology) -> String
     }
 }
 
-/// A line for each class: what callers heard, and how often.
+/// Formats a line for each class with the results for callers, and their numbers.
 pub(crate) fn answers(results: &[(Case, Verdict)]) -> String {
     let mut lines = String::new();
     for class in Class::ALL {

@@ -1,4 +1,4 @@
-//! One unit of a case, and what its caller hears.
+//! One unit of a case, and the result for its caller.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,16 +12,16 @@ use kit::world::Sides;
 use crate::case::{Shape, Trouble};
 use crate::settings::{Attempt, Limits, Site};
 
-/// Time enough for a server to come back.
+/// Limits that are long enough for a server to come back.
 pub(crate) const PATIENT: Limits = Limits {
     step: Duration::from_secs(20),
     resolve: Duration::from_secs(20),
 };
 
-/// What a caller heard.
+/// The result for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// Nothing: it was killed.
+    /// No result: the process was killed.
     Nothing,
     Committed {
         pending: Vec<String>,
@@ -29,11 +29,11 @@ pub(crate) enum Heard {
     RolledBack {
         pending: Vec<String>,
     },
-    /// With the gid to ask by.
+    /// In doubt, with the gid for later questions.
     InDoubt(String),
-    /// Only of a unit with one writer.
+    /// Possible only for a unit with one writer.
     Unknown,
-    /// What no unit here may hear.
+    /// A result that no unit of the matrix may have.
     Unexpected(String),
 }
 
@@ -52,7 +52,7 @@ fn session(binds: &Binds, plan: &FaultPlan) -> Session {
     binds.session_with(SessionOptions::new().faults(plan))
 }
 
-/// What the unit does, and its commit.
+/// Runs the statements of the unit, and its commit.
 pub(crate) async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &str) -> Heard {
     for index in 0..S::keys().len() {
         let step = match shape {
@@ -77,7 +77,8 @@ pub(crate) async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &s
     }
 }
 
-/// Runs a unit in this process, which is killed in it; says first which one, and what was heard if it was not killed.
+/// Runs a unit in this process, which is killed during it. First prints the id of the unit, and finally the result if
+/// it was not killed.
 pub(crate) async fn as_process<S: Sides>(site: &Site, attempt: &Attempt) {
     let binds = site.binds::<S>(&site.urls, PATIENT).await;
     let plan = Trouble::plan(attempt.first.as_ref()).at(&attempt.point, Effect::Kill);
@@ -88,7 +89,7 @@ pub(crate) async fn as_process<S: Sides>(site: &Site, attempt: &Attempt) {
 }
 
 impl Heard {
-    /// A word for it.
+    /// Returns a word for the result.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",

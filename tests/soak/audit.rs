@@ -1,4 +1,4 @@
-//! Reads all databases in the end, and holds them against what the workers were told.
+//! Reads all databases in the end, and compares them with the results that the workers got.
 
 use std::collections::HashMap;
 
@@ -8,19 +8,19 @@ use kit::admin::Admin;
 use crate::bank::{ACCOUNTS, BALANCE};
 use crate::ledger::Answer;
 
-/// What an audit found.
+/// The findings of an audit.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) units: usize,
     pub(crate) committed: usize,
-    /// Units of which a part is there.
+    /// The number of units of which only a part is there.
     pub(crate) torn: usize,
-    /// Answers that were not true.
+    /// The number of results that were not true.
     pub(crate) lies: usize,
     pub(crate) sum_ok: bool,
 }
 
-/// The legs of one unit that are there, and how many there should be.
+/// The number of legs of one unit that are there, and the full number.
 #[derive(Clone, Copy, Debug, Default)]
 struct Legs {
     found: usize,
@@ -80,7 +80,7 @@ pub(crate) async fn audit(
     found
 }
 
-/// Whether what a caller was told is so.
+/// Returns whether the result for a caller is true.
 async fn is_true(answer: &Answer, there: bool, hosts: &[Binds]) -> bool {
     match answer {
         Answer::None => true,
@@ -89,7 +89,7 @@ async fn is_true(answer: &Answer, there: bool, hosts: &[Binds]) -> bool {
         Answer::Unexpected(_) => false,
         Answer::InDoubt(gid) => {
             let gid: Gid = gid.parse().expect("a worker says a gid");
-            // The file that holds a decision is known on one host only.
+            // Only one host has the file that holds a decision.
             for host in hosts {
                 if let Ok(outcome) = host.recovery().settle(&gid).await {
                     return there == (outcome == Outcome::Committed);
@@ -100,7 +100,7 @@ async fn is_true(answer: &Answer, there: bool, hosts: &[Binds]) -> bool {
     }
 }
 
-/// Adds the legs of one database; returns its balance, and what was moved to it.
+/// Adds the legs of one database. Returns its balance, and the amount that was moved to it.
 async fn read(url: &str, units: &mut HashMap<String, Legs>) -> (i64, i64) {
     let mut admin = Admin::connect(url).await;
     let balance = "SELECT CONCAT(SUM(balance), '') AS value FROM accounts";

@@ -12,25 +12,25 @@ use std::time::Duration;
 /// The keys of the binds, in the order of their URLs.
 pub(crate) const KEYS: [&str; 5] = ["pg-a", "pg-b", "my-a", "my-b", "lite"];
 
-/// Where the file is among them.
+/// The place of the file among them.
 pub(crate) const FILE: usize = 4;
 
-/// Accounts in each database, and the balance that each begins with.
+/// The number of accounts in each database, and the initial balance of each.
 pub(crate) const ACCOUNTS: i32 = 200;
 pub(crate) const BALANCE: i64 = 1000;
 
-/// One leg of a unit: what it does in one database.
+/// One leg of a unit: a transfer in one database.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leg {
-    /// Its place in [`KEYS`].
+    /// The place of the database in [`KEYS`].
     pub(crate) bank: usize,
     pub(crate) account: i32,
     pub(crate) amount: i64,
-    /// How many legs the unit has.
+    /// The number of legs of the unit.
     pub(crate) of: i32,
 }
 
-/// A bind with its tables. Types cannot be made by a generic: each bind needs table types of its own.
+/// Defines a bind with its tables. A generic cannot define types, and each bind needs table types of its own.
 macro_rules! bank {
     ($module:ident, $bind:ident, $key:literal, $connection:ty) => {
         mod $module {
@@ -82,12 +82,12 @@ impl Leg {
     }
 }
 
-/// The binds of one host.
+/// Returns the binds of one host.
 pub(crate) fn binds(namespace: &str, urls: &[String]) -> Binds {
     let builder = Binds::builder()
         .namespace(namespace)
         .lock_timeout(Duration::from_secs(2))
-        // A server that was killed is back within seconds.
+        // A killed server is back within seconds.
         .step_timeout(Duration::from_secs(10));
     let builder = add::<pg_a::PgA>(builder, &urls[0]);
     let builder = add::<pg_b::PgB>(builder, &urls[1]);
@@ -108,7 +108,7 @@ fn add<B: Bind<Connection: FromUrl> + Default>(builder: BindsBuilder, url: &str)
     )
 }
 
-/// Opens the accounts of one database.
+/// Creates the accounts of one database.
 pub(crate) async fn open(url: &str) {
     let id = if url.starts_with("postgres") {
         "SERIAL PRIMARY KEY"

@@ -19,12 +19,12 @@ use crate::settings::{Settings, Site};
 const HOSTS: usize = 2;
 const WORKERS: usize = 4;
 
-/// One kill in so many units.
+/// The numbers of units for each kill.
 const UNITS_PER_COORDINATOR_KILL: u64 = 17;
 const UNITS_PER_RECOVERER_KILL: u64 = 100;
 const UNITS_PER_SERVER_KILL: u64 = 350;
 
-/// How long recovery may take once everything is back.
+/// The longest time of recovery after everything is back.
 const SETTLING: Duration = Duration::from_secs(60);
 
 const SERVERS: [Server; 4] = [
@@ -34,7 +34,7 @@ const SERVERS: [Server; 4] = [
     Server::MariadbB,
 ];
 
-/// Runs a soak; fails unless nothing was lost.
+/// Runs a soak. Fails if anything was lost.
 pub(crate) async fn direct(settings: Settings) -> ExitCode {
     println!("soak: seed={} units={}", settings.seed, settings.units);
     let mut random = Rng::with_seed(settings.seed);
@@ -86,7 +86,7 @@ pub(crate) async fn direct(settings: Settings) -> ExitCode {
     }
 }
 
-/// Recovers on all hosts until nothing is left, and says how many branches are.
+/// Recovers on all hosts until nothing is left. Returns the number of branches that remain.
 async fn settle(hosts: &[Binds]) -> usize {
     let start = Instant::now();
     loop {
@@ -105,7 +105,7 @@ async fn settle(hosts: &[Binds]) -> usize {
     }
 }
 
-/// The servers' databases, and a file for each host.
+/// The databases of the servers, and a file for each host.
 struct Databases {
     shared: Vec<Database>,
     files: Vec<Database>,
@@ -137,9 +137,9 @@ impl Databases {
         all.map(|database| database.url().to_owned()).collect()
     }
 
-    /// One for each host.
+    /// Returns a site for each host.
     fn sites(&self, settings: &Settings) -> Vec<Site> {
-        // The servers list what others have prepared, and other runs may have left something.
+        // The servers list the branches of all runs, and earlier runs may have left some.
         let namespace = format!("soak-{}", fastrand::u32(..));
         self.of_hosts()
             .map(|urls| Site {
@@ -151,7 +151,7 @@ impl Databases {
             .collect()
     }
 
-    /// What each host sees: the servers, and a file of its own.
+    /// Returns the URLs of each host: the servers, and a file of its own.
     fn of_hosts(&self) -> impl Iterator<Item = Vec<String>> {
         self.files.iter().map(|file| {
             let mut urls = self.urls();
@@ -212,7 +212,7 @@ impl Crew {
         self.kills += 1;
     }
 
-    /// Lets all come to their ends, and says how many were killed before.
+    /// Waits for the end of all children, and returns the number of those that were killed before.
     async fn end(mut self) -> u64 {
         for member in &mut self.members {
             drop(member.stdin.take());
@@ -227,7 +227,7 @@ impl Crew {
     }
 }
 
-/// Kills one server after the other.
+/// A task that kills one server after the other.
 struct Crashes {
     stop: Arc<AtomicBool>,
     kills: Arc<AtomicU64>,
@@ -261,7 +261,7 @@ impl Crashes {
         Self { stop, kills, task }
     }
 
-    /// All servers are up afterwards.
+    /// Stops the kills, and returns their number. All servers are up afterwards.
     async fn end(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.expect("the servers come back");

@@ -1,4 +1,4 @@
-//! What the workers were told of each unit.
+//! The result of each unit for its worker.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,25 +6,25 @@ use std::io::{BufRead as _, BufReader};
 use std::process::ChildStdout;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a caller was told.
+/// The result for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Nothing: it was killed before.
+    /// No result: the worker was killed before.
     None,
     Committed,
     RolledBack,
-    /// With the gid to ask by.
+    /// In doubt, with the gid for later questions.
     InDoubt(String),
-    /// What no unit here may end with.
+    /// A result that no unit of the soak may have.
     Unexpected(String),
 }
 
-/// What is known of all units that began.
+/// The known results of all units that began.
 #[derive(Clone, Default)]
 pub(crate) struct Ledger(Arc<Mutex<HashMap<String, Answer>>>);
 
 impl Ledger {
-    /// Reads what one child says, until it ends.
+    /// Reads the output of one child until it ends.
     pub(crate) fn listen(&self, child: ChildStdout) {
         let ledger = self.clone();
         std::thread::spawn(move || {
@@ -37,7 +37,7 @@ impl Ledger {
         });
     }
 
-    /// How many units began.
+    /// Returns the number of units that began.
     pub(crate) fn begun(&self) -> u64 {
         self.lock().len() as u64
     }

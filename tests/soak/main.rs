@@ -1,12 +1,13 @@
-//! Moves money between databases while processes and servers are killed, and looks whether any of it was lost.
+//! Moves money between databases while processes and servers are killed, and checks that none is lost.
 //!
-//! Several worker processes on two hosts (each has a SQLite file of its own, all share two PostgreSQL and two MariaDB
-//! servers) move money in units over random sets of databases, and tell the director, by a line on a pipe, what they
-//! were told. Recoverers run beside them. The director kills workers, recoverers and servers (SIGKILL) at random, and in
-//! the end audits: no unit is torn, no answer was a lie, nothing is in doubt, and the sum holds.
+//! Several worker processes run on two hosts. Each host has a SQLite file of its own, and all share two PostgreSQL and
+//! two MariaDB servers. The workers move money in units over random sets of databases, and report their results to the
+//! director by lines on a pipe. Recoverers run beside them. The director kills workers, recoverers and servers
+//! (SIGKILL) at random, and audits in the end: no unit is torn, no result was false, nothing is in doubt, and the sum
+//! is right.
 //!
-//! A test program of its own, because it kills servers that all tests use, and starts itself again as its workers.
-//! `cargo xtask soak --units N [--seconds S]` runs a long one; under `cargo test` it is short.
+//! The soak is a test program of its own, because it kills servers that all tests use, and starts itself again as its
+//! workers. `cargo xtask soak --units N [--seconds S]` runs a long one; under `cargo test` it is short.
 
 mod audit;
 mod bank;

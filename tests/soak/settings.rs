@@ -1,4 +1,4 @@
-//! What a run is to do, and how the director tells its children.
+//! The settings of a run, and their transfer from the director to its children.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -14,31 +14,31 @@ const UNITS: &str = "DIESEL_BINDS_SOAK_UNITS";
 const SECONDS: &str = "DIESEL_BINDS_SOAK_SECONDS";
 const HOSTS_ONLY: &str = "DIESEL_BINDS_SOAK_HOSTS_ONLY";
 
-/// How long a run is.
+/// The length and the kind of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The run ends when so many units have begun,
+    /// The number of units after which the run ends.
     pub(crate) units: u64,
-    /// or after this time.
+    /// The time after which the run ends, if that comes first.
     pub(crate) time: Option<Duration>,
-    /// Where its random numbers begin.
+    /// The seed of its random numbers.
     pub(crate) seed: u64,
     /// Each unit spans the file of its host, one PostgreSQL and one MariaDB server.
     pub(crate) hosts_only: bool,
 }
 
-/// What this process is.
+/// The role of this process.
 pub(crate) enum Role {
     Director,
     Worker(Site),
     Recoverer(Site),
 }
 
-/// Where a child works.
+/// The site of a child.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) namespace: String,
-    /// In the order of `bank::KEYS`; the file is that of the child's host.
+    /// The URLs, in the order of `bank::KEYS`; the file is that of the child's host.
     pub(crate) urls: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) hosts_only: bool,
@@ -76,7 +76,7 @@ impl Role {
 }
 
 impl Site {
-    /// This program in another role, that reads and writes through pipes.
+    /// Returns this program in another role, with pipes for its input and output.
     pub(crate) fn child(&self, role: &str) -> Command {
         let mut command = Command::new(env::current_exe().expect("this program has a path"));
         command

@@ -1,4 +1,4 @@
-//! What the children do: move money until their standard input ends, or recover.
+//! The work of the children: move money until their standard input ends, or recover.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::bank::{self, ACCOUNTS, FILE, KEYS, Leg};
 use crate::ledger::Answer;
 use crate::settings::Site;
 
-/// Units that one process has under way at once.
+/// The number of concurrent units of one process.
 const AT_ONCE: u64 = 4;
 
-/// Moves money, and says what it was told.
+/// Moves money, and reports the results.
 pub(crate) async fn work(site: Site) {
     let binds = bank::binds(&site.namespace, &site.urls);
     let stop = at_end_of_input();
@@ -37,7 +37,7 @@ pub(crate) async fn work(site: Site) {
     binds.close().await;
 }
 
-/// Recovers again and again, also what is in the middle of its commit.
+/// Recovers again and again, including units in the middle of their commit.
 pub(crate) async fn recover(site: Site) {
     let binds = bank::binds(&site.namespace, &site.urls);
     let stop = at_end_of_input();
@@ -61,7 +61,7 @@ async fn unit(binds: &Binds, legs: &[Leg]) {
         if leg.run(&session).await.is_err() {
             drop(session);
             say(&unit, &Answer::RolledBack);
-            // A server may be gone: do not spin.
+            // A server may be gone: the pause avoids a busy loop.
             tokio::time::sleep(Duration::from_millis(20)).await;
             return;
         }
@@ -76,15 +76,15 @@ async fn unit(binds: &Binds, legs: &[Leg]) {
     say(&unit, &answer);
 }
 
-/// One write of less than a pipe takes at once: a killed process leaves no half of a line.
+/// Writes a line that is short enough for one write to a pipe, so that a killed process leaves no half of it.
 fn say(unit: &str, answer: &Answer) {
     let line = format!("{unit} {answer}\n");
-    // The director may be gone: then nobody listens, and the input ends as well.
+    // If the director is gone, nothing reads the output, and the input ends as well.
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
     let _ = std::io::stdout().lock().flush();
 }
 
-/// Two to four legs in a random order, whose amounts add up to nothing.
+/// Returns two to four legs in a random order, whose amounts add up to zero.
 fn legs(random: &mut Rng, hosts_only: bool) -> Vec<Leg> {
     let mut banks: Vec<usize> = if hosts_only {
         vec![0, 2, FILE]
@@ -118,7 +118,7 @@ fn legs(random: &mut Rng, hosts_only: bool) -> Vec<Leg> {
         .collect()
 }
 
-/// Set when the director closes the pipe.
+/// Returns a flag that is set when the director closes the pipe.
 fn at_end_of_input() -> Arc<AtomicBool> {
     let ended = Arc::new(AtomicBool::new(false));
     let end = Arc::clone(&ended);
@@ -126,7 +126,7 @@ fn at_end_of_input() -> Arc<AtomicBool> {
         let mut nothing = Vec::new();
         let _ = std::io::stdin().read_to_end(&mut nothing);
         end.store(true, Ordering::Relaxed);
-        // A child that does not come to its end must not outlive the director.
+        // A child that does not end must not outlive the director.
         std::thread::sleep(Duration::from_secs(120));
         std::process::exit(3);
     });

@@ -1,4 +1,5 @@
-//! What is put on connections for the spans of their statements, and what of the application stays there.
+//! The instrumentation that connections get for the spans of their statements, and the application's own that stays
+//! there.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use kit::side::{PostgresB, Side};
 use crate::listener::heard_in;
 use crate::spans::{hear, inserts, named};
 
-/// One connection in the pool, which the application also uses by itself.
+/// Returns a pool of one connection, which the application also uses directly.
 pub(crate) async fn pool(
     database: &Database,
 ) -> diesel_async::pooled_connection::deadpool::Pool<diesel_async::AsyncPgConnection> {
@@ -94,7 +95,7 @@ async fn an_instrumentation_of_the_application_keeps_working() {
     }
 }
 
-/// Who drops a statement on the raw connection never reads its reply, and nobody else tells of it.
+/// The reply to a dropped statement on the raw connection is never read, and no event reports its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_that_were_never_heard_of_again_are_forgotten() {
     use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
@@ -133,7 +134,7 @@ async fn statements_that_were_never_heard_of_again_are_forgotten() {
         assert_eq!(open(), 0);
     })
     .await;
-    // What failed is told of its own statement.
+    // The failure belongs to its own statement.
     let failed: Vec<_> = named(&heard, "statement")
         .into_iter()
         .filter(|heard| !heard.field("error.type").is_empty())

@@ -16,12 +16,12 @@ use tracing_subscriber::registry::LookupSpan;
 pub(crate) struct Heard {
     pub(crate) name: String,
     pub(crate) target: String,
-    /// The names of the spans around it, the nearest first.
+    /// The names of the surrounding spans, the nearest first.
     pub(crate) within: Vec<String>,
     pub(crate) fields: BTreeMap<String, String>,
     pub(crate) is_closed: bool,
     pub(crate) level: Option<Level>,
-    /// The spans around it.
+    /// The surrounding spans.
     ancestors: Vec<u64>,
 }
 
@@ -31,11 +31,11 @@ impl Heard {
     }
 }
 
-/// All that was heard so far, by all tests of the program.
+/// All spans and events so far, of all tests of the program.
 static HEARD: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
 
-/// Listens from now on, for the whole program: what a session does in the background, and SQLite on its thread, does not
-/// belong to the thread of a test.
+/// Subscribes for the whole program: the background work of a session, and SQLite's own thread, do not belong to the
+/// thread of a test.
 pub(crate) fn listen() {
     static LISTENING: OnceLock<()> = OnceLock::new();
     LISTENING.get_or_init(|| {
@@ -44,7 +44,7 @@ pub(crate) fn listen() {
     });
 }
 
-/// What was heard within the span of a test, in the order of the begins.
+/// Returns the spans and events within the span of a test, in the order of their begins.
 pub(crate) fn heard_in(test: &tracing::Span) -> Vec<Heard> {
     let own = test.id().unwrap().into_u64();
     let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +55,7 @@ pub(crate) fn heard_in(test: &tracing::Span) -> Vec<Heard> {
         .collect()
 }
 
-/// What was heard with this field, wherever it was.
+/// Returns all spans and events with this field.
 pub(crate) fn heard_with(field: &str, value: &str) -> Vec<Heard> {
     let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
     heard
@@ -67,7 +67,7 @@ pub(crate) fn heard_with(field: &str, value: &str) -> Vec<Heard> {
 
 struct Listener;
 
-/// Which of what was heard a span is: ids are used again.
+/// The position of a span in [`HEARD`], because ids are reused.
 struct Position(usize);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {

@@ -1,6 +1,6 @@
-//! What an observer hears of units: spans, their structure and fields, and nothing that is secret.
+//! The spans of units: their structure and fields, and no secret in them.
 //!
-//! A test program of its own: the subscriber is that of the whole program.
+//! The test is a program of its own, because its subscriber is that of the whole program.
 
 mod connections;
 mod listener;

@@ -1,4 +1,4 @@
-//! What observers hear of a run of migrations.
+//! The events of a run of migrations.
 
 use std::time::Duration;
 
@@ -42,20 +42,20 @@ async fn a_migration_that_waits_for_a_branch_says_for_which() {
         }
     }
 
-    // A look at a database waits for no table that is being altered.
+    // The preflight does not wait for a table that is being altered.
     let report = binds.check().await;
     for bind in ["pg-a", "my-a"] {
         assert!(report.bind(bind).unwrap().version.is_some(), "{report}");
     }
 
-    // The runs go on when nobody waits for them, and come to their end when the branches do.
+    // The runs go on although their futures were dropped, and end when the branches are finished.
     let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.is_complete(), "{pass}");
     assert!(binds.migrations().run().await.unwrap().done.is_empty());
     binds.close().await;
 }
 
-/// Whether a migration of the bind was heard to wait for a branch of the unit.
+/// Returns whether an event reported that a migration of the bind waits for a branch of the unit.
 fn is_told(bind: &str, gid: &str) -> bool {
     let unit = gid.split(':').nth(2).unwrap();
     heard_with("bind", bind).iter().any(|heard| {

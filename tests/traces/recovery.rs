@@ -1,4 +1,4 @@
-//! What observers hear of recovery: passes, databases, branches, the worker, and what an operator forces.
+//! The spans and events of recovery: passes, databases, branches, the worker, and forced units.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tracing::Level;
 use crate::listener::{Heard, heard_with, listen};
 use crate::spans::{hear, named};
 
-/// The branches of a unit, by the keys of their binds.
+/// Returns the branches of a unit, ordered by the keys of their binds.
 fn branches<'h>(heard: &'h [Heard], gid: &Gid) -> Vec<&'h Heard> {
     let gid = gid.to_string();
     let mut found = named(heard, "branch");
@@ -36,7 +36,7 @@ fn told<'h>(heard: &'h [Heard], message: &str) -> Vec<&'h Heard> {
     events
 }
 
-/// A process with other URLs for some binds, which does not ask for long.
+/// Starts a process with other URLs for some binds and short timeouts.
 async fn with_urls(application: &Application, changes: &[(usize, &str)]) -> Binds {
     let mut urls = application.urls();
     for (index, url) in changes {
@@ -132,7 +132,7 @@ async fn a_look_and_a_pass_that_is_dropped_are_told_as_such() {
     assert!(named(&heard, "forget").is_empty());
 }
 
-/// Somebody else has finished a branch between the look at its server and the answer of its holder.
+/// Another process finishes a branch between the list of its server and the answer of its holder.
 #[tokio::test(flavor = "multi_thread")]
 async fn branches_that_others_finished_are_not_reported_as_finished_here() {
     let application = Application::new().await;
@@ -197,7 +197,7 @@ async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_passwo
         assert_eq!(span.field("error.type"), error);
         assert_eq!(span.field("otel.status_code"), status);
     }
-    // Who only looks is told by what is returned.
+    // A mere list of the units in doubt is returned, and emits no event.
     let look = hear(async {
         let _ = process.recovery().in_doubt().await;
     })
@@ -222,7 +222,7 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let process = application.process().await;
-    // As if it was just now.
+    // The pass treats the unit as new.
     let heard = hear(async {
         let pass = process
             .recovery()
@@ -255,7 +255,7 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
         assert!(why.starts_with("its holder could not be asked"), "{why}");
     }
 
-    // All were seen, but the holder cannot keep a decision out while somebody else writes.
+    // All branches were listed, but the holder cannot write a fence while another client writes.
     let busy = with_urls(&application, &[]).await;
     let mut holder = Admin::connect(application.file().url()).await;
     holder.run("BEGIN IMMEDIATE").await.unwrap();

@@ -12,10 +12,10 @@ use crate::listener::{Heard, heard_in, heard_with, listen};
 
 pub(crate) type All = (PostgresA, MariadbA, Sqlite);
 
-/// A value that a statement has as a parameter, and that no trace may have.
+/// A value of a parameter that must not be in any trace.
 const SECRET: &str = "the secret of a customer";
 
-/// Runs a part of a test in a span of its own, and returns what was heard in it.
+/// Runs a part of a test in a span of its own, and returns the spans and events within it.
 pub(crate) async fn hear(part: impl Future<Output = ()>) -> Vec<Heard> {
     listen();
     let span = tracing::info_span!("request");
@@ -33,7 +33,7 @@ pub(crate) fn named<'h>(heard: &'h [Heard], name: &str) -> Vec<&'h Heard> {
     heard.iter().filter(|heard| heard.name == name).collect()
 }
 
-/// The one of this name on a bind.
+/// Returns the only span of this name on a bind.
 fn the<'h>(heard: &'h [Heard], name: &str, bind: &str) -> &'h Heard {
     let found: Vec<_> = named(heard, name)
         .into_iter()
@@ -50,7 +50,7 @@ fn the_unit(heard: &[Heard]) -> &Heard {
     }
 }
 
-/// The statements of an application, on all binds.
+/// Returns the statements of an application, on all binds.
 pub(crate) fn inserts(heard: &[Heard]) -> Vec<&Heard> {
     let statements = named(heard, "statement");
     statements
@@ -129,7 +129,7 @@ async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
         ("prepare", "pg-a"),
     ];
     assert_eq!(steps, expected);
-    // What a step sends stands below it, also where SQLite has a thread of its own.
+    // The statements of a step stand below it, even though SQLite has a thread of its own.
     for bind in All::keys() {
         assert!(
             named(&heard, "statement")
@@ -149,7 +149,7 @@ async fn no_trace_has_a_parameter_or_a_password() {
         let mut session = world.binds.session();
         All::write(&session, SECRET).await.unwrap();
         session.commit_all().await.unwrap();
-        // The message of MariaDB repeats the value, and a batch is made of it.
+        // The message of MariaDB repeats the value, and a batch contains it.
         for bind in 0..3 {
             let session = world.binds.session();
             let failed = match bind {
@@ -304,7 +304,7 @@ async fn a_session_that_is_dropped_ends_its_spans() {
         let session = world.binds.session();
         All::write(&session, "dropped").await.unwrap();
         drop(session);
-        // Which waits for its roll-backs.
+        // `close` waits for the roll-backs.
         world.binds.close().await;
     })
     .await;
@@ -312,7 +312,7 @@ async fn a_session_that_is_dropped_ends_its_spans() {
     assert!(heard.iter().all(|heard| heard.is_closed), "{heard:#?}");
 }
 
-/// Its server does not answer, and the runtime that the commit runs on goes away.
+/// The server does not answer, and the runtime of the commit goes away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_its_runtime_drops_is_unknown() {
     listen();

@@ -1,4 +1,4 @@
-//! What the servers are told of a transaction.
+//! The comment by which a transaction is tagged on the servers.
 
 use diesel::dsl::sql;
 use diesel::sql_types::Text;
@@ -14,7 +14,7 @@ use crate::spans::{All, builder, hear, named};
 async fn a_transaction_begins_with_a_comment_if_that_was_asked_for() {
     let databases = All::databases().await;
     for tagged in [false, true] {
-        // The text of a batch is only seen with its values.
+        // The text of a batch is traced only with its values.
         let mut builder = builder(&databases).await.trace_parameters();
         if tagged {
             builder = builder.tag_transactions();
@@ -70,7 +70,7 @@ async fn postgres_names_the_unit_until_its_transaction_ends() {
     }
 }
 
-/// It is put there as it is.
+/// The namespace is put into the comment unchanged.
 #[test]
 fn nothing_that_would_end_the_comment_can_be_in_it() {
     for namespace in ["shop*/", "shop' */ DROP TABLE notes; /*", "sh op", "Shop"] {
