@@ -207,7 +207,7 @@ pub enum CommitError {
     InsideTransaction,
 
     /// A best-effort commit, or the end of a unit within outer transactions, stopped in between: the unit is kept in
-    /// part.
+    /// part, or may be.
     #[error("the unit is torn: {0}")]
     Partial(Box<Partial>),
 }
