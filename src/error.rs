@@ -1,4 +1,4 @@
-//! The error of everything but a commit, and the one on top of both.
+//! The errors of a session, with that of a commit among them.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use diesel_binds_derive::ErrorDebug;
 
 use crate::commit::{CommitError, Fault};
 
-/// An error of any library below.
+/// An error of any underlying library.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// What went wrong in a session.
+/// An error of a session.
 ///
-/// Every variant that is about a bind names it. Unless it says otherwise, the unit of work is still open after it, and nothing is
-/// committed.
+/// Every variant that concerns a bind names it. Unless a variant says otherwise, the unit of work is still open after
+/// it, and nothing is committed.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,13 +21,14 @@ pub enum Error {
     Query {
         /// The bind.
         bind: &'static str,
-        /// What the database said.
+        /// The error of the database.
         source: diesel::result::Error,
     },
 
-    /// A query failed because its connection no longer fits the database: a column or a type that it knows was changed
-    /// ([`diesel`](Self::diesel) has what the database said). The unit can be run again, and
-    /// [`Binds::retrying`](crate::Binds::retrying) does so: its connection is closed when it ends, and not used again.
+    /// A query failed because its connection no longer fits the database: a column or a type was changed
+    /// ([`diesel`](Self::diesel) returns the error of the database). The unit can be run again, and
+    /// [`Binds::retrying`](crate::Binds::retrying) does so. The connection is closed when the unit ends, and not used
+    /// again.
     #[error(
         "a query on `{bind}` failed because its connection knows a column or a type as it was before it was changed; \
          roll back and run the unit again: the connection is not used again"
@@ -35,7 +36,7 @@ pub enum Error {
     StaleConnection {
         /// The bind.
         bind: &'static str,
-        /// What the database said.
+        /// The error of the database.
         source: diesel::result::Error,
     },
 
@@ -44,7 +45,7 @@ pub enum Error {
     Begin {
         /// The bind.
         bind: &'static str,
-        /// What the database said.
+        /// The error of the database.
         source: diesel::result::Error,
     },
 
@@ -54,7 +55,7 @@ pub enum Error {
     AfterBegin {
         /// The bind.
         bind: &'static str,
-        /// What the hook said.
+        /// The error of the hook.
         source: diesel::result::Error,
     },
 
@@ -63,7 +64,7 @@ pub enum Error {
     Pool {
         /// The bind.
         bind: &'static str,
-        /// Why.
+        /// The cause.
         source: PoolError,
     },
 
@@ -72,16 +73,16 @@ pub enum Error {
     DeadlineExceeded {
         /// The bind.
         bind: &'static str,
-        /// What it waited for.
+        /// The operation that the unit waited for.
         waiting_for: Waiting,
     },
 
-    /// The unit can only be rolled back, and `reason` says why. The query did not run.
+    /// The unit can only be rolled back, for the given `reason`. The query did not run.
     #[error("the unit can only be rolled back: {reason} on `{bind}`")]
     AbortOnly {
         /// The bind.
         bind: &'static str,
-        /// What happened there.
+        /// The reason.
         reason: AbortReason,
     },
 
@@ -92,8 +93,8 @@ pub enum Error {
         bind: &'static str,
     },
 
-    /// A hook at the begin of a transaction on the bind ([`after_begin`](crate::BindsBuilder::after_begin)) ran a query on
-    /// that bind through a session, which would wait for the hook, or run it again. The query did not run.
+    /// A hook at the begin of a transaction on the bind ([`after_begin`](crate::BindsBuilder::after_begin)) ran a query
+    /// on that bind through a session. The query would have waited for the hook, or run it again. It did not run.
     #[error(
         "a hook at the begin of a transaction on `{bind}` ran a query on that bind; the query did not run: use the \
          connection that the hook is given"
@@ -103,9 +104,9 @@ pub enum Error {
         bind: &'static str,
     },
 
-    /// A statement in text, a hook at the begin or the raw connection has set `PRAGMA foreign_keys` (SQLite), which has no
-    /// effect within a transaction, and of which SQLite says nothing. Told by the statement itself, or by the first query
-    /// after the raw connection, which then did not run.
+    /// A statement in text, a hook at the begin or the raw connection has set `PRAGMA foreign_keys` (SQLite). Within a
+    /// transaction, SQLite ignores it without an error. Returned by the statement itself, or by the first query after
+    /// the raw connection, which then did not run.
     #[error(
         "`PRAGMA foreign_keys` was set within a transaction on `{bind}`, where it has no effect: set it where the \
          connection is opened (`Source::setup`)"
@@ -131,9 +132,9 @@ pub enum Error {
         bind: &'static str,
     },
 
-    /// The transaction around a sandbox has ended on `bind`, and with it everything that was done there: by a `COMMIT` or
-    /// `ROLLBACK` of the application, or by the server (a deadlock on MariaDB, a lost connection). Nothing was kept. The
-    /// query did not run, and none will: start another sandbox.
+    /// The transaction around a sandbox has ended on `bind`, and everything that was done there is rolled back. The
+    /// cause is a `COMMIT` or `ROLLBACK` of the application, or the server (a deadlock on MariaDB, a lost connection).
+    /// The query did not run, and none will: start another sandbox.
     #[error(
         "the sandbox has lost its transaction on `{bind}`, by a COMMIT or ROLLBACK of the application or by the server; \
          nothing that ran in it was kept, and the query did not run"
@@ -141,12 +142,12 @@ pub enum Error {
     SandboxLost {
         /// The bind.
         bind: &'static str,
-        /// What the database said.
+        /// The error of the database.
         source: diesel::result::Error,
     },
 
-    /// A subquery is boxed, or the rows of an upsert come from a query: the type does not tell of which bind that is. The
-    /// statement did not run.
+    /// A subquery is boxed, or the rows of an upsert come from a query, so the type does not tell the bind of its
+    /// tables. The statement did not run.
     #[error(
         "a statement on `{bind}` has a boxed subquery, or the rows of its upsert come from a query, and that may read another \
          bind; nothing was sent: if it reads this one alone, run it on `&session.on(Bind)`"
@@ -163,18 +164,18 @@ pub enum Error {
         bind: &'static str,
     },
 
-    /// An option of the unit cannot hold on the bind. No transaction began there, and the query did not run.
+    /// The bind does not support an option of the unit. No transaction began there, and the query did not run.
     #[error("`{option}` cannot hold on `{bind}`: {reason}; no transaction began there")]
     Unsupported {
         /// The bind.
         bind: &'static str,
         /// The option.
         option: &'static str,
-        /// Why it cannot.
+        /// The reason.
         reason: &'static str,
     },
 
-    /// The session has joined the connections of others ([`SessionOptions::within`](crate::SessionOptions::within)), and none
+    /// The session has joined outer transactions ([`SessionOptions::within`](crate::SessionOptions::within)), and none
     /// for this bind. The query did not run.
     #[error(
         "the session has joined the connections of others, and none for `{bind}`: join one for it as well"
@@ -184,20 +185,20 @@ pub enum Error {
         bind: &'static str,
     },
 
-    /// The tables of the commit protocol are in the database, and cannot be used: they were made by another version, or
-    /// changed since. Nothing was changed now.
+    /// The tables of the commit protocol exist in the database, but cannot be used: they were created by another
+    /// version, or changed since. Nothing was changed now.
     #[error(
         "the tables of diesel-binds on `{bind}` cannot be used as they are; nothing was changed"
     )]
     Tables {
         /// The bind.
         bind: &'static str,
-        /// What is wrong with them.
+        /// The problem with the tables.
         source: Fault,
     },
 
-    /// The work must not be a part of a unit ([`Propagation::Never`](crate::Propagation::Never)), and one is open in the
-    /// session. Nothing of the work ran.
+    /// The work must not be part of an open unit ([`Propagation::Never`](crate::Propagation::Never)), and one is open
+    /// in the session. No part of the work ran.
     #[error(
         "the work must be a unit of its own, and one is open in the session; nothing of the work ran"
     )]
@@ -211,9 +212,9 @@ pub enum Error {
     NotAtomic {
         /// The bind that wrote.
         first: &'static str,
-        /// The bind that was about to.
+        /// The bind that was about to write.
         second: &'static str,
-        /// Why it cannot prepare.
+        /// The reason why it cannot prepare.
         reason: String,
     },
 
@@ -224,50 +225,49 @@ pub enum Error {
         bind: &'static str,
     },
 
-    /// No tokio runtime runs here. The query did not run.
+    /// The call is outside of a tokio runtime. The query did not run.
     #[error("a session on `{bind}` needs a tokio runtime")]
     NoRuntime {
         /// The bind.
         bind: &'static str,
     },
 
-    /// There is no session here: not in a scope, or in a task that does not inherit one. The query did not run.
+    /// The call is outside of a scope, or in a task that does not inherit one. The query did not run.
     #[error(
         "no session is current here: this is not inside of `binds.scope(..)`, and a task that was spawned in a scope is \
          part of it only if `scope.spawn(..)` started it"
     )]
     NoScope,
 
-    /// The scope has ended, and took its session along: what had not been committed by then is rolled back. The query
-    /// did not run.
+    /// The scope has ended, and its session with it: uncommitted changes are rolled back. The query did not run.
     #[error(
         "the scope of this session has ended: what it had not committed is rolled back, and nothing runs in it any more"
     )]
     ScopeEnded,
 
-    /// The session of the scope is in use by somebody else: a query cannot run while the unit ends or is locked, and the
-    /// unit cannot end or be locked while a query, a stream or a raw connection is in use. Nothing was changed.
+    /// The session of the scope is in use elsewhere. A query cannot run while the unit ends or is locked. The unit
+    /// cannot end or be locked while a query, a stream or a raw connection is in use. Nothing was changed.
     #[error(
         "the session of the scope is in use by another part of it; nothing was changed: let that end first, or join it"
     )]
     SessionInUse,
 
-    /// A unit that was run again and again failed each time ([`Binds::retrying`](crate::Binds::retrying)). What became of
-    /// it is what the last error says.
+    /// A unit that was run repeatedly failed each time ([`Binds::retrying`](crate::Binds::retrying)). The last error
+    /// reports the outcome of the unit.
     #[error("the unit failed {attempts} times")]
     Retried {
-        /// How often it ran.
+        /// The number of runs.
         attempts: u32,
         /// The last error.
         source: Box<Error>,
     },
 
-    /// The unit was not committed, or nobody knows.
+    /// The unit was not committed, or is in doubt.
     #[error(transparent)]
     Commit(#[from] CommitError),
 }
 
-/// Why a pool gave no connection.
+/// The reason why a pool gave no connection.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
@@ -285,8 +285,9 @@ pub enum PoolError {
     )]
     OneConnection(Duration),
 
-    /// A sandbox has closed its only connection: after a statement that was dropped half-way, a `COMMIT` or `ROLLBACK` of
-    /// the application, or a deadlock on MariaDB. With it went everything that was done there.
+    /// A sandbox has closed its only connection, and everything that was done there is rolled back. The cause is a
+    /// statement that was dropped before it completed, a `COMMIT` or `ROLLBACK` of the application, or a deadlock on
+    /// MariaDB.
     #[error(
         "the sandbox had to close its connection, after a statement that was dropped half-way, a COMMIT or ROLLBACK of \
          the application, or an error of the server; nothing that ran in its transaction was kept: start another sandbox"
@@ -298,15 +299,15 @@ pub enum PoolError {
     Connect(#[source] BoxError),
 }
 
-/// What a unit was waiting for.
+/// The operation that a unit was waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waiting {
     /// A connection of the pool.
     Connection,
-    /// The one connection that a bind of a sandbox has, which another unit has.
+    /// The one connection of a bind in a sandbox, which another unit has.
     OneConnection,
-    /// The reply to a statement: a lock, most often.
+    /// The reply to a statement, which usually waits for a lock.
     Statement,
     /// The end of a hook of the application.
     Hook,
@@ -323,32 +324,32 @@ impl std::fmt::Display for Waiting {
     }
 }
 
-/// Why a unit can only be rolled back.
+/// The reason why a unit can only be rolled back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AbortReason {
     /// The future of a statement, savepoint or begin was dropped before it completed.
     Incomplete,
-    /// A statement was asked for, and its pool gave no connection or its transaction could not begin. Without it, the rest of
-    /// the unit would be committed alone.
+    /// The pool gave no connection for a statement, or its transaction could not begin. Without the statement, the rest
+    /// of the unit would be committed alone.
     NotBegun,
     /// The deadline passed during a statement.
     DeadlineExceeded,
     /// The transaction of the unit has ended: by a `COMMIT` or `ROLLBACK` of the application, or by the server after an
     /// error.
     TransactionEnded,
-    /// A nested transaction was left open on the raw connection: its future was dropped, most often.
+    /// A nested transaction was left open on the raw connection, usually because its future was dropped.
     NestedTransaction,
     /// Work that had joined the unit failed.
     Joined,
-    /// A hook before the commit was dropped, or panicked, before it said yes.
+    /// A hook before the commit was dropped, or panicked, before it agreed.
     Hook,
-    /// The unit is older than the records that databases keep of units: it was open for too long, or its session was
-    /// asked for its id long before it began. Nobody could tell how it ended if the process died.
+    /// The unit is older than the records that databases keep of units. It was open for too long, or the id of its
+    /// session was read long before it began. If the process died, its outcome could not be found out.
     OutlivedRecords,
     /// The sandbox (`testing::Sandbox`) has ended, and nothing of it is kept.
     SandboxEnded,
-    /// The session, or its raw connection, was lent to the application, and another one was put in its place
+    /// The session, or its raw connection, was lent to the application, which put another one in its place
     /// (`mem::swap`, `mem::replace`).
     Exchanged,
 }
@@ -375,7 +376,7 @@ impl std::fmt::Display for AbortReason {
 }
 
 impl Error {
-    /// The key of the bind that it is about.
+    /// Returns the key of the affected bind, if there is one.
     #[must_use]
     pub fn bind(&self) -> Option<&str> {
         match self {
@@ -407,7 +408,7 @@ impl Error {
         }
     }
 
-    /// Whether the unit may be committed, or may become so: never repeat it before you know.
+    /// Returns whether the unit may be committed, or may still become so. Do not repeat it before you know the outcome.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         match self {
@@ -417,7 +418,8 @@ impl Error {
         }
     }
 
-    /// Whether the unit has ended and nothing of it is kept on any bind. The error of a query ends no unit: it is still open.
+    /// Returns whether the unit has ended and nothing of it is kept on any bind. The error of a query ends no unit: it
+    /// is still open.
     #[must_use]
     pub fn is_rolled_back(&self) -> bool {
         match self {
@@ -427,7 +429,7 @@ impl Error {
         }
     }
 
-    /// The kind of the error that a database returned: of a query, or of a commit that a constraint refused.
+    /// Returns the kind of the error of a database: of a query, or of a commit that a constraint refused.
     ///
     /// # Example
     ///
@@ -447,7 +449,7 @@ impl Error {
         }
     }
 
-    /// What Diesel said, where a query failed or a database refused to commit.
+    /// Returns Diesel's error, if a query failed or a database refused to commit.
     #[must_use]
     pub fn diesel(&self) -> Option<&diesel::result::Error> {
         match self {
@@ -469,7 +471,7 @@ pub trait OptionalExt<T> {
     ///
     /// # Errors
     ///
-    /// Every other error stays what it is.
+    /// Every other error is returned unchanged.
     fn optional(self) -> Result<Option<T>, Error>;
 }
 

@@ -11,7 +11,8 @@ use crate::errors::Errors;
 use crate::krate::Krate;
 use crate::naming::snake_case;
 
-/// Keys are part of global transaction ids, whose length and alphabet the databases limit.
+/// The longest key, because keys are part of global transaction ids, whose length the databases
+/// limit.
 const LONGEST_KEY: usize = 40;
 
 const CRATE: &str = "crate";
@@ -35,8 +36,9 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// A bind is named by value, `session.on(Accounts)`, hence the unit struct; and `diesel::table!`
-/// makes public types, which rustc lets carry only a public one (E0446, wherever the modules are).
+/// Checks the form of a bind. A bind is named by value, `session.on(Accounts)`, so it is a unit
+/// struct. `diesel::table!` makes public types, which can only be tagged with a public one (E0446,
+/// wherever the modules are).
 fn require_public_unit_struct(input: &DeriveInput, errors: &mut Errors) {
     let name = &input.ident;
     let mut refuse = |span, problem: &str| {
@@ -62,7 +64,7 @@ fn require_public_unit_struct(input: &DeriveInput, errors: &mut Errors) {
     }
 }
 
-/// `#[bind(key = "...", connection = ..., crate = ...)]`.
+/// The arguments of `#[bind(key = "...", connection = ..., crate = ...)]`.
 #[derive(Default)]
 struct Arguments {
     key: Option<LitStr>,
@@ -106,7 +108,8 @@ impl Arguments {
         arguments
     }
 
-    /// Reads one argument; `named` keeps the names seen, also of those whose value is wrong.
+    /// Reads one argument. `named` collects the names of all arguments, even of those with an
+    /// invalid value.
     fn read(&mut self, meta: &ParseNestedMeta<'_>, named: &mut Vec<String>) -> syn::Result<()> {
         let name = meta.path.get_ident().map(ToString::to_string);
         let Some(name) = name.filter(|name| [KEY, CONNECTION, CRATE].contains(&name.as_str()))
@@ -148,7 +151,7 @@ fn valid_key(key: LitStr) -> syn::Result<LitStr> {
     Err(syn::Error::new(key.span(), problem))
 }
 
-/// Goes on behind the comma, so that a wrong argument does not hide those after it.
+/// Continues after the comma, so that a wrong argument does not hide those after it.
 fn skip_argument(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<proc_macro2::TokenTree>()?;

@@ -31,7 +31,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     Ok(expanded)
 }
 
-/// The model takes the bind of its table, so the two cannot differ; nor can several tables.
+/// Tags the model with the bind of its table, so the two cannot differ; nor can several tables.
 fn tag_of_model(input: &DeriveInput, tables: &[TokenStream], krate: &Krate) -> Tag {
     let name = &input.ident;
     let (_, arguments, _) = input.generics.split_for_impl();
@@ -56,7 +56,7 @@ fn require_model(input: &DeriveInput) -> syn::Result<()> {
     Err(syn::Error::new(input.ident.span(), problem))
 }
 
-/// `#[bind(Accounts, crate = ...)]`.
+/// The arguments of `#[bind(Accounts, crate = ...)]`.
 #[derive(Default)]
 struct Arguments {
     bind: Option<Type>,
@@ -131,7 +131,7 @@ impl Arguments {
     }
 }
 
-/// The tables of a model by Diesel's rules. `Queryable` and `Insertable` allow several.
+/// Returns the tables of a model by Diesel's rules. `Queryable` and `Insertable` allow several.
 fn tables(input: &DeriveInput) -> syn::Result<Vec<Path>> {
     let mut tables = Vec::new();
     for attribute in &input.attrs {
@@ -140,7 +140,7 @@ fn tables(input: &DeriveInput) -> syn::Result<Vec<Path>> {
                 collect_table_names(arguments, &mut tables)
             })?;
         } else if attribute.path().is_ident("table_name") {
-            // Diesel 1's form, which Diesel 2 still takes.
+            // Diesel 1's form, which Diesel 2 still accepts.
             if let syn::Expr::Lit(syn::ExprLit {
                 lit: syn::Lit::Str(name),
                 ..

@@ -1,6 +1,7 @@
-//! `#[derive(ErrorDebug)]`: a `Debug` for errors that says in `{:?}` what they say with their causes.
+//! `#[derive(ErrorDebug)]`: a `Debug` for errors whose `{:?}` prints the message and its causes.
 //!
-//! `fn main() -> Result<(), Error>`, `unwrap` and `expect` print errors so. `{:#?}` is what `#[derive(Debug)]` prints.
+//! `fn main() -> Result<(), Error>`, `unwrap` and `expect` print errors with `{:?}`. `{:#?}` prints
+//! like `#[derive(Debug)]`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -41,7 +42,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// What `#[derive(Debug)]` does with this variant, or with the one form of a struct.
+/// Returns the arm of `#[derive(Debug)]` for this variant, or for the one form of a struct.
 fn arm(path: &TokenStream, name: &Ident, fields: &Fields) -> TokenStream {
     let title = name.to_string();
     match fields {

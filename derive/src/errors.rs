@@ -12,7 +12,7 @@ impl Errors {
         }
     }
 
-    /// Keeps the error of a failed parse and goes on without its value.
+    /// Keeps the error of a failed parse and continues without its value.
     pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
@@ -22,12 +22,12 @@ impl Errors {
     }
 }
 
-/// Adds what the whole thing looks like to syn's `expected ...`.
+/// Adds the complete form to syn's `expected ...`.
 pub(crate) fn with_form(error: syn::Error, form: &str) -> syn::Error {
     syn::Error::new(error.span(), format!("{error}; write `{form}`"))
 }
 
-/// Every message of a failed expansion, in order.
+/// Returns every message of a failed expansion, in order.
 #[cfg(test)]
 pub(crate) fn messages<T>(result: syn::Result<T>) -> Vec<String> {
     match result {

@@ -1,4 +1,4 @@
-//! How generated code names the main crate, whatever the user's Cargo.toml calls it.
+//! The name of the main crate in generated code, whatever the user's Cargo.toml calls it.
 
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Ident, Span, TokenStream};
@@ -10,7 +10,7 @@ use syn::{Path, Token};
 pub(crate) struct Krate(TokenStream);
 
 impl Krate {
-    /// What the user named, or else what their Cargo.toml calls the main crate.
+    /// Uses the path that the user named, otherwise the name of the main crate in their Cargo.toml.
     pub(crate) fn named_or_found(named: Option<Path>) -> Self {
         match named {
             Some(path) => Self(path.into_token_stream()),
@@ -18,8 +18,9 @@ impl Krate {
         }
     }
 
-    /// `::diesel_binds` also stands for the main crate's own code, which says `extern crate self as
-    /// diesel_binds`, and for builds without a Cargo.toml, where rustc itself says if it is missing.
+    /// Finds the name in Cargo.toml. `::diesel_binds` is also right in the main crate itself, which
+    /// has `extern crate self as diesel_binds`, and in builds without a Cargo.toml. There, rustc
+    /// reports a missing crate.
     fn found() -> Self {
         let name = match crate_name("diesel-binds") {
             Ok(FoundCrate::Name(name)) => name,
@@ -36,16 +37,16 @@ impl ToTokens for Krate {
     }
 }
 
-/// `crate = some::path`, as arguments of an attribute and as the head of a macro call.
+/// `crate = some::path`, as arguments of an attribute and at the head of a macro call.
 pub(crate) struct CrateOverride(pub(crate) Path);
 
 impl CrateOverride {
-    /// Tells `crate = path` from a type such as `crate::binds::Ledger`.
+    /// Distinguishes `crate = path` from a type such as `crate::binds::Ledger`.
     pub(crate) fn peek(input: ParseStream<'_>) -> bool {
         input.peek(Token![crate]) && input.peek2(Token![=])
     }
 
-    /// The `crate = path;` that may open a macro call.
+    /// Parses the `crate = path;` at the head of a macro call.
     pub(crate) fn parse_head(input: ParseStream<'_>) -> syn::Result<Option<Path>> {
         if !Self::peek(input) {
             return Ok(None);

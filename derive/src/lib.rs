@@ -22,18 +22,18 @@ use syn::{DeriveInput, parse_macro_input};
 /// pub struct Accounts;
 /// ```
 ///
-/// It is `pub` because the types of `diesel::table!` are, and a public type cannot be tagged with a
-/// private one (E0446). The module around it may well be private.
+/// The struct is `pub` because the types of `diesel::table!` are, and a public type cannot be
+/// tagged with a private one (E0446). The module around it may be private.
 ///
 /// # Arguments of `#[bind(...)]`
 ///
-/// - `key = "accounts"`: the bind's name in configuration, errors and global transaction ids. It is
-///   1 to 40 characters of `a-z`, `0-9`, `_` and `-`, and it is for life: units that are still
-///   in doubt are found by it. So it is written out rather than taken from the struct's name, which
-///   may be changed without a second thought.
+/// - `key = "accounts"`: the bind's name in configuration, errors and global transaction ids. It
+///   has 1 to 40 characters of `a-z`, `0-9`, `_` and `-`. It must never change, because units in
+///   doubt are found by it. So it is written out, and does not follow from the struct's name, which
+///   may be changed.
 /// - `connection = AsyncPgConnection`: any type path that names a connection of diesel-async for
 ///   which the main crate has a backend.
-/// - `crate = path::to::diesel_binds`: only where the crate is reached through another one. A
+/// - `crate = path::to::diesel_binds`: only if the crate is reached through another one. A
 ///   dependency that is renamed in Cargo.toml is found without it.
 #[proc_macro_derive(Bind, attributes(bind))]
 pub fn derive_bind(input: TokenStream) -> TokenStream {
@@ -49,7 +49,7 @@ pub fn derive_bind(input: TokenStream) -> TokenStream {
 /// struct User { id: i32, balance: i64 }
 /// ```
 ///
-/// The table is the one of `#[diesel(table_name = ...)]` or, as in Diesel's derives, the struct's
+/// The table is the one of `#[diesel(table_name = ...)]` or, like in Diesel's derives, the struct's
 /// name in snake case with an `s`. Generic structs and paths to a table work.
 ///
 /// # One tag per table
@@ -66,15 +66,15 @@ pub fn derive_bind(input: TokenStream) -> TokenStream {
 /// - A second `#[bind]` for the same table, or one beside `bind_tables!` or `bind_schema!`, is
 ///   `conflicting implementations of trait Bound` (E0119): remove it from the model.
 /// - For a table of another crate it is `only traits defined in the current crate can be
-///   implemented for types defined outside of the crate` (E0117): remove it from the model, and tag
+///   implemented for types defined outside of the crate` (E0117). Remove it from the model, and tag
 ///   the table in the crate that declares it, with `bind_tables!` or `bind_schema!`.
 ///
-/// A model that Diesel lets have several tables takes their bind, which must be the same.
+/// A model to which Diesel gives several tables takes their bind, which must be the same.
 ///
 /// # Arguments of `#[bind(...)]`
 ///
 /// - the bind: any type path.
-/// - `crate = path::to::diesel_binds`: only where the crate is reached through another one.
+/// - `crate = path::to::diesel_binds`: only if the crate is reached through another one.
 #[proc_macro_derive(Bound, attributes(bind, diesel))]
 pub fn derive_bound(input: TokenStream) -> TokenStream {
     expanded(bound::expand(&parse_macro_input!(input as DeriveInput)))
@@ -90,10 +90,10 @@ pub fn derive_bound(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// A table is named by its module, as in Diesel's `table_name`. Call it in the crate that declares
-/// the tables: Rust lets no other crate tag them (E0117). A table is tagged once (E0119).
+/// A table is named by its module, like in Diesel's `table_name`. Call the macro in the crate that
+/// declares the tables: Rust lets no other crate tag them (E0117). A table is tagged once (E0119).
 ///
-/// `crate = path::to::diesel_binds;` may come first, where the crate is reached through another one.
+/// `crate = path::to::diesel_binds;` may come first, if the crate is reached through another one.
 #[proc_macro]
 pub fn bind_tables(input: TokenStream) -> TokenStream {
     expanded(tables::expand(input.into()))
@@ -111,16 +111,15 @@ pub fn bind_tables(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The path starts in the folder of the package's Cargo.toml. The bind is any type path, and means
-/// what it would mean beside the module. Attributes and visibility are the module's.
+/// The path starts in the folder of the package's Cargo.toml. The bind is any type path, resolved
+/// beside the module. Attributes and visibility are the module's.
 ///
-/// The file is an ordinary module: it is compiled again when it changes, mistakes are shown where
-/// they are in it, and what else it holds (`joinable!`, `allow_tables_to_appear_in_same_query!`,
-/// `sql_types`, docs, attributes) stays as it is. Tables are also found in the `pub mod`s that
-/// `print-schema --schema` writes. Its tables need no further tag: models derive `Bound` without
-/// `#[bind]`.
+/// The file is an ordinary module. It is compiled again when it changes, and errors point into it.
+/// Its other content stays unchanged (`joinable!`, `allow_tables_to_appear_in_same_query!`,
+/// `sql_types`, docs, attributes). Tables are also found in the `pub mod`s that `print-schema
+/// --schema` writes. Its tables need no further tag: models derive `Bound` without `#[bind]`.
 ///
-/// `crate = path::to::diesel_binds;` may come first, where the crate is reached through another one.
+/// `crate = path::to::diesel_binds;` may come first, if the crate is reached through another one.
 ///
 /// # Errors
 ///
@@ -131,7 +130,7 @@ pub fn bind_schema(input: TokenStream) -> TokenStream {
     expanded(schema::expand(input.into(), &schema::package_folder()))
 }
 
-/// For the errors of diesel-binds itself.
+/// Derives `Debug` for the errors of diesel-binds itself.
 #[doc(hidden)]
 #[proc_macro_derive(ErrorDebug)]
 pub fn derive_error_debug(input: TokenStream) -> TokenStream {

@@ -1,11 +1,11 @@
 //! The names that are derived from the name of a struct.
 
-/// The table of a model without `table_name`: Diesel's own rule.
+/// Returns the table of a model without `table_name`, by Diesel's own rule.
 pub(crate) fn table_name(model: &str) -> String {
     snake_case(model) + "s"
 }
 
-/// `FooBar` becomes `foo_bar`, `HTTPLog` becomes `h_t_t_p_log`: as Diesel does it.
+/// Turns `FooBar` into `foo_bar` and `HTTPLog` into `h_t_t_p_log`, like Diesel.
 pub(crate) fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for (position, character) in name.chars().enumerate() {

@@ -15,10 +15,10 @@ use crate::tag::{Tag, table_type};
 
 const FORM: &str = "pub mod ledger: Ledger = \"src/schema/ledger.rs\"";
 
-/// Expands every entry, reading the files from `folder`, where the user's Cargo.toml is.
+/// Expands every entry, reading the files from `folder`, which contains the user's Cargo.toml.
 ///
-/// A mistake comes with the module wherever there is a file: without it, every use of a table would
-/// be one more error.
+/// A mistake is reported beside the module if the file exists: without the module, every use of a
+/// table would be one more error.
 pub(crate) fn expand(input: TokenStream, folder: &FilePath) -> syn::Result<TokenStream> {
     let Entries { krate, entries } = syn::parse2(input)?;
     let krate = Krate::named_or_found(krate);
@@ -26,7 +26,7 @@ pub(crate) fn expand(input: TokenStream, folder: &FilePath) -> syn::Result<Token
     Ok(expanded.collect())
 }
 
-/// `crate = path; pub mod x: Bind = "file"; pub mod y: Bind = "file"`.
+/// The arguments `crate = path; pub mod x: Bind = "file"; pub mod y: Bind = "file"`.
 struct Entries {
     krate: Option<Path>,
     entries: Vec<Entry>,
@@ -92,7 +92,7 @@ impl Entry {
                 let problems = problems.err();
                 quote!(#module #(#tags)* #problems)
             }
-            // rustc reads the module, too, and then says where in the file the mistake is.
+            // rustc also reads the module, and reports the place of the mistake in the file.
             Err(error) => {
                 let error = self.error(format!("`{}` is not valid Rust: {error}", path.display()));
                 let error = error.into_compile_error();
@@ -101,8 +101,9 @@ impl Entry {
         }
     }
 
-    /// A `#[path]` module rather than an `include!`: rustc rebuilds on changes and reports mistakes
-    /// in the file itself with both, but only a module may have inner docs and attributes.
+    /// Declares a `#[path]` module rather than an `include!`. With both, rustc rebuilds on changes
+    /// and reports mistakes in the file itself, but only a module may have inner docs and
+    /// attributes.
     fn module(&self, path: &FilePath) -> TokenStream {
         let (attributes, visibility, module) = (&self.attributes, &self.visibility, &self.module);
         let path = path.to_string_lossy();
@@ -113,7 +114,7 @@ impl Entry {
         }
     }
 
-    /// The tag stands beside the module, so that the bind's path means what it says at the call.
+    /// Tags a table beside the module, so that the bind's path is resolved at the call.
     fn tag(&self, table: &Table, krate: &Krate) -> TokenStream {
         let (module, bind, path) = (&self.module, &self.bind, &table.path);
         let table_path: Path = syn::parse_quote!(#module #(::#path)*);
@@ -158,7 +159,7 @@ impl Entry {
     }
 }
 
-/// The folder of the Cargo.toml of the package that calls the macro.
+/// Returns the folder of the Cargo.toml of the package that calls the macro.
 pub(crate) fn package_folder() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(PathBuf::new, PathBuf::from)
 }

@@ -1,4 +1,4 @@
-//! Which tables a file written by `diesel print-schema` declares.
+//! The tables that a file written by `diesel print-schema` declares.
 
 use proc_macro2::TokenStream;
 use syn::parse::{ParseStream, Parser};
@@ -8,11 +8,11 @@ use syn::{Attribute, Ident, Item, ItemMacro, ItemMod, ItemUse, Token, Visibility
 pub(crate) struct Table {
     /// The modules inside the file and then the table's own.
     pub(crate) path: Vec<Ident>,
-    /// Every `#[cfg]` that the table stands under.
+    /// Every `#[cfg]` that applies to the table.
     pub(crate) conditions: Vec<Attribute>,
 }
 
-/// What a file declares, and what keeps its tables from being tagged.
+/// The declarations of a file, and the problems that prevent tags of its tables.
 #[derive(Default)]
 pub(crate) struct SchemaFile {
     pub(crate) tables: Vec<Table>,
@@ -48,7 +48,7 @@ impl SchemaFile {
         }
     }
 
-    /// `print-schema --schema` writes one module per schema.
+    /// Collects the tables of a module: `print-schema --schema` writes one module per schema.
     fn collect_module(&mut self, module: &ItemMod, modules: &[Ident], conditions: &[Attribute]) {
         let name = &module.ident;
         let Some((_, items)) = &module.content else {
@@ -71,7 +71,7 @@ impl SchemaFile {
     }
 }
 
-/// `table!`, `diesel::table!`.
+/// Returns whether a macro call is `table!` or `diesel::table!`.
 fn is_table(item: &ItemMacro) -> bool {
     let path = &item.mac.path;
     path.segments
@@ -79,7 +79,7 @@ fn is_table(item: &ItemMacro) -> bool {
         .is_some_and(|last| last.ident == "table")
 }
 
-/// Finds the table's name behind the imports and attributes, and a schema's name before it.
+/// Finds the table's name after the imports and attributes, and after a schema's name.
 fn name(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Ident)> {
     while input.fork().parse::<ItemUse>().is_ok() {
         input.parse::<ItemUse>()?;
@@ -89,7 +89,7 @@ fn name(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Ident)> {
     if input.parse::<Option<Token![.]>>()?.is_some() {
         name = input.parse()?;
     }
-    // Columns are Diesel's to judge.
+    // Diesel checks the columns.
     input.parse::<TokenStream>()?;
     Ok((attributes, name))
 }
@@ -99,7 +99,8 @@ fn cfgs(attributes: &[Attribute]) -> Vec<Attribute> {
     cfgs.cloned().collect()
 }
 
-/// The tags stand beside the file's module, so what is visible only inside it cannot be tagged.
+/// Returns whether a module is private. The tags are beside the file's module, so they cannot reach
+/// private tables inside it.
 fn is_hidden(visibility: &Visibility) -> bool {
     match visibility {
         Visibility::Public(_) => false,

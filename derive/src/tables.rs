@@ -22,7 +22,7 @@ pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
     Ok(expanded)
 }
 
-/// `crate = path; Bind => table, table; Bind => table`.
+/// The arguments `crate = path; Bind => table, table; Bind => table`.
 struct Groups {
     krate: Option<Path>,
     groups: Vec<Group>,
@@ -75,7 +75,7 @@ impl Group {
     }
 }
 
-/// A table is named by its module, as in Diesel's `table_name`.
+/// Makes sure that a table is named by its module, like in Diesel's `table_name`.
 fn require_module(table: &Path) -> syn::Result<()> {
     let written: Vec<String> = table.segments.iter().map(|s| s.ident.to_string()).collect();
     match written.as_slice() {

@@ -1,4 +1,4 @@
-//! `impl Bound`: the one place that writes it.
+//! `impl Bound`: the only place that writes it.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -31,13 +31,13 @@ impl Tag {
         self
     }
 
-    /// The `#[cfg]`s under which the subject exists.
+    /// Sets the `#[cfg]`s under which the subject exists.
     pub(crate) fn under(mut self, conditions: Vec<Attribute>) -> Self {
         self.conditions = conditions;
         self
     }
 
-    /// What the user wrote to ask for this tag, where it is not the subject itself.
+    /// Sets the tokens to which errors about the tag point, if they are not the subject itself.
     pub(crate) fn asked_for_by(mut self, request: &impl ToTokens) -> Self {
         self.place = ends(request);
         self
@@ -53,9 +53,9 @@ impl Tag {
         } = self;
         let (impl_generics, _, where_clause) = generics.split_for_impl();
         // rustc reports a second tag (E0119) and a foreign table (E0117) from the `impl` keyword to
-        // the end of the subject or, where that lies elsewhere, to the closing brace.
+        // the end of the subject. If that is elsewhere, the report ends at the closing brace.
         let keyword = quote_spanned!(*start=> impl);
-        // Models and tables stand in queries that read; the statements that write say so themselves.
+        // Models and tables are in queries that read; statements that write have their own access.
         let body = quote_spanned! {*end=> {
             type Bind = #bind;
             fn access() -> #krate::__private::Access { #krate::__private::Access::Read }
@@ -68,14 +68,14 @@ impl Tag {
     }
 }
 
-/// The type that `diesel::table!` puts into the table's module.
+/// Returns the type that `diesel::table!` puts into the table's module.
 pub(crate) fn table_type(table: &Path) -> TokenStream {
     let (_, end) = ends(table);
     let suffix = quote_spanned!(end=> ::table);
     quote!(#table #suffix)
 }
 
-/// The bind that a table is tagged with; rustc reports a missing tag (E0277) at the table.
+/// Returns the bind that a table is tagged with; rustc reports a missing tag (E0277) at the table.
 pub(crate) fn bind_of(table: &TokenStream, krate: &Krate) -> TokenStream {
     let (start, end) = ends(table);
     let open = quote_spanned!(start=> <);
@@ -83,7 +83,8 @@ pub(crate) fn bind_of(table: &TokenStream, krate: &Krate) -> TokenStream {
     quote!(#open #table as #krate::Bound #close)
 }
 
-/// Two tables with one bind; rustc reports a difference (E0271) at the second.
+/// Returns the bound that two tables have one bind; rustc reports a difference (E0271) at the
+/// second.
 pub(crate) fn same_bind(table: &TokenStream, other: &TokenStream, krate: &Krate) -> TokenStream {
     let bind = bind_of(table, krate);
     let (_, end) = ends(other);
@@ -92,8 +93,8 @@ pub(crate) fn same_bind(table: &TokenStream, other: &TokenStream, krate: &Krate)
     quote!(#other: #krate #colons #bound)
 }
 
-/// The places of the first and the last token, named like generated code: `Span::join` would be
-/// shorter, but does nothing on stable Rust.
+/// Returns the places of the first and the last token, with the hygiene of generated code:
+/// `Span::join` would be shorter, but does nothing on stable Rust.
 fn ends(tokens: &impl ToTokens) -> (Span, Span) {
     let mut spans = tokens.to_token_stream().into_iter().map(|t| t.span());
     let start = spans.next().unwrap_or_else(Span::call_site);
@@ -102,7 +103,7 @@ fn ends(tokens: &impl ToTokens) -> (Span, Span) {
     (call_site.located_at(start), call_site.located_at(end))
 }
 
-/// Expanded code as rustfmt would print it.
+/// Formats expanded code like rustfmt.
 #[cfg(test)]
 pub(crate) fn pretty(expanded: TokenStream) -> String {
     let file = syn::parse2(expanded).expect("the expansion is valid Rust");

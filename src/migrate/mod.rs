@@ -1,8 +1,8 @@
 //! Migrations in the program: each bind's own, run by one process at a time.
 //!
-//! `known` is what the program has for a bind, `set` the way to its database, `order` puts the binds in order; `state`
-//! holds both sides against each other and `plan` decides, both pure; `lock` and `database` do, in the order of `run`;
-//! `report` and `problem` are what the caller gets.
+//! `known` has the program's migrations of a bind, `set` the way to its database, `order` puts the binds in order.
+//! `state` compares the program with the database and `plan` decides, both pure. `lock` and `database` act, in the
+//! order of `run`. `report` and `problem` are the results for the caller.
 
 // Files, each of which imports only from those before it: `known`, `problem`, `set`, `database`, `any_set`, `lock`,
 // `order`, `state`, `plan`, `report`, `run`.
@@ -40,24 +40,25 @@ pub use self::report::{BindMigrations, ListedMigration, MigrationReport, Migrati
 pub(crate) use self::set::{Connect, Set, Source};
 pub use self::state::MigrationState;
 
-/// How long a run waits for one of another process, unless it is told otherwise.
+/// The default time for which a run waits for one of another process.
 const DEFAULT_WAIT: Duration = Duration::from_secs(300);
 
-/// As long as anything may take: clocks have an end.
+/// The longest time limit, because the range of clocks is limited.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The migrations of the binds, to be run, reverted and looked at: of all binds, or of some. See
+/// The migrations of all or some binds, to run, revert and inspect them. See
 /// [`Binds::migrations`](crate::Binds::migrations).
 ///
-/// A run opens connections of its own, past the pools. It locks every database that it needs to know before it looks,
-/// and decides on everything before it begins; each migration then runs in its own transaction, as with plain Diesel,
-/// and is noted in Diesel's own table. A second table, `diesel_binds_migrations`, says which bind it was run for.
+/// A run opens connections of its own, beside the pools. It locks every involved database before it reads the
+/// histories, and plans all steps before the first one. Each migration then runs in its own transaction, like in plain
+/// Diesel, and is recorded in Diesel's own table. A second table, `diesel_binds_migrations`, records the bind of each
+/// migration.
 #[derive(Clone)]
 #[must_use = "nothing is run before `run()`"]
 pub struct Migrations {
     sets: Arc<Sets>,
     background: TaskTracker,
-    /// The keys that are asked for; all if there is none.
+    /// The keys of the selected binds; all binds if empty.
     asked: Vec<String>,
     on_drift: OnDrift,
     wait: Duration,
@@ -74,54 +75,54 @@ impl Migrations {
         }
     }
 
-    /// Those of one bind only; called again, of that one too. Without it, those of all binds.
+    /// Selects the migrations of one bind only. Further calls add binds. Without a call, all binds are selected.
     pub fn of<B: Bind>(self) -> Self {
         self.of_key(B::KEY)
     }
 
-    /// Those of the bind with this key, as [`of`](Self::of).
+    /// Selects the migrations of the bind with this key. See [`of`](Self::of).
     pub fn of_key(mut self, key: impl Into<String>) -> Self {
         self.asked.push(key.into());
         self
     }
 
-    /// Refuses to run anything if a database has a version that the program does not have, or misses one that is older
-    /// than what is applied.
+    /// Refuses to run if a database has a version that the program does not have, or misses one that is older than an
+    /// applied one.
     ///
-    /// Without it, the first is refused only where something is pending, and the second is run, as Diesel does it. So
-    /// an older program still starts on a database that a newer one has migrated.
+    /// Without this, the first is refused only if a migration is pending, and the second is run, like in Diesel. So an
+    /// older program still starts on a database that a newer one has migrated.
     pub fn refuse_drift(mut self) -> Self {
         self.on_drift = OnDrift::Refuse;
         self
     }
 
-    /// Runs and reverts also where the database has versions that the program does not have.
+    /// Runs and reverts even if the database has versions that the program does not have.
     ///
-    /// They may be those of a newer program, of a branch, or of another application whose database this is.
+    /// They may belong to a newer program, to a branch, or to another application that owns the database.
     pub fn allow_unknown(mut self) -> Self {
         self.on_drift = OnDrift::Allow;
         self
     }
 
-    /// How long a run waits for one of another process. Defaults to 5 minutes.
+    /// Sets the longest time that a run waits for one of another process. Defaults to 5 minutes.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.wait = timeout.min(LONGEST);
         self
     }
 
-    /// Runs what is pending, bind after bind, each after those that it needs.
+    /// Runs the pending migrations, bind after bind, each after those that it needs.
     ///
-    /// Several processes may do so at once: one runs, the others wait, and find nothing to do.
+    /// Several processes may do so at once: one runs, and the others wait and then find nothing to do.
     ///
     /// # Errors
     ///
-    /// Before anything is run: a database that cannot be reached or locked, that holds the migrations of another bind,
-    /// that has drifted; a bind that needs another one at a version that it is not at. After that: a migration that
-    /// failed, or a lock that was lost. The [`MigrationError`] says what was done and what was not.
+    /// Before the first step: a database that cannot be reached or locked, that has migrations of another bind, or that
+    /// has drifted; a bind that needs another one at a version that is not applied. Later: a migration that failed, or
+    /// a lock that was lost. The [`MigrationError`] lists the steps that were done and those that were not.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops nothing, once it was polled: the run goes on in the background, and
+    /// Once the future was polled, dropping it stops nothing. The run continues in the background, and
     /// [`close`](crate::Binds::close) waits for it.
     pub async fn run(&self) -> Result<Migrated, MigrationError> {
         self.start(Job::Run).await
@@ -131,34 +132,35 @@ impl Migrations {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run); and a migration that another bind still needs, or that is older than one that the program
-    /// does not have. A migration without `down.sql` fails.
+    /// The errors of [`run`](Self::run); and a migration that another bind still needs, or that is older than one that
+    /// the program does not have. A migration without `down.sql` fails.
     ///
     /// # Cancel safety
     ///
-    /// As [`run`](Self::run).
+    /// See [`run`](Self::run).
     pub async fn revert(&self) -> Result<Migrated, MigrationError> {
         self.start(Job::Revert(Revert::Last)).await
     }
 
     /// Reverts every migration of each bind, newest first, each bind before those that it needs.
     ///
-    /// What is the same in every folder stays: the setup of Diesel for PostgreSQL, and the tables of the commit protocol.
+    /// Migrations that are the same in every folder stay: the setup of Diesel for PostgreSQL, and the tables of the
+    /// commit protocol.
     ///
     /// # Errors
     ///
-    /// As [`revert`](Self::revert).
+    /// See [`revert`](Self::revert).
     ///
     /// # Cancel safety
     ///
-    /// As [`run`](Self::run).
+    /// See [`run`](Self::run).
     pub async fn revert_all(&self) -> Result<Migrated, MigrationError> {
         self.start(Job::Revert(Revert::All)).await
     }
 
-    /// Looks where each bind stands. Changes nothing, and waits for no lock.
+    /// Reports the state of the migrations of each bind. Changes nothing, and waits for no lock.
     ///
-    /// Never fails: a bind that cannot be reached says so in the report, beside the others.
+    /// Never fails: the report contains the error of a bind that cannot be reached, beside the others.
     ///
     /// # Cancel safety
     ///
@@ -186,8 +188,8 @@ impl Migrations {
         MigrationReport { binds }
     }
 
-    /// Every migration of each bind, and every version that only the database has, in the order of the binds and of the
-    /// versions.
+    /// Lists every migration of each bind, and every version that only the database has, in the order of the binds and
+    /// of the versions.
     ///
     /// # Errors
     ///
@@ -204,13 +206,13 @@ impl Migrations {
         Ok(list)
     }
 
-    /// Makes sure that every database has the migrations of the program, and no others: for a process that does not
-    /// migrate, and is not to start on a database that is not its own.
+    /// Makes sure that every database has the migrations of the program, and no others. For a process that does not
+    /// migrate, and must not start on a wrong database.
     ///
     /// # Errors
     ///
-    /// The first bind that is not as the program has it: pending, unknown or older migrations, those of another bind, a
-    /// bind that it needs and that is not at that version; or one that cannot be reached.
+    /// The first bind with a difference from the program: pending, unknown or older migrations, those of another bind,
+    /// or a needed bind that is not at the required version. Or a bind that cannot be reached.
     ///
     /// # Cancel safety
     ///
@@ -241,7 +243,7 @@ impl Migrations {
             .unwrap_or_else(|_| Err(MigrationProblem::Stopped.into()))
     }
 
-    /// The keys that are asked for, in the order of the sets.
+    /// Returns the keys of the selected binds, in the order of the sets.
     fn selected(&self) -> Result<Vec<&'static str>, MigrationProblem> {
         if let Some(bind) = self.unknown().next() {
             return Err(MigrationProblem::NoMigrations { bind: bind.clone() });
@@ -250,7 +252,7 @@ impl Migrations {
         Ok(keys.filter(|key| self.is_asked(key)).collect())
     }
 
-    /// The keys that are asked for and have no migrations.
+    /// Returns the selected keys that have no migrations.
     fn unknown(&self) -> impl Iterator<Item = &String> {
         let known = |key: &String| self.sets.sets.iter().any(|set| set.key() == key);
         self.asked.iter().filter(move |key| !known(key))

@@ -10,17 +10,17 @@ use crate::registry::Binds;
 use crate::session::Session;
 use crate::testing::{Effect, FaultPlan, Moment, Point};
 
-/// How long recovery may take, on a loaded machine.
+/// The time limit of recovery, on a loaded machine.
 const RECOVERY: Duration = Duration::from_secs(60);
 
-/// What went wrong in one run of a unit: nothing, one thing, or one after the other.
+/// The faults in one run of a unit: none, one, or several in sequence.
 #[derive(Clone, Debug)]
 pub struct Case {
     faults: Vec<(Point, Effect)>,
 }
 
 impl Case {
-    /// The points, and what happened at each.
+    /// Returns the points, and the fault at each.
     #[must_use]
     pub fn faults(&self) -> &[(Point, Effect)] {
         &self.faults
@@ -53,25 +53,25 @@ impl fmt::Display for Case {
     }
 }
 
-/// Runs a unit of work again and again: each time something else fails in its commit, until everything has failed
-/// once. After each run it recovers, as another process would, and calls `check`.
+/// Runs a unit repeatedly, each time with another fault in its commit, until every step has failed once. After each run
+/// it recovers like another process, and calls `check`.
 ///
 /// The points are found by running the unit twice without a fault. At each of them the process crashes, the connection
-/// is lost and the server refuses. Where a fault leads to further steps, the process also crashes at each of those.
-/// Returns the cases in which all that was planned happened.
+/// is lost and the server refuses. If a fault leads to further steps, the process also crashes at each of those.
+/// Returns the cases in which all planned faults happened.
 ///
-/// `unit` gets a session, must commit, and must be able to run again, as `check` leaves the data: let `check` put it
-/// back. It may also use sessions of its own from `binds`: all of them fail as planned while it runs, so no other unit
-/// should.
+/// `unit` gets a session, must commit, and must be able to run again on the data that `check` leaves: let `check`
+/// restore it. `unit` may also use sessions of its own from `binds`. All sessions of `binds` fail as planned while it
+/// runs, so no other unit should use them.
 ///
-/// `check` gets what the unit returned, or `None` if the process died before it could return: then both outcomes are
-/// true. What it must find is all of the unit or nothing, and what the unit was told. Its panics are yours; name the
-/// case in them. Not all sessions that the unit abandoned are rolled back when it is called: a statement of it may have
-/// to wait for their locks.
+/// `check` gets the result of the unit, or `None` if the process died before it could return: then both outcomes are
+/// possible. `check` must find all of the unit or nothing, in agreement with the result. It should name the case in its
+/// panics. Sessions that the unit abandoned may not all be rolled back when `check` is called: a statement of it may
+/// have to wait for their locks.
 ///
 /// # Panics
 ///
-/// If a run without a fault commits nothing, or if recovery leaves something in doubt for a minute.
+/// If a run without a fault commits nothing, or if a unit is still in doubt after a minute of recovery.
 ///
 /// # Cancel safety
 ///
@@ -81,7 +81,7 @@ where
     U: AsyncFn(&mut Session) -> Result<T, E>,
     C: AsyncFn(&Case, Option<Result<T, E>>),
 {
-    // The first time, each bind is asked for its id.
+    // In the first run, each bind is asked for its id.
     let undisturbed = Case { faults: Vec::new() };
     run(binds, &undisturbed, &unit, &check).await;
     let passed = run(binds, &undisturbed, &unit, &check).await.passed();
@@ -112,8 +112,8 @@ where
     done
 }
 
-/// What can happen at a point, such that each makes another difference to the databases. What happens while a reply is
-/// awaited ends as if it had happened before or after.
+/// Returns the faults at a point that each have another effect on the databases. A fault while a reply is awaited has
+/// the effect of one before or after.
 fn effects_at(moment: Moment) -> &'static [Effect] {
     match moment {
         Moment::Before => &[Effect::Crash, Effect::Disconnect, Effect::Refuse],
@@ -133,7 +133,7 @@ async fn run<T, E>(
     let mut session = binds.session();
     let heard = tokio::select! {
         biased;
-        // A process that died hears nothing and does nothing more: dropping the unit is its end.
+        // A dead process receives and does nothing more, so the unit is dropped.
         () = plan.crashed() => None,
         result = unit(&mut session) => Some(result),
     };
@@ -144,7 +144,7 @@ async fn run<T, E>(
     plan
 }
 
-/// As another process would do it, some time later.
+/// Recovers like another process, some time later.
 async fn recover(binds: &Binds, case: &Case) {
     let end = Instant::now() + RECOVERY;
     loop {

@@ -1,21 +1,21 @@
-//! For the tests of your application: databases of which nothing is kept, and faults on purpose.
+//! Tools for the tests of an application: databases that keep nothing, and injected faults.
 //!
-//! A [`Sandbox`] is what most tests want: the application's own binds, and nothing that the test does is ever kept.
+//! A [`Sandbox`] fits most tests: it has the application's own binds, and nothing that the test does is ever kept.
 //! `docs/testing.md` shows it.
 //!
-//! Faults are for the rest: every step of a commit can die, in every way.
+//! Faults cover the rest: every step of a commit can fail, in every way.
 //!
-//! A [`FaultPlan`] says what happens at which [`Point`] of a commit, for one session
-//! ([`SessionOptions::faults`](crate::SessionOptions::faults)) or for all of a registry ([`Binds::inject`]).
-//! [`dying_at_every_step`] makes the plans by itself: it runs a unit of yours once for each point and fault, recovers,
-//! and lets you look at the data.
+//! A [`FaultPlan`] defines the fault at each [`Point`] of a commit, for one session
+//! ([`SessionOptions::faults`](crate::SessionOptions::faults)) or for all sessions of a registry ([`Binds::inject`]).
+//! [`dying_at_every_step`] makes the plans itself: it runs a unit once for each point and fault, recovers, and lets
+//! your test check the data.
 //!
-//! With the feature `testing` only, which belongs into your `[dev-dependencies]`: without it, none of this is compiled.
+//! Only with the feature `testing`, which belongs in `[dev-dependencies]`: without it, none of this is compiled.
 //!
 //! # Example
 //!
-//! A user is created in one SQLite file, and a note in another one, whatever dies. With several binds, on PostgreSQL
-//! and MariaDB for instance, the test is the same; it then has more points.
+//! The unit creates a user in one SQLite file, and a note in another one, wherever it crashes. With several binds, on
+//! PostgreSQL and MariaDB for instance, the test is the same, but has more points.
 //!
 //! ```
 //! # #[cfg(not(all(feature = "sqlite", feature = "deadpool")))]
@@ -92,13 +92,13 @@ pub use self::sandbox::{Sandbox, SandboxBuilder, SandboxError};
 pub use crate::commit::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
 
 impl Binds {
-    /// Makes the commits of all sessions of this registry fail as planned, until another plan takes its place. A plan
-    /// of the session's own comes first. A sandbox has no commit to fail, and refuses to end a unit with a plan.
+    /// Makes the commits of all sessions of this registry fail as planned, until another plan replaces this one. A plan
+    /// of the session itself takes precedence. A sandbox has no commit to fail, and refuses to end a unit with a plan.
     pub fn inject(&self, plan: &FaultPlan) {
         self.registry.set_faults(Some(plan.clone()));
     }
 
-    /// Makes the clock of the host wrong for this registry by so many seconds: ahead, or behind if negative. Calls add up.
+    /// Shifts the clock of the host for this registry by so many seconds: ahead, or behind if negative. Calls add up.
     /// For a test of units that are stamped on such a host, or that stay open for days.
     pub fn put_clock_off(&self, seconds: i64) {
         self.registry.clock.put_host_off(seconds * 1000);

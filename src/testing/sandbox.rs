@@ -1,4 +1,4 @@
-//! Databases for one test: the application's own, of which nothing is ever kept.
+//! Databases for one test: the application's own, which keep nothing.
 
 use std::any::TypeId;
 use std::fmt;
@@ -12,23 +12,24 @@ use crate::commit::{Fault, HookFailure};
 use crate::error::BoxError;
 use crate::registry::{AnyEnclosure, Binds, Left, NotStarted, Registry, Rules};
 
-/// The databases of an application for one test: nothing of what the test does is ever kept.
+/// The databases of an application for one test, which keep nothing that the test does.
 ///
-/// [`binds`](Self::binds) are ordinary [`Binds`]; services, scopes and layers take them as they take the application's
-/// own. Each bind has one connection, which the sandbox opens as the application's pool would. On PostgreSQL and MariaDB
-/// it is in a transaction that cannot commit, and every unit is a savepoint there: committed, it is seen by the later
-/// sessions of the sandbox and by nobody else. On SQLite it is on a private copy of the file.
+/// [`binds`](Self::binds) are ordinary [`Binds`]: services, scopes and layers take them like the application's own.
+/// Each bind has one connection, which the sandbox opens like the application's pool. On PostgreSQL and MariaDB it is
+/// in a transaction that cannot commit, and every unit is a savepoint there. A committed unit is visible to later
+/// sessions of the sandbox, and to nobody else. On SQLite the connection is on a private copy of the file.
 ///
-/// `docs/testing.md` says what a sandbox does as the real databases do, and what it cannot do.
+/// `docs/testing.md` lists the differences between a sandbox and the real databases.
 ///
-/// Dropping it closes its connections, which rolls everything back; [`end`](Self::end) also says whether that holds.
+/// Dropping it closes its connections, which rolls everything back; [`end`](Self::end) also reports whether that
+/// succeeded.
 #[must_use = "dropped, it takes its binds along"]
 pub struct Sandbox {
     binds: Binds,
     rules: Arc<Rules>,
 }
 
-/// Says what a [`Sandbox`] is to be. See [`Sandbox::of`].
+/// The builder of a [`Sandbox`]. See [`Sandbox::of`].
 #[must_use = "nothing is opened before `start()`"]
 pub struct SandboxBuilder {
     registry: Arc<Registry>,
@@ -36,7 +37,7 @@ pub struct SandboxBuilder {
     rules: Rules,
 }
 
-/// Why there is no sandbox, or what was wrong with it in the end.
+/// An error at the start or at the end of a sandbox.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
@@ -53,19 +54,19 @@ pub enum SandboxError {
         bind: &'static str,
     },
 
-    /// No connection was opened. Nothing was changed.
+    /// No connection could be opened. Nothing was changed.
     #[error("the sandbox got no connection to `{bind}`")]
     Connect {
         /// The bind.
         bind: &'static str,
-        /// Why.
+        /// The cause.
         source: Fault,
     },
 
-    /// The connection could not be kept from committing, and was closed. Nothing was changed.
+    /// Commits of the connection could not be prevented, and it was closed. Nothing was changed.
     ///
-    /// On PostgreSQL the role needs the right to create temporary tables; on SQLite the file is copied to the folder for
-    /// temporary files.
+    /// On PostgreSQL the role needs the right to create temporary tables. On SQLite the file is copied to the folder
+    /// for temporary files.
     #[error(
         "the sandbox could not keep `{bind}` from committing (PostgreSQL: the role needs TEMPORARY on the database; \
          SQLite: the file is copied)"
@@ -73,13 +74,13 @@ pub enum SandboxError {
     Enclose {
         /// The bind.
         bind: &'static str,
-        /// Why.
+        /// The cause.
         source: BoxError,
     },
 
-    /// The transaction around all units had ended before the sandbox did. Nothing that its sessions did was kept, but what
-    /// they wrote to tables without transactions, which is not told any more; what was run on the raw connection after a
-    /// `ROLLBACK` of its own and within a transaction of its own may be.
+    /// The transaction around all units ended before the sandbox did. Its changes were not kept, with two exceptions.
+    /// Writes to tables without transactions stay, and are no longer reported. Transactions on the raw connection after
+    /// a `ROLLBACK` of the application may be committed.
     #[error(
         "the sandbox had lost its transaction on `{bind}` before its end: by a COMMIT or ROLLBACK of the application, a \
          statement that was dropped half-way, or an error of the server (a deadlock on MariaDB)"
@@ -89,25 +90,25 @@ pub enum SandboxError {
         bind: &'static str,
     },
 
-    /// A session still has the connection of the bind. It is rolled back and closed when that session ends.
+    /// A session still has the connection of the bind. The connection is rolled back and closed when that session ends.
     #[error("a session of the sandbox is still open on `{bind}`: end or drop it first")]
     StillOpen {
         /// The bind.
         bind: &'static str,
     },
 
-    /// Something was changed that no roll-back reaches: a table without transactions, most often. **It is still there.**
+    /// A change cannot be rolled back, usually in a table without transactions. **It is still there.**
     #[error("something that the sandbox did on `{bind}` is, or may be, still there")]
     Kept {
         /// The bind.
         bind: &'static str,
-        /// What.
+        /// The cause.
         source: Fault,
     },
 }
 
 impl Sandbox {
-    /// Starts to say what a sandbox of these binds is to be. None of them is declared yet.
+    /// Creates the builder of a sandbox of these binds. None of them is declared yet.
     pub fn of(binds: &Binds) -> SandboxBuilder {
         SandboxBuilder {
             registry: Arc::clone(&binds.registry),
@@ -116,25 +117,25 @@ impl Sandbox {
         }
     }
 
-    /// The binds, for everything that the application does with its own.
+    /// Returns the binds, which the application can use like its own.
     ///
-    /// They end with the sandbox: afterwards, [`Error::Closed`](crate::Error::Closed) or
-    /// [`Error::Pool`](crate::Error::Pool). A unit that is open then can only be rolled back: its commit fails with
+    /// They end with the sandbox: afterwards, queries fail with [`Error::Closed`](crate::Error::Closed) or
+    /// [`Error::Pool`](crate::Error::Pool). A unit that is still open can only be rolled back: its commit fails with
     /// [`Fault::SandboxEnded`](crate::Fault::SandboxEnded).
     #[must_use]
     pub fn binds(&self) -> &Binds {
         &self.binds
     }
 
-    /// The texts of the queries that the application ran on the connection of this bind since the begin, or since
-    /// [`clear_queries`](Self::clear_queries), in order and without their parameters: also those on the raw connection,
-    /// and those that failed. Not what this library sends by itself, nor what hooks at the begin of a transaction do.
-    /// Binds that share a connection share its queries.
+    /// Returns the queries that the application ran on the connection of this bind, in order and without their
+    /// parameters. The list begins with the sandbox, or with the last [`clear_queries`](Self::clear_queries). It
+    /// includes failed queries and those on the raw connection. It excludes statements of this library, and of hooks at
+    /// the begin of a transaction. Binds that share a connection share its queries.
     ///
     /// # Panics
     ///
-    /// If the bind is not declared, or if the application puts an instrumentation of its own on the connection: Diesel has
-    /// room for one. Put it within [`StatementSpans::over`](crate::StatementSpans::over).
+    /// If the bind is not declared, or if the application has an instrumentation of its own on the connection, where
+    /// Diesel has room for one. Put it within [`StatementSpans::over`](crate::StatementSpans::over).
     #[must_use]
     #[track_caller]
     pub fn queries<B: Bind>(&self, _: B) -> Vec<String> {
@@ -152,7 +153,7 @@ impl Sandbox {
         log.read()
     }
 
-    /// Forgets the queries of all binds, to count from here.
+    /// Clears the queries of all binds.
     pub fn clear_queries(&self) {
         for log in self
             .enclosures()
@@ -162,19 +163,19 @@ impl Sandbox {
         }
     }
 
-    /// How many hooks after a commit wait to be run ([`capture_hooks`](SandboxBuilder::capture_hooks)).
+    /// Returns how many hooks after a commit wait to be run ([`capture_hooks`](SandboxBuilder::capture_hooks)).
     #[must_use]
     pub fn captured_hooks(&self) -> usize {
         let captured = self.rules.captured.lock();
         captured.unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Runs the hooks that wait, in the order of their commits, also those that they leave waiting themselves. Returns how
-    /// many ran.
+    /// Runs the waiting hooks, in the order of their commits, and those that are captured meanwhile. Returns how many
+    /// ran.
     ///
     /// # Errors
     ///
-    /// Those that failed or panicked, after all have run.
+    /// The failures and panics of hooks, after all have run.
     ///
     /// # Cancel safety
     ///
@@ -208,12 +209,12 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// The first of [`SandboxError::Kept`], [`SandboxError::Lost`] and [`SandboxError::StillOpen`], after all binds were
-    /// looked at: what it names is not as the test may believe.
+    /// The first of [`SandboxError::Kept`], [`SandboxError::Lost`] and [`SandboxError::StillOpen`], after all binds
+    /// were ended. The test may then have run on other data than it assumes.
     ///
     /// # Cancel safety
     ///
-    /// As dropping the sandbox.
+    /// Dropping the future has the effect of dropping the sandbox.
     pub async fn end(self) -> Result<(), SandboxError> {
         self.binds.registry.settle().await;
         let mut worst: Option<SandboxError> = None;
@@ -259,30 +260,30 @@ impl fmt::Debug for Sandbox {
 }
 
 impl SandboxBuilder {
-    /// Declares that the test uses this bind. A query on any other is an error
+    /// Declares that the test uses this bind. A query on any other bind is an error
     /// ([`Error::NotInSandbox`](crate::Error::NotInSandbox)).
     pub fn bind<B: Bind>(mut self, _: B) -> Self {
         self.declared.push((TypeId::of::<B>(), B::KEY));
         self
     }
 
-    /// Keeps the hooks [after](crate::Session::after_commit) a commit for the test: it counts them
-    /// ([`captured_hooks`](Sandbox::captured_hooks)) and runs them ([`run_captured_hooks`](Sandbox::run_captured_hooks)).
-    /// Defaults to off: they run, as in production.
+    /// Keeps the hooks [after](crate::Session::after_commit) a commit for the test, which counts them
+    /// ([`captured_hooks`](Sandbox::captured_hooks)) and runs them
+    /// ([`run_captured_hooks`](Sandbox::run_captured_hooks)). Defaults to off: they run, as in production.
     pub fn capture_hooks(mut self) -> Self {
         self.rules.captures = true;
         self
     }
 
-    /// Lets units say what a savepoint cannot have, as if nothing had been said: isolation, deferrable, the timeouts of
-    /// statements and locks ([`SessionOptions`](crate::SessionOptions)). What no bind of that kind can do is refused even
-    /// so. Defaults to off: refused ([`Error::Unsupported`](crate::Error::Unsupported)).
+    /// Ignores settings of units that a savepoint cannot have: the isolation level, deferrable, the timeouts of
+    /// statements and locks ([`SessionOptions`](crate::SessionOptions)). A setting that the backend does not support is
+    /// still refused. Defaults to off: all are refused ([`Error::Unsupported`](crate::Error::Unsupported)).
     pub fn ignoring_settings(mut self) -> Self {
         self.rules.ignores_settings = true;
         self
     }
 
-    /// Opens a connection for each bind, and begins.
+    /// Opens a connection for each bind, and starts the sandbox.
     ///
     /// # Errors
     ///

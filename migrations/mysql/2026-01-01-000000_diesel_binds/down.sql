@@ -1,4 +1,4 @@
--- Only when no unit is in doubt: a lost decision cannot be made up.
+-- Run this only when no unit is in doubt: a lost decision cannot be restored.
 DROP TABLE diesel_binds_forced;
 DROP TABLE diesel_binds_branch;
 DROP TABLE diesel_binds_horizon;

@@ -1,4 +1,4 @@
--- The tables of the commit protocol of diesel-binds. May be run again: what exists stays.
+-- The tables of the commit protocol of diesel-binds. May be run again: existing tables stay.
 CREATE TABLE IF NOT EXISTS public.diesel_binds_meta (
     one smallint PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     holder_id text NOT NULL,
@@ -9,8 +9,8 @@ INSERT INTO public.diesel_binds_meta (holder_id, version)
 SELECT replace(gen_random_uuid()::text, '-', ''), 2
 ON CONFLICT DO NOTHING;
 
--- How units ended. Only their own application deletes what they committed. `forced`: an operator has decided in the
--- place of this database, which keeps nothing of the unit.
+-- The outcomes of units. Only their own application deletes the records of commits. `forced`: an operator has decided
+-- in the place of this database, which has no other record of the unit.
 CREATE TABLE IF NOT EXISTS public.diesel_binds_decision (
     unit text COLLATE "C" PRIMARY KEY,
     outcome text NOT NULL CHECK (outcome IN ('commit', 'abort', 'forced')),
@@ -19,14 +19,14 @@ CREATE TABLE IF NOT EXISTS public.diesel_binds_decision (
     at timestamptz NOT NULL DEFAULT current_timestamp
 );
 
--- Of units up to this one, what is not recorded may have been deleted. `moved_at` is in seconds since 1970.
+-- The records of units up to this one may have been deleted. `moved_at` is in seconds since 1970.
 CREATE TABLE IF NOT EXISTS public.diesel_binds_horizon (
     namespace text PRIMARY KEY,
     unit text COLLATE "C" NOT NULL,
     moved_at bigint NOT NULL
 );
 
--- What operators have forced on units whose holder is lost.
+-- The outcomes that operators have forced on units whose holder is lost.
 CREATE TABLE IF NOT EXISTS public.diesel_binds_forced (
     unit text COLLATE "C" PRIMARY KEY,
     gid text NOT NULL,

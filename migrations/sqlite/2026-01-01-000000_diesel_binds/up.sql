@@ -1,5 +1,5 @@
--- The tables of the commit protocol of diesel-binds. May be run again: what exists stays.
--- `place` tells this file from a copy of it, once the file has been used.
+-- The tables of the commit protocol of diesel-binds. May be run again: existing tables stay.
+-- `place` distinguishes this file from a copy of it, once the file has been used.
 CREATE TABLE IF NOT EXISTS main.diesel_binds_meta (
     one INTEGER PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     holder_id TEXT NOT NULL,
@@ -10,8 +10,8 @@ CREATE TABLE IF NOT EXISTS main.diesel_binds_meta (
 INSERT OR IGNORE INTO main.diesel_binds_meta (one, holder_id, version)
 VALUES (1, lower(hex(randomblob(16))), 2);
 
--- How units ended. Only their own application deletes what they committed. `forced`: an operator has decided in the
--- place of this database, which keeps nothing of the unit.
+-- The outcomes of units. Only their own application deletes the records of commits. `forced`: an operator has decided
+-- in the place of this database, which has no other record of the unit.
 CREATE TABLE IF NOT EXISTS main.diesel_binds_decision (
     unit TEXT NOT NULL PRIMARY KEY,
     outcome TEXT NOT NULL CHECK (outcome IN ('commit', 'abort', 'forced')),
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS main.diesel_binds_decision (
     at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 
--- Of units up to this one, what is not recorded may have been deleted. `moved_at` is in seconds since 1970.
+-- The records of units up to this one may have been deleted. `moved_at` is in seconds since 1970.
 CREATE TABLE IF NOT EXISTS main.diesel_binds_horizon (
     namespace TEXT NOT NULL PRIMARY KEY,
     unit TEXT NOT NULL,
