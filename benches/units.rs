@@ -1,7 +1,7 @@
-//! What a session costs in time against diesel-async by hand, on the same pools, in one run.
+//! The cost of a session in time, against diesel-async by hand, on the same pools, in one run.
 //!
-//! Both sides of a comparison are measured in turns, so that what the machine does besides hits both. Needs the
-//! servers of the tests: `cargo xtask servers start`, then `cargo bench --all-features --bench units`.
+//! Both sides of a comparison are measured in turns, so that other load of the machine hits both. Needs the servers of
+//! the tests: `cargo xtask servers start`, then `cargo bench --all-features --bench units`.
 
 #![allow(unreachable_pub, reason = "a program exports nothing")]
 
@@ -89,7 +89,7 @@ macro_rules! statements {
                     .expect("the row is there");
             }
 
-            /// What is compared on one bind.
+            /// Compares queries and units on one bind.
             pub async fn alone(table: &mut Table, name: &str, pool: &Pool<$connection>) {
                 let binds = Binds::builder()
                     .bind($side, pool.clone())
@@ -150,7 +150,7 @@ statements!(
 );
 statements!(on_sqlite, Sqlite, AsyncSqliteConnection, sqlite::notes);
 
-/// Two servers: against two commits that are not one, and against two-phase commit by hand.
+/// Compares units on two servers with two separate commits, and with two-phase commit by hand.
 async fn two_servers(
     table: &mut Table,
     first: &Pool<AsyncPgConnection>,
@@ -211,7 +211,7 @@ async fn two_servers(
                     &format!("PREPARE TRANSACTION 'bench-{count}'"),
                 )
                 .await;
-                // Without it, nobody knows after a crash whether what is prepared was to be committed.
+                // Without this row, nothing tells after a crash whether the prepared transactions were to be committed.
                 if logs {
                     let insert = format!("INSERT INTO decisions VALUES ({count})");
                     log.batch_execute(&insert).await.expect("the id is new");
@@ -230,7 +230,7 @@ async fn both(a: &mut AsyncPgConnection, b: &mut AsyncPgConnection, statement: &
     a.and(b).expect("nothing failed");
 }
 
-/// A server and a file: against two commits that are not one.
+/// Compares units on a server and a file with two separate commits.
 async fn server_and_file(
     table: &mut Table,
     server: &Pool<AsyncPgConnection>,

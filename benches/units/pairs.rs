@@ -1,28 +1,28 @@
-//! Paired measurements: two ways to do the same, in turns, and an interval for the ratio of their times.
+//! Paired measurements: two ways to do the same work, in turns, and an interval for the ratio of their times.
 
 use std::time::{Duration, Instant};
 
-/// How long one comparison runs.
+/// The duration of one comparison.
 const TIME: Duration = Duration::from_secs(8);
 
-/// Resamples for the interval.
+/// The number of resamples for the interval.
 const RESAMPLES: usize = 2000;
 
-/// The times of both ways, each pair measured right after another.
+/// The times of both ways, each pair measured in direct succession.
 pub struct Pairs {
     batch: u32,
     samples: Vec<(Duration, Duration)>,
 }
 
-/// Measures both in turns, `batch` runs at a time; every other pair in the other order.
+/// Measures both in turns, `batch` runs at a time, with every second pair in reverse order.
 pub async fn compare(
     batch: u32,
     mut by_hand: impl AsyncFnMut(),
     mut session: impl AsyncFnMut(),
 ) -> Pairs {
-    // `cargo test --benches` runs this as well, and wants to know only whether it works.
+    // `cargo test --benches` also runs this function, only to see whether it works.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
-    // What is asked or prepared once.
+    // Warms up: some questions and preparations happen only once.
     for _ in 0..3 {
         by_hand().await;
         session().await;
@@ -51,12 +51,12 @@ async fn timed(batch: u32, work: &mut impl AsyncFnMut()) -> Duration {
 }
 
 impl Pairs {
-    /// Pairs that were measured elsewhere, each `batch` runs.
+    /// Returns pairs that were measured elsewhere, each of `batch` runs.
     pub fn of(batch: u32, samples: Vec<(Duration, Duration)>) -> Self {
         Self { batch, samples }
     }
 
-    /// The median time of each way, for one run.
+    /// Returns the median time of one run for each way.
     fn medians(&self) -> (Duration, Duration) {
         let of = |side: fn(&(Duration, Duration)) -> Duration| {
             let mut times: Vec<Duration> = self.samples.iter().map(side).collect();
@@ -66,7 +66,7 @@ impl Pairs {
         (of(|pair| pair.0), of(|pair| pair.1))
     }
 
-    /// The median of the ratios within pairs, with a bootstrap interval of 95 %.
+    /// Returns the median of the ratios within pairs, with a bootstrap interval of 95 %.
     fn ratio(&self) -> (f64, f64, f64) {
         let ratios: Vec<f64> = self
             .samples
@@ -94,7 +94,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
-/// Xorshift: good enough to draw from some hundred samples, and the same in each run.
+/// An Xorshift generator: good enough to draw from some hundred samples, and the same in each run.
 struct Random(u64);
 
 impl Random {
@@ -106,15 +106,15 @@ impl Random {
     }
 }
 
-/// What came of all comparisons.
+/// The results of all comparisons.
 pub struct Table {
-    /// The two ways.
+    /// The names of the two ways.
     ways: [&'static str; 2],
     rows: Vec<(String, Pairs)>,
 }
 
 impl Table {
-    /// A table of two ways.
+    /// Creates a table of two ways.
     pub fn new(first: &'static str, second: &'static str) -> Self {
         Self {
             ways: [first, second],

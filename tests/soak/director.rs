@@ -86,7 +86,7 @@ pub(crate) async fn direct(settings: Settings) -> ExitCode {
     }
 }
 
-/// Recovers on all hosts until nothing is left. Returns the number of branches that remain.
+/// Recovers on all hosts until nothing is left. Returns the number of branches in doubt and unreachable databases.
 async fn settle(hosts: &[Binds]) -> usize {
     let start = Instant::now();
     loop {

@@ -40,10 +40,11 @@ const FEATURE_SETS: &[&str] = &[
     "postgres,mysql,sqlite-bundled,deadpool,bb8,testing,axum",
 ];
 
-/// Those of the command line, which is of no use without a backend.
+/// The sets of the command line, which needs a backend.
 const COMMAND_LINE_FEATURE_SETS: &[&str] = &["postgres", "mysql", "sqlite-bundled"];
 
-/// Formatting and clippy. `incompatible_msrv` holds the code to the `rust-version` of `Cargo.toml`.
+/// Checks the formatting and runs clippy. `incompatible_msrv` checks the code against the `rust-version` of
+/// `Cargo.toml`.
 pub(crate) fn lint() -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     run(&mut cargo(&[
@@ -57,7 +58,7 @@ pub(crate) fn lint() -> Result<()> {
     ]))
 }
 
-/// The documentation as docs.rs builds it.
+/// Builds the documentation as docs.rs does.
 pub(crate) fn docs() -> Result<()> {
     run(
         cargo(&["doc", "--workspace", "--no-deps", "--all-features"])
@@ -65,7 +66,7 @@ pub(crate) fn docs() -> Result<()> {
     )
 }
 
-/// The library and the command line with each set of features.
+/// Checks the library and the command line with each set of features.
 pub(crate) fn features() -> Result<()> {
     for features in FEATURE_SETS {
         check("diesel-binds", "--lib", features)?;
@@ -77,8 +78,8 @@ pub(crate) fn features() -> Result<()> {
     a_missing_pool_is_named()
 }
 
-/// One package with one set of features. Clippy takes the place of `cargo check`: it denies warnings in this workspace
-/// only, where `RUSTFLAGS` would rebuild every dependency.
+/// Checks one package with one set of features. Runs clippy in place of `cargo check`, because clippy denies warnings
+/// in this workspace only. `RUSTFLAGS` would rebuild every dependency.
 fn check(package: &str, targets: &str, features: &str) -> Result<()> {
     run(&mut cargo(&[
         "clippy",
@@ -93,8 +94,8 @@ fn check(package: &str, targets: &str, features: &str) -> Result<()> {
     ]))
 }
 
-/// Makes sure that what an application ships cannot fail on purpose: the library without `testing` has no point of a
-/// fault in it.
+/// Checks that the code of a released application cannot fail on purpose: without `testing`, the library has no point
+/// for faults.
 fn faults_are_left_out() -> Result<()> {
     let mut build = cargo(&[
         "build",
@@ -115,11 +116,12 @@ fn faults_are_left_out() -> Result<()> {
         code.windows(words.len())
             .any(|part| part == words.as_bytes())
     };
-    // What every library has: otherwise the search would find nothing in any.
+    // Every library has this text. Otherwise the search below would find nothing in any library.
     if !has("the server refused to commit the transaction") {
         bail!("the texts of errors are not found in {library}: this check sees nothing");
     }
-    // Texts of what carries the faults out. The names of what is left out are in every library, for the compiler to name.
+    // The texts of the code that executes the faults. The names of disabled items are in every library, for the
+    // messages of the compiler.
     for words in [
         "the test plan cut the connection",
         "the process could not kill itself",
@@ -131,7 +133,8 @@ fn faults_are_left_out() -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that who forgot the feature of a pool is told of it, and not that there is no `Source::url`.
+/// Checks that without the feature of a pool, the compiler names that feature, and does not report that `Source::url`
+/// is missing.
 fn a_missing_pool_is_named() -> Result<()> {
     let mut check = cargo(&[
         "check",

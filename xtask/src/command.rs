@@ -1,4 +1,4 @@
-//! Runs programs: what was run is shown, a failure is an error that names it.
+//! Runs programs and shows their command lines. A failure is an error that names the command.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
-/// The cargo that runs this task, in the top folder of the workspace.
+/// Returns the cargo that runs this task, in the top folder of the workspace.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
@@ -15,7 +15,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command with its output shown.
+/// Runs a command, and shows its output.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = describe(command);
     eprintln!("$ {line}");
@@ -29,7 +29,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command with its output kept, and shown only in the error.
+/// Runs a command, and shows its output only in the error.
 pub(crate) fn run_quietly(command: &mut Command) -> Result<String> {
     let line = describe(command);
     let output = command
@@ -49,7 +49,7 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<String> {
     Ok(stdout)
 }
 
-/// Whether a command ends with success; what it prints is dropped.
+/// Returns whether a command succeeds. Its output is discarded.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())

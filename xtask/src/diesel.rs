@@ -1,4 +1,4 @@
-//! The Diesel CLI that the tests of the command line run: built once, and kept in `target/tools`.
+//! The Diesel CLI for the tests of the command line: built once, and kept in `target/tools`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,13 +8,13 @@ use anyhow::Result;
 use crate::command::{cargo, run, run_quietly};
 use crate::workspace;
 
-/// The version that is tested; the newest of its line.
+/// The tested version; the newest of its line.
 const VERSION: &str = "~2.3";
 
-/// Builds it, unless it is there.
+/// Builds the Diesel CLI unless it is there.
 ///
-/// Without optimisation and debug information, and in a target folder of its own that is deleted in the end: nothing of
-/// it fits what the workspace is built with.
+/// The build has no optimisation and no debug information. Its own target folder is deleted in the end, because the
+/// workspace can reuse none of it.
 pub(crate) fn install() -> Result<()> {
     if run_quietly(Command::new(program()).arg("--version")).is_ok() {
         return Ok(());
@@ -30,7 +30,7 @@ pub(crate) fn install() -> Result<()> {
         .arg(&build)
         .env("CARGO_PROFILE_DEV_DEBUG", "false");
     run(&mut install)?;
-    // Half a gigabyte that nobody needs again.
+    // Half a gigabyte that is not needed again.
     Ok(std::fs::remove_dir_all(build)?)
 }
 

@@ -38,7 +38,7 @@ enum Task {
     Soak(soak::Soak),
     /// Load the example service with wrk while clients hang up, and audit what is left
     WebLoad(web_load::WebLoad),
-    /// Measure what spans and events cost when nobody listens, against a build without any
+    /// Measure the cost of spans and events without a subscriber, against a build without any
     TraceCost,
     /// Fail at every point of a commit in every way, over every combination of databases
     Matrix(matrix::Matrix),
@@ -48,7 +48,7 @@ enum Task {
     Docs,
     /// Check the feature matrix, warnings denied
     Features,
-    /// Everything that continuous integration runs: lint, docs, features, test
+    /// Run all checks of continuous integration: lint, docs, features, test
     Ci,
 }
 
@@ -58,7 +58,7 @@ enum ServersTask {
     Start,
     /// Stop every server; the data stays
     Stop,
-    /// Say which servers run, where, and where their logs are
+    /// Print which servers run, and the places of their files and logs
     Status,
     /// Print the environment that points the tests to the servers, for `eval`
     Env,

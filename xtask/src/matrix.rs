@@ -5,13 +5,13 @@ use clap::Args;
 
 use crate::test;
 
-/// Which cases.
+/// The selection of cases.
 #[derive(Args)]
 pub(crate) struct Matrix {
-    /// Where the random numbers begin: of the choice of cases, and of pauses in them
+    /// The seed of the random numbers: of the choice of cases, and of pauses in them
     #[arg(long)]
     seed: Option<u64>,
-    /// So many cases, at random; as many as under `cargo xtask test` if neither this nor `--all` is given
+    /// The number of random cases; as under `cargo xtask test` if neither this nor `--all` is given
     #[arg(long, conflicts_with = "all")]
     slice: Option<u64>,
     /// Every case
@@ -20,13 +20,13 @@ pub(crate) struct Matrix {
     /// Only this combination of databases, as the table names it: PG+MariaDB. May be given several times
     #[arg(long)]
     topology: Vec<String>,
-    /// Only cases with this in their name, as it is printed for those that fail: "decide:my-a:after"
+    /// Only cases with this text in their name, as it is printed for failed cases: "decide:my-a:after"
     #[arg(long)]
     only: Option<String>,
 }
 
 impl Matrix {
-    /// Fails unless every case is all or nothing, was told truly, and is recovered in time.
+    /// Fails unless every case commits all or nothing, reports a true result, and is recovered in time.
     pub(crate) fn run(&self) -> Result<()> {
         let slice = if self.all { Some(0) } else { self.slice };
         let topologies = (!self.topology.is_empty()).then(|| self.topology.join("\n"));

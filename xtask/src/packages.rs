@@ -60,17 +60,17 @@ const REQUIREMENTS: [Requirement; 8] = [
     },
 ];
 
-/// Whether one of these can be linked.
+/// Returns whether one of these libraries can be linked.
 fn has_library(names: &[&str]) -> bool {
     let found = |name: &&str| succeeds(Command::new("pkg-config").args(["--exists", name]));
     names.iter().any(found)
 }
 
-/// Installs what is missing where that is possible: as root, on a system with `apt-get`.
+/// Installs missing programs if possible: as root, on a system with `apt-get`.
 ///
 /// # Errors
 ///
-/// Elsewhere the error lists what to install.
+/// On other systems, the error lists the programs to install.
 pub(crate) fn install_missing() -> Result<()> {
     let missing: Vec<_> = REQUIREMENTS
         .iter()
@@ -124,7 +124,7 @@ fn apt_install(packages: &[&str]) -> Result<()> {
         .args(packages))
 }
 
-/// While this lives, packages do not start the services that they install: the tests have servers of their own.
+/// A guard that keeps packages from starting the services that they install: the tests have servers of their own.
 struct ServicesHeldBack {
     created: bool,
 }

@@ -5,16 +5,16 @@ use clap::Args;
 
 use crate::test;
 
-/// How long, and on what.
+/// The length and the kind of a run.
 #[derive(Args)]
 pub(crate) struct Soak {
-    /// End when so many units have begun
+    /// End when this many units have begun
     #[arg(long, default_value_t = 20_000)]
     units: u64,
-    /// End after so many seconds, if that comes first
+    /// End after this many seconds, if that comes first
     #[arg(long)]
     seconds: Option<u64>,
-    /// Where the random numbers begin; what is killed when still depends on the machine
+    /// The seed of the random numbers; the times of the kills still depend on the machine
     #[arg(long)]
     seed: Option<u64>,
     /// Only units over the file of a host and the servers that both hosts share
@@ -23,7 +23,7 @@ pub(crate) struct Soak {
 }
 
 impl Soak {
-    /// Fails unless nothing was torn, no answer was a lie, nothing stays in doubt and the sum holds.
+    /// Fails if a unit is torn, a result is false, a unit stays in doubt, or the sum is wrong.
     pub(crate) fn run(&self) -> Result<()> {
         let mut variables = vec![("DIESEL_BINDS_SOAK_UNITS", self.units.to_string())];
         let optional = [

@@ -10,13 +10,13 @@ use crate::diesel;
 use crate::packages;
 use crate::servers::{self, Data};
 
-/// How many tests of a binary run at once.
+/// The variable for the number of concurrent tests of a binary.
 const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Runs `cargo test` with the servers up.
 ///
-/// Servers that were not running before start with fresh data and are stopped in the end, also when a test fails.
-/// Those that `cargo xtask servers start` left running are used, and left.
+/// Servers that were not running before start with fresh data, and are stopped in the end, even if a test fails.
+/// Servers that `cargo xtask servers start` left running are used, and keep running.
 pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     with_servers(|environment| {
         diesel::install()?;
@@ -28,7 +28,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     })
 }
 
-/// Runs one test binary with these variables, and with the servers up.
+/// Runs one test binary with these variables and with the servers up.
 pub(crate) fn run_one(name: &str, variables: &[(impl AsRef<OsStr>, String)]) -> Result<()> {
     with_servers(|environment| {
         let mut test = cargo(&["test", "--quiet", "--all-features", "--test", name]);
@@ -37,17 +37,17 @@ pub(crate) fn run_one(name: &str, variables: &[(impl AsRef<OsStr>, String)]) -> 
     })
 }
 
-/// More tests at once than there are processors: most wait for a server, which waits for its disk.
+/// Returns more threads than there are processors: most tests wait for a server, which waits for its disk.
 fn threads() -> Result<usize> {
     Ok(std::thread::available_parallelism()?.get() * 3)
 }
 
-/// Does some work with the servers up.
+/// Runs some work with the servers up.
 pub(crate) fn with_servers(
     work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>,
 ) -> Result<()> {
     packages::install_missing()?;
-    // Ctrl-C reaches cargo and the tests too, and ends them; this process lives on to stop the servers.
+    // Ctrl-C also reaches cargo and the tests, and ends them. This process goes on, to stop the servers.
     ctrlc::set_handler(|| {})?;
 
     let started = servers::start(Data::Fresh)?;

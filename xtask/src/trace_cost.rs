@@ -1,4 +1,4 @@
-//! `cargo xtask trace-cost`: what spans and events cost when nobody listens, against a build that has none.
+//! `cargo xtask trace-cost`: the cost of spans and events without a subscriber, against a build that has none.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -28,13 +28,13 @@ pub(crate) fn run_comparison() -> Result<()> {
     for end in ["", "-wal", "-shm"] {
         let mut path = file.clone().into_os_string();
         path.push(end);
-        // What was never made is not there.
+        // A file that was never created is missing.
         let _ = fs::remove_file(path);
     }
     compared
 }
 
-/// Builds the program, and keeps it under another name.
+/// Builds the program, and keeps a copy of it under this name.
 fn build(name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let mut build = cargo(&["build", "--release", "--package", "trace-cost"]);
     run(build.args(arguments))?;

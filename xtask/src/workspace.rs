@@ -1,12 +1,12 @@
-//! Where the workspace is.
+//! The folders of the workspace.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// The folder of the top-level `Cargo.toml`: of the checkout that the current folder is in.
+/// Returns the folder of the top-level `Cargo.toml` of the checkout that contains the current folder.
 ///
-/// Not simply the one that this program was compiled from: checkouts that share a target folder share the program.
+/// This program may be compiled from another checkout: checkouts that share a target folder share the program.
 pub(crate) fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let current = env::current_dir().unwrap_or_default();
@@ -22,8 +22,8 @@ pub(crate) fn root() -> &'static Path {
     &ROOT
 }
 
-/// The folder of the servers' state: in the workspace's own `target/`, also when cargo builds elsewhere, so that
-/// tests find it.
+/// Returns the folder of the servers' state. It is always in the workspace's own `target/`, so that tests find it, even
+/// if cargo builds elsewhere.
 pub(crate) fn servers() -> PathBuf {
     root().join("target").join("servers")
 }

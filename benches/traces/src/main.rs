@@ -1,9 +1,9 @@
-//! What spans and events cost when nobody listens: this program against itself, built without any.
+//! The cost of spans and events without a subscriber: this program against a build of it without any.
 //!
 //! `cargo xtask trace-cost` builds it twice, the second time with `tracing/max_level_off`, which removes every span and
-//! event at compile time, and runs it with both. Workers of both do the same in turns, and are started anew again and
-//! again, so that where a program lies in memory is not taken for its cost. A comparison of the first program with
-//! itself shows how much of a difference means nothing.
+//! event at compile time, and runs it with both. Workers of both builds do the same work in turns. They are restarted
+//! again and again, so that the place of a program in memory is not taken for its cost. A comparison of the first
+//! program with itself shows which differences mean nothing.
 
 #![allow(unreachable_pub, reason = "a program exports nothing")]
 
@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 
 use crate::pairs::{Pairs, Table};
 
-/// How often the workers of a comparison are started, and how long each time they work.
+/// The number of starts of the workers in a comparison, and the time that they work after each.
 const STARTS: usize = 12;
 const TIME: Duration = Duration::from_millis(2_500);
 
-/// What is compared, and how often it is done for one measurement.
+/// The work that is compared, and its repetitions in one measurement.
 const WORK: [(&str, &str, u32); 4] = [
     ("SQLite: a query", "sqlite query", 100),
     ("SQLite: a unit that reads and writes", "sqlite unit", 1),
@@ -35,7 +35,7 @@ const WORK: [(&str, &str, u32); 4] = [
     ),
 ];
 
-/// A process that works when it is told to, and says how long it took.
+/// A process that works on command, and reports the time that it took.
 struct Worker {
     process: Child,
     orders: ChildStdin,
@@ -115,7 +115,7 @@ fn main() {
             work::clean_up();
         }
         _ => {
-            // `cargo test` runs this as well.
+            // `cargo test` also runs this program.
             println!("run it with `cargo xtask trace-cost`");
         }
     }

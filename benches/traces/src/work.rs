@@ -1,4 +1,4 @@
-//! What the workers do: queries and units on one SQLite file and one PostgreSQL.
+//! The work of the workers: queries and units on one SQLite file and one PostgreSQL database.
 
 use std::env;
 use std::io::Write as _;
@@ -33,7 +33,7 @@ const TABLE: &str = "DROP TABLE IF EXISTS trace_cost; \
      CREATE TABLE trace_cost (id INTEGER PRIMARY KEY, text TEXT NOT NULL); \
      INSERT INTO trace_cost VALUES (1, 'old')";
 
-/// The database of a backend, as `cargo xtask trace-cost` says it.
+/// Returns the URL of a database, which `cargo xtask trace-cost` passes in this variable.
 fn url(variable: &str) -> String {
     env::var(variable).unwrap_or_else(|_| panic!("{variable} says where the database is"))
 }
@@ -51,7 +51,7 @@ async fn run<C: AsyncConnection>(url: &str, sql: &str) {
     connection.batch_execute(sql).await.expect("plain SQL");
 }
 
-/// Makes the tables of the workers.
+/// Creates the tables of the workers.
 pub(crate) fn prepare() {
     runtime().block_on(async {
         run::<AsyncPgConnection>(&url("TRACE_COST_POSTGRES"), TABLE).await;
@@ -60,7 +60,7 @@ pub(crate) fn prepare() {
     });
 }
 
-/// Drops that of the server. The file is in a folder for temporary ones.
+/// Drops the table on the server. The file is in a temporary folder.
 pub(crate) fn clean_up() {
     let drop_table = "DROP TABLE trace_cost";
     runtime().block_on(run::<AsyncPgConnection>(
@@ -69,7 +69,7 @@ pub(crate) fn clean_up() {
     ));
 }
 
-/// Carries out orders of the form `sqlite query 100` until there are no more.
+/// Carries out orders of the form `sqlite query 100` until the input ends.
 pub(crate) fn work() {
     runtime().block_on(async {
         let server = AsyncDieselConnectionManager::new(url("TRACE_COST_POSTGRES"));

@@ -1,10 +1,11 @@
-//! Accidents of plain Diesel with several databases: each as it happens there, and that it does not happen here.
+//! Accidents of plain Diesel with several databases: each happens with plain `diesel` ("before"), and not with
+//! `diesel-binds` ("after").
 
 use kit::admin::Admin;
 
 use crate::project::{Project, Said, Shop};
 
-/// Binds in SQLite files, each with one table of its name.
+/// Creates a project with binds in SQLite files, each with one table of its name.
 pub(crate) fn files(binds: &[&str]) -> Project {
     let mut project = Project::empty().with_diesel();
     let written: Vec<_> = binds.iter().map(|bind| format!("{bind}=sqlite")).collect();
@@ -23,7 +24,7 @@ pub(crate) fn files(binds: &[&str]) -> Project {
     project
 }
 
-/// Plain `diesel migration …` with the files of one bind and a database of the user's choice.
+/// Runs plain `diesel migration …` with the files of one bind and any database.
 pub(crate) fn plain(project: &Project, command: &str, bind: &str, database: &str) -> Said {
     let config = format!("migrations/{bind}/diesel.toml");
     let arguments = [
@@ -37,14 +38,14 @@ pub(crate) fn plain(project: &Project, command: &str, bind: &str, database: &str
     project.plain("", &arguments)
 }
 
-/// A slip in a command line, or in a variable, and the tables of one bind are in the database of another.
+/// After a slip in a command line or a variable, the tables of one bind are in the database of another.
 #[test]
 fn migrations_of_one_bind_applied_to_the_database_of_another() {
     let mut project = files(&["a", "b"]);
     plain(&project, "run", "a", "a.db").ends(0);
-    // Before: nobody objects.
+    // Before: no error.
     plain(&project, "run", "b", "a.db").ends(0).says("create_b");
-    // It is seen, by whichever bind the database is.
+    // The status reports it, whichever bind uses the database.
     for bind in ["a", "b"] {
         project.set(&format!("{}_DATABASE_URL", bind.to_uppercase()), "a.db");
         let said = project.run(&["migration", "status"]).ends(1);
@@ -52,7 +53,7 @@ fn migrations_of_one_bind_applied_to_the_database_of_another() {
             said.says("has migrations of `b`");
         }
     }
-    // After: a variable that leads to a database with what is another bind's.
+    // After: a variable leads to a database with the tables of another bind.
     let mut project = files(&["a", "b"]);
     project.run(&["setup", "--all"]).ends(0);
     std::fs::copy(project.path("a.db"), project.path("copy-of-a.db")).unwrap();
@@ -68,7 +69,7 @@ fn migrations_of_one_bind_applied_to_the_database_of_another() {
         let said = project.run(&["migration", command, "--all"]).ends(1);
         said.says("has migrations of `a`");
     }
-    // And one that leads to the very database of another.
+    // After: a variable leads to the actual database of another bind.
     project.set("B_DATABASE_URL", "./a.db");
     project
         .run(&["migration", "run", "--bind", "b"])
@@ -83,7 +84,7 @@ fn migrations_of_one_bind_applied_to_the_database_of_another() {
     project.run(&["migration", "status"]).ends(0);
 }
 
-/// On a server, where one database has many URLs.
+/// On a server, one database has many URLs.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_database_by_two_urls() {
     let mut project = Project::empty().with_diesel();
@@ -106,7 +107,7 @@ async fn one_database_by_two_urls() {
         .says("`c` and `d` lead to the same database");
 }
 
-/// Before there is anything to compare.
+/// The databases are empty, so there is nothing to compare.
 #[test]
 fn one_variable_copied_to_another() {
     let mut project = files(&["a", "b"]);
@@ -126,7 +127,7 @@ fn the_schema_file_of_one_bind_overwritten_by_another() {
     let own = project.read("migrations/b/diesel.toml");
     let copied = own.replace("schema/b.rs", "schema/a.rs");
     project.write("migrations/b/diesel.toml", &copied);
-    // After: also if it is the other bind's turn.
+    // After: also when the other bind is selected.
     for bind in ["a", "b"] {
         project
             .run(&["migration", "run", "--bind", bind])
@@ -134,7 +135,7 @@ fn the_schema_file_of_one_bind_overwritten_by_another() {
             .says("would overwrite src/schema/a.rs, the schema file of `a`");
         assert!(project.read("src/schema/a.rs").contains("a (id)"));
     }
-    // One more file of the same database, which is another's.
+    // A second schema file of the same database, which belongs to another bind.
     let more = own.replace(
         "[migrations_directory]",
         "[print_schema.more]\nfile = \"../../src/schema/a.rs\"\n\n[migrations_directory]",
@@ -144,7 +145,7 @@ fn the_schema_file_of_one_bind_overwritten_by_another() {
         .run(&["migration", "status"])
         .ends(1)
         .says("would overwrite");
-    // The one of the top folder mixes two.
+    // The file of the top folder mixes two binds.
     project.write("migrations/b/diesel.toml", &own);
     let top = project.read("diesel.toml");
     project.write("diesel.toml", &top.replace("migrations/a", "migrations/b"));
@@ -153,14 +154,14 @@ fn the_schema_file_of_one_bind_overwritten_by_another() {
         .ends(2)
         .says("diesel.toml has the migrations of `b`, and the schema file of `a`");
     project.write("diesel.toml", &top);
-    // Before: it is gone.
+    // Before: the schema file is overwritten.
     project.write("migrations/b/diesel.toml", &copied);
     plain(&project, "run", "b", "b.db").ends(0);
     assert!(!project.read("src/schema/a.rs").contains("a (id)"));
 }
 
-/// Two binds in one database, and both generated a migration in the same second. Diesel records the version only: it
-/// takes the second for applied, says that nothing is pending, and the table is never made.
+/// Two binds in one database have generated a migration in the same second. Diesel records the version only. It takes
+/// the second migration for applied, reports that none is pending, and never creates the table.
 #[test]
 fn one_version_in_two_binds_that_are_in_one_database() {
     let mut project = Project::new(
@@ -191,7 +192,7 @@ fn one_version_in_two_binds_that_are_in_one_database() {
         .ends(0)
         .says("false");
     assert!(!project.read("src/schema/b.rs").contains("b (id)"));
-    // After, on that database: nothing is not pending.
+    // After, on that database: `pending` names the collision, and does not report that nothing is pending.
     for bind in ["a", "b"] {
         project
             .run(&["migration", "pending", "--bind", bind])
@@ -225,7 +226,7 @@ fn no_version_is_generated_twice() {
         }
     }
     assert_eq!(versions.len(), 4);
-    // Nor by hand.
+    // A version given by hand is refused as well.
     let generate = |words: &[&str]| project.run(&[&["migration", "generate", "x"], words].concat());
     generate(&["--bind", "b", "--", "--version", "2026-11-21-090000"])
         .ends(2)
@@ -256,7 +257,7 @@ fn a_half_run_says_which_binds_are_done() {
         .map(|i| json["binds"][i]["outcome"].clone())
         .collect();
     assert_eq!(outcomes, ["done", "failed", "not begun"]);
-    // What only looks goes on.
+    // Commands that only look go on.
     let said = project.run(&["migration", "list", "--all"]).ends(1);
     said.says("failed: c\n")
         .says("[ ] 2026-11-22-000000_broken");
@@ -269,12 +270,12 @@ fn a_half_run_says_which_binds_are_done() {
     project.run(&["setup", "--all"]).ends(0);
 }
 
-/// `diesel` takes a config file that is not there for an empty one, and its defaults for the project's.
+/// `diesel` takes a missing config file for an empty one, and uses its defaults in place of the project's settings.
 #[test]
 fn a_config_file_that_is_not_there_is_not_taken_for_an_empty_one() {
     let project = files(&["a"]);
     project.run(&["setup", "--all"]).ends(0);
-    // Before: the filter is not applied, nor is anybody told.
+    // Before: the filter is not applied, and no error is reported.
     let arguments = [
         "print-schema",
         "--config-file",
@@ -306,7 +307,7 @@ fn a_config_file_that_is_not_there_is_not_taken_for_an_empty_one() {
         .run(&["migration", "status"])
         .ends(1)
         .says("there is no");
-    // One that is about other folders, or no TOML.
+    // A file with other folders, or without valid TOML.
     for (wrong, says) in [
         (
             config.replace("dir = \".\"", "dir = \"..\""),
@@ -352,7 +353,7 @@ async fn a_bind_that_cannot_be_reached_hides_no_other() {
         .run(&["print-schema", "--all"])
         .ends(1)
         .says("// cache");
-    // What changes databases begins with none.
+    // Commands that change databases begin on none.
     shop.project
         .run(&["migration", "revert", "--all"])
         .ends(2)
@@ -361,7 +362,7 @@ async fn a_bind_that_cannot_be_reached_hides_no_other() {
     shop.project
         .run(&["migration", "pending", "--bind", "accounts"])
         .ends(0);
-    // A file that is not there is not made by looking.
+    // A command that only looks does not create a missing file.
     shop.project.set("CACHE_DATABASE_URL", "missing.db");
     shop.project
         .run(&["migration", "list", "--all"])
@@ -370,7 +371,7 @@ async fn a_bind_that_cannot_be_reached_hides_no_other() {
     assert!(!shop.project.path("missing.db").exists());
 }
 
-/// `diesel` logs a query that fails, in colours also into a pipe, and then says it again.
+/// `diesel` logs a failed query, in colours even into a pipe, and then prints the error again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_fails_is_told_once_and_without_colours() {
     let mut shop = Shop::laid_out().await;
@@ -387,7 +388,7 @@ async fn a_migration_that_fails_is_told_once_and_without_colours() {
         assert!(all.matches("TABEL").count() <= 1, "{all}");
         said.says("TABEL").says("2026-11-22-000000_broken");
     }
-    // Who asks for the log gets it.
+    // A user who sets the log level gets the log.
     shop.project.set("DIESEL_LOG", "error");
     let said = shop.project.run(&["migration", "run", "--bind", "cache"]);
     said.ends(1)
@@ -395,7 +396,7 @@ async fn a_migration_that_fails_is_told_once_and_without_colours() {
         .says_nothing_of("\x1b");
 }
 
-/// Diesel has their migration recorded, and does not make the tables again.
+/// Diesel has their migration recorded, and does not create the tables again.
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_of_the_protocol_that_were_dropped_by_hand_are_made_again() {
     let shop = Shop::laid_out().await;
@@ -413,7 +414,7 @@ async fn tables_of_the_protocol_that_were_dropped_by_hand_are_made_again() {
     let said = shop.project.run(&["migration", "status"]).ends(1);
     said.says("`diesel-binds setup --bind ledger` makes them again")
         .says_nothing_of("--bind accounts");
-    // Others are left alone.
+    // The tables of other binds are left alone.
     let said = shop.project.run(&["setup", "--bind", "accounts"]).ends(0);
     said.says_nothing_of("again");
     shop.project.run(&["doctor", "--strict"]).ends(1);

@@ -1,4 +1,4 @@
-//! `doctor`.
+//! The command `doctor`.
 
 use kit::admin::Admin;
 
@@ -7,7 +7,7 @@ use crate::project::{Project, Shop};
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_that_are_ready_are_said_to_be() {
     let shop = Shop::open("cli-doctor").await;
-    // Without the tables of the protocol: that is a warning.
+    // Missing tables of the protocol are a warning.
     let said = shop.project.run(&["doctor"]).ends(0);
     said.says("accounts (PostgreSQL")
         .says("ledger (MySQL/MariaDB")
@@ -53,7 +53,7 @@ async fn a_bind_that_cannot_be_asked_hides_no_other() {
     said.says("error: it cannot be reached")
         .says("accounts (PostgreSQL 1")
         .says("cache (SQLite 3");
-    // Not even a URL.
+    // The value is not even a URL.
     shop.project
         .set("LEDGER_DATABASE_URL", "oracle://app:unseen@127.0.0.1:1/app");
     let said = shop.project.run(&["doctor"]).ends(1);
@@ -69,7 +69,7 @@ fn a_variable_that_is_not_set_is_named() {
     project.run(&["recover"]).ends(2).says("A_B_DATABASE_URL");
 }
 
-/// A relative path is relative to the project, not to the folder in it where the command was called.
+/// A relative path is relative to the project, not to the current folder.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environment_file_is_read_from_every_folder_of_the_project() {
     let project = Project::new("namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n");

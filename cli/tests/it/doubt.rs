@@ -1,4 +1,4 @@
-//! `in-doubt` and `recover`, on units that a process left prepared.
+//! The commands `in-doubt` and `recover`, on units that a process left prepared.
 
 #![allow(unreachable_pub, reason = "a bind is public")]
 
@@ -11,7 +11,7 @@ use crate::project::Shop;
 #[bind(key = "cache", connection = AsyncSqliteConnection)]
 pub struct Cache;
 
-/// What a process left that died between two steps of its commit: a branch on `accounts`, held by `cache`.
+/// Leaves a unit like a process that died between two steps of its commit: a branch on `accounts`, held by `cache`.
 async fn leave(shop: &Shop, namespace: &str, decided: bool) -> String {
     let binds = Binds::builder()
         .bind(Cache, Source::url(shop.cache.url()))
@@ -32,7 +32,7 @@ async fn leave(shop: &Shop, namespace: &str, decided: bool) -> String {
     }
     let gid = format!("db1:{namespace}:{unit}:cache:{}", id[0]);
     let mut accounts = Admin::connect(shop.accounts.url()).await;
-    // By itself: what stands before BEGIN in a message becomes part of the transaction.
+    // In a message of its own, because a statement before BEGIN in a message becomes part of the transaction.
     accounts
         .run("CREATE TABLE IF NOT EXISTS notes (text text)")
         .await
@@ -63,7 +63,7 @@ async fn one_unit_is_resolved_as_its_holder_has_it() {
             .says("nothing is in doubt");
         let gid = leave(&shop, namespace, decided).await;
         shop.project.run(&["in-doubt", "list"]).ends(1).says(&gid);
-        // By the name of the branch, as a person copies it.
+        // By the name of the branch, as a user copies it.
         let said = shop
             .project
             .run(&["in-doubt", "resolve", &format!("{gid}:accounts:1")])
@@ -71,7 +71,7 @@ async fn one_unit_is_resolved_as_its_holder_has_it() {
         said.says(if decided { "committed" } else { "rolled back" });
         assert_eq!(notes(&shop).await, rows);
         shop.project.run(&["in-doubt", "list"]).ends(0);
-        // Again: it is as it was.
+        // A second call reports the same outcome.
         shop.project.run(&["in-doubt", "resolve", &gid]).ends(0);
     }
 }
@@ -81,7 +81,7 @@ async fn a_pass_says_whether_something_is_left() {
     let mut shop = Shop::open("cli-recover").await;
     let gid = leave(&shop, "cli-recover", true).await;
     let cache = shop.cache.url().to_owned();
-    // Without the holder nothing is decided.
+    // Without the holder, nothing is decided.
     shop.project.set("CACHE_DATABASE_URL", "oracle://nowhere");
     shop.project
         .run(&["recover"])
@@ -91,7 +91,7 @@ async fn a_pass_says_whether_something_is_left() {
     shop.project.run(&["in-doubt", "resolve", &gid]).ends(1);
     assert_eq!(notes(&shop).await, 0);
     shop.project.set("CACHE_DATABASE_URL", cache);
-    // A unit that was prepared just now is left to its process.
+    // A unit that has just been prepared is left to its process.
     let mut said = shop.project.run(&["recover"]);
     while said.code == 1 {
         said.says(&gid);

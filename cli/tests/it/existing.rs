@@ -1,5 +1,5 @@
-//! docs/existing-project.md, as it stands: from `tests/crates/one_database` to `tests/crates/two_binds`. Both are compiled
-//! with the workspace.
+//! The page docs/existing-project.md, unchanged: from `tests/crates/one_database` to `tests/crates/two_binds`. Both are
+//! compiled with the workspace.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use kit::servers::{Server, workspace};
 use crate::page::{Step, steps};
 use crate::project::Project;
 
-/// The text files in a folder of a project, by their paths.
+/// Returns the text files in a folder of a project, by their paths.
 fn files(root: &Path, folder: &str) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(root.join(folder)).unwrap() {
@@ -31,7 +31,8 @@ fn files(root: &Path, folder: &str) -> BTreeMap<String, String> {
     files
 }
 
-/// What the page makes: without the migrations that others write, and without the versions that the clock gave.
+/// Returns the files that the page creates, without the migrations of other programs, and without the versions, which
+/// depend on the clock.
 fn made(root: &Path) -> BTreeMap<String, String> {
     let foreign = [
         "_diesel_binds/",
@@ -95,7 +96,7 @@ async fn a_project_with_one_database_becomes_one_with_two_binds() {
         .run("INSERT INTO entries (user_id, amount) VALUES (1, -30)")
         .await
         .unwrap();
-    // As it was before, plain Diesel, on the bind of the top folder.
+    // Plain Diesel works as before, on the bind of the top folder.
     project
         .plain("", &["migration", "pending"])
         .ends(0)

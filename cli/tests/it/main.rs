@@ -1,4 +1,4 @@
-//! The command line, run as a user runs it: the real program, in the folder of a project, on real databases.
+//! The command line as a user runs it: the real program, in the folder of a project, on real databases.
 
 mod accidents;
 mod doctor;

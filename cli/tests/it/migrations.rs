@@ -1,4 +1,5 @@
-//! `setup`, `migration` and `print-schema`: three backends side by side, by `diesel-binds` and by plain `diesel`.
+//! The commands `setup`, `migration` and `print-schema`: three backends side by side, by `diesel-binds` and by plain
+//! `diesel`.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use crate::project::{Project, Shop};
 
 const BINDS: [&str; 3] = ["accounts", "ledger", "cache"];
 
-/// The names of the migrations of a bind that `migration generate` made.
+/// Returns the names of the generated migrations of a bind.
 fn generated(project: &Project, bind: &str) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(project.path(&format!("migrations/{bind}")))
         .unwrap()
@@ -108,7 +109,7 @@ async fn every_command_does_all_binds_or_one() {
         .ends(0)
         .says("ledger_more (id)")
         .says_nothing_of("// ledger");
-    // What `diesel` is told besides.
+    // More arguments for `diesel`.
     migration(&["revert", "--bind", "ledger", "--", "--number", "2"]).ends(0);
     migration(&["run", "--bind", "ledger", "--", "--locked-schema"]).ends(1);
     migration(&["run", "--bind", "ledger"]).ends(0);
@@ -134,7 +135,7 @@ async fn every_command_does_all_binds_or_one() {
     assert_eq!(json["binds"][1]["schema_file"], "same");
 }
 
-/// The folders are those of a plain Diesel project: what one of the two programs did, the other takes up.
+/// The folders are those of a plain Diesel project: each program continues from the work of the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_diesel_works_on_the_same_folders_both_ways() {
     let mut shop = Shop::laid_out().await;
@@ -155,7 +156,7 @@ async fn plain_diesel_works_on_the_same_folders_both_ways() {
         let folder = format!("migrations/{bind}");
         let schema = format!("src/schema/{bind}.rs");
         shop.project.set("DATABASE_URL", &url);
-        // In its folder, without flags.
+        // In the folder of the bind, without flags.
         shop.project.plain(&folder, &["migration", "run"]).ends(0);
         assert!(shop.project.read(&schema).contains("_notes (id)"));
         shop.project
@@ -182,7 +183,7 @@ async fn plain_diesel_works_on_the_same_folders_both_ways() {
             .run(&["migration", "pending", "--bind", bind])
             .ends(0);
     }
-    // The one of the top folder is for the first bind.
+    // The file of the top folder is for the first bind.
     shop.project.set("DATABASE_URL", shop.accounts.url());
     shop.project
         .plain("", &["migration", "list"])
@@ -191,7 +192,7 @@ async fn plain_diesel_works_on_the_same_folders_both_ways() {
     shop.project.run(&["migration", "status"]).ends(0);
 }
 
-/// The folders of this repository itself are laid out like that too.
+/// The folders of this repository have the same layout.
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_diesel_makes_the_tables_of_the_protocol() {
     let mut shop = Shop::laid_out().await;
@@ -216,7 +217,7 @@ const FILES: &str = "namespace = \"shop\"\n\
     [bind.ledger]\nbackend = \"sqlite\"\nneeds = { accounts = \"2026-11-21-090000\" }\n\
     [bind.accounts]\nbackend = \"sqlite\"\n";
 
-/// The manifest has `ledger` first, which needs `accounts`.
+/// The manifest lists `ledger` first, which needs `accounts`.
 #[test]
 fn a_bind_waits_for_what_it_needs() {
     let mut project = Project::new(FILES).with_diesel();
@@ -236,7 +237,7 @@ fn a_bind_waits_for_what_it_needs() {
     assert!(!Path::new(&project.path("ledger.db")).exists());
     project.run(&["setup", "--all"]).ends(0);
     project.run(&["migration", "status"]).ends(0);
-    // And the other way round.
+    // The reverse order for a revert.
     project.run(&["migration", "revert", "--all"]).ends(0);
     project
         .run(&["migration", "run", "--bind", "ledger"])
@@ -244,7 +245,7 @@ fn a_bind_waits_for_what_it_needs() {
         .says("`accounts`");
 }
 
-/// Diesel reverts the last migration of the database, whoever's it is.
+/// Diesel reverts the last migration of the database, whatever bind it belongs to.
 #[test]
 fn a_bind_does_not_revert_what_is_of_another_in_its_database() {
     let mut project = Project::new(
@@ -287,7 +288,7 @@ fn what_is_wrong_with_the_files_of_a_bind_is_refused_before_anything_is_done() {
         .says("A_DATABASE_URL");
 }
 
-/// `diesel` can do it, and what looks at the databases before cannot: the server, which has none, has the last word.
+/// `diesel` supports TLS, and the check of the databases before it does not. The server, which has none, refuses it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_with_tls_is_left_to_diesel() {
     let mut shop = Shop::laid_out().await;
@@ -311,7 +312,7 @@ fn there_is_a_progress_bar_where_there_is_a_terminal() {
     project.run(&["init", "a=sqlite", "b=sqlite"]).ends(0);
     project.set("A_DATABASE_URL", "a.db");
     project.set("B_DATABASE_URL", "b.db");
-    // A terminal that can move its cursor, whatever runs the tests.
+    // The terminal can move its cursor, whatever the tests run in.
     project.set("TERM", "xterm");
     project
         .run(&["setup", "--all"])

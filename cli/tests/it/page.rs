@@ -1,18 +1,18 @@
-//! A page of the documentation as something to do: its commands, and the files that it has its reader write.
+//! A page of the documentation as a script: its commands, and the files that its reader writes.
 
 use std::fs;
 
 use kit::servers::workspace;
 
-/// One thing that a page has its reader do.
+/// One step of a page.
 #[derive(Debug)]
 pub(crate) enum Step {
     Run(String),
     Write(String, String),
 }
 
-/// The steps of a page in `docs`. Commands are in blocks of `sh`; a file is the block that follows the line with its path
-/// and a colon.
+/// Returns the steps of a page in `docs`. Commands are in blocks of `sh`. A file is the block after the line with its
+/// path and a colon.
 pub(crate) fn steps(page: &str) -> Vec<Step> {
     let page = fs::read_to_string(workspace().join("docs").join(page)).unwrap();
     let mut steps = Vec::new();
@@ -29,7 +29,7 @@ pub(crate) fn steps(page: &str) -> Vec<Step> {
                 .collect();
             match (language, file.take()) {
                 ("sh", None) => steps.push(Step::Run(text)),
-                // For the reader's own file, which the tests have for the whole workspace.
+                // This block is for the reader's own file, which the tests have for the whole workspace.
                 ("toml", None) => {}
                 (_, Some(file)) => steps.push(Step::Write(file, text)),
                 (language, None) => panic!("a block of {language} says no file: {text}"),

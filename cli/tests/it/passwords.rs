@@ -1,4 +1,4 @@
-//! What is in a URL stays there, whatever the Diesel CLI does with it.
+//! URLs and their passwords are never printed, whatever the Diesel CLI does with them.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn a_password_is_not_printed() {
     let url = "mysql://app:unseen@127.0.0.1:1/app";
     let said = plain(&project, "list", "a", url).ends(1);
     assert!(said.err.contains("unseen"));
-    // `start` looks for the passwords in all that is said; `setup` runs `diesel` on what cannot be reached.
+    // `start` searches the whole output for passwords. `setup` runs `diesel` on unreachable databases.
     for (a, b) in [
         (url, "postgres://app:unseen@127.0.0.1:1/app"),
         (
@@ -56,7 +56,7 @@ fn a_password_is_not_printed() {
         .says("app:***@");
 }
 
-/// `diesel` takes what has no scheme for the path of a SQLite file, and makes that file.
+/// `diesel` takes a URL without a scheme for the path of a SQLite file, and creates that file.
 #[test]
 fn a_connection_string_does_not_become_the_name_of_a_file() {
     let mut project = Project::empty().with_diesel();
@@ -74,7 +74,7 @@ fn a_connection_string_does_not_become_the_name_of_a_file() {
     assert!(!Path::new(&file).exists());
 }
 
-/// `diesel` prints a line of `.env` that it cannot read, and reads the one of the top folder wherever it was called from.
+/// `diesel` prints a line of `.env` that it cannot read, and always reads the `.env` of the top folder.
 #[test]
 fn a_line_of_the_environment_of_the_project_is_not_printed() {
     let mut project = Project::empty().with_diesel();

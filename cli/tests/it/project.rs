@@ -1,4 +1,4 @@
-//! The folder of a project, and the program in it.
+//! The folder of a project, and the programs that tests run in it.
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
@@ -10,7 +10,7 @@ use kit::database::Database;
 use kit::servers::{Server, workspace};
 use tempfile::TempDir;
 
-/// What must never be printed: the passwords of all URLs here.
+/// The passwords of all URLs here, which must never be printed.
 pub(crate) const SECRETS: [&str; 3] = ["app-secret", "pg-secret", "unseen"];
 
 /// The folder of a project, and the environment in which its programs run.
@@ -19,7 +19,7 @@ pub(crate) struct Project {
     environment: Vec<(String, String)>,
 }
 
-/// What a program said and how it ended.
+/// The output of a program, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: i32,
@@ -28,14 +28,14 @@ pub(crate) struct Said {
 }
 
 impl Project {
-    /// A folder with this manifest.
+    /// Creates a folder with this manifest.
     pub(crate) fn new(manifest: &str) -> Self {
         let project = Self::empty();
         project.write("diesel-binds.toml", manifest);
         project
     }
 
-    /// A folder with nothing but what `cargo new` writes.
+    /// Creates a folder with only the files that `cargo new` writes.
     pub(crate) fn empty() -> Self {
         let project = Self {
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
@@ -52,7 +52,7 @@ impl Project {
         self
     }
 
-    /// Programs in this folder are found before others.
+    /// Puts this folder before all others on the `PATH`.
     pub(crate) fn add_to_path(&mut self, folder: &Path) {
         let set = self.environment.iter().find(|(name, _)| name == "PATH");
         let path = match set {
@@ -62,12 +62,12 @@ impl Project {
         self.set("PATH", format!("{}:{path}", folder.display()));
     }
 
-    /// Runs the Diesel CLI itself, as a user does who knows nothing of binds.
+    /// Runs the Diesel CLI itself, as a user does without `diesel-binds`.
     pub(crate) fn plain(&self, folder: &str, arguments: &[&str]) -> Said {
         self.start_openly(&diesel(), folder, arguments)
     }
 
-    /// A migration of a bind, with these statements.
+    /// Writes a migration of a bind with these statements.
     pub(crate) fn migration(&self, bind: &str, name: &str, up: &str, down: &str) {
         self.write(&format!("migrations/{bind}/{name}/up.sql"), up);
         self.write(&format!("migrations/{bind}/{name}/down.sql"), down);
@@ -97,7 +97,7 @@ impl Project {
         self.run_in("", arguments)
     }
 
-    /// Runs the program in a folder below.
+    /// Runs the program in a subfolder.
     pub(crate) fn run_in(&self, folder: &str, arguments: &[&str]) -> Said {
         self.start(
             Path::new(env!("CARGO_BIN_EXE_diesel-binds")),
@@ -106,7 +106,7 @@ impl Project {
         )
     }
 
-    /// Runs any program. Nothing that it says may hold a password.
+    /// Runs any program. Asserts that no password is in its output.
     pub(crate) fn start(&self, program: &Path, folder: &str, arguments: &[&str]) -> Said {
         let said = self.start_openly(program, folder, arguments);
         for secret in SECRETS {
@@ -118,7 +118,7 @@ impl Project {
         said
     }
 
-    /// Runs any program, also one that prints passwords.
+    /// Runs any program, even one that prints passwords.
     pub(crate) fn start_openly(&self, program: &Path, folder: &str, arguments: &[&str]) -> Said {
         let output = Command::new(program)
             .args(arguments)
@@ -137,7 +137,7 @@ impl Project {
     }
 }
 
-/// The Diesel CLI that `cargo xtask` builds.
+/// Returns the Diesel CLI that `cargo xtask` builds.
 pub(crate) fn diesel() -> PathBuf {
     let program = workspace().join("target/tools/bin/diesel");
     assert!(
@@ -148,14 +148,14 @@ pub(crate) fn diesel() -> PathBuf {
 }
 
 impl Said {
-    /// It ended with this code.
+    /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
 
-    /// It said this, on either stream.
+    /// Asserts that the text is in the output, on either stream.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
         assert!(
@@ -167,7 +167,7 @@ impl Said {
         self
     }
 
-    /// It did not say this.
+    /// Asserts that the text is in neither stream.
     #[track_caller]
     pub(crate) fn says_nothing_of(self, text: &str) -> Self {
         assert!(
@@ -180,7 +180,7 @@ impl Said {
     }
 }
 
-/// Three binds of three backends, each with a database of its own.
+/// A project with three binds of three backends, each with a database of its own.
 pub(crate) struct Shop {
     pub(crate) project: Project,
     pub(crate) accounts: Database,
@@ -203,7 +203,7 @@ impl Shop {
         Self::in_project(Project::new(&manifest)).await
     }
 
-    /// As `diesel-binds init` lays it out.
+    /// Creates the layout of `diesel-binds init`.
     pub(crate) async fn laid_out() -> Self {
         let shop = Self::in_project(Project::empty().with_diesel()).await;
         let binds = ["accounts=postgres", "ledger=mysql", "cache=sqlite"];
@@ -218,7 +218,7 @@ impl Shop {
             ledger: Database::on(Server::MariadbA).await,
             cache: Database::sqlite(),
         };
-        // The server asks for no password, and takes any.
+        // The server requires no password, and accepts any.
         let accounts = shop
             .accounts
             .url()

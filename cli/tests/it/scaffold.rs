@@ -1,4 +1,4 @@
-//! `init` and `add`.
+//! The commands `init` and `add`.
 
 use crate::project::Project;
 
@@ -55,7 +55,7 @@ fn a_bind_is_added_behind_the_others() {
         after.starts_with(&before) && after.contains("url_env = \"MONEY\""),
         "{after}"
     );
-    // In the database of another: without tables of its own for the protocol.
+    // A bind in the database of another has no protocol tables of its own.
     project
         .run(&["add", "audit", "--shared-with", "ledger"])
         .ends(0);
@@ -65,7 +65,7 @@ fn a_bind_is_added_behind_the_others() {
             .path("migrations/audit/2026-01-01-000000_diesel_binds")
             .exists()
     );
-    // What the manifest would not take is not written.
+    // An invalid entry of the manifest is not written.
     let before = project.read("diesel-binds.toml");
     for wrong in [
         &["add", "Ledger", "--backend", "mysql"][..],
@@ -111,7 +111,7 @@ fn what_exists_is_never_overwritten() {
     assert_eq!(project.read("migrations/a/diesel.toml"), "# mine too\n");
     let up = project.read("migrations/a/2026-01-01-000000_diesel_binds/up.sql");
     assert_eq!(up, "SELECT 1;");
-    // What is missing is made up for, and again without harm.
+    // Missing files are written; a second run changes nothing.
     std::fs::remove_file(project.path("migrations/a/diesel.toml")).unwrap();
     for _ in 0..2 {
         project.run(&["add", "a"]).ends(0);
@@ -123,7 +123,7 @@ fn what_exists_is_never_overwritten() {
     }
 }
 
-/// Somebody copied it by hand, and gave it a version of their own.
+/// A user copied the migration by hand, with another version.
 #[test]
 fn the_migration_of_the_protocol_is_not_written_twice() {
     let project = Project::empty();

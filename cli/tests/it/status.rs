@@ -1,4 +1,4 @@
-//! `migration status`: what a database and the files of its bind say of each other.
+//! The command `migration status`: the differences between a database and the files of its bind.
 
 use std::fs;
 
@@ -60,7 +60,7 @@ fn a_schema_file_that_is_not_what_the_database_has_is_drift() {
     status(&project).ends(0);
     fs::remove_file(project.path("src/schema/a.rs")).unwrap();
     status(&project).ends(1).says("schema file");
-    // With something pending, the file may be ahead.
+    // While a migration is pending, the schema file may be ahead.
     project.write("src/schema/a.rs", &file);
     add(&project, "2026-11-22-090000_more", "more");
     status(&project).ends(1).says("2        1        0  ?");
@@ -81,7 +81,7 @@ fn two_migrations_of_one_version_in_one_folder_are_refused() {
         .says("has two migrations of one version");
 }
 
-/// They take precedence over a config file.
+/// These variables take precedence over a config file.
 #[test]
 fn variables_of_diesel_lead_nowhere_else() {
     let mut project = project();

@@ -1,4 +1,4 @@
-//! What the program notes of its migrations, the command line reads.
+//! The command line reads the records that the program keeps of its migrations.
 
 #![allow(unreachable_pub, reason = "a bind is public")]
 
@@ -15,7 +15,7 @@ pub struct A;
 #[bind(key = "b", connection = AsyncSqliteConnection)]
 pub struct B;
 
-/// Two databases of one kind, and migrations of the same versions: only what the program noted tells them apart.
+/// Two databases of one kind have migrations of the same versions. Only the records of the program distinguish them.
 #[tokio::test]
 async fn variables_that_were_swapped() {
     let mut project = files(&["a", "b"]);

@@ -1,4 +1,4 @@
-//! The Diesel CLI that is not there, too old, or without a backend. What stands in for it says what such a one says.
+//! The Diesel CLI is missing, too old, or without a backend. A stand-in prints the output of such a program.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -46,7 +46,7 @@ fn it_is_said_how_to_get_a_diesel_that_is_of_use() {
             said.says("cargo install diesel_cli --version \"~2.3\"");
         }
         project.run(&["setup", "--all"]).ends(2).says(install);
-        // The table needs it for the schema files only.
+        // The table needs `diesel` for the schema files only.
         let said = project.run(&["migration", "status"]).ends(1);
         said.says(told).says("b     SQLite");
     }

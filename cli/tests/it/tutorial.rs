@@ -1,5 +1,5 @@
-//! docs/tutorial.md, as it stands: its commands are run, and its program is the one in `tests/crates/shop`, which is run
-//! over the databases and schema files that the commands made.
+//! The page docs/tutorial.md, unchanged: its commands are run. Its program is the one in `tests/crates/shop`, which
+//! runs over the databases and schema files that the commands created.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ async fn the_commands_lead_from_an_empty_directory_to_a_commit_on_two_databases(
                     project.set("ACCOUNTS_DATABASE_URL", accounts.url());
                     project.set("LEDGER_DATABASE_URL", ledger.app_url());
                 }
-                // The programs and the package are there.
+                // The programs are installed, and the package exists.
                 let done =
                     |line: &&str| !line.starts_with("cargo ") && !line.starts_with("export ");
                 let script: String = script
@@ -68,8 +68,8 @@ fn kept(file: &str) -> String {
     fs::read_to_string(workspace().join("tests/crates/shop").join(file)).unwrap()
 }
 
-/// Runs the program, and returns what it printed. With the features of the whole workspace, so that it is built from what is
-/// there already.
+/// Runs the program, and returns its output. The program has the features of the whole workspace, so that the present
+/// build is reused.
 fn shop(accounts: &str, ledger: &str) -> String {
     let built = Command::new(env!("CARGO"))
         .args([

@@ -1,4 +1,4 @@
-//! What is wrong before anything is done: exit code 2.
+//! Mistakes that are found before anything is done: exit code 2.
 
 use crate::project::Project;
 

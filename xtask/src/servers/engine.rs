@@ -1,4 +1,4 @@
-//! Runs one server; the port [`Engine`] is what its kind decides.
+//! Runs one server; the port [`Engine`] has the parts that depend on its kind.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -23,30 +23,30 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A kind of server.
 pub(crate) trait Engine {
-    /// The account that runs it when this program runs as root.
+    /// Returns the account that runs the server when this program runs as root.
     fn account(&self) -> &'static str;
 
-    /// Fills an empty data directory.
+    /// Returns the command that fills an empty data directory.
     fn initialise(&self, home: &Home, data: &Path) -> Command;
 
-    /// Notes the port of the server that this one stands in front of.
+    /// Records the port of the server behind this one.
     fn follow(&mut self, upstream: u16) {
         let _ = upstream;
     }
 
-    /// Makes the data directory of a server that does not run fit for a start.
+    /// Prepares the data directory of a stopped server for a start.
     fn prepare(&self, home: &Home, port: u16) -> Result<()>;
 
-    /// The server in the foreground.
+    /// Returns the command that runs the server in the foreground.
     fn serve(&self, home: &Home, port: u16) -> Command;
 
-    /// A command that succeeds as soon as the server answers.
+    /// Returns a command that succeeds as soon as the server answers.
     fn ping(&self, home: &Home, port: u16) -> Command;
 
-    /// Stops the server without waiting for its clients.
+    /// Returns the signal that stops the server without waiting for its clients.
     fn stop_signal(&self) -> Signal;
 
-    /// Where the administrator connects.
+    /// Returns the URL for the administrator.
     fn url(&self, port: u16) -> String;
 }
 
@@ -95,7 +95,7 @@ impl Instance {
         self.engine.url(self.port)
     }
 
-    /// The process, if the server runs.
+    /// Returns the process, if the server runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         let pid = fs::read_to_string(self.home.pid_file())
             .ok()?
@@ -109,7 +109,7 @@ impl Instance {
         self.pid().is_some()
     }
 
-    /// Keeps the port that the server had, if it is still free.
+    /// Keeps the present port of the server if it is still free, and otherwise finds another.
     pub(crate) fn choose_port(&mut self, taken: &[u16]) -> Result<()> {
         if self.port == 0 || !port::is_free(self.port) {
             self.port = port::free(taken)?;
@@ -117,7 +117,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Tells a server that stands in front of another one where that is.
+    /// Gives a server in front of another one the port of that server.
     pub(crate) fn follow(&mut self, ports: &BTreeMap<Server, u16>) {
         let upstream = self.server.upstream().and_then(|server| ports.get(&server));
         if let Some(port) = upstream {
@@ -125,7 +125,7 @@ impl Instance {
         }
     }
 
-    /// Starts the server, and waits until it answers. It outlives this program.
+    /// Starts the server, and waits until it answers. The server outlives this program.
     pub(crate) fn start(&mut self, data: Data) -> Result<()> {
         if data == Data::Fresh {
             self.home.delete()?;
@@ -141,7 +141,7 @@ impl Instance {
             .open(self.home.log())
             .context("cannot open the log")?;
         let mut server = self.engine.serve(&self.home, self.port);
-        // A process group of its own: Ctrl-C at the terminal is not meant for the server.
+        // In a process group of its own, so that Ctrl-C at the terminal does not reach the server.
         server
             .process_group(0)
             .stdin(Stdio::null())
@@ -188,14 +188,15 @@ impl Instance {
     /// Deletes the files of a stopped server.
     pub(crate) fn delete(self) -> Result<()> {
         self.home.delete()?;
-        // The folder for all servers, when this was the last of them.
+        // The folder of all servers is deleted with the last of them.
         if let Some(parent) = self.home.directory().parent() {
             let _ = fs::remove_dir(parent);
         }
         Ok(())
     }
 
-    /// Made beside its place and then renamed, so that an interrupted start leaves no half of a data directory.
+    /// Creates the data directory under another name and then renames it, so that an interrupted start leaves no
+    /// partial one.
     fn initialise(&self) -> Result<()> {
         let partial = self.home.directory().join("data.partial");
         if partial.exists() {

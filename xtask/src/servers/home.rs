@@ -1,7 +1,7 @@
-//! Where the files of a server are, and which account owns them.
+//! The folders of a server, and the account that owns them.
 //!
-//! PostgreSQL and MariaDB do not run as root. When this program does, each server runs as the account that its package
-//! made, and needs a folder that this account can reach.
+//! PostgreSQL and MariaDB do not run as root. If this program does, each server runs as the account that its package
+//! created, and needs a folder that this account can reach.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,7 +17,7 @@ use crate::command::{run_quietly, succeeds};
 use crate::servers::Server;
 use crate::workspace;
 
-/// The longest path of a Unix socket, less the name of the socket file.
+/// The maximum length of the path of a Unix socket, without the name of the socket file.
 const LONGEST_SOCKET_FOLDER: usize = 80;
 
 /// The folder of one server: `data/`, `socket/`, `temporary/`, `server.log`, `pid`.
@@ -34,9 +34,9 @@ struct Account {
 }
 
 impl Home {
-    /// The home of a server that has one at `directory`, or the best place for a new one:
-    /// `target/servers/` of the workspace, unless the account cannot enter it or it is too deep for a Unix socket;
-    /// then a folder of this workspace in the folder for temporary files.
+    /// Returns the home at `directory`, or the best place for a new one. That is `target/servers/` of the workspace,
+    /// unless the account cannot enter it or the path is too long for a Unix socket. Then it is a folder for this
+    /// workspace in the temporary folder.
     pub(crate) fn find(server: Server, account: &str, directory: Option<&Path>) -> Result<Self> {
         let account = if rustix::process::geteuid().is_root() {
             Some(Account::find(account)?)
@@ -64,7 +64,7 @@ impl Home {
             {
                 return Ok(home);
             }
-            // Only succeeds for an empty folder, which this call may have made.
+            // Only succeeds for an empty folder, which this call may have created.
             let _ = fs::remove_dir(&parent);
         }
         bail!(
@@ -96,10 +96,10 @@ impl Home {
         self.directory.join("pid")
     }
 
-    /// Makes the folders, owned by the account; those for sockets and temporary files are empty.
+    /// Creates the folders, owned by the account. Those for sockets and temporary files are empty.
     pub(crate) fn create(&self) -> Result<()> {
-        // A killed PostgreSQL leaves a lock beside its socket, and takes it for one that is held while nobody has
-        // waited for the dead process.
+        // A killed PostgreSQL leaves a lock beside its socket. A new one takes that for a held lock until the dead
+        // process is reaped.
         delete(&self.socket_folder())?;
         delete(&self.temporary_folder())?;
         for directory in [
@@ -121,11 +121,11 @@ impl Home {
         delete(&self.directory)
     }
 
-    /// A command that runs as the account, in this home.
+    /// Returns a command that runs as the account, in this home.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        // Not the folder for temporary files of the machine: each MariaDB that starts deletes the temporary tables of
-        // all others there.
+        // Not the temporary folder of the machine: each MariaDB that starts deletes the temporary tables of all others
+        // there.
         command
             .current_dir(&self.directory)
             .env("HOME", &self.directory)
@@ -135,7 +135,8 @@ impl Home {
     }
 
     fn can_enter(&self, directory: &Path) -> bool {
-        // Asked of a process of the account: permission bits alone do not tell (access control lists, mount options).
+        // Tested by a process of the account, because permission bits are not sufficient (access control lists, mount
+        // options).
         let mut test = Command::new("test");
         test.arg("-x").arg(directory).current_dir("/");
         self.run_as_account(&mut test);
@@ -165,14 +166,14 @@ impl Account {
     }
 }
 
-/// The folder of this workspace in a folder for temporary files.
+/// Returns the folder of this workspace in a temporary folder.
 fn temporary(parent: PathBuf) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     workspace::root().hash(&mut hasher);
     parent.join(format!("diesel-binds-servers-{:016x}", hasher.finish()))
 }
 
-/// Makes a folder that everyone can enter, whatever the umask says.
+/// Creates a folder that everyone can enter, whatever the umask is.
 fn create_shared(directory: &Path) -> Result<()> {
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;

@@ -1,4 +1,4 @@
-//! How a MariaDB server is made and run.
+//! The creation and the start of a MariaDB server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::servers::home::Home;
 use crate::servers::programs;
 
 /// The accounts, one statement a line: `root` without a password, and `app` with rights on the tests' databases only.
-/// Run at each start, so an account that a test spoiled is whole again.
+/// The statements run at each start, to repair accounts that a test has changed.
 const ACCOUNTS: &str = r"DELETE FROM mysql.global_priv WHERE User = '';
 FLUSH PRIVILEGES;
 CREATE USER IF NOT EXISTS app@'127.0.0.1' IDENTIFIED BY 'app-secret';
@@ -42,7 +42,7 @@ impl Mariadb {
     }
 }
 
-// `--no-defaults` comes first everywhere: the settings of the machine's own server are not ours.
+// `--no-defaults` comes first everywhere, to ignore the settings of the machine's own server.
 impl Engine for Mariadb {
     fn account(&self) -> &'static str {
         "mysql"

@@ -1,7 +1,7 @@
-//! The private database servers: what a task does with them.
+//! The private database servers, and the tasks that manage them.
 //!
-//! [`Server`] names one of the set, [`engine`] knows how each kind is made and run, [`home`] where its files are and
-//! which account owns them, [`process`] signals it, [`state`] is the file through which tests learn all that.
+//! [`Server`] names a server. [`engine`] creates and runs each kind. [`home`] has the places of its files and the
+//! account that owns them. [`process`] sends signals. [`state`] is the file through which tests find the servers.
 
 mod engine;
 mod home;
@@ -24,16 +24,16 @@ use crate::servers::state::{Record, State};
 
 pub(crate) use crate::servers::server::Server;
 
-/// What a server starts with.
+/// The data that a server starts with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Data {
-    /// The data that it had when it stopped.
+    /// The data of the last stop.
     Kept,
-    /// Nothing.
+    /// No data.
     Fresh,
 }
 
-/// Starts every server that does not run, and waits until all answer; returns those that it started.
+/// Starts every server that does not run, waits until all answer, and returns those that it started.
 pub(crate) fn start(data: Data) -> Result<Vec<Server>> {
     let mut state = State::lock()?;
     let mut waiting = Vec::new();
@@ -45,7 +45,7 @@ pub(crate) fn start(data: Data) -> Result<Vec<Server>> {
             if state.record(server).is_some() {
                 continue;
             }
-            // Its state is lost, and so is its port: an earlier target folder was deleted under it.
+            // The target folder of this server was deleted, and with it its state and its port.
             instance.stop()?;
         }
         instance.choose_port(&taken)?;
@@ -148,7 +148,7 @@ pub(crate) fn clean() -> Result<()> {
     state.delete()
 }
 
-/// The environment variables that point the tests to the servers.
+/// Returns the environment variables with the URLs of the servers for the tests.
 pub(crate) fn environment() -> Result<BTreeMap<&'static str, String>> {
     let state = State::lock()?;
     let mut environment = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! How a pooler in front of a PostgreSQL server is made and run: one that gives a connection to somebody else after each
-//! transaction.
+//! The creation and the start of a pooler in front of a PostgreSQL server, which may give a connection to another
+//! client after each transaction.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::servers::programs;
 pub(crate) struct Pgbouncer {
     program: PathBuf,
     pg_isready: PathBuf,
-    /// The port of the server behind it.
+    /// The port of the server behind the pooler.
     upstream: u16,
 }
 
@@ -51,8 +51,8 @@ impl Engine for Pgbouncer {
 
     fn prepare(&self, home: &Home, port: u16) -> Result<()> {
         let users = home.data().join("users.txt");
-        // Of each database it has one connection, which so always goes to its next user, with whatever is left on it:
-        // no query cleans it up.
+        // The pooler has one connection for each database. Its next user gets it with all its state, because no query
+        // cleans it up.
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 1\n\
@@ -78,7 +78,7 @@ impl Engine for Pgbouncer {
     }
 
     fn stop_signal(&self) -> Signal {
-        // What the others mean has changed between its versions.
+        // The meaning of the other signals depends on the version.
         Signal::QUIT
     }
 

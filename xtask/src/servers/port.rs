@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 
 use crate::workspace;
 
-/// Below the ports that the system gives to outgoing connections: none of those can take a server's port while the
-/// server is down between a kill and a restart.
+/// The range of the ports. It is below the ports of outgoing connections, so that none of those can take the port of a
+/// server between a kill and a restart.
 const RANGE: Range<u16> = 20_000..30_000;
 
-/// A port that nobody listens on, and that is not one of `taken`. The search begins at a place that depends on the
-/// workspace, so that two checkouts seldom meet.
+/// Returns a port that nothing listens on, and that is not one of `taken`. The search begins at a place that depends on
+/// the workspace, so that two checkouts rarely collide.
 pub(crate) fn free(taken: &[u16]) -> Result<u16> {
     let mut hasher = DefaultHasher::new();
     workspace::root().hash(&mut hasher);
@@ -26,7 +26,7 @@ pub(crate) fn free(taken: &[u16]) -> Result<u16> {
         .context("no TCP port is free on the loopback interface")
 }
 
-/// Whether a server could listen on this port now.
+/// Returns whether a server could listen on this port now.
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -1,4 +1,4 @@
-//! How a PostgreSQL cluster is made and run.
+//! The creation and the start of a PostgreSQL cluster.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -48,7 +48,7 @@ impl Engine for Postgres {
     }
 
     fn prepare(&self, home: &Home, _: u16) -> Result<()> {
-        // Of a killed predecessor, like the lock of its socket. Here it is certain that no process is left.
+        // The file is of a killed process, like the lock of its socket. Here it is certain that no process is left.
         match fs::remove_file(home.data().join("postmaster.pid")) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).context("cannot remove a stale pid file")
@@ -69,7 +69,7 @@ impl Engine for Postgres {
             String::from("max_connections=400"),
             String::from("fsync=on"),
             String::from("shared_buffers=32MB"),
-            // A copy or a standby that is being made still finds what a checkpoint would take away.
+            // Keeps the log that a new copy or standby still needs after a checkpoint.
             String::from("wal_keep_size=512MB"),
         ];
         let mut command = home.command(&self.programs.postgres);

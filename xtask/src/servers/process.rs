@@ -1,4 +1,4 @@
-//! Server processes: whether they live, and how they end.
+//! Server processes: whether they run, and their end.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use anyhow::{Result, bail};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How often a condition is looked at again.
+/// The interval at which a condition is checked.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Waits until the condition holds; returns whether it did in time.
+/// Waits until the condition holds, and returns whether it did in time.
 pub(crate) fn wait_until(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + timeout;
     loop {
@@ -27,12 +27,13 @@ pub(crate) fn wait_until(timeout: Duration, mut condition: impl FnMut() -> bool)
     }
 }
 
-/// Whether the process is the server of this data directory, and not another one that got the number of a dead server.
+/// Returns whether the process is the server of this data directory, and not another one that reuses the number of a
+/// dead server.
 pub(crate) fn serves(pid: u32, data: &Path) -> bool {
     command_line(pid).is_some_and(|line| line.contains(&*data.to_string_lossy()))
 }
 
-/// Asks a process to end with `signal`, and kills it when it does not end in time.
+/// Asks a process to end with `signal`, and kills it if it does not end in time.
 pub(crate) fn stop(pid: u32, signal: Signal, timeout: Duration) -> Result<()> {
     send(pid, signal)?;
     if wait_until(timeout, || !is_running(pid)) {
@@ -45,10 +46,10 @@ pub(crate) fn stop(pid: u32, signal: Signal, timeout: Duration) -> Result<()> {
     kill(pid)
 }
 
-/// Kills a server and all its children at once, as a crash of the machine would.
+/// Kills a server and all its children at once, like a crash of the machine.
 pub(crate) fn kill(pid: u32) -> Result<()> {
-    // Stopped first, so that it has no further child between the look at its children and its end. PostgreSQL's
-    // children would end by themselves, but not before the statement that they are at.
+    // The process is stopped first, so that it starts no further child before its end. PostgreSQL's children would end
+    // by themselves, but only after their present statement.
     send(pid, Signal::STOP)?;
     let mut processes = children(pid);
     processes.insert(0, pid);
@@ -63,7 +64,7 @@ pub(crate) fn kill(pid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Sends a signal; a process that is gone already is no error.
+/// Sends a signal. A process that is gone already is no error.
 fn send(pid: u32, signal: Signal) -> Result<()> {
     let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         bail!("{pid} is not a process number");
@@ -74,8 +75,8 @@ fn send(pid: u32, signal: Signal) -> Result<()> {
     }
 }
 
-/// Whether the process lives. One that ended counts as gone also while nobody has waited for it, as it stays for ever
-/// where the first process of a container does not: such a process has no command line any more.
+/// Returns whether the process runs. A process that ended but was not reaped counts as gone. Such a process has no
+/// command line. It stays forever if the first process of a container does not reap it.
 fn is_running(pid: u32) -> bool {
     command_line(pid).is_some_and(|line| !line.is_empty())
 }
@@ -95,7 +96,8 @@ fn command_line(pid: u32) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The children, where the system lists them (Linux); elsewhere they are left to notice that their parent is gone.
+/// Returns the children, if the system lists them (Linux). On other systems, they notice by themselves that their
+/// parent is gone.
 fn children(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace()

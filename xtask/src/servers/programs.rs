@@ -1,4 +1,4 @@
-//! Finds the servers' programs: on the `PATH`, and where distributions hide them from it.
+//! Finds the servers' programs on the `PATH`, and in the folders of distributions outside of it.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Looks where `pg_config` says, then in Debian's folders (newest version first), then on the `PATH`.
+    /// Looks in the folder of `pg_config`, then in Debian's folders (newest version first), then on the `PATH`.
     pub(crate) fn find() -> Result<Self> {
         let said = run_quietly(Command::new("pg_config").arg("--bindir"))
             .ok()
@@ -56,14 +56,14 @@ impl Mariadb {
     }
 }
 
-/// PgBouncer, which is on root's `PATH` only.
+/// Finds PgBouncer, which is on root's `PATH` only.
 pub(crate) fn pgbouncer() -> Result<PathBuf> {
     let hidden = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
     let folders = search_list(search_path().into_iter().chain(hidden))?;
     find(&["pgbouncer"], &folders)
 }
 
-/// `bin` of each version in a folder such as `/usr/lib/postgresql`, the newest first.
+/// Returns `bin` of each version in a folder such as `/usr/lib/postgresql`, the newest first.
 fn versions(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut versions: Vec<(u32, PathBuf)> = entries

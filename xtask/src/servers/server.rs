@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Server {
-    /// PostgreSQL that may prepare transactions
+    /// PostgreSQL that can prepare transactions
     PostgresA,
-    /// Another cluster of the same kind
+    /// A second PostgreSQL that can prepare transactions
     PostgresB,
     /// PostgreSQL with its default of `max_prepared_transactions = 0`
     PostgresPlain,
     /// MariaDB
     MariadbA,
-    /// Another server of the same kind
+    /// A second MariaDB
     MariadbB,
     /// PgBouncer in transaction mode, in front of `postgres-a`
     Pgbouncer,
@@ -33,7 +33,7 @@ impl Server {
         Self::Pgbouncer,
     ];
 
-    /// The name on the command line, in `servers.toml` and of the folder.
+    /// Returns the name on the command line, in `servers.toml` and of the folder.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PostgresA => "postgres-a",
@@ -45,7 +45,7 @@ impl Server {
         }
     }
 
-    /// The environment variable that tells the tests the URL.
+    /// Returns the environment variable with the URL for the tests.
     pub(crate) fn variable(self) -> &'static str {
         match self {
             Self::PostgresA => "DIESEL_BINDS_TEST_POSTGRES_A",
@@ -57,7 +57,7 @@ impl Server {
         }
     }
 
-    /// The server that it stands in front of. Started before it, as in [`ALL`](Self::ALL).
+    /// Returns the server behind this one, which is started first, in the order of [`ALL`](Self::ALL).
     pub(crate) fn upstream(self) -> Option<Self> {
         (self == Self::Pgbouncer).then_some(Self::PostgresA)
     }

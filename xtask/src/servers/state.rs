@@ -1,4 +1,4 @@
-//! `target/servers/servers.toml`: which servers there are, where, and how to restart them.
+//! The file `target/servers/servers.toml`: the servers, their addresses, and the program that restarts them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -21,20 +21,20 @@ pub(crate) struct State {
 
 #[derive(Default, Serialize, Deserialize)]
 struct Contents {
-    /// This program: tests run `<xtask> servers kill NAME` and `<xtask> servers restart NAME`.
+    /// The path of this program: tests run `<xtask> servers kill NAME` and `<xtask> servers restart NAME`.
     xtask: PathBuf,
     servers: BTreeMap<Server, Record>,
 }
 
-/// What is known of one server.
+/// The entry of one server.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// Where the administrator connects.
+    /// The URL for the administrator.
     pub(crate) url: String,
     pub(crate) port: u16,
     /// The process, absent while the server is stopped.
     pub(crate) pid: Option<u32>,
-    /// Holds the data, the socket and the log.
+    /// The folder with the data and the socket.
     pub(crate) directory: PathBuf,
     pub(crate) log: PathBuf,
 }
@@ -52,7 +52,7 @@ impl Record {
 }
 
 impl State {
-    /// Reads the state, after waiting for other processes that hold it.
+    /// Reads the state, after waiting for other processes that have locked it.
     pub(crate) fn lock() -> Result<Self> {
         let directory = workspace::servers();
         fs::create_dir_all(&directory)
@@ -97,7 +97,7 @@ impl State {
         }
     }
 
-    /// The ports that servers of this workspace use, or used before they stopped.
+    /// Returns the ports that servers of this workspace use, or used before they stopped.
     pub(crate) fn ports(&self) -> Vec<u16> {
         self.contents
             .servers
@@ -106,7 +106,7 @@ impl State {
             .collect()
     }
 
-    /// The same, of each server.
+    /// Returns the port of each server.
     pub(crate) fn port_of_each(&self) -> BTreeMap<Server, u16> {
         let servers = self.contents.servers.iter();
         servers
@@ -114,9 +114,9 @@ impl State {
             .collect()
     }
 
-    /// Writes the state. Renamed into place, because tests read it without the lock.
+    /// Writes the state. The file is renamed into place, because tests read it without the lock.
     pub(crate) fn save(&mut self) -> Result<()> {
-        // A run of the tests may have built this program anew: then the path of the running one is no file any more.
+        // A test run may have rebuilt this program, and then the path of the running one does not exist any more.
         if let Some(xtask) = std::env::current_exe().ok().filter(|path| path.exists()) {
             self.contents.xtask = xtask;
         }
@@ -131,7 +131,7 @@ impl State {
         .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Forgets all servers.
+    /// Deletes the state of all servers.
     pub(crate) fn delete(self) -> Result<()> {
         let directory = workspace::servers();
         fs::remove_dir_all(&directory)
