@@ -1,4 +1,4 @@
-//! The errors of a session, with that of a commit among them.
+//! The error of a session, which includes that of a commit.
 
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// A subquery is boxed, or the rows of an upsert come from a query, so the type does not tell the bind of its
+    /// A subquery is boxed, or the rows of an upsert come from a query, so the type does not name the bind of its
     /// tables. The statement did not run.
     #[error(
         "a statement on `{bind}` has a boxed subquery, or the rows of its upsert come from a query, and that may read another \

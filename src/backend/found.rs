@@ -32,6 +32,6 @@ pub enum Reach {
     OtherDatabase(String),
     /// A connection of another role (PostgreSQL).
     OtherRole(String),
-    /// None until the server, which has lost the name of the branch, is restarted (MariaDB).
+    /// A connection after the next restart of the server, which has lost the name of the branch (MariaDB).
     Lost,
 }

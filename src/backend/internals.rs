@@ -27,7 +27,7 @@ pub(super) fn status<C: AsyncConnection>(connection: &mut C) -> &mut Transaction
 }
 
 /// Returns whether a pool would call the connection broken: the driver has noticed that it is closed, or Diesel has
-/// lost track of its transactions. Diesel tells no more.
+/// lost track of its transactions. Diesel does not distinguish the two.
 #[cfg(feature = "postgres")]
 pub(super) fn is_closed(connection: &mut diesel_async::AsyncPgConnection) -> bool {
     #[cfg(any(feature = "deadpool", feature = "bb8"))]

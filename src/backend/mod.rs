@@ -77,7 +77,7 @@ pub trait Connection: Dialect {}
 
 impl<C: Dialect> Connection for C {}
 
-/// Opens a connection by a URL.
+/// A function that opens a connection by a URL.
 pub(crate) type Open<C> =
     dyn for<'a> Fn(&'a str) -> BoxFuture<'a, diesel::ConnectionResult<C>> + Send + Sync;
 
@@ -107,7 +107,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     const STALE: &'static [&'static str];
 
     /// Returns whether no statement of a message can still run once its error was read, even if the session has ended.
-    /// A proxy cannot tell this of a server that it has lost.
+    /// Behind a proxy this is not certain, because the proxy may have lost the server.
     fn errors_are_final(_: &Server) -> bool {
         false
     }
@@ -144,8 +144,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         }
     }
 
-    /// Uses up the marker and releases the savepoint of a joined unit. Rolls back to the savepoint if the unit only
-    /// read.
+    /// Uses up the marker and releases the savepoint of a joined unit. Rolls back to the savepoint if the unit is
+    /// read-only.
     fn release(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Carries out one step of a savepoint of the session.
@@ -215,11 +215,11 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     fn identify(&mut self, terms: &Terms)
     -> impl Future<Output = Result<Identified, Fault>> + Send;
 
-    /// Returns whether an error reports a conflict that aborted the transaction, as far as the error tells.
+    /// Returns whether an error reports a conflict that aborted the transaction, as far as its content shows.
     fn is_conflict(error: &diesel::result::Error) -> bool;
 
-    /// Returns whether the error of the statement that just failed here is a conflict. The connection may tell more
-    /// than the error alone.
+    /// Returns whether the error of the statement that just failed here is a conflict. The connection may know more
+    /// than the error shows.
     fn met_conflict(&mut self, error: &diesel::result::Error) -> impl Future<Output = bool> + Send {
         let is_conflict = Self::is_conflict(error);
         async move { is_conflict }
@@ -288,8 +288,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// Records that an operator decides the unit in the place of its holder, which has forgotten it. Returns the outcome
-    /// if the holder has it after all. On a fresh connection of the holder.
+    /// Records that an operator decides the unit in the place of its holder, which has forgotten it. Returns the
+    /// outcome if the holder still has it. On a fresh connection of the holder.
     fn give_over(
         &mut self,
         schema: &str,

@@ -1,6 +1,6 @@
 //! Reading and deleting the records that a holder keeps of ended units: the same statements on every server.
 //!
-//! Every value put into a text is a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
+//! Every value in the SQL text is a namespace or an id, made of `[a-z0-9_-]`, so nothing needs escaping.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use crate::commit::Fault;
 use crate::gid::{DatabaseId, MAX_KEY, UnitId, is_name};
 
 /// The time that a horizon stands before records behind it are deleted, in seconds. A fence that read the horizon
-/// before it moved has finished by then: its statement may take 20 seconds at most.
+/// before it moved has finished by then, because its statement may take 20 seconds at most.
 const STANDS: u32 = 60;
 
 /// The number of records that are read at once.
@@ -27,7 +27,7 @@ pub struct Clock {
     pub at: &'static str,
 }
 
-/// The record that a unit committed, as it is in the table.
+/// The record of a committed unit, as it is in the table.
 #[derive(Debug, QueryableByName)]
 pub struct RecordRow {
     #[diesel(sql_type = Text)]
@@ -38,7 +38,7 @@ pub struct RecordRow {
     age: Option<i64>,
 }
 
-/// The record that a unit committed.
+/// The record of a committed unit.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) unit: UnitId,

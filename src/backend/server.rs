@@ -49,7 +49,7 @@ pub struct Server {
     pub time: Option<i64>,
     /// A text that distinguishes this database from others of its kind, without the tables of the protocol.
     pub identity: Arc<str>,
-    /// The lineage of the server, if it reports one (PostgreSQL).
+    /// The lineage of the server (PostgreSQL, MySQL and MariaDB).
     pub lineage: Option<Lineage>,
     /// `true` if the server is behind a pooler with its own names for connections: a request to cancel may hit another
     /// connection.

@@ -1,4 +1,4 @@
-//! Settings of a transaction at its begin, and the checks where they are supported.
+//! The settings of a transaction at its begin, and the checks that a backend supports them.
 
 use std::time::Duration;
 

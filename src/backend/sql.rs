@@ -1,6 +1,6 @@
 //! SQL that all servers understand, and rows that all return.
 //!
-//! Every value put into a text is a key, a namespace or an id: of `[a-z0-9_-]`, so nothing needs escaping.
+//! Every value in the SQL text is a key, a namespace or an id, made of `[a-z0-9_-]`, so nothing needs escaping.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::backend::Terms;
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Gid, UnitId};
 
-/// Writes a message into one text, most of the time without moving it as it grows.
+/// Formats a message into one string, usually without a reallocation.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn message(parts: fmt::Arguments<'_>) -> String {
     /// Most messages are shorter.
@@ -65,8 +65,8 @@ impl fmt::Display for Marker {
     }
 }
 
-/// Returns a comment that identifies the unit of a transaction, with the keys of sqlcommenter. Empty unless comments
-/// are on.
+/// Returns a comment that identifies the unit of a transaction, with the keys of sqlcommenter. Empty unless it is asked
+/// for.
 pub(super) fn tag(terms: &Terms) -> String {
     if !terms.tagged {
         return String::new();

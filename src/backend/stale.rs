@@ -12,7 +12,7 @@ use crate::backend::SessionDefaults;
 pub enum Staleness {
     /// The error is about the statement.
     Fresh,
-    /// The error does not tell: the connection is better closed.
+    /// The error does not show its subject: the connection is better closed.
     Unknown,
     /// Prepared statements of the connection no longer fit the database. Another connection may succeed.
     Stale,

@@ -131,7 +131,7 @@ pub enum Unseen {
     Text,
     /// The raw connection or a hook, with messages of any number of statements.
     Anything,
-    /// Statements as of `Anything`, in a transaction that is now aborted, where the marker cannot be read (PostgreSQL).
+    /// Any statements, in a transaction that is now aborted, so that its marker cannot be read (PostgreSQL).
     Hidden,
 }
 

@@ -162,9 +162,9 @@ impl BindOptions {
         self
     }
 
-    /// Lets the bind join units of several writers although a crash of its server may lose a confirmed commit
-    /// (`fsync = off`, `innodb_flush_log_at_trx_commit` other than 1, SQLite below `synchronous = FULL`, `:memory:`).
-    /// Defaults to off.
+    /// Lets the bind join units of several writers although a crash of its server may lose a confirmed commit. This is
+    /// so with `fsync = off`, `innodb_flush_log_at_trx_commit` other than 1, SQLite below `synchronous = FULL`, and
+    /// `:memory:`. Defaults to off.
     #[must_use]
     pub fn allow_not_durable(mut self) -> Self {
         self.allow_not_durable = true;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The shortest interval: a worker without a rest would do nothing but connect.
+/// The shortest interval: a worker without a pause would do nothing but connect.
 const SHORTEST: Duration = Duration::from_millis(10);
 
 /// The longest interval, because the range of clocks is limited.
@@ -25,17 +25,16 @@ impl RecoveryOptions {
         Self::default()
     }
 
-    /// Sets the rest of the worker after a pass that left nothing to do, at least 10 milliseconds. Defaults to 30
+    /// Sets the pause of the worker after a pass that left nothing to do, at least 10 milliseconds. Defaults to 30
     /// seconds.
     ///
-    /// After a pass that left a unit, the worker runs again sooner: after a second, then two, and so on up to this
-    /// limit.
+    /// After a pass that left work, the next one begins sooner: after a second, then two, and so on up to this limit.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.clamp(SHORTEST, LONGEST);
         self
     }
 
-    /// Sets the largest random extension of each rest, so that many processes do not run passes at the same time. The
+    /// Sets the largest random extension of each pause, so that many processes do not run passes at the same time. The
     /// first pass begins within this time after the start. Defaults to 5 seconds.
     pub fn jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter.min(LONGEST);

@@ -38,7 +38,7 @@ pub(crate) trait Database: Send {
     ) -> BoxFuture<'a, Result<(), Failure>>;
 }
 
-/// A connection that holds the lock of a database, or will.
+/// A connection that holds or will hold the lock of a database.
 pub(crate) trait Lock: Send {
     fn attempt<'a>(
         &'a mut self,

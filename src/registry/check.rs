@@ -39,7 +39,7 @@ pub struct BindReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
-    /// No connection could be opened, or it did not answer.
+    /// No connection could be opened, or the server did not answer.
     #[error("it cannot be reached")]
     Unreachable(#[source] Fault),
     /// No transaction can begin: the files of a group would not commit as one (WAL, `synchronous = OFF`), or two have a

@@ -26,7 +26,7 @@ pub(crate) struct Entry<C> {
     pub(crate) pool: Box<dyn Pool<C>>,
     pub(crate) metrics: PoolMetrics,
     pub(crate) options: BindOptions,
-    /// The function that opens connections, if the application gave one instead of its pool.
+    /// The application's function for opening connections, if it gave one.
     pub(super) setup: Option<Arc<Setup<C>>>,
     pub(crate) after_begin: Arc<[AfterBegin<C>]>,
     pub(crate) attached: Arc<[Attached]>,
@@ -83,7 +83,7 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    /// Sets the function that opens connections, if the application gave one.
+    /// Sets the application's function for opening connections, if it gave one.
     pub(super) fn opened_by(mut self, setup: Option<Arc<Setup<C>>>) -> Self {
         self.setup = setup;
         self
@@ -121,7 +121,7 @@ impl<C: Connection> Entry<C> {
         let _ = listens;
     }
 
-    /// Checks a connection out of the pool, within the limit of the pool or `limit`.
+    /// Checks a connection out of the pool, within `limit` and the limit of the pool.
     pub(crate) async fn checkout(&self, limit: Duration) -> Result<Box<dyn Pooled<C>>, PoolError> {
         let waiting = self.metrics.wait();
         let checkout = match timeout(limit, self.pool.checkout()).await {

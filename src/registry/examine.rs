@@ -20,7 +20,7 @@ pub(crate) struct Examined {
     pub(crate) is_unreplicated: bool,
     /// The reason why no transaction can begin, if so.
     pub(crate) unusable: Option<Fault>,
-    /// `true` if the bind is read-only, and never holds a decision.
+    /// `true` if the bind is read-only, and so never the holder.
     pub(crate) read_only: bool,
     /// Further remarks of the server.
     pub(crate) remarks: Vec<String>,

@@ -107,7 +107,7 @@ struct Neighbour {
 }
 
 impl Binds {
-    /// Starts a builder of a registry.
+    /// Creates the builder of a registry.
     pub fn builder() -> BindsBuilder {
         BindsBuilder::new()
     }

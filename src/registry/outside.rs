@@ -109,7 +109,7 @@ impl<C: Connection> Entry<C> {
     /// Finishes a branch that another connection prepared, in the database that is known to have it. Returns whether
     /// the branch existed.
     ///
-    /// The server refuses while somebody else finishes the branch. That attempt may fail, so this one is repeated.
+    /// The server refuses while another process finishes the branch. That attempt may fail, so this one is repeated.
     pub(crate) async fn finish(
         &self,
         branch: &Branch,

@@ -50,9 +50,9 @@ impl<'binds> Recovery<'binds> {
         self.run_older_than(GRACE).await
     }
 
-    /// Runs [`run`](Self::run) with another minimum age. Younger units are left to the process that is committing them.
-    /// At zero, units in the middle of their commit are rolled back. No unit is torn by that, and their callers receive
-    /// that outcome.
+    /// Finishes units like [`run`](Self::run), but with another minimum age. Younger units are left to the process that
+    /// is committing them. At zero, units in the middle of their commit are rolled back. No unit is torn by that, and
+    /// their callers receive that outcome.
     ///
     /// # Cancel safety
     ///
@@ -102,7 +102,7 @@ impl<'binds> Recovery<'binds> {
             .await
     }
 
-    /// Runs [`force`](Self::force) with options for facts that only the operator has.
+    /// Finishes a unit like [`force`](Self::force), with options for facts that only the operator has.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl<'binds> Recovery<'binds> {
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped: the unit may then be kept from committing, which the next call returns.
+    /// The future may be dropped: the unit may then be kept from committing. The next call returns the outcome.
     pub async fn settle(self, gid: &Gid) -> Result<Outcome, RecoveryError> {
         match self.holder_of(gid) {
             Ok(holder) => holder.resolve(gid).await,

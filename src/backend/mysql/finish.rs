@@ -55,9 +55,9 @@ pub(super) async fn finish(
             refused = None;
             break;
         };
-        // The branch is listed, but unknown to `XA`: its connection lives, or somebody else is finishing it. Only this
-        // error justifies a `KILL` if the server may have been restarted since the prepare. The number may then belong
-        // to another connection.
+        // The branch is listed, but unknown to `XA`: its connection lives, or another process is finishing it. Only
+        // this error justifies a `KILL` if the server may have been restarted since the prepare. The number may then
+        // belong to another connection.
         if !error.to_string().contains("XAER_NOTA") {
             return Err(error);
         }

@@ -121,7 +121,7 @@ impl Dialect for AsyncMysqlConnection {
         probe::answer(self, terms).await
     }
 
-    /// Returns `false`: only the number of the error tells, which must be read from the connection.
+    /// Returns `false`: only the number of the error identifies a conflict, and it must be read from the connection.
     fn is_conflict(_: &diesel::result::Error) -> bool {
         false
     }

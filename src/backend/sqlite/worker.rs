@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Runs the statements of one SQLite connection, in order, on a thread of its own.
+/// The runtime of one SQLite connection, which runs its statements in order on a thread of its own.
 ///
-/// The runtime parameter of [`AsyncSqliteConnection`](crate::AsyncSqliteConnection). The thread ends when the
+/// It is the runtime parameter of [`AsyncSqliteConnection`](crate::AsyncSqliteConnection). The thread ends when the
 /// connection is dropped and its last statement is done.
 pub struct ConnectionThread {
     jobs: mpsc::Sender<Job>,

@@ -37,7 +37,8 @@ pub use self::source::{IntoSource, Source};
 /// The longest time limit, because the range of clocks is limited.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Collects the binds of an application. See [`Binds::builder`](crate::Binds::builder).
+/// The builder of a registry, which collects the binds of an application. See
+/// [`Binds::builder`](crate::Binds::builder).
 #[must_use = "nothing is registered before `build()`"]
 pub struct BindsBuilder {
     namespace: Option<String>,

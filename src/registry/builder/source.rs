@@ -194,7 +194,7 @@ impl<C: Connection> Source<C> {
         })
     }
 
-    /// Returns the name of a method that was called on a source on which it has no effect.
+    /// Returns the name of a method that was called but has no effect on this source.
     fn without_effect(&self) -> Option<&'static str> {
         let has_pool = !matches!(self.at, At::Shared(_)) && self.attach_to.is_none();
         let makes_pool = has_pool && !matches!(self.at, At::Pool(_));
