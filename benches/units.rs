@@ -211,7 +211,8 @@ async fn two_servers(
                     &format!("PREPARE TRANSACTION 'bench-{count}'"),
                 )
                 .await;
-                // Without this row, nothing tells after a crash whether the prepared transactions were to be committed.
+                // Without this row, a process could not determine after a crash whether the prepared transactions were
+                // to be committed.
                 if logs {
                     let insert = format!("INSERT INTO decisions VALUES ({count})");
                     log.batch_execute(&insert).await.expect("the id is new");

@@ -7,8 +7,8 @@ use diesel_binds::Backend;
 
 /// Looks after the databases that diesel-binds.toml lists.
 ///
-/// Reads `.env` as the Diesel CLI does. Exits with 0 if all is well, with 1 if something was found, left undone or
-/// failed, and with 2 if the command, the manifest or the environment is wrong.
+/// Reads `.env` as the Diesel CLI does. Exits with 0 if all is well, and with 1 if something was found, left undone or
+/// failed. Exits with 2 if the command, the manifest or the environment is wrong.
 #[derive(Parser)]
 #[command(name = "diesel-binds", version)]
 pub(crate) struct Arguments {
@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
 
-    /// How to print the result
+    /// The format of the output
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 
@@ -34,7 +34,7 @@ pub(crate) enum Format {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Check every database for what sessions need there
+    /// Check whether every database is ready for sessions
     Doctor {
         /// Count warnings as errors
         #[arg(long)]
@@ -45,8 +45,8 @@ pub(crate) enum Command {
     InDoubt(DoubtCommand),
     /// Finish every unit that is left prepared, once
     Recover {
-        /// Also delete records of decisions that nobody needs any more, where they are older than this; without it, all
-        /// are kept
+        /// Also delete records of decisions that are not needed any more and are older than this; without it, all are
+        /// kept
         #[arg(long, value_name = "DAYS")]
         retention: Option<u32>,
     },
@@ -233,9 +233,9 @@ pub(crate) enum DoubtCommand {
 /// The outcome that a unit is forced to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Forced {
-    /// Keep what the unit did
+    /// Keep the changes of the unit
     Commit,
-    /// Undo what the unit did
+    /// Undo the changes of the unit
     Rollback,
 }
 

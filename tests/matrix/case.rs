@@ -33,7 +33,7 @@ pub(crate) enum Shape {
 /// A step that fails, so that the commit takes another path.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
-    /// Whether the server refuses; otherwise the connection is lost.
+    /// True if the server refuses; otherwise the connection is lost.
     pub(crate) refused: bool,
     pub(crate) point: Point,
 }
@@ -73,14 +73,14 @@ pub(crate) enum Fault {
         server: usize,
         point: Point,
         other: Other,
-        /// Whether open connections are cut.
+        /// True if open connections are cut.
         cut: bool,
     },
     /// From the point on, the commits of a server wait for a standby that is away.
     Away {
         server: usize,
         point: Point,
-        /// Whether sessions that wait for the standby are ended, which makes their commits visible.
+        /// True if sessions that wait for the standby are ended, which makes their commits visible.
         ended: bool,
     },
     /// The commit pauses. Another process, whose horizon lies beyond the unit, recovers, and an operator forces the
@@ -88,7 +88,7 @@ pub(crate) enum Fault {
     Forced {
         point: Point,
         outcome: Outcome,
-        /// Whether the unit reads on a snapshot, in which a later horizon is not visible.
+        /// True if the unit reads on a snapshot, in which a later horizon is not visible.
         snapshot: bool,
     },
 }

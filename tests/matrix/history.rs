@@ -12,7 +12,7 @@ pub(crate) struct History(HashMap<String, Past>);
 struct Past {
     /// The text that it wrote.
     text: String,
-    /// Whether each database keeps the text.
+    /// For each database, true if it keeps the text.
     kept: Vec<bool>,
 }
 

@@ -44,7 +44,7 @@ impl Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damage {
     pub(crate) how: How,
-    /// Whether the server acts on the message, and its reply is damaged.
+    /// True if the server acts on the message, and its reply is damaged.
     pub(crate) reply: bool,
 }
 

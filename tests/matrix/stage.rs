@@ -45,7 +45,7 @@ pub(crate) type Told = (UnitId, Heard);
 /// The result of a case before it is judged.
 pub(crate) struct Attempted {
     pub(crate) told: Told,
-    /// Whether the fault happened.
+    /// True if the fault happened.
     pub(crate) fired: bool,
     /// The problem that was seen in the meantime.
     pub(crate) meanwhile: Option<String>,

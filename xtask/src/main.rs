@@ -26,7 +26,7 @@ enum Task {
     /// Manage the private database servers that the tests use
     #[command(subcommand)]
     Servers(ServersTask),
-    /// Install what is missing, start the servers, run all tests, stop the servers
+    /// Install missing programs, start the servers, run all tests, stop the servers
     Test {
         /// Further arguments for `cargo test --workspace --all-features`
         #[arg(last = true)]
@@ -34,9 +34,9 @@ enum Task {
     },
     /// Build the Diesel CLI that the tests of the command line run, unless it is there
     Diesel,
-    /// Move money between all databases while processes and servers are killed, and audit what is left
+    /// Move money between all databases while processes and servers are killed, and audit the result
     Soak(soak::Soak),
-    /// Load the example service with wrk while clients hang up, and audit what is left
+    /// Load the example service with wrk while clients disconnect, and audit the result
     WebLoad(web_load::WebLoad),
     /// Measure the cost of spans and events without a subscriber, against a build without any
     TraceCost,

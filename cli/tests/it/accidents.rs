@@ -388,7 +388,7 @@ async fn a_migration_that_fails_is_told_once_and_without_colours() {
         assert!(all.matches("TABEL").count() <= 1, "{all}");
         said.says("TABEL").says("2026-11-22-000000_broken");
     }
-    // A user who sets the log level gets the log.
+    // The log appears if the user sets the log level.
     shop.project.set("DIESEL_LOG", "error");
     let said = shop.project.run(&["migration", "run", "--bind", "cache"]);
     said.ends(1)

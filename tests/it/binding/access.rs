@@ -1,4 +1,4 @@
-//! The type of a query says what it does to the database, before it runs.
+//! The type of a query determines its effect on the database, before it runs.
 
 use diesel::prelude::*;
 use diesel_binds::{Error, RunQueryDsl, SaveChangesDsl};

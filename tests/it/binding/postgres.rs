@@ -157,7 +157,7 @@ async fn a_conflict_on_a_constraint_is_routed() {
     assert_eq!(upserted, rows);
 }
 
-/// Diesel looks for no tables in these places, or has lost their types. As the docs say, the query runs on the bind of
+/// Diesel looks for no tables in these places, or has lost their types. As documented, the query runs on the bind of
 /// its own table, and reads the table of that name there.
 #[tokio::test]
 async fn tables_that_no_type_names_are_held_to_no_bind() {

@@ -1,4 +1,4 @@
-//! Commits that cannot be atomic and have to be requested by name: the result tells the binds apart.
+//! Commits that cannot be atomic and have to be requested by name: the result lists each bind.
 
 use diesel_binds::{BindOptions, Binds, CommitError, Fault, PoolOptions, SessionOptions, Source};
 use kit::side::{Side, Sqlite, SqliteB};

@@ -116,8 +116,8 @@ async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
     ));
 }
 
-/// An operator may run the migration of the protocol by hand, and the migration cannot know its file. The first unit
-/// records the place.
+/// An operator may run the migration of the protocol by hand, and the migration has no access to its file. The first
+/// unit records the place.
 #[tokio::test]
 async fn the_first_unit_records_the_file_and_a_moved_file_goes_on() {
     let (postgres, sqlite) = (PostgresA::database().await, Sqlite::database().await);

@@ -88,7 +88,7 @@ async fn functions_and_triggers_leave_nothing_where_every_unit_is_cleaned() {
             }
             session.commit_all().await.unwrap();
             let left = left(&binds).await;
-            // As the docs say, the library does not see the functions that a query calls.
+            // As documented, the library does not see the functions that a query calls.
             let unseen = match by {
                 "a function" => "by a function 0",
                 "an update" => "by an update 0",

@@ -25,7 +25,7 @@ struct Kind {
     leaving: &'static [&'static str],
     /// Statements that leave no state behind.
     harmless: &'static [&'static str],
-    /// Queries that tell two connections apart, with a column `value`.
+    /// Queries whose results differ between connections in different states, with a column `value`.
     seen: &'static [&'static str],
 }
 

@@ -9,7 +9,7 @@ use kit::semisync::Semisync;
 use kit::servers::Server;
 use tokio::time::timeout;
 
-/// Long enough to tell a wait from an answer: a statement that waits is never done by then.
+/// Long enough to distinguish a wait from an answer: a statement that waits is never done by then.
 const A_WHILE: Duration = Duration::from_secs(3);
 
 /// The time after which a test fails that would wait forever.

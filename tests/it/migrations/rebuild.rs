@@ -1,4 +1,5 @@
-//! A migration that is added, changed or deleted is embedded by the next build, as `docs/migrations.md` says.
+//! A migration that is added, changed or deleted is embedded by the next build, with the `build.rs` of
+//! `docs/migrations.md`.
 //!
 //! The test uses the real macro and the real cargo. Its program has stand-ins for the types that the macro names, so
 //! that it builds in seconds.

@@ -125,7 +125,7 @@ async fn a_process_without_a_bind_of_the_holder_forces_only_what_is_said_to_be_l
     assert!(!application.is_prepared(&gid).await);
 }
 
-/// One part was finished before the holder was lost, and the operator knows its outcome.
+/// One part was finished before the holder was lost, and the operator has its outcome.
 #[tokio::test]
 async fn a_unit_is_forced_without_a_part_that_is_said_to_be_gone() {
     let application = Application::new().await;

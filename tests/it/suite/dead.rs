@@ -16,9 +16,9 @@ use tokio::time::sleep;
 /// The time between the death of a connection and the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
-    /// The server has been told to end the connection.
+    /// Right after the command to end the connection.
     Now,
-    /// The server has closed the connection.
+    /// After the server has closed the connection.
     JustBefore,
     ASecondBefore,
 }

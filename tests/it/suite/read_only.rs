@@ -1,4 +1,4 @@
-//! Read-only units: nothing is written, whatever the types say, and the connection is unchanged afterwards.
+//! Read-only units: nothing is written, whatever the types allow, and the connection is unchanged afterwards.
 
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_binds::{Bind, BindOptions, Binds, CommitError, Error, SessionOptions};

@@ -35,7 +35,7 @@ fn read_only(world: &World) -> Session {
     world.binds.session_with(SessionOptions::new().read_only())
 }
 
-/// How the units end.
+/// The end of the units.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Commit,

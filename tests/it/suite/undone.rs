@@ -1,4 +1,4 @@
-//! A unit whose transaction the application has ended: no report says that nothing of it is kept, however the unit
+//! A unit whose transaction the application has ended: no result claims that nothing of it is kept, however the unit
 //! ends.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ enum By {
     RawThenTyped(&'static [&'static str]),
 }
 
-/// How the unit ends.
+/// The end of the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Commit,
@@ -81,7 +81,7 @@ impl End {
     ];
 }
 
-/// Returns whether the result says that nothing is kept, and its text.
+/// Returns whether the result claims that nothing is kept, and its text.
 fn claim(result: Result<(), CommitError>, of_rollback: bool) -> (bool, String) {
     let words = format!("{result:?}");
     let undone = match &result {

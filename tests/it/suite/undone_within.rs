@@ -1,5 +1,5 @@
 //! A transaction that the application ends within a hook at the begin, before a deadline, in a joined unit or in a
-//! scope: no report says that nothing is kept, unless that is true.
+//! scope: no result claims that nothing is kept, unless that is true.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +62,7 @@ enum Then {
     HangsBeyondTheDeadline,
 }
 
-/// How the unit ends after that.
+/// The end of the unit after that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Commit,

@@ -14,11 +14,11 @@ use crate::database::Database;
 pub enum Look {
     Postgres(Box<AsyncPgConnection>),
     Mariadb(Box<AsyncMysqlConnection>),
-    /// The path of a file, which is opened anew each time: a connection that stays could itself hold locks.
+    /// The path of a file, which is opened each time: a connection that stays could itself hold locks.
     Sqlite(String),
 }
 
-/// A prepared branch that nobody has finished.
+/// A prepared and unfinished branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Branch {
     pub unit: String,

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// The range of the ports. It is below the ports of outgoing connections, which could take one while the server does
-/// not listen, and below the ports of the servers that all tests share.
+/// The range of the ports, below the ports of the servers that all tests share. It is also below the ports of outgoing
+/// connections, which could take one while the server does not listen.
 const RANGE: Range<u16> = 10_000..20_000;
 
 /// Returns a port that nothing listens on, and that no other caller in this process has got.

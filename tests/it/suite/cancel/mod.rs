@@ -25,7 +25,7 @@ const POOL: i64 = 4;
 /// The longest time for the clean-up in the background, on a loaded machine.
 const LONG: Duration = Duration::from_secs(40);
 
-/// Databases in which tests cancel, with a look at each of them.
+/// Databases in which tests cancel, with a [`Look`] for each.
 pub(crate) struct Bench<S> {
     pub(crate) world: World,
     pub(crate) namespace: String,

@@ -1,6 +1,6 @@
 //! Sandboxes: tests on the application's own databases, which keep nothing.
 //!
-//! `keeping` tests that nothing is kept, `ending` the end of a sandbox, `production` the refusals of the real
+//! `keeping` tests that nothing is kept, and `ending` the end of a sandbox. `production` tests the refusals of the real
 //! databases, and `watching` the queries that a test can read.
 
 pub(crate) mod ending;

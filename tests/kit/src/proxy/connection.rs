@@ -160,7 +160,7 @@ async fn strike(
         }
         Effect::Cut | Effect::Stall | Effect::Delay(_) | Effect::RollBackBehind(_) => {
             let _ = steps.send((due, Step::Fault(fault)));
-            // Reads nothing more. A return would tell the server of an end of the requests.
+            // Reads nothing more. A return would signal the end of the requests to the server.
             future::pending().await
         }
     }

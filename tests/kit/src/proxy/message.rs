@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// The protocol that a connection speaks.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Postgres,
