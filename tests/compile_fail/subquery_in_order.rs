@@ -1,4 +1,4 @@
-//! An order by what is read from a table of another bind.
+//! An order by a value that is read from a table of another bind.
 
 use diesel::prelude::*;
 use diesel_binds::{AsyncSqliteConnection, Bind, RunQueryDsl, Session, bind_tables};

@@ -1,4 +1,4 @@
-//! A bind by its URL, in a build without a pool. `cargo xtask features` looks at what the compiler says.
+//! A bind by its URL, in a build without a pool. `cargo xtask features` checks the message of the compiler.
 
 use diesel_binds::{AsyncSqliteConnection, Bind, Binds, Source};
 
