@@ -1,8 +1,10 @@
-//! One Diesel session over several databases: queries are routed by their types, and one commit is one commit.
+//! One Diesel session over several databases: each query finds its database by its type, and one commit covers all of
+//! them.
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
-// Without a backend there is no connection, and without a pool nowhere to take one from: most of this is then unused.
+// Without the feature of a backend there are no connections, and without that of a pool no pools. Most items are then
+// unused.
 #![cfg_attr(
     not(all(
         any(feature = "postgres", feature = "mysql", feature = "sqlite"),
@@ -12,7 +14,7 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The derives name this crate from the outside, also in its own examples and tests.
+// The code of the derives names this crate by its external path, also in the crate's own examples and tests.
 extern crate self as diesel_binds;
 
 mod backend;
@@ -70,7 +72,7 @@ pub use crate::session::{
 };
 pub use crate::trace::StatementSpans;
 
-/// What the derives emit. Not for use by hand.
+/// Items for the code of the derives. Not for direct use.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bind::Access;

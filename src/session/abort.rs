@@ -1,4 +1,4 @@
-//! Why a unit can only be rolled back: the error that says so, and what becomes of a fault.
+//! Conversions of an abort reason: from a fault, and into the error of a unit that can only be rolled back.
 
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error};

@@ -1,4 +1,4 @@
-//! How a lease comes into the transaction of its unit: asking the server, the begin, hooks, savepoints.
+//! The begin of a transaction on a lease: the properties of the server, the begin, its hooks, and open savepoints.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use crate::session::lease::Lease;
 use crate::trace::Transaction;
 
 impl<C: Connection> Lease<C> {
-    /// Asks the server about itself, unless somebody did in the meantime.
+    /// Reads the properties of the server, unless they have become known in the meantime.
     pub(super) async fn inspect(&mut self) -> Result<Arc<Server>, Error> {
         let entry = Arc::clone(&self.entry);
         let inspected = match self.start() {
-            // It says nothing of the server behind the pool.
+            // Not stored for the pool, whose server may be another one.
             Some((connection, terms)) if terms.joined => connection.inspect().await.map(Arc::new),
             Some((connection, _)) => entry.server(connection).await,
             None => Err(diesel::result::Error::BrokenTransactionManager),
@@ -25,11 +25,11 @@ impl<C: Connection> Lease<C> {
         Ok(server)
     }
 
-    /// Begins the transaction of the unit, before the hooks. Returns how many savepoints are to follow those.
+    /// Begins the transaction of the unit. Returns how many savepoints [`run_hooks`](Self::run_hooks) must set.
     pub(super) async fn begin(&mut self) -> Result<usize, Error> {
         let entry = Arc::clone(&self.entry);
         let bind = entry.key;
-        // What a hook sets must not be undone with a savepoint: those follow it.
+        // A roll-back to a savepoint must not undo the settings of a hook, so the savepoints are set after the hooks.
         let later = match entry.after_begin.is_empty() {
             true => 0,
             false => std::mem::take(&mut self.terms.savepoints),
@@ -47,10 +47,10 @@ impl<C: Connection> Lease<C> {
         };
         self.transaction = transaction;
         if self.terms.joined && !self.terms.sandboxed && begun.is_err() {
-            // A connection that is not there to be joined is none of ours, and stays as it is.
+            // An outer connection that could not be joined belongs to its owner and is left as it is.
             self.ended();
         }
-        // A begin that failed may have begun: the connection is thrown away, as one with an unread reply is.
+        // A failed begin may still have opened a transaction. The lease stays incomplete, so its connection is closed.
         self.terms.begun = begun.map_err(|source| match self.terms.sandboxed {
             true => Error::SandboxLost { bind, source },
             false => Error::Begin { bind, source },
@@ -63,12 +63,12 @@ impl<C: Connection> Lease<C> {
         Ok(later)
     }
 
-    /// Runs the hooks at the begin, and sets the savepoints that follow them.
+    /// Runs the hooks at the begin, and then sets the open savepoints.
     pub(super) async fn run_hooks(&mut self, later: usize) -> Result<(), Error> {
         let entry = Arc::clone(&self.entry);
         let bind = entry.key;
         for hook in entry.after_begin.iter() {
-            // It can do whatever the application can on its raw connection.
+            // A hook can run any statement that the application can run on its raw connection.
             self.touched = true;
             self.lose_sight();
             let Some((connection, _)) = self.start() else {
@@ -98,7 +98,7 @@ impl<C: Connection> Lease<C> {
         depth: usize,
     ) -> Result<(), Error> {
         let bind = self.entry.key;
-        // Our own `ROLLBACK TO` is none of what may have ended the transaction.
+        // Before the step, so that its `ROLLBACK TO` is not counted as a statement of the application.
         self.settle_unseen();
         let Some((connection, _)) = self.start() else {
             return Err(AbortReason::Incomplete.on(bind));

@@ -1,11 +1,10 @@
-//! A name for asynchronous closures that borrow their argument and whose future can be sent.
+//! Traits that name the future of an asynchronous closure, so that a bound can require the future to be `Send`.
 
-/// An asynchronous closure that may run more than once, with a future that is `Send`.
+/// An asynchronous closure that may run more than once, and whose future a bound can require to be `Send`.
 ///
-/// Implemented for every `async |session| …` that qualifies; nobody implements it. It stands beside
-/// `AsyncFn(&mut Session)` in bounds, because that one cannot say that its future is `Send`. Over `FnMut` instead of
-/// `Fn` it would reject closures that change what they capture, and as a plain `Fn(T) -> Fut` it could not borrow
-/// from its argument.
+/// Implemented for every `async |session| …` that qualifies; do not implement it yourself. It stands beside
+/// `AsyncFn(&mut Session)` in bounds, which cannot require a `Send` future. With `FnMut` in place of `Fn`, it would
+/// reject closures that change their captures. A plain bound `Fn(T) -> Fut` could not borrow from its argument.
 pub trait Work<T, R>: AsyncFn(T) -> R + Fn(T) -> <Self as Work<T, R>>::Future {
     /// The future of one run.
     type Future: Future<Output = R>;
@@ -19,7 +18,7 @@ where
     type Future = Fut;
 }
 
-/// The same for a closure that runs once, and may move what it captures.
+/// An asynchronous closure that runs once and may move its captures. See [`Work`].
 pub trait WorkOnce<T, R>:
     AsyncFnOnce(T) -> R + FnOnce(T) -> <Self as WorkOnce<T, R>>::Future
 {

@@ -1,4 +1,4 @@
-//! The end of a unit, for whoever has the session: commit and roll-back.
+//! The methods that end a unit of a session: commit and roll-back.
 
 use futures_util::FutureExt as _;
 
@@ -8,74 +8,73 @@ use crate::error::Error;
 use crate::session::Session;
 
 impl Session {
-    /// Commits what the unit did on all binds, or none of it.
+    /// Commits the work of the unit on all binds, or on none.
     ///
-    /// Where several binds wrote, all but one prepare, and the last commits its own work together with the decision:
-    /// three round trips, whatever the number of binds. Where one wrote, it is a plain commit. Where none did, nothing
-    /// can go wrong. In a session that has [joined](crate::SessionOptions::within) the transactions of others, nothing is committed
-    /// yet, and the result [says so](Committed::is_joined).
+    /// If several binds wrote, all but one prepare. The last one commits its own work together with the decision. This
+    /// takes three round trips, whatever the number of binds. If one bind wrote, the commit is a plain one. If none
+    /// wrote, no data can be lost. In a session that has [joined](crate::SessionOptions::within) outer transactions,
+    /// nothing is committed yet, and [`Committed::is_joined`] is `true`.
     ///
-    /// Hooks [before](Self::before_commit) the commit run first, those [after](Self::after_commit) it last.
+    /// Hooks [before](Self::before_commit) the commit run first, hooks [after](Self::after_commit) it last.
     ///
     /// # Errors
     ///
-    /// Each variant of [`CommitError`] says what became of the data. After any of them the session begins a new unit,
-    /// except after [`Busy`](CommitError::Busy) and [`InsideTransaction`](CommitError::InsideTransaction), which change
-    /// nothing.
+    /// Each variant of [`CommitError`] states the outcome for the data. After most of them, the session begins a new
+    /// unit. [`Busy`](CommitError::Busy) and [`InsideTransaction`](CommitError::InsideTransaction) change nothing.
     ///
     /// # Cancel safety
     ///
-    /// The commit runs on a task of its own: once polled, dropping this future stops hearing of the outcome, not the
-    /// commit and the hooks after it. While a hook before the commit runs, nothing has begun; dropped there, the unit can
-    /// only be rolled back.
+    /// The commit runs on a task of its own. Once this future has been polled, dropping it stops neither the commit nor
+    /// the hooks after it. While a hook before the commit runs, nothing of the commit has begun. If the future is
+    /// dropped there, the unit can only be rolled back.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If called outside of a tokio runtime.
     pub async fn commit_all(&mut self) -> Result<Committed, CommitError> {
         self.core().check_may_end()?;
         self.finish().await
     }
 
-    /// Rolls back what the unit did on all binds.
+    /// Rolls back the work of the unit on all binds.
     ///
-    /// A server that cannot be reached rolls back by itself, as soon as it sees that its connection is gone.
+    /// An unreachable server rolls back by itself as soon as it notices that the connection is closed.
     ///
     /// # Errors
     ///
-    /// [`CommitError::Busy`] and [`CommitError::InsideTransaction`]: nothing was changed.
-    /// [`CommitError::TransactionEnded`] if the roll-back is not certain on a bind: a statement in text, a hook or the raw
-    /// connection has ended the transaction there, or may have. Typed queries cannot.
+    /// [`CommitError::Busy`] and [`CommitError::InsideTransaction`], which change nothing.
+    /// [`CommitError::TransactionEnded`] if the roll-back is not certain on a bind: a statement in text, a hook or the
+    /// raw connection ended the transaction there, or may have. Typed queries cannot end it.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the roll-back goes on in the background when the future is dropped.
+    /// Once this future has been polled, dropping it does not stop the roll-back.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, if there is anything to roll back.
+    /// If called outside of a tokio runtime while there is anything to roll back.
     pub async fn rollback_all(&mut self) -> Result<(), CommitError> {
         self.core().check_may_end()?;
         self.abandon().await
     }
 
-    /// Commits what the unit did on one bind, apart from all others, whose transactions stay open.
+    /// Commits the work of the unit on one bind, and leaves the transactions of all others open.
     ///
-    /// This is what the unit of work is there to avoid: when a later `commit_all` fails, this bind has committed. For
-    /// a log that must survive a roll-back, for instance. Binds that share its connection commit with it. If it fails,
-    /// all other binds are rolled back.
+    /// This commit is not atomic with the rest of the unit: if a later `commit_all` fails, this bind has already
+    /// committed. Use it, for example, for a log that must survive a roll-back. Binds that share the connection commit
+    /// with it. If the commit fails, all other binds are rolled back.
     ///
     /// # Errors
     ///
-    /// As [`commit_all`](Self::commit_all); [`Error::UnknownBind`] if the bind is not registered.
+    /// Those of [`commit_all`](Self::commit_all), and [`Error::UnknownBind`] if the bind is not registered.
     ///
     /// # Cancel safety
     ///
-    /// As [`commit_all`](Self::commit_all).
+    /// See [`commit_all`](Self::commit_all).
     ///
     /// # Panics
     ///
-    /// As [`commit_all`](Self::commit_all).
+    /// See [`commit_all`](Self::commit_all).
     pub async fn commit_only<B: Bind>(&mut self, _: B) -> Result<Committed, Error> {
         self.core().check_may_end()?;
         if let Some(refused) = self.refuse().await? {
@@ -90,8 +89,8 @@ impl Session {
             if !error.is_rolled_back() {
                 self.hooks().take(None).discard(self.core().unit());
             }
-            // What the error says of the unit is to be true of all binds: a unit that goes on without one of them would
-            // be torn by its commit.
+            // The outcome in the error must hold for all binds. A unit that went on without this bind would be kept in
+            // part.
             let abandoned = self.abandon().await;
             if let (Err(ended), true) = (abandoned, error.is_rolled_back()) {
                 return Err(ended.into());
@@ -100,23 +99,24 @@ impl Session {
         Ok(committed?)
     }
 
-    /// Commits one bind after the other: what cannot be atomic, asked for by name.
+    /// Commits one bind after the other, without atomicity.
     ///
-    /// For units whose writers cannot commit as one (two SQLite files in WAL), in a session with
-    /// [`best_effort`](crate::SessionOptions::best_effort). A failure half-way leaves the unit torn.
+    /// Use it for units whose writers cannot commit atomically (two SQLite files in WAL mode), in a session with
+    /// [`best_effort`](crate::SessionOptions::best_effort). If a bind fails after another one committed, the unit is
+    /// kept in part.
     ///
     /// # Errors
     ///
-    /// [`CommitError::Partial`] when the unit is torn, or may be. [`CommitError::RolledBack`] when the first commit
+    /// [`CommitError::Partial`] if the unit is kept in part, or may be. [`CommitError::RolledBack`] if the first commit
     /// failed, and nothing is kept.
     ///
     /// # Cancel safety
     ///
-    /// As [`commit_all`](Self::commit_all).
+    /// See [`commit_all`](Self::commit_all).
     ///
     /// # Panics
     ///
-    /// As [`commit_all`](Self::commit_all).
+    /// See [`commit_all`](Self::commit_all).
     pub async fn commit_all_best_effort(&mut self) -> Result<Committed, CommitError> {
         self.core().check_may_end()?;
         self.approve().await?;

@@ -1,4 +1,4 @@
-//! One connection of a session, lent to the application in the middle of the unit.
+//! The connection of one bind, lent to the application within the unit.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use crate::session::target::{Target, sealed};
 
 /// The connection of one bind, inside the transaction of the unit. See [`Session::connection`](crate::Session::connection).
 ///
-/// It is a target of [`RunQueryDsl`](crate::RunQueryDsl) by itself, for queries of any kind, and
-/// [`raw`](Self::raw) gives what Diesel's own functions take. While it lives, the session runs no other query on the
-/// bind ([`Error::BindBusy`]).
+/// The guard is a target of [`RunQueryDsl`](crate::RunQueryDsl) for queries of any kind. [`raw`](Self::raw) returns the
+/// connection for Diesel's own functions. While the guard lives, the session runs no other query on the bind
+/// ([`Error::BindBusy`]).
 ///
-/// It does not deref to the connection: a shared reference to that and a query through a shared reference to this
-/// exclude each other.
+/// The guard does not deref to the connection. Otherwise a shared reference to the connection could exist while a query
+/// through a shared reference to the guard changes it.
 pub struct BoundConnection<'s, B: Bind> {
     statement: Mutex<Statement<'s, B::Connection>>,
 }
@@ -30,14 +30,15 @@ impl<'s, B: Bind> BoundConnection<'s, B> {
         }
     }
 
-    /// The connection itself, for what takes a connection: Diesel-async's own traits, `transaction`, `COPY`.
+    /// Returns the connection itself, for APIs that take one: the traits of diesel-async, `transaction`, `COPY`.
     ///
     /// A nested `transaction()` on it is a savepoint. A `COMMIT` or `ROLLBACK` of your own ends the transaction of the
-    /// unit behind its back: then `commit_all` fails with
-    /// [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded). What is done here counts as written.
+    /// unit. In that case, `commit_all` fails with
+    /// [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded). The bind counts as a writer, unless it
+    /// is read-only.
     ///
-    /// Leave it in its place. A connection that was exchanged for another (`mem::swap`) commits nothing, and goes back into
-    /// no pool.
+    /// Leave the connection in its place. One that was exchanged for another (`mem::swap`) commits nothing, and does
+    /// not return to a pool.
     ///
     /// # Errors
     ///
@@ -45,16 +46,17 @@ impl<'s, B: Bind> BoundConnection<'s, B> {
     ///
     /// # Cancel safety
     ///
-    /// A statement that you drop half-way is noticed on MySQL, where it would falsify the next reply, and the unit is
-    /// then abort-only. On PostgreSQL and SQLite it runs to its end, in order, and the unit goes on with whatever it
-    /// did; a `transaction` that is dropped half-way makes the unit abort-only on all of them.
+    /// On MySQL, a statement that is dropped before it completes makes the unit abort-only, because the next statement
+    /// would read its reply. On PostgreSQL and SQLite, such a statement runs to its end, in order, and the unit keeps
+    /// its effects. A `transaction` that is dropped before it ends makes the unit abort-only on all of them.
     pub fn raw(&mut self) -> Result<&mut B::Connection, Error> {
         self.statement.get_mut().lend()
     }
 }
 
 impl Session {
-    /// The connection of a bind, inside the transaction of the unit, for what this library does not do.
+    /// Returns the connection of a bind, inside the transaction of the unit, for features that this library does not
+    /// cover.
     ///
     /// # Errors
     ///
@@ -62,7 +64,7 @@ impl Session {
     ///
     /// # Cancel safety
     ///
-    /// As a query.
+    /// See [`RunQueryDsl`](crate::RunQueryDsl).
     pub async fn connection<B: Bind>(&self, _: B) -> Result<BoundConnection<'_, B>, Error> {
         let access = self.core().widest_access::<B>()?;
         let mut statement = self.statement::<B>(access).await?;
@@ -77,7 +79,7 @@ impl<B: Bind, Q: QueryId> Target<Q> for BoundConnection<'_, B> {
     type Bind = B;
 
     async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
-        // Whoever has it may be the one who would wait: a stream, most often.
+        // Never waits: the task that would wait may hold the statement itself, most often by a stream.
         let locked = self.statement.try_lock();
         let mut statement = locked.map_err(|_| Error::BindBusy { bind: B::KEY })?;
         statement.verify().await?;

@@ -1,4 +1,4 @@
-//! What a session is made of: a slot for each bind, and the state of its unit of work.
+//! The core of a session: a slot for each bind, and the state of the unit of work.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,25 +19,25 @@ pub(crate) struct Core {
     pub(super) registry: Arc<Registry>,
     pub(super) options: UnitOptions,
     slots: Box<[OnceLock<Box<dyn AnySlot>>]>,
-    /// Commit and roll-back are not the session's to call: a closure decides by its result.
+    /// `true` if the result of a closure ends the unit. The session itself may then not commit or roll back.
     pub(super) managed: bool,
     unit: Mutex<UnitState>,
     pub(super) trace: CurrentTrace,
     savepoints: AtomicUsize,
-    /// Closures that have the session, and do not end its unit.
+    /// The number of running closures that have the session and do not end its unit.
     pub(super) nested: AtomicUsize,
 }
 
-/// What is of one unit, and gone with it.
+/// State that lasts for one unit.
 #[derive(Default)]
 struct UnitState {
-    /// Its id, once it began or somebody asked for that.
+    /// The id of the unit, once the unit has begun or the application has read its id.
     id: Option<UnitId>,
-    /// When it must be done. That of a later unit is set by its first statement.
+    /// The deadline of the unit. The first statement of a later unit sets a new one.
     deadline: Option<Deadline>,
     /// The position of the first bind that wrote and cannot prepare.
     only_holder: Option<usize>,
-    /// Why it can only be rolled back, if so.
+    /// The bind and the reason, if the unit can only be rolled back.
     abort_only: Option<(&'static str, AbortReason)>,
 }
 
@@ -59,7 +59,7 @@ impl Core {
         }
     }
 
-    /// The slot of `B`.
+    /// Returns the slot of `B` and its position.
     pub(super) fn slot<B: Bind>(&self) -> Result<(usize, &Slot<B::Connection>), Error> {
         let position = self.registry.position::<B>()?;
         let slot = self.slots[position]
@@ -71,7 +71,7 @@ impl Core {
         Ok((position, slot))
     }
 
-    /// All that may be done on `B`.
+    /// Returns the widest access to `B` that the unit has.
     pub(super) fn widest_access<B: Bind>(&self) -> Result<Access, Error> {
         let (_, slot) = self.slot::<B>()?;
         Ok(match self.is_read_only(&slot.entry) {
@@ -80,7 +80,7 @@ impl Core {
         })
     }
 
-    /// Lets a statement that is the first to write on its bind through, unless the unit could then not commit as one.
+    /// Admits the first writing statement on a bind, unless the unit could then not commit atomically.
     pub(super) fn admit_writer(
         &self,
         position: usize,
@@ -101,28 +101,28 @@ impl Core {
         })
     }
 
-    /// Whether nothing is committed at the end of a unit: it is in transactions of somebody else, or in a sandbox.
+    /// Returns whether the end of a unit commits nothing, because it is within outer transactions or in a sandbox.
     pub(super) fn is_joined(&self) -> bool {
         self.joins_others() || self.registry.is_sandbox()
     }
 
-    /// Whether the units of the session are in transactions of somebody else.
+    /// Returns whether the units of the session are within outer transactions.
     pub(super) fn joins_others(&self) -> bool {
         !self.options.joined.is_empty()
     }
 
-    /// Whether a closure decides about the unit.
+    /// Returns whether the unit belongs to a running closure, so that the session may not end it.
     fn is_decided_elsewhere(&self) -> bool {
         let within = |depth: &AtomicUsize| depth.load(Ordering::SeqCst) > 0;
         self.managed || within(self.savepoints()) || within(&self.nested)
     }
 
-    /// Whether a unit is open.
+    /// Returns whether a unit is open.
     pub(super) fn is_in_unit(&self) -> bool {
         self.is_decided_elsewhere() || self.slots().any(|slot| slot.is_begun())
     }
 
-    /// Whether the caller may end the unit.
+    /// Fails if the unit belongs to a running closure.
     pub(super) fn check_may_end(&self) -> Result<(), CommitError> {
         if self.is_decided_elsewhere() {
             return Err(CommitError::InsideTransaction);
@@ -130,12 +130,12 @@ impl Core {
         Ok(())
     }
 
-    /// Whether a database gave the unit up for the sake of others.
+    /// Returns whether a database aborted the unit because of a conflict.
     pub(super) fn met_conflict(&self) -> bool {
         self.slots().any(|slot| slot.met_conflict())
     }
 
-    /// When the unit must be done.
+    /// Returns the deadline of the unit.
     pub(super) fn deadline(&self) -> Deadline {
         let within = self.options.deadline;
         if within.is_none() {
@@ -145,12 +145,12 @@ impl Core {
         *deadline.get_or_insert_with(|| Deadline::within(within))
     }
 
-    /// Notes that the unit can only be rolled back. The first reason stays.
+    /// Makes the unit abort-only. The first reason stays.
     pub(super) fn abort_only(&self, bind: &'static str, reason: AbortReason) {
         self.state().abort_only.get_or_insert((bind, reason));
     }
 
-    /// Why the unit can only be rolled back, if so.
+    /// Returns the bind and the reason, if the unit is abort-only.
     pub(super) fn abort_reason(&self) -> Option<(&'static str, AbortReason)> {
         self.state().abort_only
     }
@@ -162,18 +162,19 @@ impl Core {
         }
     }
 
-    /// The id of the unit. Whoever asks first has it made: before the unit begins, that is a promise.
+    /// Returns the id of the unit, and makes it on the first call. A unit that has not begun keeps this id when it
+    /// begins.
     pub(super) fn unit(&self) -> UnitId {
         let id = &mut self.state().id;
         *id.get_or_insert_with(|| self.registry.clock.generate())
     }
 
-    /// The id of the unit, if it has one.
+    /// Returns the id of the unit, if it has one.
     pub(super) fn known_unit(&self) -> Option<UnitId> {
         self.state().id
     }
 
-    /// The savepoints that are open.
+    /// Returns the number of open savepoints.
     pub(super) fn savepoints(&self) -> &AtomicUsize {
         &self.savepoints
     }
@@ -184,19 +185,19 @@ impl Core {
             .filter_map(|slot| slot.get().map(AsRef::as_ref))
     }
 
-    /// The key of a bind of the unit, for what is of no bind.
+    /// Returns the key of one bind of the unit, for an error that belongs to no bind in particular.
     pub(super) fn first_bind(&self) -> &'static str {
         self.slots().next().map_or("", |slot| slot.key())
     }
 
-    /// Whether a transaction of the unit has begun on any bind.
+    /// Returns whether a transaction of the unit has begun on any bind, or may have.
     pub(super) fn has_begun(&self) -> bool {
         self.slots().any(|slot| !slot.is_empty())
     }
 
-    /// Takes all leases out, for the commit or the roll-back of the unit, and starts a new unit.
+    /// Takes out all leases, to commit or roll back the unit, and starts a new unit.
     ///
-    /// Either all or, if one is in use, none.
+    /// Takes none if one is in use.
     pub(super) fn take_all(&self) -> Result<(UnitId, Vec<Box<dyn Participant>>), CommitError> {
         if let Some(busy) = self.slots().find(|slot| slot.is_busy()) {
             return Err(CommitError::Busy { bind: busy.key() });
@@ -205,8 +206,8 @@ impl Core {
         for slot in self.slots() {
             match slot.take() {
                 Ok(participant) => participants.extend(participant),
-                // Somebody shares the session and was faster. What was taken is rolled back: a part of a unit must
-                // not be committed.
+                // Another handle of the session locked this slot after the check. The leases taken so far roll back
+                // when they are dropped: a part of a unit must not be committed.
                 Err(_) => {
                     self.abort_only(slot.key(), AbortReason::Incomplete);
                     return Err(CommitError::Busy { bind: slot.key() });
@@ -216,18 +217,18 @@ impl Core {
         Ok((self.renew(), participants))
     }
 
-    /// Rolls the unit back in the background, and leaves the session in it: a unit that was not ended by its owner.
+    /// Rolls the unit back in the background without starting a new one, because its owner did not end it.
     pub(super) fn forsake(&self) {
         for slot in self.slots() {
-            // What is in use is rolled back by whoever has it, since the unit can only be rolled back.
+            // The user of a busy lease rolls it back later, because the unit is abort-only.
             drop(slot.take());
         }
     }
 
-    /// Takes the lease of one bind out.
+    /// Takes out the lease of one bind, with an id of its own for its commit.
     ///
-    /// Its commit gets an id of its own: a decision recorded under the id of the unit would later pass for that of the
-    /// rest, and bring up what was prepared beside work that was rolled back.
+    /// Under the id of the unit, recovery would later take this decision for that of the other binds. It would then
+    /// commit their branches although the rest of the unit was rolled back.
     pub(super) fn take_one<B: Bind>(&self) -> Result<(UnitId, Vec<Box<dyn Participant>>), Error> {
         let (position, slot) = self.slot::<B>()?;
         let Ok(participant) = slot.take() else {
@@ -241,7 +242,7 @@ impl Core {
         Ok((part, participant.into_iter().collect()))
     }
 
-    /// Starts a new unit, which gets its id when it begins, and returns that of the old one.
+    /// Starts a new unit, which gets its id when it begins, and returns the id of the old one.
     fn renew(&self) -> UnitId {
         let ended = mem::take(&mut *self.state());
         ended.id.unwrap_or_else(|| self.registry.clock.generate())

@@ -1,4 +1,4 @@
-//! When a unit must be done, and waiting until then at most.
+//! The deadline of a unit, and waits that end at it.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Waiting};
 
-/// When a unit must be done.
+/// The time by which a unit must be done, if there is one.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// That long from now, if at all.
+    /// Creates the deadline that is `time` from now, or none.
     pub(super) fn within(time: Option<Duration>) -> Self {
         Self(time.and_then(|time| Instant::now().checked_add(time)))
     }
 
-    /// Waits for `work`, but not beyond the deadline. After that it is not begun: what replies at once would be let through
-    /// otherwise.
+    /// Waits for `work` until the deadline at most. After the deadline it does not start `work`, which might otherwise
+    /// still complete at once.
     pub(super) async fn bound<T>(
         self,
         bind: &'static str,

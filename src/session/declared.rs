@@ -1,4 +1,4 @@
-//! Binds that a unit is known to need: begun together, in one order for all units.
+//! Declared binds of a unit: it begins on all of them together, and all units begin in the same order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,12 +11,12 @@ use crate::error::{Error, Waiting};
 use crate::registry::Registry;
 use crate::session::core::Core;
 
-/// A bind that a unit is known to need.
+/// A bind that the application declared for each unit of a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Declared {
-    /// Where it is in the order of the registry.
+    /// The function that returns the position of the bind in the registry.
     position: fn(&Registry) -> Result<usize, Error>,
-    /// Begins there, unless that was done before.
+    /// The function that begins on the bind, unless the unit has begun there.
     begin: for<'c> fn(&'c Core) -> BoxFuture<'c, Result<(), Error>>,
 }
 
@@ -29,12 +29,12 @@ impl Declared {
     }
 }
 
-/// The binds that were declared, and what the unit has done about them.
+/// The declared binds, and the state of the unit on them.
 pub(super) struct DeclaredBinds {
     pub(super) binds: Vec<Declared>,
-    /// It has begun on all of them.
+    /// `true` once the unit has begun on all of them.
     begun: AtomicBool,
-    /// Of two first queries at once, one begins and the other waits.
+    /// A lock that lets one of several first queries begin while the others wait.
     beginning: Mutex<()>,
 }
 
@@ -47,11 +47,13 @@ impl DeclaredBinds {
         }
     }
 
-    /// Begins on all of them, in the order of the registry, unless this unit has done so. For a query on `bind`.
+    /// Begins on all declared binds in the order of the registry, unless this unit has done so. `bind` is the bind of
+    /// the query.
     ///
     /// # Cancel safety
     ///
-    /// As of a query. What has begun stays; the next statement begins on the rest, in the same order.
+    /// Dropping the future makes the unit abort-only, as for any query. Transactions that have begun stay open until
+    /// the end of the unit.
     pub(super) async fn begin(&self, core: &Core, bind: &'static str) -> Result<(), Error> {
         if self.binds.is_empty() || self.begun.load(Ordering::SeqCst) {
             return Ok(());
@@ -75,7 +77,7 @@ impl DeclaredBinds {
         Ok(())
     }
 
-    /// A new unit begins.
+    /// Resets the state for a new unit.
     pub(super) fn renew(&self) {
         self.begun.store(false, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! How a unit ends, whoever asks for it: what must hold before, on which task it ends, and what follows.
+//! The end of a unit: the checks and hooks before it, the task that it runs on, and the hooks after it.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::session::Session;
 use crate::session::lent::{Lent, Nested};
 use crate::session::unit_hooks::{Hooks, Kept};
 
-/// A unit that ends, what has it, and who wants to hear of it.
+/// A unit that ends, with its participants and hooks.
 type Ending = (UnitId, Vec<Box<dyn Participant>>, Hooks<Session>);
 
 impl Session {
-    /// The commit, for whoever may end the unit.
+    /// Commits the unit. Does not check whether the caller may end it.
     pub(super) async fn finish(&mut self) -> Result<Committed, CommitError> {
         self.approve().await?;
         let (unit, participants, hooks) = self.take_all()?;
@@ -30,7 +30,7 @@ impl Session {
         .await
     }
 
-    /// The commit; where the unit is in transactions of others, the release of its savepoints.
+    /// Returns the commit or, for a joined unit, the release of its savepoints.
     pub(super) fn ending(
         &self,
         orders: Orders,
@@ -42,9 +42,9 @@ impl Session {
         }
     }
 
-    /// Makes sure that the unit can commit, and that nobody has a veto.
+    /// Makes sure that the unit can commit, and that no hook vetoes it.
     ///
-    /// Cancellation safety: nothing of the commit has begun; a hook that was dropped makes the unit abort-only.
+    /// Cancellation safety: nothing of the commit has begun. If a hook is dropped, the unit becomes abort-only.
     pub(super) async fn approve(&mut self) -> Result<(), CommitError> {
         if let Some(refused) = self.refuse().await? {
             return Err(refused);
@@ -59,7 +59,7 @@ impl Session {
         }
     }
 
-    /// Asks the hooks whether the unit may commit. The first that says no rolls it back.
+    /// Runs the hooks before the commit. The first veto rolls the unit back.
     async fn ask_hooks(&mut self) -> Result<(), CommitError> {
         loop {
             let next = self.hooks().next_before_commit();
@@ -99,7 +99,7 @@ impl Session {
         }
     }
 
-    /// Rolls back a unit that cannot commit any more, and says why.
+    /// Rolls back a unit that can no longer commit, and returns the error for its caller.
     pub(super) async fn refuse(&mut self) -> Result<Option<CommitError>, CommitError> {
         let (bind, source) = match self.core().abort_reason() {
             Some((bind, AbortReason::DeadlineExceeded)) => (bind, Fault::DeadlineExceeded),
@@ -117,7 +117,7 @@ impl Session {
             None if self.core().registry.has_ended() && self.core().has_begun() => {
                 (self.core().first_bind(), Fault::SandboxEnded)
             }
-            // What did nothing has nothing to lose.
+            // A unit that has not begun may end after its deadline.
             None if self.core().deadline().has_passed() && self.core().has_begun() => {
                 (self.core().first_bind(), Fault::DeadlineExceeded)
             }
@@ -126,7 +126,7 @@ impl Session {
         self.abandon_for(bind, source).await.map(Some)
     }
 
-    /// The roll-back, for whoever may end the unit.
+    /// Rolls the unit back. Does not check whether the caller may end it.
     pub(crate) async fn abandon(&mut self) -> Result<(), CommitError> {
         let (unit, participants, hooks) = self.take_all()?;
         if participants.is_empty() && hooks.is_empty() {
@@ -141,7 +141,7 @@ impl Session {
         .await
     }
 
-    /// The roll-back of a unit that something was in the way of: what its caller is told.
+    /// Rolls the unit back because of `fault`, and returns the error for its caller.
     async fn abandon_for(
         &mut self,
         bind: &'static str,
@@ -158,8 +158,8 @@ impl Session {
         }
     }
 
-    /// Rolls back where nobody waits for it: the leases do that by themselves when they are dropped, and the hooks run in
-    /// the background.
+    /// Rolls back without a caller that waits. The leases do that when they are dropped; the hooks run in the
+    /// background.
     pub(crate) fn discard(&self) -> Result<(), CommitError> {
         let (unit, participants, hooks) = self.take_all()?;
         if hooks.is_empty() {
@@ -181,9 +181,9 @@ impl Session {
         Ok(())
     }
 
-    /// Takes all leases out, for the commit or the roll-back of the unit, and starts a new unit.
+    /// Takes out all leases and hooks, to commit or roll back the unit, and starts a new unit.
     ///
-    /// Either all or, if one is in use, none.
+    /// Takes nothing if a lease is in use.
     pub(super) fn take_all(&self) -> Result<Ending, CommitError> {
         let (unit, participants) = self.core().take_all()?;
         let hooks = self.hooks().take(self.core().options.hooks_within());
@@ -191,7 +191,7 @@ impl Session {
         Ok((unit, participants, hooks))
     }
 
-    /// Who keeps a unit that is not committed.
+    /// Returns the keeper of a unit whose end commits nothing.
     pub(super) fn kept(&self) -> Kept {
         #[cfg(feature = "testing")]
         if let Some(rules) = self.core().registry.sandbox() {
@@ -216,7 +216,7 @@ impl Session {
         }
     }
 
-    /// Runs the end of a unit on a task of its own: a caller that goes away does not stop it half-way.
+    /// Runs the end of a unit on a task of its own, so that it goes on if the caller is dropped.
     pub(super) async fn in_background<T: Send + 'static>(
         &self,
         unit: UnitId,
@@ -230,7 +230,7 @@ impl Session {
     }
 }
 
-/// A session that goes away rolls back. Where nobody wants to hear of it, its leases do that by themselves.
+/// Rolls the unit back. Without hooks, the drop of its leases does that.
 impl Drop for Session {
     fn drop(&mut self) {
         if self.hooks().is_empty() {

@@ -1,4 +1,4 @@
-//! How a bind comes into the unit: its connection, what its transaction is told, and the begin of that.
+//! The first use of a bind in a unit: it checks a connection out, sets the terms of the transaction, and begins it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::session::lease::Lease;
 use crate::session::slot::Slot;
 
 impl Core {
-    /// Begins on `B`, if nobody did.
+    /// Begins the transaction on `B`, unless it has begun.
     pub(super) async fn begin<B: Bind>(&self) -> Result<(), Error> {
         let (position, slot) = self.slot::<B>()?;
         self.begun(position, slot).await.map(drop)
     }
 
-    /// The lease of a slot, for one user of it, in a transaction that is begun if nobody did.
+    /// Locks the lease of a slot for one user, and begins its transaction unless it has begun.
     pub(super) async fn begun<'s, C: Connection>(
         &self,
         position: usize,
@@ -45,12 +45,13 @@ impl Core {
             let deadline = self.deadline();
             let begun = deadline.bound(bind, Waiting::Statement, new.begin());
             let later = slot.noting_conflict(begun.await.and_then(|begun| begun))?;
-            // Cancellation safety: what a hook did stays with the unit, also where the hook is dropped, panics, or does not
-            // end in time. It may have ended the transaction, and the end of the unit says so.
+            // Cancellation safety: the lease is in its slot before the hooks run. So the unit keeps the effects of a
+            // hook that is dropped, panics or exceeds the deadline. If a hook ended the transaction, the end of the
+            // unit reports that.
             let hooked = lease.insert(new).run_hooks(later);
             let hooked = deadline.bound(bind, Waiting::Statement, hooked).await;
             let hooked = slot.noting_conflict(hooked.and_then(|hooked| hooked));
-            // No statement may follow a hook that did not come to its end.
+            // No statement may follow a hook that did not complete.
             if let Err(error) = &hooked {
                 let reason = match error {
                     Error::AbortOnly { reason, .. } => *reason,
@@ -105,7 +106,8 @@ impl Core {
         })?;
         let server = self.known_server(entry);
         let is_known = server.is_some();
-        // A server that nobody asked before sets the clock that stamps the unit.
+        // Reading the properties of a server may advance the clock that makes the id of the unit, so the id is made
+        // after that.
         let unit = match is_known {
             true => self.unit(),
             false => UnitId::NONE,
@@ -118,7 +120,7 @@ impl Core {
             self.registry.background.clone(),
         ));
         if !is_known {
-            // Cancellation safety: the lease closes its connection, which may still be answering.
+            // Cancellation safety: if dropped here, the lease closes its connection, whose reply is unread.
             let server = self
                 .deadline()
                 .bound(bind, Waiting::Statement, lease.inspect())
@@ -135,24 +137,25 @@ impl Core {
         Ok(lease)
     }
 
-    /// What is known of the server before anybody asks. That of a joined connection may be another one than the pool's.
+    /// Returns the known properties of the server, if they need not be read. A joined connection may have another
+    /// server than the pool.
     fn known_server<C: Connection>(&self, entry: &Entry<C>) -> Option<Arc<Server>> {
         if !self.joins_others() {
             return entry.known_server();
         }
         match C::BACKEND {
-            // Whether it can tell that a transaction is open.
+            // Read, because not every server can tell whether a transaction is open.
             Backend::Mysql => None,
-            // Nothing is needed, and what fails on some hosts would abort a transaction of PostgreSQL.
+            // Not needed, and a question that fails on some hosts would abort the outer transaction on PostgreSQL.
             Backend::Postgres | Backend::Sqlite => Some(Arc::new(Server::unasked(C::BACKEND))),
         }
     }
 
-    /// The connection that the entry at `position` joins.
+    /// Checks out the outer connection that the entry at `position` joins.
     ///
     /// # Cancel safety
     ///
-    /// As of waiting for a pool.
+    /// Nothing is changed; a place in the queue is lost.
     async fn joined<C: Connection>(
         &self,
         position: usize,
@@ -169,8 +172,8 @@ impl Core {
     }
 }
 
-/// Whether a unit of which a statement could not begin can still commit: only where that statement could never run, so that
-/// its author sees it at the first try.
+/// Returns the reason why a unit cannot commit after a statement failed to begin. Returns `None` if that statement
+/// could never run, because its author notices such an error at the first run.
 pub(super) fn reason_to_abort(error: &Error) -> Option<AbortReason> {
     match error {
         Error::DeadlineExceeded { .. } => Some(AbortReason::DeadlineExceeded),

@@ -1,4 +1,4 @@
-//! What the application asked to run when a unit ends: before its commit, after it, and after a roll-back.
+//! The methods that register hooks of a unit: before its commit, after it, and after a roll-back.
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -11,28 +11,28 @@ use crate::session::closure::WorkOnce;
 use crate::session::unit_hooks::HookOutput;
 
 impl Session {
-    /// Runs `hook` as the first step of the commit of this unit, with the session: to check what must hold, or to write
-    /// what belongs to the unit as a whole. An error is a veto: the unit is rolled back, and the commit fails with
+    /// Runs `hook` with the session as the first step of the commit of this unit. Use it to check invariants, or to
+    /// write rows that concern the whole unit. An error is a veto: the unit is rolled back, and the commit fails with
     /// [`CommitError::Vetoed`](crate::CommitError::Vetoed), which names this hook.
     ///
-    /// Hooks run in the order in which they were registered, also those that a hook registers, and all before the first
-    /// message of the commit. Inside, the unit cannot be ended. They do not run for a unit that can only be rolled back,
-    /// nor for [`commit_only`](Self::commit_only).
+    /// Hooks run in the order of their registration, before the first message of the commit. Hooks that a hook
+    /// registers run as well. Inside a hook, the unit cannot be ended. Hooks do not run for a unit that can only be
+    /// rolled back, nor for [`commit_only`](Self::commit_only).
     ///
-    /// At the [deadline](crate::SessionOptions::deadline) of the unit a hook that has not ended is dropped, and the unit is
-    /// rolled back ([`Fault::DeadlineExceeded`](crate::Fault::DeadlineExceeded)).
+    /// A hook that has not completed at the [deadline](crate::SessionOptions::deadline) of the unit is dropped, and the
+    /// unit is rolled back ([`Fault::DeadlineExceeded`](crate::Fault::DeadlineExceeded)).
     ///
-    /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
+    /// The hook is registered for this unit only. If it was registered within a [`savepoint`](Self::savepoint) that is
     /// undone, it does not run.
     ///
     /// # Panics
     ///
-    /// A hook that panics does so in the caller of the commit. The unit can then only be rolled back.
+    /// A panic of the hook reaches the caller of the commit. The unit can then only be rolled back.
     ///
     /// # Cancel safety
     ///
-    /// A commit that is dropped while a hook runs has not begun, and the unit can only be rolled back: nobody knows what
-    /// the hook would have said.
+    /// If the commit is dropped while a hook runs, nothing of it has begun. The unit can then only be rolled back,
+    /// because the hook might have vetoed it.
     #[track_caller]
     pub fn before_commit<E, F>(&self, hook: F)
     where
@@ -46,23 +46,24 @@ impl Session {
             .before_commit(Box::new(move |session| said(hook(session))));
     }
 
-    /// Runs `hook` when this unit is known to be committed, before `commit_all` returns: to send a mail, or to tell a
-    /// cache. It gets what `commit_all` returns, and nothing that it does can change that: an error or a panic of it is in
-    /// [`Committed::hook_failures`], and in an event of `tracing`.
+    /// Runs `hook` once this unit is known to be committed, before `commit_all` returns. Use it to send mail, or to
+    /// invalidate a cache. The hook receives the result of `commit_all`, and cannot change it. An error or a panic of
+    /// the hook is in [`Committed::hook_failures`], and in an event of `tracing`.
     ///
-    /// It is `'static` and so cannot borrow the session, which may have begun its next unit by then. It runs on the task
-    /// of the commit: also when the caller of `commit_all` has gone away. Work that may take long should be spawned from
-    /// it. It runs once, or not at all if the process dies: what must follow a commit for certain belongs into a table
-    /// that the unit writes.
+    /// The hook is `'static` and cannot borrow the session, which may have begun its next unit by then. It runs on the
+    /// task of the commit, even if the caller of `commit_all` was dropped. Spawn long work from it. The hook runs once,
+    /// or not at all if the process dies. Work that must follow a commit for certain belongs into a table that the unit
+    /// writes.
     ///
-    /// In a unit with a [deadline](crate::SessionOptions::deadline), each hook may take as long as that again; one that takes
-    /// longer is dropped, and has failed. Without one, nothing ends a hook, and [`Binds::close`](crate::Binds::close) waits
-    /// for it.
+    /// In a unit with a [deadline](crate::SessionOptions::deadline), each hook may take as long as that again. One that
+    /// takes longer is dropped and counts as failed. Without a deadline, nothing ends a hook, and
+    /// [`Binds::close`](crate::Binds::close) waits for it.
     ///
-    /// Where the outcome is not known for certain ([`CommitError::is_in_doubt`](crate::CommitError::is_in_doubt), [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded)),
-    /// neither this nor [`after_rollback`](Self::after_rollback) runs.
+    /// If the outcome is not known for certain ([`CommitError::is_in_doubt`](crate::CommitError::is_in_doubt),
+    /// [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded)), neither this hook nor an
+    /// [`after_rollback`](Self::after_rollback) hook runs.
     ///
-    /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
+    /// The hook is registered for this unit only. If it was registered within a [`savepoint`](Self::savepoint) that is
     /// undone, it does not run.
     ///
     /// ```compile_fail
@@ -84,16 +85,16 @@ impl Session {
         }));
     }
 
-    /// Runs `hook` when nothing of this unit is kept on any bind: it was rolled back, its commit failed with
-    /// [`CommitError::is_rolled_back`](crate::CommitError::is_rolled_back), or the session was dropped, by a panic also. An error or a panic of it is an event
-    /// of `tracing`.
+    /// Runs `hook` once nothing of this unit is kept on any bind. That is so if the unit was rolled back, or its commit
+    /// failed with [`CommitError::is_rolled_back`](crate::CommitError::is_rolled_back), or the session was dropped,
+    /// even by a panic. An error or a panic of the hook is in an event of `tracing`.
     ///
-    /// It runs in the background, before `commit_all` or `rollback_all` returns, also when their caller has gone away.
-    /// Outside of a tokio runtime, a dropped session runs none. A deadline bounds it as a hook [after the
-    /// commit](Self::after_commit).
+    /// The hook runs in the background, before `commit_all` or `rollback_all` returns, even if their caller was
+    /// dropped. A session that is dropped outside of a tokio runtime runs no hooks. A deadline limits the hook like one
+    /// [after the commit](Self::after_commit).
     ///
-    /// The hook belongs to the unit: it is gone with it. Registered within a [`savepoint`](Self::savepoint) that is
-    /// undone, it runs then: what it speaks of was rolled back.
+    /// The hook is registered for this unit only. If it was registered within a [`savepoint`](Self::savepoint) that is
+    /// undone, it runs at that moment.
     #[track_caller]
     pub fn after_rollback<F, Fut>(&self, hook: F)
     where

@@ -1,4 +1,4 @@
-//! Joining a connection on which the caller already has a transaction: a unit within it is a savepoint.
+//! Outer connections: a session joins a transaction that its caller has begun, and each unit is a savepoint in it.
 
 use std::any::Any;
 use std::fmt;
@@ -15,16 +15,16 @@ use crate::error::{Error, PoolError};
 use crate::pool::Pooled;
 use crate::registry::Registry;
 
-/// A connection with a transaction of your own, which sessions can join ([`SessionOptions::within`](crate::SessionOptions::within)).
+/// A connection with an open transaction of your own, which sessions can join
+/// ([`SessionOptions::within`](crate::SessionOptions::within)).
 ///
-/// Cheap to clone; all clones are one connection. While a unit is open on it, it waits for that in
-/// [`lock`](Self::lock).
+/// Clones are cheap and share the connection. While a unit is open on it, [`lock`](Self::lock) waits.
 pub struct OuterConnection<C> {
     connection: Arc<Mutex<C>>,
 }
 
 impl<C: Connection> OuterConnection<C> {
-    /// Takes a connection in which Diesel has begun a transaction: by `begin_test_transaction`, or by
+    /// Wraps a connection on which Diesel has begun a transaction, by `begin_test_transaction` or by
     /// `AnsiTransactionManager::begin_transaction`.
     pub fn new(connection: C) -> Self {
         Self {
@@ -32,10 +32,10 @@ impl<C: Connection> OuterConnection<C> {
         }
     }
 
-    /// The connection, as soon as no unit is open on it.
+    /// Returns the connection as soon as no unit is open on it.
     ///
-    /// A task that has it must not run queries of a session that joins it: they would wait for each other, until the pool's
-    /// time is over.
+    /// A task that has the connection must not run queries of a session that joins it. They would wait for each other
+    /// until the checkout timeout of the pool.
     ///
     /// # Cancel safety
     ///
@@ -44,7 +44,7 @@ impl<C: Connection> OuterConnection<C> {
         self.connection.lock().await
     }
 
-    /// The connection, if this is the last handle and no unit is open on it.
+    /// Returns the connection, if this is the last handle and no unit is open on it.
     #[must_use]
     pub fn into_inner(self) -> Option<C> {
         Arc::into_inner(self.connection).map(Mutex::into_inner)
@@ -65,12 +65,12 @@ impl<C> fmt::Debug for OuterConnection<C> {
     }
 }
 
-/// A bind whose units are in the transaction of somebody else.
+/// A bind whose units are within an outer transaction.
 #[derive(Clone)]
 pub(super) struct JoinedBind {
-    /// Where it is in the order of the registry.
+    /// The function that returns the position of the bind in the registry.
     pub(super) position: fn(&Registry) -> Result<usize, Error>,
-    /// A mutex around its connection.
+    /// The outer connection, as a mutex of the connection type of the bind.
     connection: Arc<dyn Any + Send + Sync>,
 }
 
@@ -82,11 +82,11 @@ impl JoinedBind {
         }
     }
 
-    /// Its connection, as soon as no other unit is open on it.
+    /// Returns the connection as soon as no other unit is open on it, within `limit`.
     ///
     /// # Cancel safety
     ///
-    /// As of waiting for a pool.
+    /// Nothing is changed; a place in the queue is lost.
     pub(super) async fn checkout<C: Connection>(
         &self,
         limit: Duration,
@@ -107,7 +107,7 @@ impl fmt::Debug for JoinedBind {
     }
 }
 
-/// The connection of somebody else, while a unit has it.
+/// An outer connection while a unit uses it.
 struct Outer<C> {
     connection: OwnedMutexGuard<C>,
 }
@@ -117,6 +117,6 @@ impl<C: Connection> Pooled<C> for Outer<C> {
         &mut self.connection
     }
 
-    /// It is not ours to close. Diesel calls it broken by now, and its owner will not get a statement through.
+    /// Does nothing: the connection belongs to the caller. By now, Diesel calls it broken and refuses its statements.
     fn close(self: Box<Self>) {}
 }
