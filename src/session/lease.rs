@@ -1,4 +1,4 @@
-//! One connection in the hands of one unit of work, from the begin of its transaction to its end.
+//! The lease: one connection of one unit of work, from the begin of its transaction to its end.
 
 // Files, each of which imports only from those before it: `reach`, `sight`, `leaving`.
 
@@ -21,73 +21,75 @@ use crate::pool::Pooled;
 use crate::registry::{Entry, InUse};
 use crate::trace::{Counted, Transaction, UnitContext, Watch};
 
-/// A connection in a transaction of a unit.
+/// A connection in the transaction of a unit.
 ///
-/// Dropping it rolls back in the background and gives the connection back, or closes it: a dirty one never goes into
-/// a pool.
+/// Dropping it rolls back in the background and returns the connection, or closes it. A dirty connection never goes
+/// into a pool.
 pub(crate) struct Lease<C: Connection> {
     pub(super) entry: Arc<Entry<C>>,
     pub(super) terms: Terms,
-    /// It wrote or locked, as far as its statements tell.
+    /// `true` if the unit wrote or locked, as far as its statements tell.
     pub(super) wrote: bool,
-    /// A statement failed, and perhaps because the connection is lost.
+    /// `true` if a statement failed, perhaps because the connection is lost.
     pub(super) failed: bool,
-    /// A stream was dropped before its last row: the rest stands between us and the next reply.
+    /// `true` if a stream was dropped before its last row. The remaining rows precede the next reply.
     pub(super) rows_left: bool,
-    /// When the server was heard of last.
+    /// The time of the last reply of the server.
     heard: Instant,
-    /// The application has had the raw connection since it was last looked at.
+    /// `true` if the connection must be verified before its next use: it was lent, a hook ran, or an error may have
+    /// ended the transaction.
     pub(super) unverified: bool,
-    /// A statement ran that no type describes: it may have been a `COMMIT`. The marker keeps such a unit from being
-    /// committed; before that, the next statement must not run without a transaction.
+    /// `true` if a statement ran that its type does not describe: it may have been a `COMMIT`. The marker keeps such a
+    /// unit from being committed. Before that, the next statement must not run without a transaction.
     pub(super) undescribed: bool,
-    /// The number of the connection, since the application may put another one in its place.
+    /// The number of the connection that was lent, since the application may put another one in its place.
     lent: Option<i64>,
-    /// Something ran that may have left state on the connection: a statement in text, a hook, or the application itself.
+    /// `true` if a statement in text, a hook or the application may have left state on the connection.
     pub(super) touched: bool,
-    /// An error said, or may have said, that what the connection keeps no longer fits the database: nobody uses it again.
+    /// `true` if an error shows that prepared statements may no longer fit the database. The connection is not used
+    /// again.
     pub(super) stale: bool,
-    /// What may have ended the transaction since its marker was last seen.
+    /// The statements that may have ended the transaction since its marker was last seen.
     unseen: Unseen,
-    /// What counts statements in text that may end the transaction, and where it stood when the first of them ran.
+    /// The counter of messages that may end the transaction, and its value before the first statement in text.
     watch: Option<(Arc<Watch>, Counted)>,
-    /// What the end of the transaction has left, where that was not its commit.
+    /// The result of the end of the transaction, unless that was its commit.
     pub(super) undone: Undone,
-    /// A decision was sent: another connection must ask for its outcome.
+    /// `true` if a decision was sent. Another connection must then read the outcome.
     pub(super) maybe_decided: bool,
-    /// A prepare was sent: the connection must finish it, or be closed so that others can.
+    /// `true` if a prepare was sent. The connection must finish the branch, or be closed so that others can.
     pub(super) maybe_prepared: bool,
-    /// The server confirmed it.
+    /// `true` if the server confirmed the prepare.
     pub(super) prepared: bool,
-    /// Where the unit stands among the spans, once it has begun.
+    /// The place of the unit among the spans, once it has begun.
     pub(super) unit: UnitContext,
     pub(super) transaction: Transaction,
     condition: Condition,
     pooled: Option<Box<dyn Pooled<C>>>,
-    /// After the connection, so that it is dropped when that was given back.
+    /// Declared after the connection, so that it is dropped once the connection was returned.
     in_use: Option<InUse<C>>,
-    /// Nobody waits for it any more: it is being cleaned up.
+    /// `true` while the lease is cleaned up in the background.
     abandoned: bool,
     handle: Handle,
     background: TaskTracker,
 }
 
-/// What may be done with a connection.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition {
     /// No transaction is open.
     Clean,
     /// The transaction of the unit is open.
     Open,
-    /// A statement was sent and its reply not read: nothing may be sent any more.
+    /// A statement was sent and its reply was not read. Nothing more may be sent.
     Incomplete,
-    /// The same with one that ends the transaction, or finishes what was prepared. It must not be cancelled: a server
-    /// whose commit waits for a standby then shows what is kept nowhere else.
+    /// Like `Incomplete`, for a step that ends the transaction or finishes a branch. Such a step is never cancelled: a
+    /// server whose commit waits for a standby would show data that no other server has.
     Ending,
 }
 
 impl<C: Connection> Lease<C> {
-    /// A connection fresh from the pool.
+    /// Creates the lease of a connection that was just checked out.
     pub(super) fn new(
         entry: Arc<Entry<C>>,
         terms: Terms,
@@ -96,7 +98,7 @@ impl<C: Connection> Lease<C> {
         background: TaskTracker,
     ) -> Self {
         Self {
-            // A connection of somebody else is none of the pool.
+            // An outer connection does not count as one of the pool.
             in_use: (!terms.joined).then(|| InUse::begin(Arc::clone(&entry))),
             terms,
             wrote: false,
@@ -125,15 +127,15 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// The connection and the terms of its transaction, for one statement. The connection counts as lost until
-    /// [`completed`](Self::completed) says that the reply was read: so dropping the statement half-way needs no code.
+    /// Returns the connection and the terms of its transaction, for one statement. The connection counts as lost until
+    /// [`completed`](Self::completed) records that the reply was read. So a dropped statement needs no code.
     ///
-    /// `None` once it is lost.
+    /// Returns `None` once the connection is lost.
     pub(super) fn start(&mut self) -> Option<(&mut C, &Terms)> {
         self.start_as(Condition::Incomplete)
     }
 
-    /// The same for a step that ends the transaction, or finishes what was prepared: it is never cancelled.
+    /// Returns the same for a step that ends the transaction or finishes a branch. Such a step is never cancelled.
     pub(super) fn start_ending(&mut self) -> Option<(&mut C, &Terms)> {
         self.start_as(Condition::Ending)
     }
@@ -148,7 +150,7 @@ impl<C: Connection> Lease<C> {
         Some((pooled.connection(), &self.terms))
     }
 
-    /// The connection, for the application to do with as it likes.
+    /// Returns the connection for any use by the application.
     pub(super) fn lend(&mut self) -> &mut C {
         self.touched = true;
         self.lose_sight();
@@ -159,14 +161,14 @@ impl<C: Connection> Lease<C> {
             .connection()
     }
 
-    /// The reply was read. A transaction is open.
+    /// Records that the reply was read and that a transaction is open.
     pub(super) fn completed(&mut self) {
         self.condition = Condition::Open;
         self.rows_left = false;
         self.heard = Instant::now();
     }
 
-    /// The reply was read. No transaction is open.
+    /// Records that the reply was read and that no transaction is open.
     pub(super) fn ended(&mut self) {
         self.condition = Condition::Clean;
         self.unverified = false;
@@ -184,10 +186,10 @@ impl<C: Connection> Lease<C> {
         self.condition == Condition::Clean
     }
 
-    /// Whether the statement that just failed was given up for the sake of others.
+    /// Asks whether the statement that just failed met a conflict.
     pub(super) async fn met_conflict(&mut self, error: &diesel::result::Error) -> bool {
         let limit = self.entry.timeouts.step;
-        // What we ask is none of what may have ended the transaction.
+        // Before the question, so that it is not counted as a statement of the application.
         self.settle_unseen();
         let Some((connection, _)) = self.start() else {
             return false;
@@ -199,14 +201,14 @@ impl<C: Connection> Lease<C> {
         met
     }
 
-    /// Notes what an error says of the connection. Returns whether another connection may do what failed.
+    /// Marks the connection as stale if the error says so. Returns whether another connection may succeed.
     pub(super) fn note_stale(&mut self, error: &diesel::result::Error) -> bool {
         let staleness = C::staleness(error, &self.terms);
         self.stale |= staleness != Staleness::Fresh;
         staleness == Staleness::Stale
     }
 
-    /// Reads what is left of the reply to the last statement.
+    /// Reads the rest of the reply to the last statement.
     pub(super) async fn drain(&mut self) -> diesel::QueryResult<()> {
         let Some((connection, _)) = self.start() else {
             return Ok(());
@@ -216,16 +218,16 @@ impl<C: Connection> Lease<C> {
         drained
     }
 
-    /// Notes what the next statement does.
+    /// Records the access of the next statement.
     ///
-    /// Returns whether it is the first that writes.
+    /// Returns whether the statement is the first that writes.
     pub(super) fn note(&mut self, access: Access) -> bool {
         let first = access == Access::Write && !self.wrote;
         self.wrote |= access == Access::Write;
         first
     }
 
-    /// Why the transaction cannot be prepared, if so.
+    /// Returns the reason why the transaction cannot be prepared, if there is one.
     pub(super) fn cannot_prepare(&self) -> Option<&str> {
         self.entry.cannot_prepare(&self.terms.server)
     }

@@ -1,7 +1,7 @@
-//! A session in the hands of a closure or a hook, which must leave it where it was lent.
+//! Sessions that are lent to a closure or a hook, which must leave them in their place.
 //!
-//! A closure that is lent `&mut Session` can put another session in its place, and safe Rust cannot keep it from that. What
-//! ends afterwards would be the unit of the other session, with the result of this one.
+//! A closure with a `&mut Session` can put another session in its place, and safe Rust cannot prevent that. The unit of
+//! the other session would then end with the result of the closure.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,10 +10,10 @@ use crate::error::{AbortReason, Error};
 use crate::session::Session;
 use crate::session::session::Shared;
 
-/// Another session stands in the place of the one that was lent.
+/// The fact that another session is in the place of the lent one.
 #[derive(Debug)]
 pub(crate) struct Exchanged {
-    /// A bind of one of the two.
+    /// A bind of one of the two sessions.
     pub(super) bind: &'static str,
 }
 
@@ -23,22 +23,22 @@ impl From<Exchanged> for Error {
     }
 }
 
-/// What is kept of a session while it is lent.
+/// The identity of a session while it is lent.
 pub(crate) struct Lent {
     shared: Arc<Shared>,
 }
 
 impl Lent {
-    /// To be called before the session is lent.
+    /// Stores the identity of the session. Call it before the session is lent.
     pub(crate) fn of(session: &Session) -> Self {
         Self {
             shared: Arc::clone(&session.shared),
         }
     }
 
-    /// The result of a closure that was lent the session: an error, if that is not back in its place.
+    /// Returns the result of a closure that was lent the session, or an error if another session is in its place.
     ///
-    /// The error of the closure itself stays.
+    /// If the closure itself failed, its error is returned.
     pub(crate) fn result<R, E: From<Error>>(
         &self,
         session: &Session,
@@ -50,8 +50,8 @@ impl Lent {
         }
     }
 
-    /// Makes sure that the session is back in its place. If it is not, neither unit can commit any more, and that of the
-    /// session that was lent is rolled back in the background.
+    /// Makes sure that the session is in its place. If it is not, both units become abort-only, and the unit of the
+    /// lent session is rolled back in the background.
     pub(crate) fn taken_back(&self, session: &Session) -> Result<(), Exchanged> {
         if Arc::ptr_eq(&self.shared, &session.shared) {
             return Ok(());
@@ -68,8 +68,8 @@ impl Lent {
     }
 }
 
-/// A closure that has the session and does not end its unit. Dropped before it is done, the unit can only be rolled
-/// back.
+/// A running closure that has the session and does not end its unit. Dropping it before it is done makes the unit
+/// abort-only.
 pub(super) struct Nested {
     shared: Arc<Shared>,
     otherwise: AbortReason,

@@ -1,4 +1,4 @@
-//! Work that is nested in a unit: whether it joins that, stands alone, or is refused.
+//! Work that is nested in a unit: part of that unit, a unit of its own, or refused.
 
 use std::sync::Arc;
 
@@ -8,47 +8,50 @@ use crate::session::closure::Work;
 use crate::session::lent::{Lent, Nested};
 use crate::session::{Session, SessionOptions};
 
-/// What [`Session::transaction`] does where a unit is open in the session.
+/// The behaviour of [`Session::transaction`] if a unit is open in the session.
 ///
-/// A unit is open from its first query to its end, and within a closure that decides about it
+/// A unit is open from its first query to its end. It is also open within a closure that decides about it
 /// ([`Binds::transaction`](crate::Binds::transaction), [`Session::transaction`], [`Session::savepoint`], a hook).
 ///
 /// | | a unit is open | none is open |
 /// |---|---|---|
 /// | [`Join`](Self::Join) | the work is part of it | the work is a unit of the session |
-/// | [`New`](Self::New) | the work is a unit of its own, on other connections | the same |
+/// | [`New`](Self::New) | the work is a unit of its own, on other connections | the work is a unit of its own |
 /// | [`Never`](Self::Never) | [`Error::InsideUnit`] | the work is a unit of the session |
 ///
-/// A part that can be undone by itself is a [`savepoint`](Session::savepoint).
+/// For a part that can be undone by itself, use a [`savepoint`](Session::savepoint).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Propagation {
-    /// Takes part in the unit, which somebody further out commits. If the work fails, the unit can only be rolled back:
-    /// who swallows the error does not commit half of it.
+    /// Runs the work as part of the open unit, which an outer caller commits. If the work fails, the unit can only be
+    /// rolled back, even if its error is ignored.
     Join,
-    /// Stands alone: it is committed or rolled back before the call returns, whatever becomes of the unit around it.
+    /// Runs the work in a unit of its own, which is committed or rolled back before the call returns. The end of the
+    /// open unit does not change that.
     ///
-    /// It does not see what that one wrote, and waits for its locks: for ever, if it needs one of them and there is no
-    /// timeout. It takes further connections while the unit holds its own: a pool that is empty starves both.
+    /// The work does not see the writes of the open unit, and waits for its locks. Without a timeout, it waits for ever
+    /// for a lock of the open unit. It needs further connections while the open unit keeps its own, so an exhausted
+    /// pool can block both.
     New,
-    /// Refuses to be a part: when the call returns `Ok`, the work is committed.
+    /// Fails if a unit is open. If the call returns `Ok`, the work is committed.
     Never,
 }
 
 impl Session {
-    /// Runs `work` as a part of the unit, or as one of its own, as [`Propagation`] says.
+    /// Runs `work` as part of the open unit or in a unit of its own, depending on [`Propagation`].
     ///
-    /// Inside, the unit cannot be ended: the result of the closure decides, and where it joined, that of whoever is
-    /// further out.
+    /// Inside, the unit cannot be ended. The result of the closure ends it, or makes it abort-only if the closure
+    /// joined an open unit and failed.
     ///
     /// # Errors
     ///
-    /// What the closure returns; [`Error::InsideUnit`] if it must not be a part, and nothing of it ran;
-    /// [`Error::Commit`] if its `Ok` could not be committed.
+    /// The error of the closure. [`Error::InsideUnit`] for [`Propagation::Never`] in an open unit: the closure did not
+    /// run. [`Error::Commit`] if the closure returned `Ok` and the commit failed.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future makes the unit of the session abort-only; a new one is rolled back in the background.
+    /// Dropping the future makes the unit of the session abort-only. A unit of [`Propagation::New`] is rolled back in
+    /// the background.
     ///
     /// # Example
     ///
@@ -70,7 +73,7 @@ impl Session {
     {
         let is_part = self.core().is_in_unit();
         match propagation {
-            // The only connection of the bind is taken.
+            // The open unit has the only connection of the bind.
             Propagation::New if is_part && self.core().is_joined() => {
                 return Err(Error::Unsupported {
                     bind: self.core().first_bind(),
@@ -93,7 +96,7 @@ impl Session {
         let lent = Lent::of(self);
         let result = work(self).await;
         if lent.taken_back(self).is_err() {
-            // Whose unit this is now is for nobody to end.
+            // Neither unit may be ended: the closure exchanged the session.
             nested.done();
             return lent.result(self, result);
         }
@@ -110,7 +113,7 @@ impl Session {
         }
     }
 
-    /// A session of its own, with the options of this one and what is left of its time.
+    /// Creates a session with the options of this one and the time that is left until its deadline.
     fn alone(&self) -> Session {
         let options = SessionOptions {
             unit: self.core().options.clone(),

@@ -1,4 +1,4 @@
-//! How a connection leaves its unit: rolled back, cleaned and given back to its pool, or closed.
+//! The last steps of a lease: its connection is rolled back, cleaned and returned to its pool, or closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::commit::{Fault, Undone};
 use crate::config::Cleaning;
 use crate::session::lease::{Condition, Lease};
 
-/// How long a connection that nobody waits for may take to become clean.
+/// The time limit for each step that cleans a connection up.
 const CLEANING: Duration = Duration::from_secs(5);
 
 impl<C: Connection> Lease<C> {
-    /// Rolls back and gives the connection back, or closes it. Tells what that leaves.
+    /// Rolls back, or closes the connection if it cannot. Returns whether it is certain that nothing is kept.
     ///
-    /// Dropping the future closes the connection.
+    /// If the future is dropped, the connection is closed.
     pub(in crate::session) async fn roll_back(&mut self) -> Undone {
         if !self.is_clean() {
             self.undo().await;
@@ -28,8 +28,8 @@ impl<C: Connection> Lease<C> {
         if self.is_incomplete() || self.maybe_prepared {
             return self.close().await;
         }
-        // A connection that reads each reply one statement late would confirm a roll-back that did not happen. One whose
-        // marker is gone may be in the transaction of somebody else.
+        // A connection that reads each reply one statement late would confirm a roll-back that did not happen. One
+        // whose marker is gone may be in another transaction.
         match timeout(CLEANING, self.verify()).await {
             Ok(Ok(()) | Err(Fault::NestedTransaction | Fault::Refused(_))) => {}
             _ => return self.close().await,
@@ -60,10 +60,10 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// Rolls back, and makes the connection as a fresh one of its pool is, or closes it.
+    /// Rolls back, and restores the connection to the state of a fresh one of its pool, or closes it.
     async fn tidy_up(&mut self) -> Undone {
         let undone = self.roll_back().await;
-        // What follows is none of the unit's.
+        // The span of the transaction ends here: the clean-up is not part of it.
         drop(std::mem::take(&mut self.transaction));
         if self.stale && !self.terms.joined {
             self.close().await;
@@ -89,16 +89,16 @@ impl<C: Connection> Lease<C> {
         undone
     }
 
-    /// Closes the connection, whatever it is doing. A statement of the application is cancelled, or the begin.
+    /// Closes the connection in any state. Cancels a running statement of the application, or the begin.
     ///
-    /// The connection stays in here until it is closed: a future that is dropped half-way must not give it back.
+    /// The lease keeps the connection until it is closed, so that a dropped future does not return it to the pool.
     pub(in crate::session) async fn close(&mut self) {
         let cancels =
             self.condition == Condition::Incomplete && self.entry.may_cancel(&self.terms.server);
         self.hang_up(cancels).await;
     }
 
-    /// Closes the connection as the death of the process does: nothing is cancelled, and no reply was ever read.
+    /// Closes the connection as the death of the process does: nothing is cancelled, and no reply is read.
     #[cfg(feature = "testing")]
     pub(in crate::session) async fn cut(&mut self) {
         self.prepared = false;
@@ -111,13 +111,13 @@ impl<C: Connection> Lease<C> {
         };
         let connection = pooled.connection();
         if cancels && let Some(cancelling) = connection.cancel() {
-            // Until its statement ends, a connection that was closed keeps its locks.
+            // The server keeps the locks of a closed connection until its statement ends.
             let _ = timeout(CLEANING, cancelling).await;
         }
         connection.retire().await;
-        // Not before: a statement of SQLite tells of itself when its turn has come.
+        // Not earlier: a statement of SQLite is counted when it runs on the thread of the connection.
         let is_unseen = self.settle_unseen() != Unseen::Nothing;
-        // To close a connection that was joined does not end its transaction: whoever has that may still commit it.
+        // Closing an outer connection does not end its transaction, which its owner may still commit.
         let is_open = self.terms.joined && !self.terms.sandboxed && !self.is_clean() && self.wrote;
         if (is_unseen || is_open) && self.undone == Undone::NothingKept {
             self.undone = Undone::Unconfirmed;
@@ -135,9 +135,9 @@ impl<C: Connection> Drop for Lease<C> {
             return;
         };
         if self.is_clean() && !self.touched && !self.stale {
-            // bb8 spawns when it takes a connection back, which needs a runtime.
+            // bb8 spawns a task when a connection is returned, which needs a runtime.
             let _runtime = self.handle.enter();
-            // Before the connection has another user.
+            // The span ends before the connection has another user.
             drop(std::mem::take(&mut self.transaction));
             drop(pooled);
             return;
@@ -170,7 +170,7 @@ impl<C: Connection> Drop for Lease<C> {
             background: self.background.clone(),
         };
         if self.abandoned {
-            // The runtime dropped the task that was to clean up: it is shutting down.
+            // The runtime is shutting down: it has dropped the task of the clean-up.
             close_without_runtime(rest);
         } else {
             let leaving = async move {
@@ -187,12 +187,12 @@ impl<C: Connection> Drop for Lease<C> {
     }
 }
 
-/// Closes a connection whose runtime is gone, on a thread of its own: waiting for a statement of SQLite takes time.
+/// Closes a connection whose runtime is gone, on a thread of its own, because a statement of SQLite may still run.
 fn close_without_runtime<C: Connection>(mut lease: Lease<C>) {
     let closing = move || {
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() {
             runtime.block_on(async {
-                // The drivers of the network are gone with the runtime, so there is nobody to cancel anything.
+                // The network drivers ended with the runtime, so nothing can be cancelled.
                 if let Some(mut pooled) = lease.pooled.take() {
                     pooled.connection().retire().await;
                     pooled.close();

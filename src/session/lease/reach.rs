@@ -1,32 +1,33 @@
-//! Whether what is sent next reaches the server, as far as that is known before it is sent.
+//! Checks, before a message is sent, whether it can still reach the server.
 
 use std::time::Duration;
 
 use crate::backend::Connection;
 use crate::session::lease::{Condition, Lease};
 
-/// For how long a server that is not heard of is believed to be there. The commits of a unit that is quick pay nothing.
+/// The time after a reply in which a server counts as reachable. The commit of a quick unit needs no extra round trip.
 const QUIET: Duration = Duration::from_millis(250);
 
 impl<C: Connection> Lease<C> {
-    /// Nothing was sent. The transaction is open as before.
+    /// Records that nothing was sent and that the transaction is still open.
     pub(in crate::session) fn still_open(&mut self) {
         self.condition = Condition::Open;
     }
 
-    /// A stream was dropped between two rows: nothing is in flight but its rest, which is skipped.
+    /// Records that a stream was dropped between two rows: only its remaining rows are in flight, and they are skipped.
     pub(in crate::session) fn skips_rows(&mut self) {
         self.condition = Condition::Open;
         self.rows_left = true;
     }
 
-    /// Whether it is worth a round trip to ask the server for an answer before a step that must not be lost: after a
-    /// statement that failed, behind the rest of a stream, and after a while where the driver hears of nothing by itself.
+    /// Returns whether a round trip must test the connection before a step that must not be lost. This is so after a
+    /// failed statement, and behind the rest of a stream. If the driver does not notice a closed connection by itself,
+    /// it is also so after a quiet time.
     pub(in crate::session) fn is_unsure(&self) -> bool {
         self.failed || self.rows_left || (!C::HEARS && self.heard.elapsed() > QUIET)
     }
 
-    /// The connection is closed, and no statement of it is there to be cancelled.
+    /// Records that the connection is closed and has no statement to cancel.
     pub(in crate::session) fn gone_dead(&mut self) {
         self.condition = Condition::Ending;
     }

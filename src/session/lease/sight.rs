@@ -1,5 +1,5 @@
-//! What is known of the transaction while the application has its connection, or runs what no type describes: whether it
-//! may have ended it, and whether the marker of the unit was seen since.
+//! Checks of a transaction after the application had its connection or ran statements in text: whether they may have
+//! ended it, and whether its marker was seen since.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::session::lease::Lease;
 use crate::trace::Counted;
 
 impl<C: Connection> Lease<C> {
-    /// Notes which connection this is, before it is [lent](Self::lend).
+    /// Stores the number of the connection before it is [lent](Self::lend).
     pub(in crate::session) async fn mark(&mut self) -> diesel::QueryResult<()> {
         if self.lent.is_some() {
             return Ok(());
@@ -23,7 +23,7 @@ impl<C: Connection> Lease<C> {
         Ok(())
     }
 
-    /// Whether another connection stands in the place of the one that was lent.
+    /// Returns whether another connection is in the place of the lent one.
     async fn is_exchanged(&mut self) -> Result<bool, Fault> {
         let Some(lent) = self.lent else {
             return Ok(false);
@@ -36,21 +36,21 @@ impl<C: Connection> Lease<C> {
         Ok(found != Some(lent))
     }
 
-    /// Notes that the application does what cannot be followed: with the raw connection, or in a hook.
+    /// Records that the application may run any statement, on the raw connection or in a hook.
     pub(in crate::session) fn lose_sight(&mut self) {
         self.unverified = true;
         self.watch();
         self.unseen = self.unseen.max(Unseen::Anything);
     }
 
-    /// Notes that a statement runs that no type describes.
+    /// Records that a statement runs that its type does not describe.
     pub(in crate::session) fn undescribed(&mut self) {
         self.undescribed = true;
         self.watch();
         self.unseen = self.unseen.max(Unseen::Text);
     }
 
-    /// Lets the messages of the connection be counted from now on, unless they are.
+    /// Starts to count the messages of the connection, unless they are counted already.
     fn watch(&mut self) {
         if self.unseen == Unseen::Nothing
             && let Some(pooled) = self.pooled.as_mut()
@@ -62,14 +62,14 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// What may have ended the transaction since its marker was last seen. A message has not, if it begins with a word that
-    /// cannot, and is known to be of one statement.
+    /// Returns the statements that may have ended the transaction since its marker was last seen. A message cannot have
+    /// ended it if it is known to be one statement with a harmless first word.
     pub(in crate::session) fn settle_unseen(&mut self) -> Unseen {
         let watched = self.watch.take();
         let Some(((watch, before), pooled)) = watched.zip(self.pooled.as_mut()) else {
             return self.unseen;
         };
-        // Another one, or none: the application has changed it, or the whole connection.
+        // Otherwise the application has replaced the instrumentation, or the whole connection.
         let watches = backend::watch(pooled.connection());
         let watches = watches.is_some_and(|current| Arc::ptr_eq(&current, &watch));
         let Counted { ends, several, .. } = watch.count();
@@ -85,7 +85,7 @@ impl<C: Connection> Lease<C> {
         self.unseen
     }
 
-    /// Whether the application has set since this was last asked what SQLite does not set within a transaction.
+    /// Returns whether, since the last call, the application ran a setting that SQLite ignores within a transaction.
     pub(in crate::session) fn set_nothing(&mut self) -> bool {
         let Some((watch, before)) = &mut self.watch else {
             return false;
@@ -94,7 +94,7 @@ impl<C: Connection> Lease<C> {
         C::BACKEND == Backend::Sqlite && std::mem::replace(&mut before.idle, idle) != idle
     }
 
-    /// Notes what the reply to a message tells that begins with the marker.
+    /// Evaluates an error of a message that begins with the marker.
     pub(in crate::session) fn met_marker(&mut self, fault: &Fault) {
         match fault {
             Fault::Ended(_) => self.gone(),
@@ -104,23 +104,23 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// Notes that the marker is gone.
+    /// Records that the marker is gone.
     ///
-    /// An error of SQLite rolls back by itself, and nothing stands between us and the file. On a server there may be
-    /// a proxy, which goes on with another transaction.
+    /// SQLite rolls back by itself on some errors, and no proxy stands before the file. On a server, a proxy may have
+    /// moved the connection to another transaction.
     pub(super) fn gone(&mut self) {
         if C::BACKEND != Backend::Sqlite || self.unseen != Unseen::Nothing {
             self.undone = Undone::Ended;
         }
     }
 
-    /// Whether an error may have ended the transaction such that the next statement would commit by itself.
+    /// Returns whether an error may have ended the transaction, so that the next statement would commit by itself.
     pub(in crate::session) fn errors_may_end_it(&self) -> bool {
-        // A deadlock rolls back the transaction that was joined, and outside of it MySQL commits each statement.
+        // A deadlock rolls back the outer transaction, after which MySQL commits each statement by itself.
         C::ERRORS_END_TRANSACTIONS || (C::BACKEND == Backend::Mysql && self.terms.joined)
     }
 
-    /// Makes sure that the connection is where it was lent, after the application had it in its hands.
+    /// Makes sure that the connection is still the lent one and in the transaction of the unit.
     pub(in crate::session) async fn verify(&mut self) -> Result<(), Fault> {
         if !self.unverified {
             return Ok(());
@@ -160,15 +160,15 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// Whether to [verify](Self::verify) before a statement, which must not run by itself where the application has ended
-    /// the transaction.
+    /// Returns whether to [verify](Self::verify) before a statement, which would commit by itself if the application
+    /// has ended the transaction.
     pub(in crate::session) fn must_verify(&mut self) -> bool {
         let undescribed = std::mem::take(&mut self.undescribed);
         self.unverified |= undescribed && C::autocommits(&self.terms);
         self.unverified
     }
 
-    /// Verifies before a statement, if that is needed.
+    /// Verifies before a statement, if necessary.
     pub(in crate::session) async fn verify_for_statement(&mut self) -> Result<(), Fault> {
         match self.must_verify() {
             true => self.verify().await,
