@@ -1,4 +1,4 @@
-//! A lease as a participant of the commit: each step within its time, on the right connection.
+//! The lease as a participant of the commit: it carries out each step within a time limit, on the right connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,9 @@ impl<C: Connection> Participant for Lease<C> {
     fn profile(&self) -> Profile {
         let options = &self.entry.options;
         let can_tell = match C::BACKEND {
-            // Its counter has to be read at the begin.
+            // The counters of writes must have been read at the begin.
             Backend::Mysql => self.terms.verify_reads,
-            // It tells of the whole transaction, and not of a savepoint.
+            // PostgreSQL can tell only of the whole transaction, not of a savepoint.
             Backend::Postgres if self.terms.joined => false,
             Backend::Postgres | Backend::Sqlite => !options.trust_reads,
         };
@@ -29,14 +29,14 @@ impl<C: Connection> Participant for Lease<C> {
             writer: self.wrote && !self.terms.read_only,
             read_only: self.terms.read_only,
             askable: can_tell && !self.terms.read_only && !self.wrote,
-            // An old one asks again: its holder may have forgotten units like it since.
+            // An old unit reads the id again: by now, its holder may have deleted records of that age.
             database: self
                 .entry
                 .database()
                 .filter(|_| self.entry.clock.is_young(self.terms.unit)),
             place: Arc::clone(&self.terms.server.identity),
             cannot_prepare: self.cannot_prepare().map(Into::into),
-            // An XA branch is the weakest link: as the holder it commits in one phase.
+            // An XA branch is the least robust one: as the holder, such a bind commits in one phase.
             holder_rank: options.holder_rank(i8::from(C::BACKEND == Backend::Mysql)),
             records: options.record_every_commit,
             joined: self.terms.joined,
@@ -71,7 +71,7 @@ impl<C: Connection> Participant for Lease<C> {
                 self.met_marker(fault);
             }
             let (identified, replicated) = identified?;
-            // SQLite is asked every time: whether it is durable is a setting of the connection.
+            // Read each time on SQLite, where durability is a setting of the connection.
             if C::BACKEND != Backend::Sqlite {
                 self.entry.note_identity(identified.database, replicated);
             }
@@ -102,7 +102,7 @@ impl<C: Connection> Participant for Lease<C> {
     fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>> {
         async move {
             if let Err(fault) = self.reach_in_time().await {
-                // Nothing of the commit was sent. What that leaves is asked in the end.
+                // Nothing of the commit was sent. `undone` later returns the result of the roll-back.
                 let _ = Lease::roll_back(self).await;
                 return Err(Aloneness::Refused(fault));
             }
@@ -125,7 +125,7 @@ impl<C: Connection> Participant for Lease<C> {
                             self.close().await;
                             return Err(Aloneness::Refused(failed.fault));
                         }
-                        // It may be in the transaction of somebody else.
+                        // The connection may be in another transaction.
                         Fault::Ended(_) => {
                             self.close().await;
                             return Err(Aloneness::Refused(failed.fault));
@@ -172,7 +172,7 @@ impl<C: Connection> Participant for Lease<C> {
     fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         async move {
             if !self.terms.joined {
-                // A copy of its own, where a commit is kept from nobody.
+                // A private copy of the database: there, a commit need not be prevented.
                 let committed = Participant::commit(self).await;
                 return committed.map_err(Aloneness::into_fault);
             }
@@ -202,7 +202,7 @@ impl<C: Connection> Participant for Lease<C> {
             match &decided {
                 Ok(()) => self.ended(),
                 Err(fault) => {
-                    // The id may be that of a database that was replaced. The next unit asks again.
+                    // The id may belong to a database that was replaced. The next unit reads it again.
                     self.entry.forget_identity();
                     self.met_marker(fault);
                     self.maybe_decided = !matches!(fault, Fault::Unreached(_));
@@ -223,7 +223,7 @@ impl<C: Connection> Participant for Lease<C> {
 
     fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
         if !self.maybe_decided {
-            // It failed before anything was sent, and nobody else sends it.
+            // No decision was sent, and no other process sends it.
             return ready(Ok(Outcome::RolledBack)).boxed();
         }
         let server = self.terms.server.lineage.as_ref();
@@ -238,12 +238,12 @@ impl<C: Connection> Participant for Lease<C> {
     ) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             if !self.maybe_prepared {
-                // It failed before anything was sent. What that leaves is asked in the end.
+                // No prepare was sent. `undone` later returns the result of the roll-back.
                 let _ = Lease::roll_back(self).await;
                 return Ok(());
             }
             if !self.prepared && self.undone != Undone::NothingKept {
-                // The server has said that it prepared nothing, and the transaction is none of ours.
+                // The server refused the prepare, and the transaction may not be that of the unit.
                 self.close().await;
                 return Ok(());
             }
@@ -251,7 +251,7 @@ impl<C: Connection> Participant for Lease<C> {
             if answered && self.finish_here(branch, outcome).await {
                 return Ok(());
             }
-            // A prepare whose reply was not read may still be on its way: what is not listed now may be later.
+            // A prepare whose reply was not read may still arrive: a branch that is not listed now may be listed later.
             let uncertain = !self.prepared
                 && outcome == Outcome::RolledBack
                 && !(answered && C::errors_are_final(&self.terms.server));
@@ -262,7 +262,7 @@ impl<C: Connection> Participant for Lease<C> {
             };
             let listed = self.entry.finish(branch, outcome, &expected).await?;
             if listed {
-                // Only what had the marker was prepared.
+                // A branch was only prepared if the marker was there.
                 self.undone = Undone::NothingKept;
             }
             if uncertain && !listed {
@@ -288,20 +288,20 @@ impl<C: Connection> Lease<C> {
         timed(limit, self.verify()).await
     }
 
-    /// Makes sure, before a step that must not be lost, that it meets the transaction of the unit.
+    /// Makes sure, before a step that must not be lost, that it reaches the transaction of the unit.
     async fn reach_in_time(&mut self) -> Result<(), Fault> {
         self.verify_in_time().await?;
         self.answer_in_time().await
     }
 
-    /// What is sent on a lost connection has no reply, like that whose reply is lost. What is not sent is not done: so the
-    /// server is asked for an answer where that is worth a round trip.
+    /// Makes sure that the server replies, if that is worth a round trip. A step that is sent on a lost connection
+    /// cannot be told from one whose reply is lost. A step that is not sent has no effect.
     async fn answer_in_time(&mut self) -> Result<(), Fault> {
         self.hear_in_time().await?;
         if !self.is_unsure() {
             return Ok(());
         }
-        // What we ask is none of what may have ended the transaction.
+        // Before the question, so that it is not counted as a statement of the application.
         self.settle_unseen();
         let answering = self.step(Self::start, async |connection, terms| {
             connection.answer(terms).await.map_err(Fault::Unreached)
@@ -313,11 +313,11 @@ impl<C: Connection> Lease<C> {
         answered
     }
 
-    /// Fails if the driver has heard that the connection is closed. Sends nothing on one that is well.
+    /// Fails if the driver has noticed that the connection is closed. Sends nothing.
     async fn hear_in_time(&mut self) -> Result<(), Fault> {
         let limit = self.entry.timeouts.step;
         let (connection, _) = self.start().ok_or(Fault::Incomplete)?;
-        // Outside of the limit, which would take a timer for it.
+        // Outside of the limit, which would set a timer for each call.
         connection.hear().await;
         match timeout(limit, connection.closed()).await {
             Err(_) => Err(Fault::TimedOut),
@@ -332,7 +332,7 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// Carries out a step within its time, and notes whether its reply was read.
+    /// Carries out a step within the step timeout, and records whether its reply was read.
     async fn step<T>(
         &mut self,
         start: impl FnOnce(&mut Self) -> Option<(&mut C, &Terms)>,
@@ -350,7 +350,7 @@ impl<C: Connection> Lease<C> {
         replied
     }
 
-    /// Finishes on the connection that prepared. Returns whether that worked.
+    /// Finishes the branch on the connection that prepared it. Returns whether that succeeded.
     async fn finish_here(&mut self, branch: &Branch, outcome: Outcome) -> bool {
         let limit = self.entry.timeouts.step;
         let prepared = self.prepared;
@@ -362,7 +362,7 @@ impl<C: Connection> Lease<C> {
                 let finished = connection.finish(terms, branch, outcome).await;
                 finished.map_err(|error| error.to_string())
             } else {
-                // The server refused to prepare, so the transaction is still there to be rolled back.
+                // The server refused to prepare, so the transaction is still open.
                 let rolled_back = connection.rollback(terms, Unseen::Nothing).await;
                 rolled_back.map_err(|fault| fault.to_string())
             }
@@ -382,7 +382,7 @@ impl<C: Connection> Lease<C> {
     }
 }
 
-/// What the server has refused, as long as it answers. Drivers do not tell that from a connection that is lost.
+/// Turns a refusal into a lost connection if the server no longer replies. Drivers do not distinguish the two.
 async fn told_apart<C: Connection, T>(
     result: Result<T, Fault>,
     connection: &mut C,

@@ -1,4 +1,4 @@
-//! Units that are run again when their database gave them up for the sake of others.
+//! Repetition of units that a database aborted because of a conflict.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,7 +14,7 @@ use crate::session::deadline::Deadline;
 use crate::session::lent::Lent;
 use crate::session::{Session, SessionOptions};
 
-/// How often a unit is run, and how long it waits in between. See [`Binds::retrying`].
+/// The number of attempts of a unit, and the delays between them. See [`Binds::retrying`].
 #[derive(Clone, Debug)]
 pub struct Retry {
     attempts: NonZeroU32,
@@ -23,22 +23,22 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// The defaults.
+    /// Returns the defaults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How often the unit runs at most, the first time included; 0 counts as 1. Defaults to 5.
+    /// Sets how often the unit runs at most, including the first time; 0 counts as 1. Defaults to 5.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = NonZeroU32::new(attempts).unwrap_or(NonZeroU32::MIN);
         self
     }
 
-    /// How long it waits before the second attempt, twice as long before each further one, and how long at most. Each time
-    /// a random part of that is added, so that units that were in each other's way are not again. Defaults to 10
-    /// milliseconds, and 1 second.
+    /// Sets the delay before the second attempt, and the longest delay. The delay doubles before each further attempt.
+    /// A random part of it is added, so that units that conflicted do not meet again. Defaults to 10 milliseconds and 1
+    /// second.
     #[must_use]
     pub fn delay(mut self, first: Duration, longest: Duration) -> Self {
         self.first_delay = first;
@@ -71,16 +71,16 @@ impl Binds {
     /// Returns a runner that repeats a unit after a conflict with another unit: a deadlock, a serialization failure, or, on
     /// MariaDB and SQLite, a lock that was not free in time.
     ///
-    /// | | what is run again |
+    /// | | errors that count as a conflict |
     /// |---|---|
     /// | PostgreSQL | 40001 (serialization failure), 40P01 (deadlock) |
     /// | MySQL, MariaDB | 1213 (deadlock), 1205 (lock wait timeout) |
     /// | SQLite | `SQLITE_BUSY` |
     /// | all | [`Error::StaleConnection`](crate::Error::StaleConnection) |
     ///
-    /// What is not recognised as one of these is not run again; nor is anything after an outcome that is not known for
-    /// certain, or once a sandbox (`testing::Sandbox`) has lost its transaction. The closure runs anew, on a fresh session:
-    /// what it did apart from its session it does again.
+    /// A unit that failed for another reason is not run again. Nor is one whose outcome is not known for certain, or
+    /// whose sandbox (`testing::Sandbox`) has lost its transaction. The closure runs again on a new session, and
+    /// repeats its effects outside of the session.
     ///
     /// # Example
     ///
@@ -107,7 +107,7 @@ impl Binds {
     }
 }
 
-/// Runs units again. See [`Binds::retrying`].
+/// A runner that repeats units after a conflict. See [`Binds::retrying`].
 #[derive(Clone, Debug)]
 pub struct Retrying<'b> {
     binds: &'b Binds,
@@ -115,16 +115,16 @@ pub struct Retrying<'b> {
 }
 
 impl Retrying<'_> {
-    /// As [`Binds::transaction`], again and again.
+    /// Runs `work` in a unit of its own, as [`Binds::transaction`] does, and repeats it after a conflict.
     ///
     /// # Errors
     ///
-    /// That of the last attempt, with the number of attempts: it is not to be run again, there were enough, or the
-    /// deadline left no time.
+    /// The error of the last attempt, with the number of attempts. Either it was no conflict, or no attempt was left,
+    /// or the deadline left no time.
     ///
     /// # Cancel safety
     ///
-    /// As [`Binds::transaction`]: of the attempt that runs.
+    /// The current attempt ends as in [`Binds::transaction`].
     pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, Retried<E>>
     where
         for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
@@ -139,15 +139,16 @@ impl Retrying<'_> {
             .map(|(result, _)| result)
     }
 
-    /// The same, with options of the session, and with what the commit returned. A deadline is one for all attempts.
+    /// Runs `work` in a unit configured by `options`, repeats it after a conflict, and also returns the result of the
+    /// commit. A deadline covers all attempts.
     ///
     /// # Errors
     ///
-    /// As [`transaction`](Self::transaction).
+    /// See [`transaction`](Self::transaction).
     ///
     /// # Cancel safety
     ///
-    /// As [`transaction`](Self::transaction).
+    /// See [`transaction`](Self::transaction).
     pub async fn transaction_with<R, E, F>(
         &self,
         mut options: SessionOptions,
@@ -189,7 +190,7 @@ impl Retrying<'_> {
 }
 
 impl Session {
-    /// Ends an attempt. The error comes with whether a database gave the unit up for others, and nothing of it is kept.
+    /// Ends an attempt. An error comes with whether the unit met a conflict and nothing of it is kept.
     async fn attempted<R, E: From<Error>>(
         &mut self,
         result: Result<R, E>,
@@ -215,12 +216,12 @@ impl Session {
         }
     }
 
-    /// Whether another attempt could do what this one did not. Its error would stand before the reason otherwise.
+    /// Returns whether another attempt could succeed. Otherwise its error would hide the first one.
     fn can_run_again(&self) -> bool {
         !self.core().joins_others() && !self.core().slots().any(|slot| slot.is_lost())
     }
 
-    /// Whether the commit failed for the sake of others.
+    /// Returns whether the commit failed because of a conflict.
     fn is_conflict(&self, error: &CommitError) -> bool {
         let CommitError::RolledBack { bind, source, .. } = error else {
             return false;
@@ -236,26 +237,26 @@ impl Session {
 
 /// The error of a unit that may have been run several times.
 ///
-/// Becomes an [`Error`] by `?`, where `E` is one.
+/// `?` converts it into an [`Error`], if `E` is one.
 pub struct Retried<E> {
     attempts: NonZeroU32,
     error: E,
 }
 
 impl<E> Retried<E> {
-    /// How often the unit ran.
+    /// Returns how often the unit ran.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts.get()
     }
 
-    /// The error of the last attempt.
+    /// Returns the error of the last attempt.
     #[must_use]
     pub fn error(&self) -> &E {
         &self.error
     }
 
-    /// The error of the last attempt, by itself.
+    /// Returns the error of the last attempt by value.
     #[must_use]
     pub fn into_error(self) -> E {
         self.error
@@ -271,7 +272,7 @@ impl<E> fmt::Display for Retried<E> {
     }
 }
 
-/// As of the errors of this library: `{:?}` says it with its cause, `{:#?}` shows its fields.
+/// Prints the message with its cause for `{:?}` and the fields for `{:#?}`, like the errors of this library.
 impl<E: fmt::Debug> fmt::Debug for Retried<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {

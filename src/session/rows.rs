@@ -1,4 +1,4 @@
-//! Inserts of several rows where diesel-async has none: on SQLite.
+//! Inserts of several rows on SQLite, which diesel-async does not support.
 
 use diesel::QuerySource;
 use diesel::query_builder::{BatchInsert, InsertStatement};
@@ -10,15 +10,15 @@ use crate::session::run::Execute;
 use crate::session::statement::run;
 use crate::session::target::Target;
 
-/// Statements are run by the backend itself.
+/// The marker of statements that the backend runs itself.
 #[derive(Debug)]
 pub enum ByBackend {}
 
 type Rows<Table, V, Id, Op, const STATIC: bool> =
     InsertStatement<Table, BatchInsert<V, Table, Id, STATIC>, Op>;
 
-// Where diesel-async runs the insert, the backend does not, and the other way round: so the compiler finds the one of
-// the two implementations that holds.
+// For each insert, either diesel-async or the backend has an implementation, never both. So the compiler finds the one
+// that applies.
 impl<T, Table, V, Id, Op, const STATIC: bool>
     Execute<'static, Rows<Table, V, Id, Op, STATIC>, ByBackend> for T
 where

@@ -1,4 +1,4 @@
-//! Running Diesel's queries: on a session, on a bind of it, or on one of its connections.
+//! Methods that run Diesel's queries: on a session, on a bind of it, or on one of its connections.
 
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -19,15 +19,15 @@ use crate::session::target::Target;
 
 /// The methods that run a query, as in Diesel, with a session in the place of a connection.
 ///
-/// `Form` is for the compiler to find, as that of [`Bound`](crate::Bound).
+/// The compiler infers `Form`, as it does for [`Bound`](crate::Bound).
 ///
-/// To be imported by name, as with diesel-async: two traits of this name in scope are ambiguous.
+/// Import the trait by name, as with diesel-async: two traits of this name in scope are ambiguous.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of any of these before its reply was read makes the unit abort-only, also while it waits for the pool
-/// or for another statement: a unit never commits without a statement that it was asked for. The same holds where the pool
-/// gives no connection, or the transaction cannot begin.
+/// If the future of a method is dropped before its reply was read, the unit becomes abort-only. This also holds while
+/// it waits for the pool or for another statement: a unit never commits without a statement that it was given. The unit
+/// also becomes abort-only if the pool gives no connection, or the transaction cannot begin.
 pub trait RunQueryDsl<Form = Typed>: Sized {
     /// Runs the query and returns all its rows.
     ///
@@ -45,11 +45,11 @@ pub trait RunQueryDsl<Form = Typed>: Sized {
         on.run_load(self)
     }
 
-    /// The same as [`load`](Self::load).
+    /// Runs the query and returns all its rows, as [`load`](Self::load) does.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load).
+    /// See [`load`](Self::load).
     fn get_results<'q, U>(
         self,
         on: &impl Load<'q, Self, U, Form>,
@@ -66,7 +66,7 @@ pub trait RunQueryDsl<Form = Typed>: Sized {
     /// # Errors
     ///
     /// [`Error::Query`] with Diesel's `NotFound` if there is no row: see [`optional`](crate::OptionalExt::optional).
-    /// Otherwise as [`load`](Self::load).
+    /// Otherwise see [`load`](Self::load).
     fn get_result<'q, U>(
         self,
         on: &impl Load<'q, Self, U, Form>,
@@ -82,7 +82,7 @@ pub trait RunQueryDsl<Form = Typed>: Sized {
     ///
     /// # Errors
     ///
-    /// As [`get_result`](Self::get_result).
+    /// See [`get_result`](Self::get_result).
     fn first<'q, U>(
         self,
         on: &impl Load<'q, diesel::dsl::Limit<Self>, U, Form>,
@@ -95,21 +95,21 @@ pub trait RunQueryDsl<Form = Typed>: Sized {
         on.run_get_result(LimitDsl::limit(self, 1))
     }
 
-    /// Runs the query and returns its rows as they come. The bind is taken until the stream is dropped: other queries
-    /// on it fail with [`Error::BindBusy`].
+    /// Runs the query and returns its rows as they arrive. The stream holds the bind until it is dropped: other queries
+    /// on the bind fail with [`Error::BindBusy`].
     ///
-    /// On SQLite all rows are read into memory before the first one comes, as by [`load`](Self::load): diesel-async runs
-    /// each statement there in one piece. A result that is larger than memory is read in pages by its key,
-    /// `filter(id.gt(last)).order(id).limit(1000)`, which all see one state of the data within the unit.
+    /// On SQLite, all rows are read into memory before the first one is returned, because diesel-async runs each
+    /// statement there in one piece. Read a result that is larger than memory in pages by its key:
+    /// `filter(id.gt(last)).order(id).limit(1000)`. All pages show one state of the data within the unit.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load), here where the query could not run, in the stream where it fails.
+    /// See [`load`](Self::load). This method fails if the query could not run, and the stream fails if the query does.
     ///
     /// # Cancel safety
     ///
-    /// A stream that is dropped between two rows is fine, one that is dropped while it waits for a row makes the unit
-    /// abort-only.
+    /// A stream that is dropped between two rows changes nothing. One that is dropped while it waits for a row makes
+    /// the unit abort-only.
     fn load_stream<'t, 'q, U>(
         self,
         on: &'t impl Load<'q, Self, U, Form>,
@@ -122,15 +122,15 @@ pub trait RunQueryDsl<Form = Typed>: Sized {
         on.run_load_stream(self)
     }
 
-    /// Runs the statement and returns how many rows it changed.
+    /// Runs the statement and returns the number of rows that it changed.
     ///
-    /// An insert of several rows on SQLite takes rows that borrow nothing, `values(vec![…])`: diesel-async has none, so
-    /// it runs on the thread of the connection. One that returns its rows or handles conflicts takes one row at a time
-    /// there.
+    /// On SQLite, an insert of several rows runs on the thread of the connection, because diesel-async has none. So its
+    /// rows must be owned, `values(vec![…])`. An insert that returns its rows or handles conflicts takes one row at a
+    /// time there.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load).
+    /// See [`load`](Self::load).
     fn execute<'q, Via>(
         self,
         on: &(impl Target<Self, Form> + Execute<'q, Self, Via>),
@@ -142,11 +142,11 @@ pub trait RunQueryDsl<Form = Typed>: Sized {
     }
 }
 
-// Diesel runs nothing that has no `QueryId`. A blanket implementation for every type would take `load` away from an
+// Diesel runs only queries with a `QueryId`. An implementation for every type would hide `load` of an
 // `Arc<AtomicBool>`.
 impl<Q: QueryId, Form> RunQueryDsl<Form> for Q {}
 
-/// What rows `U` of a query `Q` can be loaded from.
+/// A target that rows `U` of a query `Q` can be loaded from.
 #[diagnostic::on_unimplemented(
     message = "no query can be run on `{Self}`",
     label = "not a session",
@@ -170,9 +170,9 @@ pub trait Load<'q, Q, U, Form = Typed>: Sync {
         U: 't;
 }
 
-/// What a statement `Q` can be executed on.
+/// A target that a statement `Q` can be executed on.
 ///
-/// `Via` says how it is run, and is for the compiler to find: directly, except for what diesel-async cannot run.
+/// The compiler infers `Via`, the way to run the statement: directly, unless diesel-async cannot run it.
 #[diagnostic::on_unimplemented(
     message = "this cannot be executed on `{Self}`",
     label = "not a session, or its database does not take this",
@@ -183,7 +183,7 @@ pub trait Execute<'q, Q, Via = Direct>: Sync {
     fn run_execute(&self, query: Q) -> impl Future<Output = Result<usize, Error>> + Send;
 }
 
-/// Statements are run as diesel-async runs them.
+/// The marker of statements that diesel-async runs.
 #[derive(Debug)]
 pub struct Direct<Form = Typed>(PhantomData<Form>);
 
@@ -254,7 +254,7 @@ where
         let mut rows = pin!(rows);
         let first = rows.try_next().await?;
         let first = first.ok_or(diesel::result::Error::NotFound)?;
-        // An error in a later row is that of this query, and of no other.
+        // An error in a later row belongs to this query and to no other.
         while let Some(later) = rows.next().await {
             if let Err(error @ diesel::result::Error::DatabaseError(..)) = later {
                 return Err(error);
@@ -276,7 +276,7 @@ where
     executing.await
 }
 
-/// The rows of a query, which keeps its bind until it is dropped.
+/// Returns the rows of a query as a stream, which holds the bind until it is dropped.
 fn stream<'t, 'q, C, Q, U>(
     mut statement: impl Open<C> + 't,
     query: Q,
@@ -318,12 +318,12 @@ where
     }
 }
 
-/// Saving a changed model, as in Diesel, with a session in the place of a connection.
+/// A method that saves a changed model, as in Diesel, with a session in the place of a connection.
 ///
-/// On SQLite the row comes back by `RETURNING`: turn on Diesel's feature `returning_clauses_for_sqlite_3_35` (the
+/// On SQLite, the row is returned by `RETURNING`: turn on Diesel's feature `returning_clauses_for_sqlite_3_35` (the
 /// feature `sqlite-bundled` does).
 pub trait SaveChangesDsl: Sized {
-    /// Updates the row of this model and returns it as it then is.
+    /// Updates the row of this model and returns the updated row.
     ///
     /// # Errors
     ///
@@ -331,7 +331,7 @@ pub trait SaveChangesDsl: Sized {
     ///
     /// # Cancel safety
     ///
-    /// As [`RunQueryDsl`].
+    /// See [`RunQueryDsl`].
     fn save_changes<U>(self, session: &Session) -> impl Future<Output = Result<U, Error>> + Send
     where
         Self: diesel::Identifiable + HasTable + Send,
@@ -351,7 +351,7 @@ pub trait SaveChangesDsl: Sized {
     }
 }
 
-/// The connection of what has a bind.
+/// The connection of the bind of a table.
 type BoundConnection<T> = <<T as Bound>::Bind as Bind>::Connection;
 
 impl<T> SaveChangesDsl for T where

@@ -1,4 +1,4 @@
-//! Savepoints over all binds of a session, also over those that join while they are open.
+//! Savepoints over all binds of a session, including binds that are first used while a savepoint is open.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,14 +14,15 @@ use crate::session::session::Shared;
 use crate::session::unit_hooks::Mark;
 
 impl Session {
-    /// Runs a part of the unit that can be undone on its own: on `Err`, all binds go back to where they were.
+    /// Runs `work` as a part of the unit that can be undone by itself. On `Err`, all binds roll back to their state
+    /// before.
     ///
-    /// A bind that is first used within goes back to its begin. Savepoints nest. Inside, the unit cannot be ended.
+    /// A bind that is first used inside rolls back to its begin. Savepoints nest. Inside, the unit cannot be ended.
     ///
     /// # Errors
     ///
-    /// What the closure returns. [`Error`] if a savepoint could not be set or kept: then the unit can only be rolled
-    /// back. So it is where the closure failed and its part could not be undone.
+    /// The error of the closure, or an [`Error`] if a savepoint could not be set or released. The unit can then only be
+    /// rolled back. It also can only be rolled back if the closure failed and its part could not be undone.
     ///
     /// # Cancel safety
     ///
@@ -46,7 +47,7 @@ impl Session {
             Err(error) => {
                 match open.end(SavepointStep::RollBack).await {
                     Ok(()) => self.undo_hooks(mark).await,
-                    // The unit is abort-only then, so that nobody takes the part for undone.
+                    // The unit is abort-only then: its end undoes the part.
                     Err(failed) => {
                         tracing::debug!(error = %failed, "a savepoint could not be undone");
                     }
@@ -56,13 +57,13 @@ impl Session {
         }
     }
 
-    /// Forgets the hooks of a part that was undone, and runs those that wait for that.
+    /// Removes the hooks of a part that was undone, and runs its hooks after a roll-back.
     async fn undo_hooks(&self, mark: Mark) {
         let undone = self.hooks().undo(mark, self.core().options.hooks_within());
         if undone.is_empty() {
             return;
         }
-        // Cancellation safety: a task runs them, whoever waits.
+        // Cancellation safety: the hooks run on a task of their own.
         let unit = self.core().unit();
         let ending = async move {
             undone.rolled_back(unit).await;
@@ -74,7 +75,7 @@ impl Session {
     }
 }
 
-/// A savepoint that is open on all binds. Dropping it makes the unit abort-only.
+/// A savepoint that is open on all binds. Dropping it before its end makes the unit abort-only.
 struct OpenSavepoint {
     shared: Arc<Shared>,
     depth: usize,

@@ -1,4 +1,4 @@
-//! A session: what queries are run on, and hooks and savepoints belong to.
+//! The session: queries run on it, and it has the hooks and the savepoints of its units.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,21 +13,20 @@ use crate::session::declared::DeclaredBinds;
 use crate::session::statement::Statement;
 use crate::session::unit_hooks::UnitHooks;
 
-/// A unit of work over all binds.
+/// One unit of work after the other, over all binds.
 ///
-/// The first query on a bind takes a connection of that bind's pool and begins a transaction on it;
-/// [`commit_all`](Self::commit_all) commits all of them, or none. Afterwards the session is as new, and the next query
-/// begins another unit.
+/// The first query on a bind checks a connection out of the pool of that bind and begins a transaction on it.
+/// [`commit_all`](Self::commit_all) commits all of them, or none. The next query then begins another unit.
 ///
 /// Queries take `&self`: two binds may be queried at once with `tokio::join!`. Two queries on one bind wait for each
 /// other.
 ///
-/// Dropping a session rolls back, in the background, whatever has not been committed.
+/// Dropping a session rolls the open unit back in the background.
 pub struct Session {
     pub(super) shared: Arc<Shared>,
 }
 
-/// What a session is, for as long as anybody has a part of it.
+/// The state of a session, shared by all its handles.
 pub(super) struct Shared {
     pub(super) core: Core,
     declared: DeclaredBinds,
@@ -35,13 +34,13 @@ pub(super) struct Shared {
 }
 
 impl Binds {
-    /// A new session. Takes no connection yet.
+    /// Creates a session. Takes no connection yet.
     #[must_use]
     pub fn session(&self) -> Session {
         self.session_with(SessionOptions::default())
     }
 
-    /// A new session with options. Takes no connection yet.
+    /// Creates a session with options. Takes no connection yet.
     #[must_use]
     pub fn session_with(&self, options: SessionOptions) -> Session {
         Session::new(self, options, false)
@@ -59,17 +58,17 @@ impl Session {
         }
     }
 
-    /// The unit of work that queries now belong to.
+    /// Returns the id of the unit of work that queries now belong to.
     ///
-    /// It gets its id with its first query, or when its id is asked for before: a unit whose id is older than records of
-    /// units are kept ([`RecoveryOptions::retention`](crate::RecoveryOptions::retention), and at least an hour) begins on
-    /// no bind any more.
+    /// The unit gets its id from its first query or from this method, whichever comes first. A unit can no longer begin
+    /// once its id is older than the retention of records
+    /// ([`RecoveryOptions::retention`](crate::RecoveryOptions::retention)), which counts as at least an hour.
     #[must_use]
     pub fn unit(&self) -> UnitId {
         self.core().unit()
     }
 
-    /// The same session once more, for its queries. Whoever shares it sees to it that nothing runs while it ends.
+    /// Returns another handle of the session for queries. The caller makes sure that no query runs while the unit ends.
     pub(crate) fn share(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -88,7 +87,7 @@ impl Session {
         &self.shared.hooks
     }
 
-    /// The right to run a statement on `B`, which waits for the bind, and begins there if nobody did.
+    /// Waits for `B`, begins its transaction unless it has begun, and returns the right to run a statement on it.
     pub(super) fn statement<B: Bind>(
         &self,
         access: Access,

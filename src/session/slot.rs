@@ -1,4 +1,4 @@
-//! The place of one bind in a session: empty until its first query, then a lease.
+//! The place of one bind in a session: empty until the first query on the bind, then with a lease.
 
 use std::any::Any;
 use std::pin::pin;
@@ -18,15 +18,15 @@ use crate::session::lease::Lease;
 /// The place of one bind in a session.
 pub(crate) struct Slot<C: Connection> {
     pub(super) entry: Arc<Entry<C>>,
-    /// In a box, so that it stays where it is until it has ended as a participant of the commit.
+    /// In a box, so that it does not move until it has ended as a participant of the commit.
     lease: Mutex<Option<Box<Lease<C>>>>,
-    /// A raw connection or a stream has the lock, and may keep it for as long as it likes.
+    /// `true` while a raw connection or a stream has the lock, which it may keep for any time.
     held: AtomicBool,
-    /// Wakes who waits for the lock when somebody starts to hold it.
+    /// Wakes the tasks that wait for the lock when a raw connection or a stream starts to hold it.
     holding: Notify,
-    /// Its database gave the unit up for others, and nothing has worked there since.
+    /// `true` if a statement met a conflict here, and none has succeeded since.
     conflict: AtomicBool,
-    /// A stream has given a row and not asked for the next.
+    /// `true` while a stream has returned a row and was not asked for the next.
     pub(super) between_rows: AtomicBool,
 }
 
@@ -42,8 +42,8 @@ impl<C: Connection> Slot<C> {
         }
     }
 
-    /// Waits for another statement of the session on this bind, but not for a raw connection or a stream: whoever
-    /// holds that may be the one who waits.
+    /// Waits for another statement of the session on this bind, but not for a raw connection or a stream. The waiting
+    /// task may itself hold one of these.
     ///
     /// # Cancel safety
     ///
@@ -67,12 +67,12 @@ impl<C: Connection> Slot<C> {
         }
     }
 
-    /// Notes that a statement met a conflict, or that it worked: whoever goes on has got over an earlier one.
+    /// Records whether a statement met a conflict. A success clears an earlier conflict.
     pub(super) fn note_conflict(&self, met: bool) {
         self.conflict.store(met, Ordering::SeqCst);
     }
 
-    /// Notes whether a begin met a conflict.
+    /// Records a conflict of a begin.
     pub(super) fn noting_conflict<T>(&self, begun: Result<T, Error>) -> Result<T, Error> {
         begun.inspect_err(|error| {
             if error.diesel().is_some_and(C::is_conflict) {
@@ -81,7 +81,7 @@ impl<C: Connection> Slot<C> {
         })
     }
 
-    /// Notes that the lock is held by a raw connection or a stream, until the result is dropped.
+    /// Marks the lock as held by a raw connection or a stream, until the result is dropped.
     pub(super) fn hold(&self) -> Hold<'_> {
         self.held.store(true, Ordering::SeqCst);
         self.holding.notify_waiters();
@@ -89,7 +89,7 @@ impl<C: Connection> Slot<C> {
     }
 }
 
-/// While it lives, the lock of a slot is held by a raw connection or a stream.
+/// A mark that a raw connection or a stream holds the lock of a slot.
 pub(crate) struct Hold<'s> {
     held: &'s AtomicBool,
 }
@@ -100,27 +100,27 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// The slot of any connection type.
+/// A slot of any connection type.
 pub(super) trait AnySlot: Send + Sync {
     fn key(&self) -> &'static str;
     fn as_any(&self) -> &dyn Any;
-    /// Takes the lease out, if there is one. `Err` if it is in use.
+    /// Takes out the lease, if there is one. `Err` if it is in use.
     fn take(&self) -> Result<Option<Box<dyn Participant>>, Busy>;
-    /// Whether it is in use.
+    /// Returns whether the slot is in use.
     fn is_busy(&self) -> bool;
-    /// Whether it is known to have no lease.
+    /// Returns whether the slot is known to have no lease.
     fn is_empty(&self) -> bool;
-    /// Whether the unit has begun here.
+    /// Returns whether the unit has begun here, or may have.
     fn is_begun(&self) -> bool;
-    /// Whether its database gave the unit up for others.
+    /// Returns whether the unit met a conflict here.
     fn met_conflict(&self) -> bool;
-    /// Whether no unit can run here again.
+    /// Returns whether no unit can run here again.
     fn is_lost(&self) -> bool;
     /// Carries out a step of a savepoint, if there is a lease.
     fn savepoint(&self, step: SavepointStep, depth: usize) -> BoxFuture<'_, Result<(), Error>>;
 }
 
-/// The slot is in use.
+/// The error of a slot that is in use.
 #[derive(Debug)]
 pub(super) struct Busy;
 

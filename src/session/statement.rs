@@ -1,4 +1,4 @@
-//! One statement of a session, from waiting for its bind to reading its reply.
+//! One statement of a session, from the wait for its bind to the end of its reply.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -22,36 +22,37 @@ use crate::trace::Stopwatch;
 
 /// The right to run statements on one bind, one after the other.
 ///
-/// Dropping it while a statement runs makes the unit abort-only: nobody knows what that statement did.
+/// Dropping it while a statement runs makes the unit abort-only, because the effect of that statement is unknown.
 pub struct Statement<'s, C: Connection> {
     core: &'s Core,
     slot: &'s Slot<C>,
-    /// Dropped before the lock is: after it, this could take back the hold of whoever has the lock by then.
+    /// Declared before the lock, and so dropped first. Later, the hold might belong to the next user of the lock.
     hold: Option<Hold<'s>>,
     lease: MutexGuard<'s, Option<Box<Lease<C>>>>,
     stopwatch: Stopwatch,
 }
 
-/// A [`Statement`], of one's own or borrowed.
+/// A [`Statement`], owned or borrowed.
 pub trait Open<C>: Send {
-    /// When it must be done.
+    /// Returns the deadline of the unit.
     fn deadline(&self) -> Deadline;
 
-    /// The key of the bind.
+    /// Returns the key of the bind.
     fn key(&self) -> &'static str;
 
-    /// The connection, for one statement. Until [`finish`](Self::finish) has its reply, the statement counts as
-    /// dropped half-way.
+    /// Returns the connection for one statement. The statement counts as incomplete until [`finish`](Self::finish) has
+    /// its reply.
     fn start(&mut self) -> Result<&mut C, Error>;
 
-    /// The same for a statement whose rows come one by one, and a flag that says that none is being waited for.
+    /// Returns the connection for one statement with a stream of rows, and a flag that is `true` while no row is
+    /// awaited.
     fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error>;
 
-    /// Takes what came of the statement: a reply, or the deadline.
+    /// Takes the result of the statement: a reply, or the error of the deadline.
     ///
     /// # Cancel safety
     ///
-    /// The server may be asked about an error: dropped there, the connection is unfit for another statement.
+    /// The server may be asked about an error. If the future is dropped there, the connection takes no other statement.
     fn finish<T: Send>(
         &mut self,
         replied: Result<QueryResult<T>, Error>,
@@ -120,7 +121,7 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
                     match &result {
                         Ok(_) => self.slot.note_conflict(false),
                         Err(_) if is_stale => self.slot.note_conflict(true),
-                        // What fails after a conflict often does so because of it.
+                        // Other errors keep an earlier conflict, which often caused them.
                         Err(error) if self.lease().met_conflict(error).await => {
                             self.slot.note_conflict(true);
                         }
@@ -183,7 +184,7 @@ impl<'s, C: Connection> Statement<'s, C> {
         }
     }
 
-    /// Notes what the type of the next statement says of it: where Diesel cannot name it by its type, it may be any
+    /// Records whether the type of the next statement describes it. A statement without a static query id may be any
     /// text.
     pub(super) fn describe<Q: QueryId>(&mut self) {
         if !Q::HAS_STATIC_QUERY_ID {
@@ -193,18 +194,19 @@ impl<'s, C: Connection> Statement<'s, C> {
         }
     }
 
-    /// Notes that text in the next statement, which Diesel builds, may call what leaves something on the connection.
+    /// Records that text in the next statement, which Diesel builds, may call a function that leaves state on the
+    /// connection.
     pub(super) fn may_leave_something(&mut self) {
         self.lease().touched = true;
     }
 
-    /// Keeps the bind from others, without making them wait.
+    /// Holds the bind: other statements on it fail and do not wait.
     pub(super) fn held(mut self) -> Self {
         self.hold = Some(self.slot.hold());
         self
     }
 
-    /// Makes sure that the connection may take a statement of this kind.
+    /// Makes sure that the connection may run a statement with this access.
     pub(super) async fn ready(&mut self, position: usize, access: Access) -> Result<(), Error> {
         let bind = self.key();
         self.verify().await?;
@@ -218,12 +220,12 @@ impl<'s, C: Connection> Statement<'s, C> {
         admitted
     }
 
-    /// Makes sure that the connection is where it was lent. If the application drops a statement on it, the next reply
-    /// may be that of the one before.
+    /// Makes sure that the connection is the lent one and in the transaction of the unit. If the application dropped a
+    /// statement on it, the next reply may belong to that statement.
     ///
     /// # Cancel safety
     ///
-    /// The connection is then unfit for another statement.
+    /// If the future is dropped, the connection takes no other statement.
     pub(super) async fn verify(&mut self) -> Result<(), Error> {
         self.settle_rows();
         let (core, bind) = (self.core, self.key());
@@ -236,7 +238,7 @@ impl<'s, C: Connection> Statement<'s, C> {
                 let verifying = self.lease().verify();
                 deadline.bound(bind, Waiting::Statement, verifying).await
             }
-            // After the deadline no statement begins.
+            // No statement begins after the deadline.
             false => {
                 deadline
                     .bound(bind, Waiting::Statement, ready(Ok(())))
@@ -245,7 +247,7 @@ impl<'s, C: Connection> Statement<'s, C> {
         };
         match verified {
             Ok(Ok(())) => Ok(()),
-            // What the application did on the raw connection, and has not heard of.
+            // The error of a statement on the raw connection whose reply the application did not read.
             Ok(Err(Fault::Refused(source))) => Err(Error::Query { bind, source }),
             Ok(Err(Fault::WithoutEffect)) => Err(Error::WithoutEffect { bind }),
             Ok(Err(fault)) => Err(self.unfit(&fault)),
@@ -256,11 +258,11 @@ impl<'s, C: Connection> Statement<'s, C> {
         }
     }
 
-    /// Notes which connection this is, before it is [lent](Self::lend).
+    /// Stores the number of the connection before it is [lent](Self::lend).
     ///
     /// # Cancel safety
     ///
-    /// The connection is then unfit for another statement.
+    /// If the future is dropped, the connection takes no other statement.
     pub(super) async fn mark(&mut self) -> Result<(), Error> {
         let (core, bind) = (self.core, self.key());
         let marked = core
@@ -276,7 +278,7 @@ impl<'s, C: Connection> Statement<'s, C> {
         }
     }
 
-    /// Lends the connection to the application: what it does there cannot be followed.
+    /// Lends the connection to the application, which may then run any statement.
     pub(super) fn lend(&mut self) -> Result<&mut C, Error> {
         self.settle_rows();
         if self.lease().is_incomplete() {
@@ -285,7 +287,8 @@ impl<'s, C: Connection> Statement<'s, C> {
         Ok(self.lease().lend())
     }
 
-    /// What came of the statement, also of what is left of its reply: text may call a procedure with several results.
+    /// Returns the result of the statement after its whole reply was read: text may call a procedure with several
+    /// results.
     async fn drained<T>(
         &mut self,
         replied: Result<QueryResult<T>, Error>,
@@ -307,7 +310,7 @@ impl<'s, C: Connection> Statement<'s, C> {
         lease(&mut self.lease)
     }
 
-    /// A stream that was dropped between two rows has nothing in flight: what is left of it is skipped.
+    /// Skips the rest of a stream that was dropped between two rows, when no row was awaited.
     fn settle_rows(&mut self) {
         if self.slot.between_rows.swap(false, Ordering::SeqCst) {
             self.lease().skips_rows();
@@ -332,9 +335,9 @@ impl<C: Connection> Drop for Statement<'_, C> {
 }
 
 impl Core {
-    /// Waits for the bind, begins there if nobody did, and readies it for one statement.
+    /// Waits for the bind, begins its transaction unless it has begun, and checks it for one statement.
     ///
-    /// A statement that was asked for and could not begin makes the unit abort-only: its author counts on it.
+    /// A requested statement that could not begin makes the unit abort-only, because the application relies on it.
     ///
     /// # Cancel safety
     ///
@@ -350,8 +353,8 @@ impl Core {
         if access == Access::Write && self.is_read_only(&slot.entry) {
             return Err(Error::ReadOnly { bind: key });
         }
-        // Cancellation safety: a statement that is dropped while it waits, or whose begin may or may not have reached the
-        // server, marks the unit. The lease of such a begin closes its connection.
+        // Cancellation safety: a statement that is dropped while it waits makes the unit abort-only. So does one whose
+        // begin may have reached the server; its lease closes the connection.
         let mut asked = Asked {
             core: self,
             bind: key,
@@ -370,7 +373,7 @@ impl Core {
     }
 }
 
-/// A statement that was asked for. Dropped before it has begun, the unit can only be rolled back.
+/// A requested statement. Dropping it before it has begun makes the unit abort-only.
 struct Asked<'s> {
     core: &'s Core,
     bind: &'static str,
@@ -385,7 +388,7 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// Whether the connection may be gone: no backend says so in one way.
+/// Returns whether the connection may be lost, which backends report by different errors.
 fn may_be_lost(error: &diesel::result::Error) -> bool {
     use diesel::result::DatabaseErrorKind as Kind;
     use diesel::result::Error::DatabaseError;

@@ -1,4 +1,4 @@
-//! What a query can be run on: a session that finds its bind, or a bind that is named.
+//! Targets of queries: a session, which finds the bind of a query by its type, or a bind that is named.
 
 use std::any::type_name;
 use std::marker::PhantomData;
@@ -10,16 +10,16 @@ use crate::error::Error;
 use crate::session::Session;
 use crate::session::statement::{Open, Statement};
 
-/// Something that a query `Q` can be run on.
+/// A target that a query `Q` can be run on.
 ///
-/// `Form` is for the compiler to find, as that of [`Bound`].
+/// The compiler infers `Form`, as it does for [`Bound`].
 #[diagnostic::on_unimplemented(
     message = "no query can be run on `{Self}`",
     label = "not a session",
     note = "pass a `Session`, `session.on(Bind)`, or what `session.connection(Bind)` returns, each by reference"
 )]
 pub trait Target<Q, Form = Typed>: Sync + sealed::Sealed {
-    /// The bind that it runs on.
+    /// The bind that the query runs on.
     type Bind: Bind;
 
     #[doc(hidden)]
@@ -27,7 +27,7 @@ pub trait Target<Q, Form = Typed>: Sync + sealed::Sealed {
         &self,
     ) -> impl Future<Output = Result<impl Open<<Self::Bind as Bind>::Connection>, Error>> + Send;
 
-    /// The same for a statement that takes the bind for as long as its rows are read.
+    /// Returns a statement that holds the bind while its rows are read.
     #[doc(hidden)]
     fn held_statement(
         &self,
@@ -35,11 +35,11 @@ pub trait Target<Q, Form = Typed>: Sync + sealed::Sealed {
 }
 
 pub(crate) mod sealed {
-    /// Keeps [`Target`](super::Target) ours.
+    /// Seals [`Target`](super::Target).
     pub trait Sealed {}
 }
 
-/// A session, for queries whose bind their type does not tell. See [`Session::on`].
+/// A session with a named bind, for queries whose type does not tell their bind. See [`Session::on`].
 #[derive(Debug)]
 pub struct On<'s, B> {
     session: &'s Session,
@@ -50,7 +50,7 @@ pub struct On<'s, B> {
 impl Session {
     /// Names the bind of a query whose type does not tell it: `sql_query`, `select(exists(..))`, set operations.
     ///
-    /// Such a query counts as written, unless [`reading`](On::reading) says otherwise.
+    /// Such a query counts as a write, unless [`reading`](On::reading) is called.
     pub fn on<B: Bind>(&self, _: B) -> On<'_, B> {
         On::new(self)
     }
@@ -65,9 +65,9 @@ impl<'s, B: Bind> On<'s, B> {
         }
     }
 
-    /// Says that the queries only read: they may run in a read-only unit, and need no prepare.
+    /// Declares that the queries only read. They may run in a read-only unit, and do not make the bind a writer.
     ///
-    /// A server that can tell is asked before the commit, unless the bind says to
+    /// Before the commit, a server that can tell is asked whether they wrote, unless the bind is set to
     /// [`trust_reads`](crate::BindOptions::trust_reads).
     #[must_use]
     pub fn reading(mut self) -> Self {
@@ -130,7 +130,7 @@ impl<B: Bind, Q: QueryId> Target<Q> for On<'_, B> {
     }
 }
 
-/// `load(&session)` where `session` is a reference already.
+/// Accepts `load(&session)` where `session` is already a reference.
 impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &T {
     type Bind = T::Bind;
 
@@ -143,7 +143,7 @@ impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &T {
     }
 }
 
-/// The same where it is an exclusive one.
+/// Accepts `load(&session)` where `session` is an exclusive reference.
 impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &mut T {
     type Bind = T::Bind;
 

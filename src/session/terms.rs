@@ -1,4 +1,4 @@
-//! What the transaction of a unit on one bind is told: by the bind, by the unit, and by its deadline.
+//! The terms of the transaction of a unit on one bind: those of the bind, of the unit, and of its deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,16 +10,16 @@ use crate::gid::UnitId;
 use crate::registry::Entry;
 use crate::session::core::Core;
 
-/// How much later than the deadline a server stops waiting for a lock.
+/// The time by which a server waits for a lock longer than the deadline.
 const DEADLINE_FIRST: Duration = Duration::from_millis(50);
 
 impl Core {
-    /// What the unit, and else its bind, says of its transaction.
+    /// Returns the settings of the transaction: those of the unit, otherwise those of its bind.
     fn settings<C>(&self, entry: &Entry<C>) -> Settings {
         self.options.settings.or(entry.options.settings)
     }
 
-    /// Refuses what cannot hold on the bind.
+    /// Refuses settings that the bind does not support.
     pub(super) fn check_settings<C: Connection>(&self, entry: &Entry<C>) -> Result<(), Error> {
         let settings = self.settings(entry);
         let checked = match self.joins_others() {
@@ -30,7 +30,7 @@ impl Core {
             true => settings.check_joined(),
             false => settings.check(C::BACKEND, self.is_read_only(entry)),
         };
-        // The transaction of a sandbox has begun with what its bind says.
+        // The transaction of a sandbox has already begun, with the settings of its bind.
         let checked = checked.and_then(|()| match entry.joins() {
             true if !self.registry.ignores_settings() => self.options.settings.check_sandboxed(),
             _ => Ok(()),
@@ -42,12 +42,12 @@ impl Core {
         })
     }
 
-    /// Whether nothing may be written on the bind.
+    /// Returns whether the bind is read-only in this unit.
     pub(super) fn is_read_only<C>(&self, entry: &Entry<C>) -> bool {
         self.options.read_only || entry.options.read_only
     }
 
-    /// The terms of the transaction of this unit on one bind.
+    /// Returns the terms of the transaction of this unit on one bind.
     pub(super) fn terms<C: Connection>(
         &self,
         entry: &Entry<C>,
@@ -62,7 +62,7 @@ impl Core {
         terms.tagged = self.registry.trace.tags;
         terms.savepoints = self.savepoints().load(Ordering::SeqCst);
         if let Some(left) = self.deadline().left() {
-            // A little longer, so that it is the deadline that ends the wait, and is reported.
+            // A little longer, so that the deadline ends the wait and is reported.
             let left = left.saturating_add(DEADLINE_FIRST);
             terms.lock_timeout = terms.lock_timeout.min(left);
             terms.idle_timeout = terms.idle_timeout.max(left.saturating_mul(2));

@@ -10,7 +10,7 @@ use crate::session::{Session, SessionOptions};
 impl Binds {
     /// Runs `work` in a unit of its own: commits all binds on `Ok`, rolls all back on `Err`, panic or cancel.
     ///
-    /// Inside, the unit cannot be ended: the result of the closure does that.
+    /// Inside, the unit cannot be ended: the result of the closure ends it.
     ///
     /// ```
     /// # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
@@ -31,14 +31,16 @@ impl Binds {
     ///
     /// # Errors
     ///
-    /// What the closure returns; [`Error::Commit`] if its `Ok` could not be committed; [`Error::AbortOnly`] if it put
-    /// another session in the place of the one that it was lent ([`AbortReason::Exchanged`]), and nothing was committed.
+    /// The error of the closure. [`Error::Commit`] if the closure returned `Ok` and the commit failed.
+    /// [`Error::AbortOnly`] if the closure exchanged the lent session for another one ([`AbortReason::Exchanged`]):
+    /// nothing was committed.
     ///
     /// [`AbortReason::Exchanged`]: crate::AbortReason::Exchanged
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future before the closure is done rolls back in the background; after that, the commit goes on.
+    /// If the future is dropped before the closure is done, the unit is rolled back in the background. After that, the
+    /// commit goes on.
     pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
     where
         for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
@@ -52,15 +54,15 @@ impl Binds {
             .map(|(result, _)| result)
     }
 
-    /// The same, with options of the session, and with what the commit returned.
+    /// Runs `work` in a unit configured by `options`, and also returns the result of the commit.
     ///
     /// # Errors
     ///
-    /// As [`transaction`](Self::transaction).
+    /// See [`transaction`](Self::transaction).
     ///
     /// # Cancel safety
     ///
-    /// As [`transaction`](Self::transaction).
+    /// See [`transaction`](Self::transaction).
     pub async fn transaction_with<R, E, F>(
         &self,
         options: SessionOptions,
@@ -80,15 +82,15 @@ impl Binds {
         end(&mut session, result).await
     }
 
-    /// The same for a closure that moves what it captures, and so can run only once.
+    /// Runs `work`, which may move its captures and runs only once, in a unit configured by `options`.
     ///
     /// # Errors
     ///
-    /// As [`transaction`](Self::transaction).
+    /// See [`transaction`](Self::transaction).
     ///
     /// # Cancel safety
     ///
-    /// As [`transaction`](Self::transaction).
+    /// See [`transaction`](Self::transaction).
     pub async fn transaction_once<R, E, F>(
         &self,
         options: SessionOptions,
@@ -109,7 +111,7 @@ impl Binds {
     }
 }
 
-/// Commits or rolls back, as the result of the closure says.
+/// Commits on `Ok` and rolls back on `Err`.
 pub(super) async fn end<R, E: From<Error>>(
     session: &mut Session,
     result: Result<R, E>,
@@ -120,8 +122,8 @@ pub(super) async fn end<R, E: From<Error>>(
             Ok((value, committed))
         }
         Err(error) => {
-            // Nothing can be in use any more, and a roll-back that fails closes its connection. The error of the
-            // application stays.
+            // No lease can be in use any more, and a roll-back that fails closes its connection. The error of the
+            // application is returned.
             if let Err(uncertain) = session.abandon().await {
                 tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not certain");
             }

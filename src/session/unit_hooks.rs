@@ -1,4 +1,4 @@
-//! The hooks of one unit: what is to run before its commit, after it, and after a roll-back.
+//! The hooks of one unit: those before its commit, those after it, and those after a roll-back.
 
 // Files, each of which imports only from those before it: `hook`, `output`.
 
@@ -19,9 +19,9 @@ use self::hook::run;
 pub(super) use self::hook::{After, Before, Hook};
 pub use self::output::HookOutput;
 
-/// The hooks of one unit. Those before its commit are lent the session `S`.
+/// The hooks of one unit. Those before its commit borrow the session `S`.
 pub(super) struct Hooks<S> {
-    /// How long each of those after the end may take.
+    /// The time limit of each hook after the end.
     limit: Option<Duration>,
     before_commit: VecDeque<Hook<Before<S>>>,
     after_commit: Vec<Hook<After<Committed>>>,
@@ -39,7 +39,7 @@ impl<S> Default for Hooks<S> {
     }
 }
 
-/// How many hooks there were when a savepoint was set.
+/// The numbers of hooks when a savepoint was set.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     before_commit: usize,
@@ -47,16 +47,16 @@ pub(super) struct Mark {
     after_rollback: usize,
 }
 
-/// Who keeps a unit that is not committed.
+/// The keeper of a unit whose end commits nothing.
 pub(super) enum Kept {
-    /// Others, in their transactions: whether it is committed, they decide later.
+    /// Outer transactions, which later keep or lose it.
     ByOthers,
     /// A sandbox, for its later sessions.
     #[cfg(feature = "testing")]
     InSandbox(std::sync::Arc<crate::registry::Rules>),
 }
 
-/// The hooks of the unit that a session is in.
+/// The hooks of the current unit of a session.
 pub(super) struct UnitHooks<S>(Mutex<Hooks<S>>);
 
 impl<S> UnitHooks<S> {
@@ -75,17 +75,17 @@ impl<S> UnitHooks<S> {
         self.lock().after_rollback.push(Hook::new(run));
     }
 
-    /// Takes out the next that a commit has to ask.
+    /// Takes out the next hook before the commit.
     pub(super) fn next_before_commit(&self) -> Option<Hook<Before<S>>> {
         self.lock().before_commit.pop_front()
     }
 
-    /// Whether a unit that is rolled back has to run any.
+    /// Returns whether a roll-back has no hooks to run.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Those of the unit that ends. Each that runs afterwards may take as long as `limit`.
+    /// Takes out all hooks of a unit that ends. Each hook after the end may take as long as `limit`.
     pub(super) fn take(&self, limit: Option<Duration>) -> Hooks<S> {
         Hooks {
             limit,
@@ -93,7 +93,7 @@ impl<S> UnitHooks<S> {
         }
     }
 
-    /// Whether a commit has to ask.
+    /// Returns whether there are hooks before the commit.
     pub(super) fn may_veto(&self) -> bool {
         !self.lock().before_commit.is_empty()
     }
@@ -107,7 +107,7 @@ impl<S> UnitHooks<S> {
         }
     }
 
-    /// Takes back what was registered since, and returns what is to run because of that.
+    /// Removes the hooks that were registered since `mark`, and returns those that run because of that.
     pub(super) fn undo(&self, mark: Mark, limit: Option<Duration>) -> Hooks<S> {
         let mut hooks = self.lock();
         hooks.before_commit.truncate(mark.before_commit);
@@ -132,9 +132,9 @@ impl<S> Default for UnitHooks<S> {
 }
 
 impl<S> Hooks<S> {
-    /// Runs those that the outcome of a commit is for.
+    /// Runs the hooks for the outcome of a commit.
     ///
-    /// To be run on the task of the commit.
+    /// Call it on the task of the commit.
     pub(super) async fn ended(
         self,
         unit: UnitId,
@@ -170,7 +170,7 @@ impl<S> Hooks<S> {
 
     async fn committed(self, mut committed: Committed) -> Committed {
         for hook in self.after_commit {
-            // Each gets the commit as it is, without what the hooks before it have come to.
+            // Each hook gets the result of the commit, without the failures of the hooks before it.
             let told = Committed {
                 hook_failures: Vec::new(),
                 ..committed.clone()
@@ -187,7 +187,7 @@ impl<S> Hooks<S> {
         committed
     }
 
-    /// Runs those that a roll-back is for, if it is certain.
+    /// Runs the hooks after a roll-back, if the roll-back is certain.
     pub(super) async fn undone(self, unit: UnitId, rolled_back: &Result<(), CommitError>) {
         match rolled_back {
             Ok(()) => self.rolled_back(unit).await,
@@ -195,9 +195,9 @@ impl<S> Hooks<S> {
         }
     }
 
-    /// Runs those that a roll-back is for.
+    /// Runs the hooks after a roll-back.
     ///
-    /// To be run on a task of its own.
+    /// Call it on a task of its own.
     pub(super) async fn rolled_back(self, unit: UnitId) {
         for hook in self.after_rollback {
             if let Err(failure) = run(hook, unit, self.limit).await {
@@ -210,14 +210,14 @@ impl<S> Hooks<S> {
         }
     }
 
-    /// Runs none: nobody knows how the unit ended, or it was ended by others.
+    /// Runs no hooks, because the outcome of the unit is not certain or another statement ended it.
     pub(super) fn discard(self, unit: UnitId) {
         if !(self.after_commit.is_empty() && self.after_rollback.is_empty()) {
             tracing::warn!(%unit, "how the unit ended is not certain: its hooks do not run");
         }
     }
 
-    /// Whether a savepoint that was undone has to run any.
+    /// Returns whether the roll-back to a savepoint has no hooks to run.
     pub(super) fn is_empty(&self) -> bool {
         self.after_rollback.is_empty()
     }

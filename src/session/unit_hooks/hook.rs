@@ -1,4 +1,4 @@
-//! One hook: where it was registered, what it is, and how one after the end of a unit is run.
+//! One hook with the place of its registration, and the run of a hook after the end of a unit.
 
 use std::panic::{AssertUnwindSafe, Location};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::timeout;
 use crate::commit::HookFailure;
 use crate::error::BoxError;
 
-/// A hook before the commit, which is lent the session `S`.
+/// A hook before the commit, which borrows the session `S`.
 pub(in crate::session) type Before<S> =
     Box<dyn for<'s> FnOnce(&'s mut S) -> BoxFuture<'s, Result<(), BoxError>> + Send>;
 /// A hook after the end of a unit.
 pub(in crate::session) type After<T> =
     Box<dyn FnOnce(T) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-/// A hook, and where it was registered.
+/// A hook, and the place of its registration.
 pub(in crate::session) struct Hook<F> {
     pub(in crate::session) registered_at: &'static Location<'static>,
     pub(in crate::session) run: F,
@@ -33,7 +33,7 @@ impl<F> Hook<F> {
     }
 }
 
-/// A hook took too long.
+/// The error of a hook that exceeded its time limit.
 #[derive(Debug, thiserror::Error)]
 #[error("it did not end within {0:?}, the deadline of its unit")]
 struct TooLong(Duration);

@@ -1,8 +1,8 @@
-//! What a hook may return after the end of a unit, when it can veto nothing.
+//! The return types of hooks after the end of a unit, which cannot veto anything.
 
 use crate::error::BoxError;
 
-/// What a hook returns that can veto nothing: nothing, or a result whose error is reported.
+/// A return type of a hook that cannot veto: nothing, or a result whose error is reported.
 ///
 /// This trait is sealed.
 pub trait HookOutput: sealed::Sealed {
@@ -11,7 +11,7 @@ pub trait HookOutput: sealed::Sealed {
 }
 
 mod sealed {
-    /// Keeps [`HookOutput`](super::HookOutput) ours.
+    /// Seals [`HookOutput`](super::HookOutput).
     pub trait Sealed {}
 }
 
