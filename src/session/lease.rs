@@ -51,7 +51,7 @@ pub(crate) struct Lease<C: Connection> {
     pub(super) stale: bool,
     /// The statements that may have ended the transaction since its marker was last seen.
     unseen: Unseen,
-    /// The counter of messages that may end the transaction, and its value before the first statement in text.
+    /// The counter of messages that may end the transaction, and its value when the lease began to watch it.
     watch: Option<(Arc<Watch>, Counted)>,
     /// The result of the end of the transaction, unless that was its commit.
     pub(super) undone: Undone,

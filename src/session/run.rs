@@ -124,9 +124,9 @@ pub trait RunQueryDsl<Form = Typed>: Sized {
 
     /// Runs the statement and returns the number of rows that it changed.
     ///
-    /// On SQLite, an insert of several rows runs on the thread of the connection, because diesel-async has none. So its
-    /// rows must be owned, `values(vec![…])`. An insert that returns its rows or handles conflicts takes one row at a
-    /// time there.
+    /// On SQLite, this library runs inserts of several rows on the thread of the connection, because diesel-async does
+    /// not support them. So the rows must be owned: `values(vec![…])`. An insert that returns its rows or handles
+    /// conflicts takes one row at a time there.
     ///
     /// # Errors
     ///

@@ -69,7 +69,7 @@ impl<C: Connection> Lease<C> {
         let Some(((watch, before), pooled)) = watched.zip(self.pooled.as_mut()) else {
             return self.unseen;
         };
-        // Otherwise the application has replaced the instrumentation, or the whole connection.
+        // If it is another one now, the application has replaced the instrumentation or the whole connection.
         let watches = backend::watch(pooled.connection());
         let watches = watches.is_some_and(|current| Arc::ptr_eq(&current, &watch));
         let Counted { ends, several, .. } = watch.count();
