@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use crate::commit::coordinator::Orders;
+use crate::commit::coordinator::CommitParameters;
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::{Aloneness, Participant, ended};
 
@@ -30,7 +30,7 @@ pub(crate) async fn roll_back(
 
 /// Commits one participant after the other, and stops at the first failure.
 pub(crate) async fn best_effort(
-    orders: Orders,
+    parameters: CommitParameters,
     mut participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let mut partial = Partial::default();
@@ -54,5 +54,5 @@ pub(crate) async fn best_effort(
             }
         }
     }
-    partial.conclude(orders.unit, false)
+    partial.conclude(parameters.unit, false)
 }

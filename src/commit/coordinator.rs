@@ -26,7 +26,7 @@ use self::step::{Prepared, StepResult};
 
 /// The parameters of one commit.
 #[derive(Debug)]
-pub(crate) struct Orders {
+pub(crate) struct CommitParameters {
     pub(crate) unit: UnitId,
     pub(crate) namespace: Arc<str>,
     /// The span of the unit, unless it ran no query.
@@ -42,7 +42,7 @@ pub(crate) struct Orders {
 ///
 /// Must run on a task of its own: dropping this future has the effect of a crash of the process.
 pub(crate) async fn commit(
-    orders: Orders,
+    parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let mut profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
@@ -69,8 +69,8 @@ pub(crate) async fn commit(
         databases: profiles.iter().map(|profile| profile.database).collect(),
         faults: participants.iter().map(|_| None).collect(),
         #[cfg(feature = "testing")]
-        injection: injected::Injection::new(orders.faults.clone()),
-        orders,
+        injection: injected::Injection::new(parameters.faults.clone()),
+        parameters,
         profiles,
         branches: participants.iter().map(|_| None).collect(),
         participants,
@@ -120,7 +120,7 @@ fn member(profile: &Profile) -> Member {
 
 /// A unit while it commits.
 struct Unit {
-    orders: Orders,
+    parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
     profiles: Vec<Profile>,
     databases: Vec<Option<DatabaseId>>,
@@ -139,8 +139,8 @@ impl Unit {
             && let Some(holder_id) = self.databases[holder]
         {
             let gid = Gid {
-                namespace: self.orders.namespace.as_ref().into(),
-                unit: self.orders.unit,
+                namespace: self.parameters.namespace.as_ref().into(),
+                unit: self.parameters.unit,
                 holder: self.profiles[holder].key.into(),
                 holder_id,
             };
@@ -172,7 +172,7 @@ impl Unit {
             .filter_map(|(index, participant)| {
                 let (_, command) = round.iter().find(|(member, _)| *member == index)?;
                 let key = self.profiles[index].key;
-                let span = trace::commit_step(key, command, self.orders.unit, gid);
+                let span = trace::commit_step(key, command, self.parameters.unit, gid);
                 #[cfg(not(feature = "testing"))]
                 let result = step(
                     participant,
@@ -302,7 +302,7 @@ impl Unit {
                     );
                 }
                 Ok(Committed {
-                    unit: self.orders.unit,
+                    unit: self.parameters.unit,
                     gid: self.gid,
                     binds: self.profiles.iter().map(|profile| profile.key).collect(),
                     pending,
@@ -360,7 +360,7 @@ impl Unit {
         never.abort();
         match never.await {
             Err(source) => CommitError::Interrupted {
-                unit: self.orders.unit,
+                unit: self.parameters.unit,
                 source,
             },
             Ok(()) => unreachable!("it waits for ever"),

@@ -2,7 +2,7 @@
 
 use crate::commit::Fault;
 use crate::commit::apart::roll_back;
-use crate::commit::coordinator::Orders;
+use crate::commit::coordinator::CommitParameters;
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::{Participant, Profile};
 
@@ -11,12 +11,12 @@ use crate::commit::participant::{Participant, Profile};
 /// Each participant is first asked whether it could. A release that fails after that has lost its connection, and with
 /// it the outer transaction.
 pub(crate) async fn release(
-    orders: Orders,
+    parameters: CommitParameters,
     mut participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let mut partial = Partial::default();
-    if orders.rehearses
-        && let Err(refusal) = rehearse(&orders, &mut participants).await
+    if parameters.rehearses
+        && let Err(refusal) = rehearse(&parameters, &mut participants).await
     {
         match refusal {
             Refusal::Fault(key, fault) => partial.fault = Some((key, fault)),
@@ -49,7 +49,7 @@ pub(crate) async fn release(
         }
         partial.undone(key, participant.roll_back().await);
     }
-    partial.conclude(orders.unit, true)
+    partial.conclude(parameters.unit, true)
 }
 
 /// The reason why a commit would refuse the unit.
@@ -61,18 +61,18 @@ enum Refusal {
 /// Refuses a unit that the commit of several writers would refuse before it prepares any. Possible writers are asked,
 /// two writers that cannot prepare are refused, and each writer must be identified.
 async fn rehearse(
-    orders: &Orders,
+    parameters: &CommitParameters,
     participants: &mut [Box<dyn Participant>],
 ) -> Result<(), Refusal> {
     #[cfg(feature = "testing")]
-    if orders.faults.is_some()
+    if parameters.faults.is_some()
         && let Some(participant) = participants.first()
     {
         let key = participant.profile().key;
         return Err(Refusal::Fault(key, Fault::Sandbox));
     }
     #[cfg(not(feature = "testing"))]
-    let _ = orders;
+    let _ = parameters;
     let several = participants.len() > 1;
     let mut writers: Vec<(&mut Box<dyn Participant>, Profile)> = Vec::new();
     for participant in participants {

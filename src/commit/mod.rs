@@ -23,7 +23,7 @@ mod outcome;
 mod participant;
 mod protocol;
 
-pub(crate) use self::coordinator::Orders;
+pub(crate) use self::coordinator::CommitParameters;
 pub use self::fault::Fault;
 pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]

@@ -2,7 +2,7 @@
 
 use tracing::Instrument as _;
 
-use crate::commit::coordinator::{self, Orders};
+use crate::commit::coordinator::{self, CommitParameters};
 use crate::commit::outcome::{CommitError, Committed};
 use crate::commit::participant::Participant;
 use crate::commit::protocol::Outcome;
@@ -12,31 +12,31 @@ use crate::trace::{Ending, Ends, UnitTrace};
 
 /// Runs [`coordinator::commit`] within the span of the unit.
 pub(crate) async fn commit(
-    mut orders: Orders,
+    mut parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
-    let trace = orders.trace.take();
-    let committing = coordinator::commit(orders, participants);
+    let trace = parameters.trace.take();
+    let committing = coordinator::commit(parameters, participants);
     observed(trace, committing).await
 }
 
 /// Runs [`joined::release`] within the span of the unit.
 pub(crate) async fn release(
-    mut orders: Orders,
+    mut parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
-    let trace = orders.trace.take();
-    let releasing = joined::release(orders, participants);
+    let trace = parameters.trace.take();
+    let releasing = joined::release(parameters, participants);
     observed(trace, releasing).await
 }
 
 /// Runs [`apart::best_effort`] within the span of the unit.
 pub(crate) async fn best_effort(
-    mut orders: Orders,
+    mut parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
-    let trace = orders.trace.take();
-    let committing = apart::best_effort(orders, participants);
+    let trace = parameters.trace.take();
+    let committing = apart::best_effort(parameters, participants);
     observed(trace, committing).await
 }
 

@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 
 use crate::bind::Bind;
-use crate::commit::{self, CommitError, Committed, Orders};
+use crate::commit::{self, CommitError, CommitParameters, Committed};
 use crate::error::Error;
 use crate::session::Session;
 
@@ -81,9 +81,9 @@ impl Session {
             return Err(refused.into());
         }
         let (unit, participants) = self.core().take_one::<B>()?;
-        let orders = self.orders(unit);
+        let parameters = self.commit_parameters(unit);
         let committed = self
-            .in_background(unit, self.ending(orders, participants))
+            .in_background(unit, self.ending(parameters, participants))
             .await;
         if let Err(error) = &committed {
             if !error.is_rolled_back() {
@@ -121,13 +121,13 @@ impl Session {
         self.core().check_may_end()?;
         self.approve().await?;
         let (unit, participants, hooks) = self.take_all()?;
-        let orders = Orders {
+        let parameters = CommitParameters {
             rehearses: false,
-            ..self.orders(unit)
+            ..self.commit_parameters(unit)
         };
         let ending = match self.core().is_joined() {
-            true => commit::release(orders, participants).boxed(),
-            false => commit::best_effort(orders, participants).boxed(),
+            true => commit::release(parameters, participants).boxed(),
+            false => commit::best_effort(parameters, participants).boxed(),
         };
         let kept = self.kept();
         self.in_background(unit, async move {

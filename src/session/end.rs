@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::commit::{self, CommitError, Committed, Fault, Orders, Participant};
+use crate::commit::{self, CommitError, CommitParameters, Committed, Fault, Participant};
 use crate::error::{AbortReason, Waiting};
 use crate::gid::UnitId;
 use crate::session::Session;
@@ -21,7 +21,7 @@ impl Session {
     pub(super) async fn finish(&mut self) -> Result<Committed, CommitError> {
         self.approve().await?;
         let (unit, participants, hooks) = self.take_all()?;
-        let ending = self.ending(self.orders(unit), participants);
+        let ending = self.ending(self.commit_parameters(unit), participants);
         let kept = self.kept();
         self.in_background(unit, async move {
             let result = ending.await;
@@ -33,12 +33,12 @@ impl Session {
     /// Returns the commit or, for a joined unit, the release of its savepoints.
     pub(super) fn ending(
         &self,
-        orders: Orders,
+        parameters: CommitParameters,
         participants: Vec<Box<dyn Participant>>,
     ) -> BoxFuture<'static, Result<Committed, CommitError>> {
         match self.core().is_joined() {
-            true => commit::release(orders, participants).boxed(),
-            false => commit::commit(orders, participants).boxed(),
+            true => commit::release(parameters, participants).boxed(),
+            false => commit::commit(parameters, participants).boxed(),
         }
     }
 
@@ -200,8 +200,8 @@ impl Session {
         Kept::ByOthers
     }
 
-    pub(super) fn orders(&self, unit: UnitId) -> Orders {
-        Orders {
+    pub(super) fn commit_parameters(&self, unit: UnitId) -> CommitParameters {
+        CommitParameters {
             unit,
             namespace: Arc::clone(&self.core().registry.namespace),
             trace: self.core().trace.end(unit),

@@ -17,7 +17,7 @@ use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestError, TestRng, Te
 
 use self::fake::{Apart, Database, Fake, Reply, Script, State};
 use self::mutant::Mutation;
-use crate::commit::coordinator::{Orders, commit};
+use crate::commit::coordinator::{CommitParameters, commit};
 use crate::commit::{CommitError, Committed, Outcome, Participant};
 use crate::gid::UnitClock;
 
@@ -106,7 +106,7 @@ fn run(scripts: &[Script], mutation: Option<Mutation>) -> Ended {
             Box::new(fake) as Box<dyn Participant>
         })
         .collect();
-    let orders = Orders {
+    let parameters = CommitParameters {
         unit: UnitClock::new(Duration::MAX).generate(),
         namespace: NAMESPACE.into(),
         trace: None,
@@ -114,7 +114,7 @@ fn run(scripts: &[Script], mutation: Option<Mutation>) -> Ended {
         #[cfg(feature = "testing")]
         faults: None,
     };
-    let result = runtime.block_on(commit(orders, participants));
+    let result = runtime.block_on(commit(parameters, participants));
     let result = mutant::told(mutation, result);
     Ended { databases, result }
 }
