@@ -1,6 +1,6 @@
 //! The steps after the fate of the unit is known: commit the prepared branches, or roll back the open transactions.
 
-use crate::commit::protocol::state::{GivingUp, Phase, Protocol};
+use crate::commit::protocol::state::{Phase, Protocol, WithoutCommit};
 use crate::commit::protocol::words::{Command, Conclusion, Next, Reply};
 
 impl Protocol {
@@ -50,15 +50,15 @@ impl Protocol {
         Next::Run(round)
     }
 
-    pub(super) fn give_up(&mut self, up: GivingUp) -> Next {
-        self.phase = Phase::Giving { up };
+    pub(super) fn end_without_commit(&mut self, reason: WithoutCommit) -> Next {
+        self.phase = Phase::EndingWithoutCommit { reason };
         let round = self
             .undoing()
             .into_iter()
-            .filter(|(index, _)| up != GivingUp::Unknown { writer: *index })
+            .filter(|(index, _)| reason != WithoutCommit::Unknown { writer: *index })
             .collect::<Vec<_>>();
         if round.is_empty() {
-            return Next::Done(up.conclusion());
+            return Next::Done(reason.conclusion());
         }
         Next::Run(round)
     }

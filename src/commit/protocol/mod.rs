@@ -19,7 +19,7 @@ mod words;
 
 use self::end::{committed, unfinished};
 pub(crate) use self::state::Protocol;
-use self::state::{GivingUp, Phase};
+use self::state::{Phase, WithoutCommit};
 pub use self::words::Outcome;
 pub(crate) use self::words::{Command, Conclusion, Member, Next, Reply};
 
@@ -62,7 +62,7 @@ impl Protocol {
                     self.run(Command::EndReader, readers)
                         .unwrap_or_else(|| committed(Vec::new()))
                 }
-                Some(Reply::Lost) => self.give_up(GivingUp::Unknown { writer }),
+                Some(Reply::Lost) => self.end_without_commit(WithoutCommit::Unknown { writer }),
                 _ => self.abort(None, writer),
             },
             // A failure here loses nothing, since these members only read. It is logged, and does not change the
@@ -95,7 +95,7 @@ impl Protocol {
                 because,
                 pending: unfinished(replies, Command::Undo),
             }),
-            Phase::Giving { up } => Next::Done(up.conclusion()),
+            Phase::EndingWithoutCommit { reason } => Next::Done(reason.conclusion()),
         }
     }
 }

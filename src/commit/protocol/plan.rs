@@ -1,7 +1,7 @@
 //! The steps before the decision: ask for the writers, choose the holder, prepare.
 
 use crate::commit::protocol::end::committed;
-use crate::commit::protocol::state::{GivingUp, Phase, Protocol};
+use crate::commit::protocol::state::{Phase, Protocol, WithoutCommit};
 use crate::commit::protocol::words::{Command, Next};
 
 impl Protocol {
@@ -44,7 +44,9 @@ impl Protocol {
                     .unwrap_or_else(|| self.commit_alone(writer))
             }
             writers => match self.choose_holder(writers) {
-                Err((first, second)) => self.give_up(GivingUp::NotAtomic { first, second }),
+                Err((first, second)) => {
+                    self.end_without_commit(WithoutCommit::NotAtomic { first, second })
+                }
                 Ok(holder) => self.identify(holder),
             },
         }

@@ -19,17 +19,17 @@ pub(super) enum Phase {
     Applying,
     RollingBackHolder { because: usize },
     RollingBack { because: usize },
-    Giving { up: GivingUp },
+    EndingWithoutCommit { reason: WithoutCommit },
 }
 
 /// The reason to end a unit without a confirmed commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum GivingUp {
+pub(super) enum WithoutCommit {
     NotAtomic { first: usize, second: usize },
     Unknown { writer: usize },
 }
 
-impl GivingUp {
+impl WithoutCommit {
     pub(super) fn conclusion(self) -> Conclusion {
         match self {
             Self::NotAtomic { first, second } => Conclusion::NotAtomic { first, second },
