@@ -66,7 +66,7 @@ pub(crate) use self::sql::fence_row;
 pub(crate) use self::stale::Staleness;
 pub(crate) use self::tables::is_of_our_tables;
 pub(crate) use self::terms::{
-    AloneFault, Attached, Begun, SavepointStep, Standing, Terms, TransactionId, Unseen,
+    Attached, Begun, LoneCommitFault, SavepointStep, Standing, Terms, TransactionId, Unseen,
 };
 
 /// A connection that a bind may have: `AsyncPgConnection`, `AsyncMysqlConnection` or `AsyncSqliteConnection`, each
@@ -236,7 +236,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     fn commit(
         &mut self,
         terms: &Terms,
-    ) -> impl Future<Output = Result<Option<i64>, AloneFault>> + Send;
+    ) -> impl Future<Output = Result<Option<i64>, LoneCommitFault>> + Send;
 
     /// Uses up the marker, records the decision and commits both, in one message.
     fn decide(

@@ -159,7 +159,7 @@ pub enum SavepointStep {
 
 /// The error of the commit of a lone writer.
 #[derive(Debug)]
-pub struct AloneFault {
+pub struct LoneCommitFault {
     /// The cause.
     pub fault: Fault,
     /// The id of the transaction, by which the server reports its fate later (PostgreSQL).

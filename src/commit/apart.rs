@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use crate::commit::coordinator::CommitParameters;
 use crate::commit::outcome::{CommitError, Committed, Partial};
-use crate::commit::participant::{Aloneness, Participant, ended};
+use crate::commit::participant::{LoneCommitError, Participant, ended};
 
 /// Rolls all participants back. An error names the binds that may keep something.
 pub(crate) async fn roll_back(
@@ -44,11 +44,11 @@ pub(crate) async fn best_effort(
         }
         match participant.commit().await {
             Ok(()) => partial.committed.push(key),
-            Err(Aloneness::Refused(fault)) => {
+            Err(LoneCommitError::Refused(fault)) => {
                 partial.undone(key, participant.undone());
                 partial.fault = Some((key, fault));
             }
-            Err(Aloneness::Lost(fault)) => {
+            Err(LoneCommitError::Unknown(fault)) => {
                 partial.unknown.push(key);
                 partial.fault = Some((key, fault));
             }

@@ -225,8 +225,8 @@ impl Unit {
                     StepResult::Failed(fault) => {
                         self.failed(&span, index, command, fault, Reply::Failed)
                     }
-                    StepResult::Lost(fault) => {
-                        self.failed(&span, index, command, fault, Reply::Lost)
+                    StepResult::Unknown(fault) => {
+                        self.failed(&span, index, command, fault, Reply::Unknown)
                     }
                 };
                 (index, command, reply)

@@ -30,8 +30,8 @@ pub use self::hook::HookFailure;
 pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
 pub(crate) use self::observed::{best_effort, commit, release, roll_back};
 pub use self::outcome::{CommitError, Committed, Ending, Partial};
-pub(crate) use self::participant::{Aloneness, Participant, Profile};
 pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_apart};
+pub(crate) use self::participant::{LoneCommitError, Participant, Profile};
 pub use self::protocol::Outcome;
 
 /// The types that the exploration of commit and recovery together uses.

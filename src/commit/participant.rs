@@ -84,18 +84,18 @@ impl Undone {
 
 /// The failure of a lone commit.
 #[derive(Debug)]
-pub(crate) enum Aloneness {
+pub(crate) enum LoneCommitError {
     /// The server keeps nothing of the transaction that the message ended. [`Participant::undone`] tells whether that
     /// was the transaction of the unit.
     Refused(Fault),
     /// The reply was lost: the transaction is committed or not.
-    Lost(Fault),
+    Unknown(Fault),
 }
 
-impl Aloneness {
+impl LoneCommitError {
     pub(crate) fn into_fault(self) -> Fault {
         match self {
-            Self::Refused(fault) | Self::Lost(fault) => fault,
+            Self::Refused(fault) | Self::Unknown(fault) => fault,
         }
     }
 }
@@ -114,7 +114,7 @@ pub(crate) trait Participant: Send {
     /// Prepares.
     fn prepare<'a>(&'a mut self, branch: &'a Branch) -> BoxFuture<'a, Result<(), Fault>>;
     /// Commits without a decision: no other participant wrote.
-    fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>>;
+    fn commit(&mut self) -> BoxFuture<'_, Result<(), LoneCommitError>>;
     /// Commits together with the decision.
     fn decide<'a>(&'a mut self, decision: &'a Decision) -> BoxFuture<'a, Result<(), Fault>>;
     /// Checks that the savepoint could be released, if the unit is in an outer transaction.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::backend::{Backend, Connection, Terms, Unseen, Whose};
 use crate::commit::{
-    Aloneness, Asked, Decision, Fault, Identified, Outcome, Participant, Profile, Undone,
+    Asked, Decision, Fault, Identified, LoneCommitError, Outcome, Participant, Profile, Undone,
 };
 use crate::gid::{Branch, DatabaseId, Gid};
 use crate::session::lease::Lease;
@@ -99,17 +99,17 @@ impl<C: Connection> Participant for Lease<C> {
         .boxed()
     }
 
-    fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>> {
+    fn commit(&mut self) -> BoxFuture<'_, Result<(), LoneCommitError>> {
         async move {
             if let Err(fault) = self.reach_in_time().await {
                 // Nothing of the commit was sent. `undone` later returns the result of the roll-back.
                 let _ = Lease::roll_back(self).await;
-                return Err(Aloneness::Refused(fault));
+                return Err(LoneCommitError::Refused(fault));
             }
             let limit = self.entry.timeouts.step;
             self.settle_unseen();
             let Some((connection, terms)) = self.start_ending() else {
-                return Err(Aloneness::Refused(Fault::Incomplete));
+                return Err(LoneCommitError::Refused(Fault::Incomplete));
             };
             let lost = match timeout(limit, connection.commit(terms)).await {
                 Ok(Ok(started)) => {
@@ -123,20 +123,20 @@ impl<C: Connection> Participant for Lease<C> {
                         Fault::Lost(_) => failed,
                         Fault::Unreached(_) => {
                             self.close().await;
-                            return Err(Aloneness::Refused(failed.fault));
+                            return Err(LoneCommitError::Refused(failed.fault));
                         }
                         // The connection may be in another transaction.
                         Fault::Ended(_) => {
                             self.close().await;
-                            return Err(Aloneness::Refused(failed.fault));
+                            return Err(LoneCommitError::Refused(failed.fault));
                         }
                         fault => {
                             self.ended();
-                            return Err(Aloneness::Refused(fault));
+                            return Err(LoneCommitError::Refused(fault));
                         }
                     }
                 }
-                Err(_) => crate::backend::AloneFault {
+                Err(_) => crate::backend::LoneCommitFault {
                     fault: Fault::TimedOut,
                     transaction: None,
                 },
@@ -148,8 +148,8 @@ impl<C: Connection> Participant for Lease<C> {
             };
             match fate {
                 Some(Outcome::Committed) => Ok(()),
-                Some(Outcome::RolledBack) => Err(Aloneness::Refused(lost.fault)),
-                None => Err(Aloneness::Lost(lost.fault)),
+                Some(Outcome::RolledBack) => Err(LoneCommitError::Refused(lost.fault)),
+                None => Err(LoneCommitError::Unknown(lost.fault)),
             }
         }
         .boxed()
@@ -174,7 +174,7 @@ impl<C: Connection> Participant for Lease<C> {
             if !self.terms.joined {
                 // A private copy of the database: there, a commit need not be prevented.
                 let committed = Participant::commit(self).await;
-                return committed.map_err(Aloneness::into_fault);
+                return committed.map_err(LoneCommitError::into_fault);
             }
             self.answer_in_time().await?;
             let releasing = self.step(Self::start_ending, async |connection, terms| {

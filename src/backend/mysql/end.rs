@@ -9,7 +9,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _
 use crate::backend::mysql::probe::mentions_rollback;
 use crate::backend::mysql::writes::NOTE_NON_TRANSACTIONAL;
 use crate::backend::mysql::{Flag, begin, is_branch, is_mariadb, join, probe, verb, xid};
-use crate::backend::{AloneFault, Terms, Unseen, internals, sql};
+use crate::backend::{LoneCommitFault, Terms, Unseen, internals, sql};
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Branch, Gid};
 
@@ -56,7 +56,7 @@ pub(super) async fn prepare(
 pub(super) async fn commit(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
-) -> Result<(), AloneFault> {
+) -> Result<(), LoneCommitFault> {
     let message = commit_message(terms);
     let Err(error) = connection.batch_execute(&message).await else {
         internals::leave(internals::status(connection));
@@ -81,7 +81,7 @@ pub(super) async fn commit(
         // The connection is lost, and the outcome is unknown.
         Err(_) => Fault::Lost(error),
     };
-    Err(AloneFault {
+    Err(LoneCommitFault {
         fault,
         transaction: None,
     })

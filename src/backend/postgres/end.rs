@@ -7,7 +7,7 @@ use crate::backend::postgres::marker::{IsMarked, UseUpMarker};
 use crate::backend::postgres::message::{fault, is_of_server, run};
 use crate::backend::postgres::role::LEAVE_ROLE;
 use crate::backend::postgres::{SCHEMA, join};
-use crate::backend::{AloneFault, Dialect as _, Terms, TransactionId, Unseen, internals, sql};
+use crate::backend::{Dialect as _, LoneCommitFault, Terms, TransactionId, Unseen, internals, sql};
 use crate::commit::{Decision, Fault};
 use crate::gid::Branch;
 
@@ -47,7 +47,7 @@ pub(super) async fn prepare(
 pub(super) async fn commit(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
-) -> Result<Option<i64>, AloneFault> {
+) -> Result<Option<i64>, LoneCommitFault> {
     let still_read_only = match terms.read_only {
         true => STILL_READ_ONLY,
         false => "",
@@ -78,7 +78,7 @@ pub(super) async fn commit(
             Err(refusal)
                 if is_of_server(&refusal) && AsyncPgConnection::errors_are_final(&terms.server) =>
             {
-                return Err(AloneFault {
+                return Err(LoneCommitFault {
                     fault: Fault::Unreached(refusal),
                     transaction: None,
                 });
@@ -88,7 +88,7 @@ pub(super) async fn commit(
         },
     };
     let told = transaction.ok();
-    Err(AloneFault {
+    Err(LoneCommitFault {
         fault,
         transaction: told.and_then(|(id, started)| Some(TransactionId { id: id?, started })),
     })

@@ -34,8 +34,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::backend::tables::{database_id, verify_holder};
 use crate::backend::{
-    AloneFault, Backend, Begun, Clock, Dialect, Found, Lineage, RecordRow, SavepointStep, Server,
-    Standing, Terms, TransactionId, Unseen, internals, sql,
+    Backend, Begun, Clock, Dialect, Found, Lineage, LoneCommitFault, RecordRow, SavepointStep,
+    Server, Standing, Terms, TransactionId, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
@@ -152,7 +152,7 @@ impl Dialect for AsyncPgConnection {
         end::prepare(self, terms, branch).await
     }
 
-    async fn commit(&mut self, terms: &Terms) -> Result<Option<i64>, AloneFault> {
+    async fn commit(&mut self, terms: &Terms) -> Result<Option<i64>, LoneCommitFault> {
         end::commit(self, terms).await
     }
 

@@ -36,7 +36,7 @@ use futures_util::future::BoxFuture;
 pub use self::worker::ConnectionThread;
 use crate::backend::tables::database_id;
 use crate::backend::{
-    AloneFault, Backend, Begun, Clock, Dialect, Found, InsertRows, RecordRow, SavepointStep,
+    Backend, Begun, Clock, Dialect, Found, InsertRows, LoneCommitFault, RecordRow, SavepointStep,
     Server, Standing, Terms, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
@@ -176,13 +176,13 @@ where
         unreachable!("a plan never prepares SQLite: `inspect` says that it cannot")
     }
 
-    async fn commit(&mut self, terms: &Terms) -> Result<Option<i64>, AloneFault> {
+    async fn commit(&mut self, terms: &Terms) -> Result<Option<i64>, LoneCommitFault> {
         let terms = terms.clone();
         self.spawn_blocking(move |connection| Ok(end::commit(connection, &terms)))
             .await
             .unwrap_or_else(|error| Err(Fault::Lost(error)))
             .map(|()| None)
-            .map_err(|fault| AloneFault {
+            .map_err(|fault| LoneCommitFault {
                 fault,
                 transaction: None,
             })

@@ -146,7 +146,7 @@ async fn lose(participant: &mut Box<dyn Participant>, command: Command) -> StepR
     ));
     match command {
         Command::RollBack => StepResult::Done,
-        Command::EndReader | Command::CommitAlone => StepResult::Lost(fault),
+        Command::EndReader | Command::CommitAlone => StepResult::Unknown(fault),
         _ => StepResult::Failed(fault),
     }
 }

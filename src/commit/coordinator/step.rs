@@ -2,7 +2,7 @@
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use crate::commit::participant::{Aloneness, Decision, Identified, Participant};
+use crate::commit::participant::{Decision, Identified, LoneCommitError, Participant};
 use crate::commit::protocol::{Command, Reply};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid};
@@ -22,7 +22,7 @@ pub(super) enum StepResult {
     Identified(Identified),
     Outcome(Outcome),
     Failed(Fault),
-    Lost(Fault),
+    Unknown(Fault),
 }
 
 /// Carries out a step.
@@ -48,8 +48,8 @@ pub(super) fn step<'a>(
             },
             (Command::EndReader | Command::CommitAlone, ..) => match participant.commit().await {
                 Ok(()) => StepResult::Done,
-                Err(Aloneness::Refused(fault)) => StepResult::Failed(fault),
-                Err(Aloneness::Lost(fault)) => StepResult::Lost(fault),
+                Err(LoneCommitError::Refused(fault)) => StepResult::Failed(fault),
+                Err(LoneCommitError::Unknown(fault)) => StepResult::Unknown(fault),
             },
             (Command::RollBack, ..) => {
                 // `Unit::conclude` reads the result of the roll-back by `Participant::undone`.

@@ -30,7 +30,7 @@ impl Protocol {
         self.note(replies);
         let failed = replies
             .iter()
-            .find(|(_, _, reply)| matches!(reply, Reply::Failed | Reply::Lost))
+            .find(|(_, _, reply)| matches!(reply, Reply::Failed | Reply::Unknown))
             .map(|(index, _, _)| *index);
         match self.phase.clone() {
             Phase::Start => self.start(),
@@ -62,7 +62,7 @@ impl Protocol {
                     self.run(Command::EndReader, readers)
                         .unwrap_or_else(|| committed(Vec::new()))
                 }
-                Some(Reply::Lost) => self.end_without_commit(WithoutCommit::Unknown { writer }),
+                Some(Reply::Unknown) => self.end_without_commit(WithoutCommit::Unknown { writer }),
                 _ => self.abort(None, writer),
             },
             // A failure here loses nothing, since these members only read. It is logged, and does not change the

@@ -87,7 +87,7 @@ pub(crate) enum Reply {
     /// The command was not carried out, or its result is not known.
     Failed,
     /// The result of a lone commit is not known.
-    Lost,
+    Unknown,
     /// The answer to [`Command::Ask`].
     Asked {
         /// The member wrote.

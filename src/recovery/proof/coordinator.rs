@@ -186,12 +186,12 @@ impl Model {
 
     /// Returns the possible answers about a lone commit without a reply, and whether each comes without a fault.
     fn fates(&self, store: &Store) -> Vec<(Reply, bool)> {
-        let unknown = (Reply::Lost, true);
+        let unknown = (Reply::Unknown, true);
         match (store.up, store.address, store.work) {
             (true, Address::Itself, Work::Committed) => vec![(Reply::Done, true)],
             (true, Address::Itself, Work::RolledBack) => vec![(Reply::Failed, true)],
             // The commit has not arrived yet, and the time limit of the question may end first.
-            (true, Address::Itself, _) => vec![(Reply::Lost, false)],
+            (true, Address::Itself, _) => vec![(Reply::Unknown, false)],
             // On that server, another transaction has the id.
             (true, ..) if self.is_same(store, Mutation::FateOfAnother) => {
                 vec![(Reply::Done, true), (Reply::Failed, true)]
@@ -335,7 +335,7 @@ impl Model {
         match command {
             Command::Apply | Command::Undo => Step::Looking,
             Command::CommitAlone if kind == Kind::Postgres => Step::AskingFate,
-            Command::CommitAlone | Command::EndReader => Step::Replied(Reply::Lost),
+            Command::CommitAlone | Command::EndReader => Step::Replied(Reply::Unknown),
             Command::RollBack => Step::Replied(Reply::Done),
             _ => Step::Replied(Reply::Failed),
         }
@@ -366,11 +366,13 @@ impl Model {
 
     fn misread(&self, command: Command, reply: Reply) -> Reply {
         match (self.mutation, command, reply) {
-            (Some(Mutation::LostReaderIsFine), Command::EndReader, Reply::Lost)
-            | (Some(Mutation::LostCommitIsCommit), Command::CommitAlone, Reply::Lost) => {
+            (Some(Mutation::LostReaderIsFine), Command::EndReader, Reply::Unknown)
+            | (Some(Mutation::LostCommitIsCommit), Command::CommitAlone, Reply::Unknown) => {
                 Reply::Done
             }
-            (Some(Mutation::LostCommitIsAbort), Command::CommitAlone, Reply::Lost) => Reply::Failed,
+            (Some(Mutation::LostCommitIsAbort), Command::CommitAlone, Reply::Unknown) => {
+                Reply::Failed
+            }
             _ => reply,
         }
     }

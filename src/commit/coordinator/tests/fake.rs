@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::commit::coordinator::tests::mutant::{self, Mutation};
 use crate::commit::{
-    Aloneness, Asked, Decision, Fault, Identified, Outcome, Participant, Profile, Undone,
+    Asked, Decision, Fault, Identified, LoneCommitError, Outcome, Participant, Profile, Undone,
 };
 use crate::gid::{Branch, DatabaseId, Gid};
 
@@ -392,15 +392,15 @@ impl Participant for Fake {
         self.send(Message::Prepare(branch.clone())).boxed()
     }
 
-    fn commit(&mut self) -> BoxFuture<'_, Result<(), Aloneness>> {
+    fn commit(&mut self) -> BoxFuture<'_, Result<(), LoneCommitError>> {
         async move {
             let result = self.send(Message::Commit).await;
             result.map_err(|fault| match fault {
-                Fault::Lost(_) => Aloneness::Lost(fault),
+                Fault::Lost(_) => LoneCommitError::Unknown(fault),
                 fault => {
                     // A transaction whose commit is refused is rolled back.
                     self.database.lock().hang_up();
-                    Aloneness::Refused(fault)
+                    LoneCommitError::Refused(fault)
                 }
             })
         }

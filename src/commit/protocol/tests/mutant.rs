@@ -47,10 +47,10 @@ pub(super) fn all() -> Vec<Mutation> {
         Misread(Command::Identify, Reply::Failed, Reply::Done),
         Misread(Command::Prepare, Reply::Failed, Reply::Done),
         Misread(Command::EndReader, Reply::Failed, Reply::Done),
-        Misread(Command::EndReader, Reply::Lost, Reply::Done),
+        Misread(Command::EndReader, Reply::Unknown, Reply::Done),
         Misread(Command::CommitAlone, Reply::Failed, Reply::Done),
-        Misread(Command::CommitAlone, Reply::Lost, Reply::Done),
-        Misread(Command::CommitAlone, Reply::Lost, Reply::Failed),
+        Misread(Command::CommitAlone, Reply::Unknown, Reply::Done),
+        Misread(Command::CommitAlone, Reply::Unknown, Reply::Failed),
         Misread(Command::Decide, Reply::Failed, Reply::Done),
         Misread(
             Command::Resolve,

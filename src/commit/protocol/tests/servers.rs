@@ -103,14 +103,14 @@ impl World {
                 vec![
                     (ended, Reply::Done),
                     (failed.clone(), Reply::Failed),
-                    (failed, Reply::Lost),
+                    (failed, Reply::Unknown),
                 ]
             }
             Command::CommitAlone => [
                 (Committed, Reply::Done),
                 (RolledBack, Reply::Failed),
-                (Committed, Reply::Lost),
-                (RolledBack, Reply::Lost),
+                (Committed, Reply::Unknown),
+                (RolledBack, Reply::Unknown),
             ]
             .into_iter()
             .map(|(transaction, reply)| {
