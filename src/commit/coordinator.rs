@@ -62,7 +62,7 @@ pub(crate) async fn commit(
         // reply is not taken for a roll-back. If its commit would be recorded, it is asked first: a unit that only read
         // leaves no record.
         writer: profile.writer
-            || (alone && !profile.read_only && !(profile.records && profile.askable)),
+            || (alone && !profile.read_only && !(profile.needs_decision_row && profile.askable)),
         ..member(profile)
     }));
     let mut unit = Unit {
@@ -114,7 +114,7 @@ fn member(profile: &Profile) -> Member {
         identified: profile.database.is_some(),
         can_prepare: profile.cannot_prepare.is_none(),
         holder_rank: profile.holder_rank,
-        records: profile.records,
+        needs_decision_row: profile.needs_decision_row,
     }
 }
 

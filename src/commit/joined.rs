@@ -90,7 +90,7 @@ async fn rehearse(
         }
     }
     if let [(_, only)] = writers.as_slice()
-        && !only.records
+        && !only.needs_decision_row
     {
         return Ok(());
     }

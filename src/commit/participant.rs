@@ -47,7 +47,7 @@ pub(crate) struct Profile {
     pub(crate) place: Arc<str>,
     pub(crate) cannot_prepare: Option<String>,
     pub(crate) holder_rank: i8,
-    pub(crate) records: bool,
+    pub(crate) needs_decision_row: bool,
     /// The unit is a savepoint in an outer transaction.
     pub(crate) joined: bool,
 }

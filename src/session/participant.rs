@@ -38,7 +38,7 @@ impl<C: Connection> Participant for Lease<C> {
             cannot_prepare: self.cannot_prepare().map(Into::into),
             // An XA branch is the least robust one: as the holder, such a bind commits in one phase.
             holder_rank: options.holder_rank(i8::from(C::BACKEND == Backend::Mysql)),
-            records: options.record_every_commit,
+            needs_decision_row: options.record_every_commit,
             joined: self.terms.joined,
         }
     }

@@ -9,7 +9,12 @@ impl Protocol {
         let writers = self.writers().count();
         // Whether a lone participant wrote matters only for its record. With two writers, readers are asked beside the
         // prepares. Those that cannot prepare are asked now, because they would have to be the holder.
-        if self.members.len() > 1 || self.members.iter().any(|state| state.member.records) {
+        if self.members.len() > 1
+            || self
+                .members
+                .iter()
+                .any(|state| state.member.needs_decision_row)
+        {
             let askable = self
                 .select(|state| {
                     state.member.askable
@@ -36,7 +41,7 @@ impl Protocol {
                 self.run(Command::EndReader, all)
                     .unwrap_or_else(|| committed(Vec::new()))
             }
-            [writer] if !self.members[*writer].member.records => {
+            [writer] if !self.members[*writer].member.needs_decision_row => {
                 let writer = *writer;
                 let serializable = self.serializable_readers();
                 self.phase = Phase::EndingSerializable { writer };

@@ -34,7 +34,7 @@ pub(crate) struct Member {
     /// The rank of the member as a holder; the largest is chosen.
     pub(crate) holder_rank: i8,
     /// The commit needs a decision row even if the member is the only writer.
-    pub(crate) records: bool,
+    pub(crate) needs_decision_row: bool,
 }
 
 /// A command to a member.

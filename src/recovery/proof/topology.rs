@@ -65,7 +65,7 @@ impl Database {
                 identified: true,
                 can_prepare: kind != Kind::Sqlite,
                 holder_rank: i8::from(kind == Kind::MariaDb),
-                records: false,
+                needs_decision_row: false,
             }),
             wrote: true,
             serializable: false,
@@ -99,7 +99,7 @@ impl Database {
     fn recorded(self) -> Self {
         Self {
             member: self.member.map(|member| Member {
-                records: true,
+                needs_decision_row: true,
                 ..member
             }),
             ..self

@@ -43,7 +43,7 @@ pub(super) struct Script {
     pub(super) known: bool,
     pub(super) can_prepare: bool,
     pub(super) holder_rank: i8,
-    pub(super) records: bool,
+    pub(super) needs_decision_row: bool,
     /// The statement that may have ended the transaction before the commit.
     pub(super) apart: Apart,
     pub(super) replies: Vec<Reply>,
@@ -345,7 +345,7 @@ impl Participant for Fake {
             known,
             can_prepare,
             holder_rank,
-            records,
+            needs_decision_row,
             ..
         } = self.script;
         Profile {
@@ -357,7 +357,7 @@ impl Participant for Fake {
             place: "".into(),
             cannot_prepare: (!can_prepare).then(|| "the script says so".into()),
             holder_rank,
-            records,
+            needs_decision_row,
             joined: false,
         }
     }

@@ -67,7 +67,7 @@ fn script() -> impl Strategy<Value = Script> {
                 apart,
                 can_prepare,
                 holder_rank,
-                records,
+                needs_decision_row,
             ),
             (replies, turns),
         )| {
@@ -79,7 +79,7 @@ fn script() -> impl Strategy<Value = Script> {
                 known,
                 can_prepare,
                 holder_rank,
-                records,
+                needs_decision_row,
                 apart,
                 replies,
                 turns,

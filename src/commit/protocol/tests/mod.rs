@@ -77,10 +77,10 @@ fn units() -> Vec<Vec<Member>> {
     let few: Vec<Member> = all
         .iter()
         .copied()
-        .filter(|member| !member.records && member.holder_rank == 0)
+        .filter(|member| !member.needs_decision_row && member.holder_rank == 0)
         .chain([
             Member {
-                records: true,
+                needs_decision_row: true,
                 ..writer()
             },
             Member {
@@ -115,7 +115,7 @@ fn kinds() -> Vec<Member> {
             identified: bit(1),
             can_prepare: bit(2),
             holder_rank: i8::from(bit(3)),
-            records: bit(4),
+            needs_decision_row: bit(4),
         });
     }
     kinds
@@ -128,7 +128,7 @@ fn writer() -> Member {
         identified: true,
         can_prepare: true,
         holder_rank: 0,
-        records: false,
+        needs_decision_row: false,
     }
 }
 
