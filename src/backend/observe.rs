@@ -14,7 +14,7 @@ use crate::trace::{StatementSpans, Transaction, Watch};
 /// The instrumentation stays on the connection, because Diesel cannot remove one. Outside of transactions it does
 /// nothing.
 pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut Transaction) {
-    if !transaction.wants_statements() {
+    if !transaction.is_observed() {
         return;
     }
     if internals::is_nobody(connection.instrumentation()) {
@@ -22,7 +22,7 @@ pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut 
     }
     // Diesel cannot take an instrumentation out of its connection, so one of the application cannot be moved into ours.
     if let Some(spans) = connection.instrumentation().downcast_ref() {
-        transaction.serve(spans);
+        transaction.attach_to(spans);
     }
 }
 

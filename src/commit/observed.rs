@@ -8,7 +8,7 @@ use crate::commit::participant::Participant;
 use crate::commit::protocol::Outcome;
 use crate::commit::{apart, joined};
 use crate::gid::Gid;
-use crate::trace::{Ending, Ends, UnitTrace};
+use crate::trace::{Ends, UnitEndTrace, UnitTrace};
 
 /// Runs [`coordinator::commit`] within the span of the unit.
 pub(crate) async fn commit(
@@ -70,7 +70,7 @@ async fn observed(
     ended
 }
 
-fn note(ending: Ending, ended: &Result<Committed, CommitError>) {
+fn note(ending: UnitEndTrace, ended: &Result<Committed, CommitError>) {
     match ended {
         Ok(committed) if committed.is_joined() => ending.ended(Ends::Joined, None, None),
         Ok(committed) => ending.ended(Ends::Committed, committed.gid(), None),
@@ -78,7 +78,7 @@ fn note(ending: Ending, ended: &Result<Committed, CommitError>) {
     }
 }
 
-fn failed(ending: Ending, error: &CommitError) {
+fn failed(ending: UnitEndTrace, error: &CommitError) {
     let span = ending.span();
     let (ends, gid, word) = describe(error);
     ending.ended(ends, gid, Some(word));

@@ -69,9 +69,9 @@ impl<C: Send + 'static> Enclosure<C> {
         self.one.is_lost()
     }
 
-    pub(super) fn listen(&self, listens: bool) {
+    pub(super) fn log_statements(&self, is_active: bool) {
         if let Some(log) = &self.log {
-            log.listen(listens);
+            log.set_active(is_active);
         }
     }
 }

@@ -112,13 +112,13 @@ impl<C: Connection> Entry<C> {
     }
 
     /// Starts or stops logging statements as the application's own.
-    pub(crate) fn listen(&self, listens: bool) {
+    pub(crate) fn log_statements(&self, is_active: bool) {
         #[cfg(feature = "testing")]
         if let Some(enclosure) = &self.enclosure {
-            enclosure.listen(listens);
+            enclosure.log_statements(is_active);
         }
         #[cfg(not(feature = "testing"))]
-        let _ = listens;
+        let _ = is_active;
     }
 
     /// Checks a connection out of the pool, within `limit` and the limit of the pool.

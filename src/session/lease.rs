@@ -145,7 +145,7 @@ impl<C: Connection> Lease<C> {
             return None;
         }
         self.condition = condition;
-        self.entry.listen(false);
+        self.entry.log_statements(false);
         let pooled = self.pooled.as_mut()?;
         Some((pooled.connection(), &self.terms))
     }
@@ -154,7 +154,7 @@ impl<C: Connection> Lease<C> {
     pub(super) fn lend(&mut self) -> &mut C {
         self.touched = true;
         self.lose_sight();
-        self.entry.listen(true);
+        self.entry.log_statements(true);
         self.pooled
             .as_mut()
             .expect("a lease keeps its connection until it is closed, and then it is no longer in a slot")

@@ -93,7 +93,7 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
         let lease = lease(&mut self.lease);
         match lease.start() {
             Some((connection, _)) => {
-                self.slot.entry.listen(true);
+                self.slot.entry.log_statements(true);
                 Ok((connection, &self.slot.between_rows))
             }
             None => unreachable!("a lease in a slot keeps its connection"),

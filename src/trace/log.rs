@@ -7,17 +7,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Default)]
 pub(crate) struct QueryLog {
     /// The statements that run now are the application's, and not the library's.
-    listens: AtomicBool,
+    is_active: AtomicBool,
     texts: Mutex<Vec<String>>,
 }
 
 impl QueryLog {
     /// Sets whether the statements from now on are the application's.
-    pub(crate) fn listen(&self, listens: bool) {
-        self.listens.store(listens, Ordering::SeqCst);
+    pub(crate) fn set_active(&self, is_active: bool) {
+        self.listens.store(is_active, Ordering::SeqCst);
     }
 
-    pub(super) fn listens(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.listens.load(Ordering::SeqCst)
     }
 

@@ -34,7 +34,7 @@ pub(crate) use self::metrics::{
 pub(crate) use self::statement::REST_OF_REPLY;
 pub use self::statement::StatementSpans;
 pub(crate) use self::statement::Transaction;
-pub(crate) use self::unit::{Ending, UnitContext, UnitTrace, commit_step};
+pub(crate) use self::unit::{UnitContext, UnitEndTrace, UnitTrace, commit_step};
 pub(crate) use self::watch::{Counted, Watch};
 pub(crate) use self::words::{Ends, PassEnds, Place};
 

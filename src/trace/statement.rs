@@ -43,7 +43,7 @@ const MOST_RUNNING: usize = 16;
 #[derive(Default)]
 pub struct StatementSpans {
     over: Option<Box<dyn Instrumentation>>,
-    serving: Serving,
+    current: CurrentTransaction,
     running: Vec<Running>,
     watch: Arc<Watch>,
     #[cfg(feature = "testing")]
@@ -51,11 +51,11 @@ pub struct StatementSpans {
 }
 
 /// The transaction that a connection is in now.
-type Serving = Arc<Mutex<Option<Arc<Scope>>>>;
+type CurrentTransaction = Arc<Mutex<Option<Arc<StatementContext>>>>;
 
 /// The information about the statements of a transaction.
 #[derive(Debug)]
-struct Scope {
+struct StatementContext {
     unit: UnitContext,
     span: Span,
     bind: &'static str,
@@ -95,36 +95,36 @@ impl StatementSpans {
             self.watch.note(query);
         }
         #[cfg(feature = "testing")]
-        if let Some(log) = self.log.as_ref().filter(|log| log.listens()) {
+        if let Some(log) = self.log.as_ref().filter(|log| log.is_active()) {
             log.note(Text::of(query, false).sql);
         }
-        let serving = self.serving.lock();
-        let serving = serving.unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(scope) = serving else {
+        let transaction = self.current.lock();
+        let transaction = transaction.unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(context) = transaction else {
             self.running.clear();
             return;
         };
-        if !listens() {
+        if !observes_statements() {
             return;
         }
-        let text = Text::of(query, scope.unit.parameters);
+        let text = Text::of(query, context.unit.parameters);
         if text.sql.starts_with(REST_OF_REPLY) {
             return;
         }
         let operation = text.operation();
         // A text without parameters may contain values.
-        let shows_text = text.is_parametrized || scope.unit.parameters;
+        let shows_text = text.is_parametrized || context.unit.parameters;
         let current = Span::current();
         let span = tracing::debug_span!(
             target: "diesel_binds::statement",
-            parent: scope.unit.innermost(&current, &scope.span),
+            parent: context.unit.innermost(&current, &context.span),
             "statement",
             otel.kind = "client",
             otel.name = operation,
-            bind = scope.bind,
-            unit = %scope.unit.unit,
-            db.system.name = scope.system,
-            db.namespace = scope.database,
+            bind = context.bind,
+            unit = %context.unit.unit,
+            db.system.name = context.system,
+            db.namespace = context.database,
             db.operation.name = operation,
             db.query.text = shows_text.then_some(text.sql.as_str()),
             db.query.parameters = text.parameters.as_deref(),
@@ -160,9 +160,11 @@ impl StatementSpans {
         span.record("otel.status_code", "ERROR");
         // Some servers repeat values in their messages.
         let parameters = {
-            let serving = self.serving.lock();
-            let serving = serving.unwrap_or_else(PoisonError::into_inner);
-            serving.as_ref().is_some_and(|scope| scope.unit.parameters)
+            let transaction = self.current.lock();
+            let transaction = transaction.unwrap_or_else(PoisonError::into_inner);
+            transaction
+                .as_ref()
+                .is_some_and(|context| context.unit.parameters)
         };
         tracing::debug!(
             target: "diesel_binds::statement",
@@ -202,49 +204,49 @@ fn is_rest_of_reply(query: &dyn DebugQuery) -> bool {
 /// The transaction of a unit on one connection, for its observers.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
-    scope: Option<Arc<Scope>>,
-    serving: Option<Serving>,
+    context: Option<Arc<StatementContext>>,
+    current: Option<CurrentTransaction>,
 }
 
 impl Transaction {
     /// Begins a transaction, with a span if a subscriber is interested.
     pub(crate) fn begin(unit: &UnitContext, place: Place<'_>) -> Self {
         let span = unit.transaction(place);
-        if span.is_disabled() && !listens() {
+        if span.is_disabled() && !observes_statements() {
             return Self::default();
         }
         Self {
-            scope: Some(Arc::new(Scope {
+            context: Some(Arc::new(StatementContext {
                 unit: unit.clone(),
                 span,
                 bind: place.bind,
                 system: place.system,
                 database: place.database.to_owned(),
             })),
-            serving: None,
+            current: None,
         }
     }
 
     /// Returns whether a subscriber is interested in the statements of the transaction.
-    pub(crate) fn wants_statements(&self) -> bool {
-        self.scope.is_some() && listens()
+    pub(crate) fn is_observed(&self) -> bool {
+        self.context.is_some() && observes_statements()
     }
 
     /// Makes spans of the statements of a connection, until the transaction is dropped.
-    pub(crate) fn serve(&mut self, spans: &StatementSpans) {
-        *spans.serving.lock().unwrap_or_else(PoisonError::into_inner) = self.scope.clone();
-        self.serving = Some(Arc::clone(&spans.serving));
+    pub(crate) fn attach_to(&mut self, spans: &StatementSpans) {
+        *spans.current.lock().unwrap_or_else(PoisonError::into_inner) = self.context.clone();
+        self.current = Some(Arc::clone(&spans.current));
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let Some(serving) = &self.serving {
-            *serving.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(current) = &self.current {
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 }
 
-fn listens() -> bool {
+fn observes_statements() -> bool {
     tracing::span_enabled!(target: "diesel_binds::statement", Level::DEBUG)
 }

@@ -120,7 +120,7 @@ impl UnitTrace {
     }
 
     /// Begins the end of the unit, with a span below that of the unit.
-    pub(crate) fn ending(self, rolls_back: bool) -> Ending {
+    pub(crate) fn ending(self, rolls_back: bool) -> UnitEndTrace {
         let unit = &self.context;
         let span = match rolls_back {
             true => tracing::info_span!(
@@ -140,7 +140,7 @@ impl UnitTrace {
                 otel.status_code = Empty,
             ),
         };
-        Ending { trace: self, span }
+        UnitEndTrace { trace: self, span }
     }
 
     fn end(&mut self, ends: Ends) {
@@ -162,12 +162,12 @@ impl Drop for UnitTrace {
 
 /// The trace of a unit that is ending, on a task of its own. If it is dropped before the end, the outcome is unknown.
 #[derive(Debug)]
-pub(crate) struct Ending {
+pub(crate) struct UnitEndTrace {
     trace: UnitTrace,
     span: Span,
 }
 
-impl Ending {
+impl UnitEndTrace {
     /// Returns the span of the end of the unit.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()
@@ -189,7 +189,7 @@ impl Ending {
     }
 }
 
-impl Drop for Ending {
+impl Drop for UnitEndTrace {
     fn drop(&mut self) {
         if self.trace.ended.is_none() {
             self.trace.end(Ends::Unknown);
