@@ -14,11 +14,11 @@ pub(crate) struct QueryLog {
 impl QueryLog {
     /// Sets whether the statements from now on are the application's.
     pub(crate) fn set_active(&self, is_active: bool) {
-        self.listens.store(is_active, Ordering::SeqCst);
+        self.is_active.store(is_active, Ordering::SeqCst);
     }
 
     pub(super) fn is_active(&self) -> bool {
-        self.listens.load(Ordering::SeqCst)
+        self.is_active.load(Ordering::SeqCst)
     }
 
     pub(super) fn note(&self, text: String) {

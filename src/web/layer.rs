@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use crate::registry::Binds;
 use crate::session::SessionOptions;
 use crate::web::service::BindsService;
-use crate::web::terms::{Ending, Terms};
+use crate::web::settings::{CommitRule, LayerSettings};
 
 /// A layer that gives each request a session of its own: a [scope](Binds::scope) around everything below the layer.
 ///
@@ -69,7 +69,7 @@ use crate::web::terms::{Ending, Terms};
 /// ```
 #[derive(Clone)]
 pub struct BindsLayer {
-    terms: Arc<Terms>,
+    settings: Arc<LayerSettings>,
 }
 
 impl BindsLayer {
@@ -77,10 +77,10 @@ impl BindsLayer {
     #[must_use]
     pub fn new(binds: Binds) -> Self {
         Self {
-            terms: Arc::new(Terms {
+            settings: Arc::new(LayerSettings {
                 binds,
                 options: SessionOptions::default(),
-                ending: Ending::ByHand,
+                commit_rule: CommitRule::ByHand,
             }),
         }
     }
@@ -88,13 +88,13 @@ impl BindsLayer {
     /// Sets the options of each session, such as a deadline, which counts from the begin of the request.
     #[must_use]
     pub fn options(self, options: SessionOptions) -> Self {
-        self.with(|terms| terms.options = options)
+        self.with(|settings| settings.options = options)
     }
 
     /// Commits when the handler returns a status below 400, before the response goes out. Defaults to off.
     #[must_use]
     pub fn commit_on_success(self) -> Self {
-        self.with(|terms| terms.ending = Ending::OnSuccess(None))
+        self.with(|settings| settings.commit_rule = CommitRule::OnSuccess(None))
     }
 
     /// Commits like [`commit_on_success`](Self::commit_on_success), unless `veto` returns `true` for the head of the
@@ -104,11 +104,11 @@ impl BindsLayer {
     where
         F: Fn(&response::Parts) -> bool + Send + Sync + 'static,
     {
-        self.with(|terms| terms.ending = Ending::OnSuccess(Some(Arc::new(veto))))
+        self.with(|settings| settings.commit_rule = CommitRule::OnSuccess(Some(Arc::new(veto))))
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Terms)) -> Self {
-        change(Arc::make_mut(&mut self.terms));
+    fn with(mut self, change: impl FnOnce(&mut LayerSettings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
         self
     }
 }
@@ -117,12 +117,12 @@ impl<S> Layer<S> for BindsLayer {
     type Service = BindsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BindsService::new(inner, Arc::clone(&self.terms))
+        BindsService::new(inner, Arc::clone(&self.settings))
     }
 }
 
 impl fmt::Debug for BindsLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.terms.fmt(f)
+        self.settings.fmt(f)
     }
 }

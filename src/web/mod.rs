@@ -6,14 +6,14 @@
 //!
 //! The layer defines how a request ends, and [`status_of`] the status for each error.
 
-// Files, each of which imports only from those before it: `status`, `terms`, `service`, `extract`, `layer`.
+// Files, each of which imports only from those before it: `status`, `settings`, `service`, `extract`, `layer`.
 
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
 mod service;
+mod settings;
 mod status;
-mod terms;
 
 #[cfg(feature = "axum")]
 pub use self::extract::SessionRejection;

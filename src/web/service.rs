@@ -10,19 +10,19 @@ use tower_service::Service;
 
 use crate::scope::Open;
 
+use crate::web::settings::{CommitRule, LayerSettings};
 use crate::web::status;
-use crate::web::terms::{Ending, Terms};
 
 /// A service that gives each request a session. From [`BindsLayer`](super::BindsLayer).
 #[derive(Clone, Debug)]
 pub struct BindsService<S> {
     inner: S,
-    terms: Arc<Terms>,
+    settings: Arc<LayerSettings>,
 }
 
 impl<S> BindsService<S> {
-    pub(super) fn new(inner: S, terms: Arc<Terms>) -> Self {
-        Self { inner, terms }
+    pub(super) fn new(inner: S, settings: Arc<LayerSettings>) -> Self {
+        Self { inner, settings }
     }
 }
 
@@ -45,11 +45,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let terms = Arc::clone(&self.terms);
-        if matches!(terms.ending, Ending::OnSuccess(_)) {
+        let settings = Arc::clone(&self.settings);
+        if matches!(settings.commit_rule, CommitRule::OnSuccess(_)) {
             request.extensions_mut().insert(CommitsOnSuccess);
         }
-        let open = Open::new(&terms.binds, terms.options.clone());
+        let open = Open::new(&settings.binds, settings.options.clone());
         // A service may do its work in `call`, or in its future.
         let handling = open.scope().enclose(|| self.inner.call(request));
         let handling = open.scope().within(handling);
@@ -62,7 +62,7 @@ where
                     return Err(error);
                 }
             };
-            let committed = match terms.ending.commits(&parts) {
+            let committed = match settings.commit_rule.commits(&parts) {
                 true => open.scope().commit_all().await.map(drop),
                 false => Ok(()),
             };

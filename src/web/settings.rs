@@ -10,15 +10,15 @@ use crate::session::SessionOptions;
 
 /// The settings that the layer and its services share.
 #[derive(Clone)]
-pub(super) struct Terms {
+pub(super) struct LayerSettings {
     pub(super) binds: Binds,
     pub(super) options: SessionOptions,
-    pub(super) ending: Ending,
+    pub(super) commit_rule: CommitRule,
 }
 
 /// The part that ends the unit.
 #[derive(Clone)]
-pub(super) enum Ending {
+pub(super) enum CommitRule {
     /// The handler ends it.
     ByHand,
     /// The layer commits a success, unless there is a veto.
@@ -27,7 +27,7 @@ pub(super) enum Ending {
 
 pub(super) type Veto = Arc<dyn Fn(&response::Parts) -> bool + Send + Sync>;
 
-impl Ending {
+impl CommitRule {
     /// Returns whether the layer commits after this response.
     pub(super) fn commits(&self, response: &response::Parts) -> bool {
         let Self::OnSuccess(veto) = self else {
@@ -38,17 +38,17 @@ impl Ending {
     }
 }
 
-impl fmt::Debug for Terms {
+impl fmt::Debug for LayerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ending = match self.ending {
-            Ending::ByHand => "by hand",
-            Ending::OnSuccess(None) => "commit on success",
-            Ending::OnSuccess(Some(_)) => "commit on success, with a veto",
+        let commit_rule = match self.commit_rule {
+            CommitRule::ByHand => "by hand",
+            CommitRule::OnSuccess(None) => "commit on success",
+            CommitRule::OnSuccess(Some(_)) => "commit on success, with a veto",
         };
         f.debug_struct("BindsLayer")
             .field("binds", &self.binds)
             .field("options", &self.options)
-            .field("ending", &ending)
+            .field("commit_rule", &commit_rule)
             .finish()
     }
 }
