@@ -8,7 +8,7 @@ use crate::commit::participant::Participant;
 use crate::commit::protocol::Outcome;
 use crate::commit::{apart, joined};
 use crate::gid::Gid;
-use crate::trace::{Ends, UnitEndTrace, UnitTrace};
+use crate::trace::{UnitEndTrace, UnitResult, UnitTrace};
 
 /// Runs [`coordinator::commit`] within the span of the unit.
 pub(crate) async fn commit(
@@ -52,7 +52,7 @@ pub(crate) async fn roll_back(
     };
     let rolled_back = rolling_back.instrument(ending.span()).await;
     match &rolled_back {
-        Ok(()) => ending.ended(Ends::RolledBack, None, None),
+        Ok(()) => ending.ended(UnitResult::RolledBack, None, None),
         Err(error) => failed(ending, error),
     }
     rolled_back
@@ -72,16 +72,16 @@ async fn observed(
 
 fn note(ending: UnitEndTrace, ended: &Result<Committed, CommitError>) {
     match ended {
-        Ok(committed) if committed.is_joined() => ending.ended(Ends::Joined, None, None),
-        Ok(committed) => ending.ended(Ends::Committed, committed.gid(), None),
+        Ok(committed) if committed.is_joined() => ending.ended(UnitResult::Joined, None, None),
+        Ok(committed) => ending.ended(UnitResult::Committed, committed.gid(), None),
         Err(error) => failed(ending, error),
     }
 }
 
 fn failed(ending: UnitEndTrace, error: &CommitError) {
     let span = ending.span();
-    let (ends, gid, word) = describe(error);
-    ending.ended(ends, gid, Some(word));
+    let (result, gid, word) = describe(error);
+    ending.ended(result, gid, Some(word));
     if error.is_in_doubt() {
         tracing::error!(
             target: "diesel_binds::commit",
@@ -94,19 +94,19 @@ fn failed(ending: UnitEndTrace, error: &CommitError) {
     }
 }
 
-fn describe(error: &CommitError) -> (Ends, Option<&Gid>, &'static str) {
+fn describe(error: &CommitError) -> (UnitResult, Option<&Gid>, &'static str) {
     match error {
-        CommitError::InDoubt { gid, .. } => (Ends::InDoubt, Some(gid), "InDoubt"),
-        CommitError::Unknown { .. } => (Ends::Unknown, None, "Unknown"),
-        CommitError::Interrupted { .. } => (Ends::Unknown, None, "Interrupted"),
-        CommitError::Partial(_) => (Ends::Partial, None, "Partial"),
-        CommitError::TransactionEnded { .. } => (Ends::Unknown, None, "TransactionEnded"),
-        CommitError::NotAtomic { .. } => (Ends::RolledBack, None, "NotAtomic"),
-        _ => (Ends::RolledBack, None, "RolledBack"),
+        CommitError::InDoubt { gid, .. } => (UnitResult::InDoubt, Some(gid), "InDoubt"),
+        CommitError::Unknown { .. } => (UnitResult::Unknown, None, "Unknown"),
+        CommitError::Interrupted { .. } => (UnitResult::Unknown, None, "Interrupted"),
+        CommitError::Partial(_) => (UnitResult::Partial, None, "Partial"),
+        CommitError::TransactionEnded { .. } => (UnitResult::Unknown, None, "TransactionEnded"),
+        CommitError::NotAtomic { .. } => (UnitResult::RolledBack, None, "NotAtomic"),
+        _ => (UnitResult::RolledBack, None, "RolledBack"),
     }
 }
 
-impl From<Outcome> for Ends {
+impl From<Outcome> for UnitResult {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Committed => Self::Committed,

@@ -8,7 +8,7 @@ use crate::recovery::judge::OLD;
 use crate::recovery::purpose::Purpose;
 use crate::recovery::report::{InDoubtBranch, Recovered};
 use crate::trace::recovery::{BranchTrace, Done};
-use crate::trace::{self, Ends};
+use crate::trace::{self, UnitResult};
 
 /// Notes the place of a database, if its server was asked for it.
 pub(super) fn note_place(span: &Span, database: &dyn Database) {
@@ -46,14 +46,14 @@ pub(super) fn note_look(
 
 /// Reports a finished branch. If it was not listed any more, another process may have finished it.
 pub(super) fn tell_done(trace: &BranchTrace, recovered: &Recovered, was_there: bool) {
-    let ends = Ends::from(recovered.outcome);
+    let result = UnitResult::from(recovered.outcome);
     let Recovered { bind, gid, .. } = recovered;
     if was_there {
-        trace.done(ends, Done::Finished);
-        tracing::info!(bind, %gid, outcome = ends.word(), "finished a unit that was in doubt");
+        trace.done(result, Done::Finished);
+        tracing::info!(bind, %gid, outcome = result.word(), "finished a unit that was in doubt");
     } else {
-        trace.done(ends, Done::Gone);
-        tracing::debug!(bind, %gid, outcome = ends.word(), "somebody else finished a unit that was in doubt");
+        trace.done(result, Done::Gone);
+        tracing::debug!(bind, %gid, outcome = result.word(), "somebody else finished a unit that was in doubt");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::recovery::pass;
 use crate::recovery::purpose::Purpose;
 use crate::recovery::report::{Left, RecoveryReport};
 use crate::trace::recovery::{Counts, PassTrace};
-use crate::trace::{self, PassEnds};
+use crate::trace::{self, PassResult};
 
 /// Runs [`pass::recover`] within the span of the pass.
 pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
@@ -18,9 +18,9 @@ pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
     };
     let trace = PassTrace::begin(&scope.namespace, word);
     let recovery = pass::recover(scope, purpose).instrument(trace.span()).await;
-    let ends = ends(&recovery);
+    let result = pass_result(&recovery);
     trace.ended(
-        ends,
+        result,
         Counts {
             recovered: recovery.recovered.len(),
             in_doubt: recovery.in_doubt.len(),
@@ -31,20 +31,20 @@ pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
     // A pass that only looks also sees units in the middle of their commit.
     if purpose != Purpose::Look {
         measure(scope, &recovery);
-        trace::passed(ends);
+        trace::passed(result);
     }
     recovery
 }
 
-fn ends(recovery: &RecoveryReport) -> PassEnds {
+fn pass_result(recovery: &RecoveryReport) -> PassResult {
     let mut left = recovery.in_doubt.iter().map(|branch| &branch.left);
     let was_refused = |left: &Left| matches!(left, Left::Holder(_) | Left::Unfinished(..));
     if !recovery.unreachable.is_empty() || left.clone().any(was_refused) {
-        PassEnds::Failed
+        PassResult::Failed
     } else if left.any(is_in_doubt) {
-        PassEnds::InDoubt
+        PassResult::InDoubt
     } else {
-        PassEnds::Complete
+        PassResult::Complete
     }
 }
 

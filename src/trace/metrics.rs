@@ -9,7 +9,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::trace::words::{Ends, PassEnds, Place, error_type};
+use crate::trace::words::{PassResult, Place, UnitResult, error_type};
 
 const POOL: &str = "db.client.connection.pool.name";
 const OPERATION: &str = "db.client.operation.duration";
@@ -66,13 +66,13 @@ pub(crate) fn describe() {
 }
 
 /// Counts a unit that ended.
-pub(super) fn ended(ends: Ends) {
-    counter!(UNITS, "outcome" => ends.word()).increment(1);
+pub(super) fn ended(result: UnitResult) {
+    counter!(UNITS, "outcome" => result.word()).increment(1);
 }
 
 /// Counts a unit that recovery finished on a bind.
-pub(super) fn recovered(bind: &'static str, ends: Ends) {
-    counter!(RECOVERED, "bind" => bind, "outcome" => ends.word()).increment(1);
+pub(super) fn recovered(bind: &'static str, result: UnitResult) {
+    counter!(RECOVERED, "bind" => bind, "outcome" => result.word()).increment(1);
 }
 
 /// Sets the number of units that a pass left in doubt on a bind.
@@ -81,8 +81,8 @@ pub(crate) fn in_doubt(bind: &'static str, count: usize) {
 }
 
 /// Counts a pass of recovery.
-pub(crate) fn passed(ends: PassEnds) {
-    counter!(PASSES, "outcome" => ends.word()).increment(1);
+pub(crate) fn passed(result: PassResult) {
+    counter!(PASSES, "outcome" => result.word()).increment(1);
 }
 
 /// The metrics of one bind and its pool. The handles are created once, so that measuring allocates nothing.

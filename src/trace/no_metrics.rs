@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use crate::trace::words::{Ends, PassEnds, Place};
+use crate::trace::words::{PassResult, Place, UnitResult};
 
 pub(crate) fn describe() {}
 
-pub(super) fn ended(_: Ends) {}
+pub(super) fn ended(_: UnitResult) {}
 
-pub(super) fn recovered(_: &'static str, _: Ends) {}
+pub(super) fn recovered(_: &'static str, _: UnitResult) {}
 
 pub(crate) fn in_doubt(_: &'static str, _: usize) {}
 
-pub(crate) fn passed(_: PassEnds) {}
+pub(crate) fn passed(_: PassResult) {}
 
 pub(crate) struct PoolMetrics;
 

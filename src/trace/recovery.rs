@@ -7,7 +7,7 @@ use tracing::field::Empty;
 
 use crate::gid::Gid;
 use crate::trace::metrics;
-use crate::trace::words::{Ends, PassEnds, Place, variant};
+use crate::trace::words::{PassResult, Place, UnitResult, variant};
 
 /// A running pass of recovery. If it is dropped before its end, the pass was stopped.
 #[derive(Debug)]
@@ -48,14 +48,14 @@ impl PassTrace {
     }
 
     /// Records the end of the pass.
-    pub(crate) fn ended(mut self, ends: PassEnds, counts: Counts) {
+    pub(crate) fn ended(mut self, result: PassResult, counts: Counts) {
         self.ended = true;
         self.span.record("recovered", counts.recovered);
         self.span.record("in_doubt", counts.in_doubt);
         self.span.record("unreachable", counts.unreachable);
         self.span.record("forgotten", counts.forgotten);
-        self.span.record("outcome", ends.word());
-        if ends == PassEnds::Failed {
+        self.span.record("outcome", result.word());
+        if result == PassResult::Failed {
             self.span.record("otel.status_code", "ERROR");
         }
     }
@@ -64,19 +64,19 @@ impl PassTrace {
 impl Drop for PassTrace {
     fn drop(&mut self) {
         if !self.ended {
-            self.span.record("outcome", PassEnds::Stopped.word());
+            self.span.record("outcome", PassResult::Stopped.word());
         }
     }
 }
 
 /// Opens the span of a unit that an operator forces.
-pub(crate) fn force(gid: &Gid, ends: Ends, reason: &str) -> Span {
+pub(crate) fn force(gid: &Gid, result: UnitResult, reason: &str) -> Span {
     tracing::info_span!(
         target: "diesel_binds::recovery",
         "force",
         unit = %gid.unit(),
         %gid,
-        outcome = ends.word(),
+        outcome = result.word(),
         reason,
         error.type = Empty,
         otel.status_code = Empty,
@@ -167,16 +167,16 @@ impl BranchTrace {
     }
 
     /// Notes the outcome that the holder has for the unit.
-    pub(crate) fn outcome(&self, ends: Ends) {
-        self.span.record("outcome", ends.word());
+    pub(crate) fn outcome(&self, result: UnitResult) {
+        self.span.record("outcome", result.word());
     }
 
     /// Notes that the branch is no longer prepared.
-    pub(crate) fn done(&self, ends: Ends, done: Done) {
-        self.outcome(ends);
+    pub(crate) fn done(&self, result: UnitResult, done: Done) {
+        self.outcome(result);
         self.span.record("done", done.word());
         if done == Done::Finished {
-            metrics::recovered(self.bind, ends);
+            metrics::recovered(self.bind, result);
         }
     }
 

@@ -7,7 +7,7 @@ use tracing::field::{Empty, display};
 
 use crate::gid::{Gid, UnitId};
 use crate::trace::metrics;
-use crate::trace::words::{Ends, Place};
+use crate::trace::words::{Place, UnitResult};
 
 /// The place of a unit among the spans, for all work of the unit.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl UnitContext {
 pub(crate) struct UnitTrace {
     context: UnitContext,
     ends_unit: bool,
-    ended: Option<Ends>,
+    ended: Option<UnitResult>,
 }
 
 impl UnitTrace {
@@ -143,11 +143,11 @@ impl UnitTrace {
         UnitEndTrace { trace: self, span }
     }
 
-    fn end(&mut self, ends: Ends) {
-        self.ended = Some(ends);
-        metrics::ended(ends);
+    fn end(&mut self, result: UnitResult) {
+        self.ended = Some(result);
+        metrics::ended(result);
         if self.ends_unit {
-            self.context.span.record("outcome", ends.word());
+            self.context.span.record("outcome", result.word());
         }
     }
 }
@@ -155,7 +155,7 @@ impl UnitTrace {
 impl Drop for UnitTrace {
     fn drop(&mut self) {
         if self.ended.is_none() && self.ends_unit {
-            self.end(Ends::RolledBack);
+            self.end(UnitResult::RolledBack);
         }
     }
 }
@@ -174,8 +174,13 @@ impl UnitEndTrace {
     }
 
     /// Notes the end of the unit. `error` is the name of the error, if there is one.
-    pub(crate) fn ended(mut self, ends: Ends, gid: Option<&Gid>, error: Option<&'static str>) {
-        self.span.record("outcome", ends.word());
+    pub(crate) fn ended(
+        mut self,
+        result: UnitResult,
+        gid: Option<&Gid>,
+        error: Option<&'static str>,
+    ) {
+        self.span.record("outcome", result.word());
         for span in [&self.span, &self.trace.context.span] {
             if let Some(gid) = gid {
                 span.record("gid", display(gid));
@@ -185,14 +190,14 @@ impl UnitEndTrace {
                 span.record("otel.status_code", "ERROR");
             }
         }
-        self.trace.end(ends);
+        self.trace.end(result);
     }
 }
 
 impl Drop for UnitEndTrace {
     fn drop(&mut self) {
         if self.trace.ended.is_none() {
-            self.trace.end(Ends::Unknown);
+            self.trace.end(UnitResult::Unknown);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The words of spans and metrics: for the ends of units and passes, for places and for errors.
+//! The words of spans and metrics: for the results of units and passes, for places and for errors.
 
 use std::fmt;
 
 /// The end of a unit, in the words of its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ends {
+pub(crate) enum UnitResult {
     Committed,
     /// The unit is kept or lost by outer transactions.
     Joined,
@@ -15,7 +15,7 @@ pub(crate) enum Ends {
     Unknown,
 }
 
-impl Ends {
+impl UnitResult {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Committed => "committed",
@@ -30,7 +30,7 @@ impl Ends {
 
 /// The end of a pass of recovery, in the words of its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PassEnds {
+pub(crate) enum PassResult {
     /// All binds were read, and nothing is left in doubt.
     Complete,
     /// All binds were read, and a branch is left that cannot be finished yet, or not by this process.
@@ -41,7 +41,7 @@ pub(crate) enum PassEnds {
     Stopped,
 }
 
-impl PassEnds {
+impl PassResult {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Complete => "complete",
