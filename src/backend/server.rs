@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::gid::DatabaseId;
-use crate::trace::Place;
+use crate::trace::ServerAttributes;
 
 /// A kind of database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,9 +140,9 @@ impl Server {
         }
     }
 
-    /// Returns the location of a bind, as observers see it.
-    pub(crate) fn place(&self, bind: &'static str) -> Place<'_> {
-        Place {
+    /// Returns the attributes of the server for spans and metrics of a bind.
+    pub(crate) fn attributes(&self, bind: &'static str) -> ServerAttributes<'_> {
+        ServerAttributes {
             bind,
             system: self.system,
             database: &self.database,

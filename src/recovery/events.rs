@@ -10,11 +10,13 @@ use crate::recovery::report::{InDoubtBranch, Recovered};
 use crate::trace::recovery::{BranchTrace, Done};
 use crate::trace::{self, UnitResult};
 
-/// Notes the place of a database, if its server was asked for it.
-pub(super) fn note_place(span: &Span, database: &dyn Database) {
+/// Notes the properties of a server, if the server was asked for them.
+pub(super) fn note_server(span: &Span, database: &dyn Database) {
     let server = database.server();
-    let place = server.as_ref().map(|server| server.place(database.key()));
-    trace::recovery::note_place(span, place);
+    let attributes = server
+        .as_ref()
+        .map(|server| server.attributes(database.key()));
+    trace::recovery::note_server(span, attributes);
 }
 
 /// Notes the result of listing one database.
@@ -24,7 +26,7 @@ pub(super) fn note_look(
     listed: &Result<Listing, Fault>,
     purpose: Purpose,
 ) {
-    note_place(span, database);
+    note_server(span, database);
     match listed {
         Ok(Listing { found, .. }) => {
             span.record("listed", found.len());

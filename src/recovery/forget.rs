@@ -14,7 +14,7 @@ use crate::backend::records::{PAGE, Record};
 use crate::commit::Fault;
 use crate::gid::{DatabaseId, UnitId};
 use crate::recovery::database::{Database, Look, Records, Scope};
-use crate::recovery::events::note_place;
+use crate::recovery::events::note_server;
 use crate::recovery::report::RecoveryReport;
 use crate::recovery::retention::{Seen, may_forget};
 use crate::trace;
@@ -81,7 +81,7 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut RecoveryReport) {
                 recovery.not_forgotten.push((bind, fault));
             }
         }
-        note_place(&span, holder.as_ref());
+        note_server(&span, holder.as_ref());
         span.record("forgotten", recovery.forgotten - so_far);
     }
 }

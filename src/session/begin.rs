@@ -34,7 +34,7 @@ impl<C: Connection> Lease<C> {
             true => 0,
             false => std::mem::take(&mut self.terms.savepoints),
         };
-        let mut transaction = Transaction::begin(&self.unit, self.terms.server.place(bind));
+        let mut transaction = Transaction::begin(&self.unit, self.terms.server.attributes(bind));
         let begun = match self.start() {
             Some((connection, terms)) => {
                 backend::observe(connection, &mut transaction);

@@ -110,7 +110,7 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
                 self.lease().completed();
                 let server = Arc::clone(&self.lease().terms.server);
                 let (metrics, error) = (&self.slot.entry.metrics, result.as_ref().err());
-                metrics.answered(self.stopwatch, server.place(bind), error);
+                metrics.answered(self.stopwatch, server.attributes(bind), error);
                 self.lease().failed |= result.as_ref().is_err_and(may_be_lost);
                 self.lease().unverified |= result.is_err() && self.lease().errors_may_end_it();
                 let is_stale = match &result {

@@ -9,7 +9,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::trace::words::{PassResult, Place, UnitResult, error_type};
+use crate::trace::words::{PassResult, ServerAttributes, UnitResult, error_type};
 
 const POOL: &str = "db.client.connection.pool.name";
 const OPERATION: &str = "db.client.operation.duration";
@@ -144,7 +144,7 @@ impl PoolMetrics {
     pub(crate) fn answered(
         &self,
         stopwatch: Stopwatch,
-        place: Place<'_>,
+        server: ServerAttributes<'_>,
         error: Option<&diesel::result::Error>,
     ) {
         let took = stopwatch.0.elapsed();
@@ -154,8 +154,8 @@ impl PoolMetrics {
                 histogram!(
                     OPERATION,
                     "bind" => self.bind,
-                    "db.system.name" => place.system,
-                    "db.namespace" => place.database.to_owned(),
+                    "db.system.name" => server.system,
+                    "db.namespace" => server.database.to_owned(),
                 )
             });
             return histogram.record(took);
@@ -163,8 +163,8 @@ impl PoolMetrics {
         histogram!(
             OPERATION,
             "bind" => self.bind,
-            "db.system.name" => place.system,
-            "db.namespace" => place.database.to_owned(),
+            "db.system.name" => server.system,
+            "db.namespace" => server.database.to_owned(),
             "error.type" => error_type(error),
         )
         .record(took);

@@ -36,7 +36,7 @@ pub use self::statement::StatementSpans;
 pub(crate) use self::statement::Transaction;
 pub(crate) use self::unit::{UnitContext, UnitEndTrace, UnitTrace, commit_step};
 pub(crate) use self::watch::{Counted, Watch};
-pub(crate) use self::words::{PassResult, Place, UnitResult};
+pub(crate) use self::words::{PassResult, ServerAttributes, UnitResult};
 
 /// The optional information for observers.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::trace::words::{PassResult, Place, UnitResult};
+use crate::trace::words::{PassResult, ServerAttributes, UnitResult};
 
 pub(crate) fn describe() {}
 
@@ -29,7 +29,13 @@ impl PoolMetrics {
 
     pub(crate) fn given_back(&self, _: Instant, _: impl FnOnce() -> usize) {}
 
-    pub(crate) fn answered(&self, _: Stopwatch, _: Place<'_>, _: Option<&diesel::result::Error>) {}
+    pub(crate) fn answered(
+        &self,
+        _: Stopwatch,
+        _: ServerAttributes<'_>,
+        _: Option<&diesel::result::Error>,
+    ) {
+    }
 }
 
 pub(crate) struct Waiting;

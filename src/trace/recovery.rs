@@ -7,7 +7,7 @@ use tracing::field::Empty;
 
 use crate::gid::Gid;
 use crate::trace::metrics;
-use crate::trace::words::{PassResult, Place, UnitResult, variant};
+use crate::trace::words::{PassResult, ServerAttributes, UnitResult, variant};
 
 /// A running pass of recovery. If it is dropped before its end, the pass was stopped.
 #[derive(Debug)]
@@ -113,11 +113,11 @@ pub(crate) fn forgetting(bind: &'static str) -> Span {
     )
 }
 
-/// Notes the place of a bind on a span. The place is known after the server was asked for it once.
-pub(crate) fn note_place(span: &Span, place: Option<Place<'_>>) {
-    if let Some(place) = place {
-        span.record("db.system.name", place.system);
-        span.record("db.namespace", place.database);
+/// Notes the server of a bind on a span. Its properties are known after it was asked for them once.
+pub(crate) fn note_server(span: &Span, server: Option<ServerAttributes<'_>>) {
+    if let Some(server) = server {
+        span.record("db.system.name", server.system);
+        span.record("db.namespace", server.database);
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::{Level, Span};
 use crate::trace::text::Text;
 use crate::trace::unit::UnitContext;
 use crate::trace::watch::Watch;
-use crate::trace::words::{Place, error_type};
+use crate::trace::words::{ServerAttributes, error_type};
 
 /// The first words of a query that reads the rest of a reply and is never sent. Such a query has no span.
 pub(crate) const REST_OF_REPLY: &str = "/* diesel_binds: the rest of a reply */ ";
@@ -210,8 +210,8 @@ pub(crate) struct Transaction {
 
 impl Transaction {
     /// Begins a transaction, with a span if a subscriber is interested.
-    pub(crate) fn begin(unit: &UnitContext, place: Place<'_>) -> Self {
-        let span = unit.transaction(place);
+    pub(crate) fn begin(unit: &UnitContext, server: ServerAttributes<'_>) -> Self {
+        let span = unit.transaction(server);
         if span.is_disabled() && !observes_statements() {
             return Self::default();
         }
@@ -219,9 +219,9 @@ impl Transaction {
             context: Some(Arc::new(StatementContext {
                 unit: unit.clone(),
                 span,
-                bind: place.bind,
-                system: place.system,
-                database: place.database.to_owned(),
+                bind: server.bind,
+                system: server.system,
+                database: server.database.to_owned(),
             })),
             current: None,
         }

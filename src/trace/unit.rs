@@ -7,7 +7,7 @@ use tracing::field::{Empty, display};
 
 use crate::gid::{Gid, UnitId};
 use crate::trace::metrics;
-use crate::trace::words::{Place, UnitResult};
+use crate::trace::words::{ServerAttributes, UnitResult};
 
 /// The place of a unit among the spans, for all work of the unit.
 #[derive(Clone, Debug)]
@@ -50,15 +50,15 @@ impl UnitContext {
     }
 
     /// Opens the span of a transaction of the unit.
-    pub(super) fn transaction(&self, place: Place<'_>) -> Span {
+    pub(super) fn transaction(&self, server: ServerAttributes<'_>) -> Span {
         tracing::debug_span!(
             target: "diesel_binds::transaction",
             parent: self.parent(),
             "transaction",
-            bind = place.bind,
+            bind = server.bind,
             unit = %self.unit,
-            db.system.name = place.system,
-            db.namespace = place.database,
+            db.system.name = server.system,
+            db.namespace = server.database,
         )
     }
 

@@ -1,4 +1,4 @@
-//! The words of spans and metrics: for the results of units and passes, for places and for errors.
+//! The words of spans and metrics: for the results of units and passes, for servers and for errors.
 
 use std::fmt;
 
@@ -54,7 +54,7 @@ impl PassResult {
 
 /// The server that a transaction runs on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct ServerAttributes<'a> {
     pub(crate) bind: &'static str,
     /// `db.system.name`.
     pub(crate) system: &'static str,
