@@ -92,14 +92,14 @@ pub(crate) struct Records {
 }
 
 /// The databases that one process can recover, and the application that owns the units.
-pub(crate) struct Scope {
+pub(crate) struct RecoveryScope {
     pub(crate) databases: Vec<Arc<dyn Database>>,
     pub(crate) namespace: Arc<str>,
     /// The time for which records are kept.
     pub(crate) retention: Duration,
 }
 
-impl Scope {
+impl RecoveryScope {
     /// Returns the database with this key, which a gid names as its holder.
     pub(crate) fn by_key(&self, key: &str) -> Option<&dyn Database> {
         let mut databases = self.databases.iter();

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use crate::backend::{Reach, Whose};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, Gid};
-use crate::recovery::database::{Database, Listing, Scope};
+use crate::recovery::database::{Database, Listing, RecoveryScope};
 use crate::recovery::events::tell_done;
 use crate::recovery::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
 use crate::trace;
@@ -158,7 +158,7 @@ pub enum ForceError {
 
 /// Finishes all branches of a unit by the operator's outcome, after recording it on each database that has one.
 pub(crate) async fn force(
-    scope: &Scope,
+    scope: &RecoveryScope,
     gid: &Gid,
     outcome: Outcome,
     reason: &str,
@@ -174,7 +174,7 @@ pub(crate) async fn force(
 }
 
 async fn carry_out(
-    scope: &Scope,
+    scope: &RecoveryScope,
     gid: &Gid,
     outcome: Outcome,
     reason: &str,
@@ -310,7 +310,7 @@ fn refuse_unless_complete(branches: &[Part<'_>], options: ForceOptions) -> Resul
 /// Returns all branches of the unit, in the order of their binds, and whether this outcome is recorded as forced
 /// anywhere. Every bind but the holder must be readable.
 async fn look<'a>(
-    scope: &'a Scope,
+    scope: &'a RecoveryScope,
     gid: &Gid,
     outcome: Outcome,
 ) -> Result<(Vec<Part<'a>>, bool), ForceError> {

@@ -13,14 +13,14 @@ use tracing::Instrument as _;
 use crate::backend::records::{PAGE, Record};
 use crate::commit::Fault;
 use crate::gid::{DatabaseId, UnitId};
-use crate::recovery::database::{Database, Look, Records, Scope};
+use crate::recovery::database::{Database, Look, Records, RecoveryScope};
 use crate::recovery::events::note_server;
 use crate::recovery::report::RecoveryReport;
 use crate::recovery::retention::{Seen, may_forget};
 use crate::trace;
 
 /// Deletes the records that are not needed any more, after a pass over all databases.
-pub(super) async fn forget(scope: &Scope, recovery: &mut RecoveryReport) {
+pub(super) async fn forget(scope: &RecoveryScope, recovery: &mut RecoveryReport) {
     if scope.retention == Duration::MAX {
         return;
     }
@@ -88,7 +88,7 @@ pub(super) async fn forget(scope: &Scope, recovery: &mut RecoveryReport) {
 
 /// The forgetting of the records of one holder.
 struct Forgetting<'a> {
-    scope: &'a Scope,
+    scope: &'a RecoveryScope,
     holder: &'a dyn Database,
     horizon: Horizon,
 }

@@ -2,7 +2,7 @@
 
 use tracing::Instrument as _;
 
-use crate::recovery::database::Scope;
+use crate::recovery::database::RecoveryScope;
 use crate::recovery::pass;
 use crate::recovery::purpose::Purpose;
 use crate::recovery::report::{Left, RecoveryReport};
@@ -10,7 +10,7 @@ use crate::trace::recovery::{Counts, PassTrace};
 use crate::trace::{self, PassResult};
 
 /// Runs [`pass::recover`] within the span of the pass.
-pub(crate) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
+pub(crate) async fn recover(scope: &RecoveryScope, purpose: Purpose) -> RecoveryReport {
     let word = match purpose {
         Purpose::Look => "look",
         Purpose::Finish(_) => "finish",
@@ -54,7 +54,7 @@ fn is_in_doubt(left: &Left) -> bool {
 }
 
 /// Sets the number of branches in doubt of each bind that was read. The numbers of other binds stay.
-fn measure(scope: &Scope, recovery: &RecoveryReport) {
+fn measure(scope: &RecoveryScope, recovery: &RecoveryReport) {
     for database in &scope.databases {
         let bind = database.key();
         if !recovery.unreachable.iter().any(|(key, _)| *key == bind) {

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use crate::backend::{Found, Whose};
 use crate::commit::Fault;
 use crate::gid::Branch;
-use crate::recovery::database::{Database, Listing, Scope};
+use crate::recovery::database::{Database, Listing, RecoveryScope};
 use crate::recovery::events;
 use crate::recovery::forget::forget;
 use crate::recovery::judge::{Finder, Verdict, judge};
@@ -19,7 +19,7 @@ use crate::recovery::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
 
-pub(super) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
+pub(super) async fn recover(scope: &RecoveryScope, purpose: Purpose) -> RecoveryReport {
     let mut pass = Pass {
         scope,
         purpose,
@@ -38,7 +38,7 @@ pub(super) async fn recover(scope: &Scope, purpose: Purpose) -> RecoveryReport {
 }
 
 struct Pass<'a> {
-    scope: &'a Scope,
+    scope: &'a RecoveryScope,
     purpose: Purpose,
     /// The databases that did not answer. They are asked once in a pass, not for each of its branches.
     down: HashMap<&'static str, Arc<Fault>>,

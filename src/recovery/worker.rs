@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::RecoveryOptions;
-use crate::recovery::database::Scope;
+use crate::recovery::database::RecoveryScope;
 use crate::recovery::observed::recover;
 use crate::recovery::purpose::Purpose;
 
@@ -45,7 +45,7 @@ impl Worker {
     /// Starts the worker, unless it runs, was stopped, or is not wanted.
     ///
     /// It can start again after its runtime is gone: a process may have one runtime after the other.
-    pub(crate) fn start(&self, scope: &Arc<Scope>, tasks: &TaskTracker, runtime: &Handle) {
+    pub(crate) fn start(&self, scope: &Arc<RecoveryScope>, tasks: &TaskTracker, runtime: &Handle) {
         if !self.wanted
             || self.running.load(Ordering::Relaxed)
             || self.stop.is_cancelled()
@@ -85,7 +85,7 @@ impl Drop for Worker {
 }
 
 /// Repeats passes. Holds the scope only during a pass, so that the registry can be dropped, which ends the loop.
-async fn work(scope: Weak<Scope>, options: RecoveryOptions) {
+async fn work(scope: Weak<RecoveryScope>, options: RecoveryOptions) {
     let mut soon = SOON;
     sleep(part_of(options.jitter)).await;
     loop {

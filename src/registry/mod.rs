@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::bind::Bind;
 use crate::error::Error;
 use crate::gid::UnitClock;
-use crate::recovery::{Scope, Worker};
+use crate::recovery::{RecoveryScope, Worker};
 use crate::trace::TraceOptions;
 
 pub(crate) use self::any_entry::AnyEntry;
@@ -81,7 +81,7 @@ pub(crate) struct Registry {
     /// The clock that stamps units.
     pub(crate) clock: Arc<UnitClock>,
     /// The entries as the databases of recovery.
-    pub(crate) scope: Arc<Scope>,
+    pub(crate) scope: Arc<RecoveryScope>,
     /// The tasks in the background: commits, the roll-backs of dropped sessions, the worker.
     pub(crate) background: TaskTracker,
     worker: Worker,

@@ -13,7 +13,7 @@ use crate::backend::{self, Connection, PrivateCopy, Reopen};
 use crate::commit::Fault;
 use crate::config::RecoveryOptions;
 use crate::pool::One;
-use crate::recovery::{Database, Scope, Worker};
+use crate::recovery::{Database, RecoveryScope, Worker};
 use crate::registry::enclosure::{Enclosure, NotStarted, Rules};
 use crate::registry::{AnyEntry, Entry, Registry};
 use crate::trace::{PoolMetrics, QueryLog};
@@ -117,7 +117,7 @@ impl Registry {
         let databases = entries
             .iter()
             .map(|entry| Arc::clone(entry) as Arc<dyn Database>);
-        let scope = Scope {
+        let scope = RecoveryScope {
             databases: databases.collect(),
             namespace: Arc::clone(&self.namespace),
             retention: self.scope.retention,

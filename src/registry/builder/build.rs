@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::gid::UnitClock;
-use crate::recovery::{Database, Scope, Worker};
+use crate::recovery::{Database, RecoveryScope, Worker};
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{Attachment, Common, Pending, Place, Who};
 use crate::registry::problem::BuildError;
@@ -111,7 +111,7 @@ impl BindsBuilder {
         let databases = entries
             .iter()
             .map(|entry| Arc::clone(entry) as Arc<dyn Database>);
-        let scope = Scope {
+        let scope = RecoveryScope {
             databases: databases.collect(),
             namespace: Arc::clone(&namespace),
             retention: self.recovery.retention,
