@@ -10,12 +10,12 @@
 //! checks that the tables of the protocol are safe for commits. `prepared` finds and finishes branches, `records`
 //! handles the records of a holder, `retry` recognizes the errors that a retry may avoid.
 
-// Files, each of which imports only from those before it: `found`, `migrate`, `server`, `protocol_migration`,
+// Files, each of which imports only from those before it: `listed_branch`, `migrate`, `server`, `protocol_migration`,
 // `settings`, `stale`, `terms`, `internals`, `observe`, `sandbox`, `sql`, `tables`, `records`, `mysql`, `postgres`,
 // `sqlite`.
 
-mod found;
 pub(crate) mod internals;
+mod listed_branch;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrate;
 mod observe;
@@ -48,7 +48,7 @@ use futures_util::future::BoxFuture;
 use crate::commit::{Asked, Decision, Fault, Identified, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
-pub(crate) use self::found::{Found, Reach};
+pub(crate) use self::listed_branch::{ListedBranch, Reach};
 #[cfg(feature = "testing")]
 pub(crate) use self::observe::log;
 pub(crate) use self::observe::{observe, watch};
@@ -329,8 +329,10 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Returns the branches of our namespace that the server lists as prepared, and those of others in our database. On
     /// a fresh connection.
-    fn branches(&mut self, namespace: &str)
-    -> impl Future<Output = QueryResult<Vec<Found>>> + Send;
+    fn branches(
+        &mut self,
+        namespace: &str,
+    ) -> impl Future<Output = QueryResult<Vec<ListedBranch>>> + Send;
 
     /// Returns the outcome of the unit, if the holder has recorded one. On a fresh connection of the holder.
     fn recorded(

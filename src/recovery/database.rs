@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::backend::records::Record;
-use crate::backend::{Found, Server, Whose};
+use crate::backend::{ListedBranch, Server, Whose};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
@@ -75,13 +75,13 @@ pub(crate) trait Database: Send + Sync {
 pub(crate) struct Listing {
     /// The database that listed them. Its address may later lead to another one, which lists nothing.
     pub(crate) whose: Whose,
-    pub(crate) found: Vec<Found>,
+    pub(crate) branches: Vec<ListedBranch>,
 }
 
 /// The id of a participant's database, and the branches that it lists.
 pub(crate) struct Look {
     pub(crate) database: DatabaseId,
-    pub(crate) listed: Vec<Found>,
+    pub(crate) listed: Vec<ListedBranch>,
 }
 
 /// A page of records.

@@ -28,8 +28,8 @@ pub(super) fn note_look(
 ) {
     note_server(span, database);
     match listed {
-        Ok(Listing { found, .. }) => {
-            span.record("listed", found.len());
+        Ok(Listing { branches, .. }) => {
+            span.record("listed", branches.len());
         }
         Err(fault) => {
             trace::recovery::note_error(span, fault);

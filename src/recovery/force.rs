@@ -321,7 +321,10 @@ async fn look<'a>(
     for database in databases {
         let bind = database.key();
         let unreachable = |source| ForceError::Unreachable { bind, source };
-        let Listing { whose, found } = database.branches().await.map_err(unreachable)?;
+        let Listing {
+            whose,
+            branches: listed,
+        } = database.branches().await.map_err(unreachable)?;
         match database.forced(gid, &whose).await {
             Ok(Some(recorded)) if recorded != outcome => {
                 return Err(ForceError::Contradicts { bind, recorded });
@@ -332,11 +335,11 @@ async fn look<'a>(
             Ok(None) | Err(Fault::NotInstalled(_)) => {}
             Err(source) => return Err(unreachable(source)),
         }
-        for found in found {
-            let Some(branch) = found.branch.filter(|branch| branch.gid == *gid) else {
+        for listed in listed {
+            let Some(branch) = listed.branch.filter(|branch| branch.gid == *gid) else {
                 continue;
             };
-            let source = match found.reach {
+            let source = match listed.reach {
                 Reach::Here => {
                     branches.push((database, whose.clone(), branch));
                     continue;

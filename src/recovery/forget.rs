@@ -199,7 +199,7 @@ impl Looks {
             return Seen::Unreached;
         }
         let mut places = self.seen.values().filter(|look| look.database == *id);
-        let lists = |look: &Look| look.listed.iter().any(|found| found.unit == unit);
+        let lists = |look: &Look| look.listed.iter().any(|branch| branch.unit == unit);
         match places.next() {
             Some(first) if lists(first) || places.any(lists) => Seen::Listed,
             Some(_) => Seen::Gone,

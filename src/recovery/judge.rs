@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::backend::{Found, Reach};
+use crate::backend::{ListedBranch, Reach};
 use crate::gid::Branch;
 use crate::recovery::report::Left;
 
@@ -33,24 +33,24 @@ pub(super) struct Finder<'a> {
 /// avoids needless work: the fence makes recovery safe at any age. `has_bind` returns whether this process has a bind
 /// of a key.
 pub(super) fn judge(
-    found: &Found,
+    listed: &ListedBranch,
     finder: Finder<'_>,
     grace: Duration,
     has_bind: impl Fn(&str) -> bool,
 ) -> Verdict {
-    let is_older = |age| found.age.is_none_or(|known| known >= age);
-    if found.namespace != finder.namespace {
+    let is_older = |age| listed.age.is_none_or(|known| known >= age);
+    if listed.namespace != finder.namespace {
         // Its own application finishes the branch. While it does not, the branch keeps locks in our database.
-        return match found.reach {
+        return match listed.reach {
             Reach::Here if is_older(OLD) => {
-                Verdict::Leave(Left::ForeignNamespace(found.namespace.clone()))
+                Verdict::Leave(Left::ForeignNamespace(listed.namespace.clone()))
             }
             _ => Verdict::Ignore,
         };
     }
     // Another bind of ours may lead to another database of the same server.
-    let is_of_finder = found.bind == finder.bind;
-    match (&found.branch, &found.reach) {
+    let is_of_finder = listed.bind == finder.bind;
+    match (&listed.branch, &listed.reach) {
         (None, _) | (_, Reach::OtherDatabase(_)) if !is_of_finder => Verdict::Ignore,
         _ if !is_older(grace) => Verdict::Leave(Left::Young),
         (_, Reach::OtherDatabase(name)) => Verdict::Leave(Left::OtherDatabase(name.clone())),
@@ -73,9 +73,9 @@ mod tests {
         bind: "accounts",
     };
 
-    fn found(age: Option<u64>) -> Found {
+    fn listed(age: Option<u64>) -> ListedBranch {
         let branch: Branch = GID.parse().unwrap();
-        Found {
+        ListedBranch {
             name: GID.into(),
             namespace: "shop".into(),
             unit: branch.gid.unit,
@@ -86,24 +86,26 @@ mod tests {
         }
     }
 
-    fn verdict(found: &Found, finder: Finder<'_>) -> Verdict {
-        judge(found, finder, Duration::from_secs(3), |key| key == "ledger")
+    fn verdict(listed: &ListedBranch, finder: Finder<'_>) -> Verdict {
+        judge(listed, finder, Duration::from_secs(3), |key| {
+            key == "ledger"
+        })
     }
 
     #[test]
     fn a_branch_is_only_touched_when_its_holder_can_be_asked() {
         for age in [Some(3), None] {
-            assert!(matches!(verdict(&found(age), FINDER), Verdict::Ask(_)));
+            assert!(matches!(verdict(&listed(age), FINDER), Verdict::Ask(_)));
         }
         assert!(matches!(
-            verdict(&found(Some(2)), FINDER),
+            verdict(&listed(Some(2)), FINDER),
             Verdict::Leave(Left::Young)
         ));
-        let nobody = judge(&found(None), FINDER, Duration::ZERO, |_| false);
+        let nobody = judge(&listed(None), FINDER, Duration::ZERO, |_| false);
         assert!(matches!(nobody, Verdict::Leave(Left::UnknownHolder)));
-        let unplaced = Found {
+        let unplaced = ListedBranch {
             branch: None,
-            ..found(None)
+            ..listed(None)
         };
         assert!(matches!(
             verdict(&unplaced, FINDER),
@@ -113,17 +115,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_finished_from_here_is_left_alone() {
-        let elsewhere = Found {
+        let elsewhere = ListedBranch {
             reach: Reach::OtherDatabase("old".into()),
-            ..found(None)
+            ..listed(None)
         };
         assert!(matches!(
             verdict(&elsewhere, FINDER),
             Verdict::Leave(Left::OtherDatabase(name)) if name == "old"
         ));
-        let role = Found {
+        let role = ListedBranch {
             reach: Reach::OtherRole("boss".into()),
-            ..found(None)
+            ..listed(None)
         };
         assert!(matches!(
             verdict(&role, FINDER),
@@ -137,19 +139,19 @@ mod tests {
             bind: "stock",
             ..FINDER
         };
-        let elsewhere = Found {
+        let elsewhere = ListedBranch {
             reach: Reach::OtherDatabase("accounts".into()),
-            ..found(None)
+            ..listed(None)
         };
-        let unplaced = Found {
+        let unplaced = ListedBranch {
             branch: None,
-            ..found(None)
+            ..listed(None)
         };
-        for found in [elsewhere, unplaced] {
-            assert!(matches!(verdict(&found, other), Verdict::Ignore));
+        for listed in [elsewhere, unplaced] {
+            assert!(matches!(verdict(&listed, other), Verdict::Ignore));
         }
         // In one database, either may finish it.
-        assert!(matches!(verdict(&found(None), other), Verdict::Ask(_)));
+        assert!(matches!(verdict(&listed(None), other), Verdict::Ask(_)));
     }
 
     #[test]
@@ -158,14 +160,14 @@ mod tests {
             namespace: "blog",
             ..FINDER
         };
-        assert!(matches!(verdict(&found(Some(59)), other), Verdict::Ignore));
+        assert!(matches!(verdict(&listed(Some(59)), other), Verdict::Ignore));
         assert!(matches!(
-            verdict(&found(Some(60)), other),
+            verdict(&listed(Some(60)), other),
             Verdict::Leave(Left::ForeignNamespace(name)) if name == "shop"
         ));
-        let elsewhere = Found {
+        let elsewhere = ListedBranch {
             reach: Reach::OtherDatabase("old".into()),
-            ..found(Some(60))
+            ..listed(Some(60))
         };
         assert!(matches!(verdict(&elsewhere, other), Verdict::Ignore));
     }

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tracing::Instrument as _;
 
-use crate::backend::{Found, Whose};
+use crate::backend::{ListedBranch, Whose};
 use crate::commit::Fault;
 use crate::gid::Branch;
 use crate::recovery::database::{Database, Listing, RecoveryScope};
@@ -57,10 +57,10 @@ impl Pass<'_> {
             events::note_look(&span, database.as_ref(), &listed, self.purpose);
             match listed {
                 Err(fault) => self.recovery.unreachable.push((database.key(), fault)),
-                Ok(Listing { whose, found }) => {
+                Ok(Listing { whose, branches }) => {
                     let handling = async {
-                        for found in found {
-                            self.handle(database.as_ref(), found, &whose).await;
+                        for listed in branches {
+                            self.handle(database.as_ref(), listed, &whose).await;
                         }
                     };
                     handling.instrument(span).await;
@@ -69,13 +69,13 @@ impl Pass<'_> {
         }
     }
 
-    async fn handle(&mut self, database: &dyn Database, found: Found, listed_by: &Whose) {
+    async fn handle(&mut self, database: &dyn Database, listed: ListedBranch, listed_by: &Whose) {
         let finder = Finder {
             namespace: &self.scope.namespace,
             bind: database.key(),
         };
         let has_bind = |key: &str| self.scope.by_key(key).is_some();
-        let left = match judge(&found, finder, self.purpose.grace(), has_bind) {
+        let left = match judge(&listed, finder, self.purpose.grace(), has_bind) {
             Verdict::Ignore => return,
             Verdict::Leave(left) => left,
             Verdict::Ask(_) if self.purpose == Purpose::Look => Left::Looked,
@@ -96,10 +96,10 @@ impl Pass<'_> {
         };
         let branch = InDoubtBranch {
             bind: database.key(),
-            name: found.name,
-            unit: Some(found.unit),
-            gid: found.branch.map(|branch| branch.gid),
-            age: found.age,
+            name: listed.name,
+            unit: Some(listed.unit),
+            gid: listed.branch.map(|branch| branch.gid),
+            age: listed.age,
             left,
         };
         if self.purpose != Purpose::Look {

@@ -10,7 +10,7 @@ use crate::backend::mysql::Flag;
 use crate::backend::mysql::listing::{is_listed, names};
 use crate::backend::mysql::lost::{self, READ_UNCOMMITTED, Row};
 use crate::backend::records::PAGE;
-use crate::backend::{Found, Reach};
+use crate::backend::{ListedBranch, Reach};
 use crate::gid::{Branch, Gid, MAX_KEY, UnitId, is_name};
 
 /// Returns whether the branch is prepared and unfinished: the server lists it, or has lost its name.
@@ -27,8 +27,8 @@ pub(super) async fn lists(
 pub(super) async fn branches(
     connection: &mut AsyncMysqlConnection,
     namespace: &str,
-) -> QueryResult<Vec<Found>> {
-    let mut found = Vec::new();
+) -> QueryResult<Vec<ListedBranch>> {
+    let mut branches = Vec::new();
     let names_now = names(connection).await?;
     let has_rows = has_table(connection).await?;
     let lost = match has_rows {
@@ -48,7 +48,7 @@ pub(super) async fn branches(
         if placed.is_none() && theirs != namespace {
             continue;
         }
-        found.push(Found {
+        branches.push(ListedBranch {
             name: format!("{theirs}:{unit}:{bind}"),
             age: placed
                 .as_ref()
@@ -62,15 +62,15 @@ pub(super) async fn branches(
         });
     }
     // A branch that was finished since then has no row any more, and is left out.
-    if found.iter().any(|found| found.branch.is_none()) {
+    if branches.iter().any(|listed| listed.branch.is_none()) {
         let still = names(connection).await?;
-        let is_listed = |found: &Found| {
+        let is_listed = |branch: &ListedBranch| {
             let mut still = still.iter();
-            still.any(|(_, unit, bind)| *unit == found.unit && *bind == found.bind)
+            still.any(|(_, unit, bind)| *unit == branch.unit && *bind == branch.bind)
         };
-        found.retain(|found| found.branch.is_some() || is_listed(found));
+        branches.retain(|listed| listed.branch.is_some() || is_listed(listed));
     }
-    Ok(found)
+    Ok(branches)
 }
 
 /// Returns whether branches can have rows here at all.

@@ -34,8 +34,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::backend::tables::{database_id, verify_holder};
 use crate::backend::{
-    Backend, Begun, Clock, Dialect, Found, Lineage, LoneCommitFault, RecordRow, SavepointStep,
-    Server, Standing, Terms, TransactionId, Unseen, internals, sql,
+    Backend, Begun, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, RecordRow,
+    SavepointStep, Server, Standing, Terms, TransactionId, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
@@ -213,7 +213,7 @@ impl Dialect for AsyncPgConnection {
         prepared::finish_listed(self, branch, outcome).await
     }
 
-    async fn branches(&mut self, namespace: &str) -> QueryResult<Vec<Found>> {
+    async fn branches(&mut self, namespace: &str) -> QueryResult<Vec<ListedBranch>> {
         prepared::branches(self, namespace).await
     }
 

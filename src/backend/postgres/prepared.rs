@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::{Found, Reach};
+use crate::backend::{ListedBranch, Reach};
 use crate::commit::Outcome;
 use crate::gid::Branch;
 
@@ -61,7 +61,7 @@ pub(super) async fn finish_listed(
 pub(super) async fn branches(
     connection: &mut AsyncPgConnection,
     namespace: &str,
-) -> QueryResult<Vec<Found>> {
+) -> QueryResult<Vec<ListedBranch>> {
     // An underscore in a namespace is a wildcard of LIKE; `starts_with` has none.
     let rows: Vec<Prepared> = sql_query(format!(
         "SELECT gid, (extract(epoch FROM clock_timestamp() - prepared) * 1000)::bigint AS age, \
@@ -72,7 +72,7 @@ pub(super) async fn branches(
     ))
     .load(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(Prepared::found).collect())
+    Ok(rows.into_iter().filter_map(Prepared::listed).collect())
 }
 
 async fn listed(connection: &mut AsyncPgConnection, branch: &Branch) -> QueryResult<Vec<Listed>> {
@@ -109,9 +109,9 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn found(self) -> Option<Found> {
+    fn listed(self) -> Option<ListedBranch> {
         let branch: Branch = self.gid.parse().ok()?;
-        Some(Found {
+        Some(ListedBranch {
             name: self.gid,
             namespace: branch.gid.namespace.clone(),
             unit: branch.gid.unit,

@@ -36,8 +36,8 @@ use futures_util::future::BoxFuture;
 pub use self::worker::ConnectionThread;
 use crate::backend::tables::database_id;
 use crate::backend::{
-    Backend, Begun, Clock, Dialect, Found, InsertRows, LoneCommitFault, RecordRow, SavepointStep,
-    Server, Standing, Terms, Unseen, internals, sql,
+    Backend, Begun, Clock, Dialect, InsertRows, ListedBranch, LoneCommitFault, RecordRow,
+    SavepointStep, Server, Standing, Terms, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
@@ -249,7 +249,7 @@ where
         Ok(())
     }
 
-    async fn branches(&mut self, _: &str) -> QueryResult<Vec<Found>> {
+    async fn branches(&mut self, _: &str) -> QueryResult<Vec<ListedBranch>> {
         Ok(Vec::new())
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::mutant::Mutation;
 use super::state::{Address, Connection, Coordinator, Running, State, Store, Task, Work};
 use super::topology::{Kind, Topology};
-use crate::backend::{Found, Reach};
+use crate::backend::{ListedBranch, Reach};
 use crate::commit::proof::{Protocol, Undone};
 
 /// An event, and the state after it.
@@ -24,17 +24,17 @@ pub(super) struct Model {
     pub(super) topology: Topology,
     pub(super) mutation: Option<Mutation>,
     /// The branches that a server lists, by holder and database.
-    pub(super) listed: Vec<Vec<Found>>,
+    pub(super) listed: Vec<Vec<ListedBranch>>,
     /// The branches that a server lists without a row that names the holder.
-    pub(super) unplaced: Vec<Found>,
+    pub(super) unplaced: Vec<ListedBranch>,
 }
 
 impl Model {
     pub(super) fn new(topology: Topology, mutation: Option<Mutation>) -> Self {
         let databases = 0..topology.databases.len();
-        let found = |holder, on| {
+        let listed = |holder, on| {
             let branch = topology.branch(holder, on);
-            Found {
+            ListedBranch {
                 name: branch.to_string(),
                 namespace: branch.gid.namespace.clone(),
                 unit: branch.gid.unit,
@@ -44,11 +44,11 @@ impl Model {
                 reach: Reach::Here,
             }
         };
-        let lists = |holder| databases.clone().map(|on| found(holder, on)).collect();
-        let listed: Vec<Vec<Found>> = databases.clone().map(lists).collect();
+        let lists = |holder| databases.clone().map(|on| listed(holder, on)).collect();
+        let listed: Vec<Vec<ListedBranch>> = databases.clone().map(lists).collect();
         let mut unplaced = listed[0].clone();
-        for found in &mut unplaced {
-            found.branch = None;
+        for listed in &mut unplaced {
+            listed.branch = None;
         }
         Self {
             topology,

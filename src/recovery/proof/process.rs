@@ -164,7 +164,7 @@ impl Model {
                 .collect();
         }
         let unplaced = self.topology.databases[on].kind == Kind::MariaDb && !store.placed;
-        let found = if unplaced {
+        let listed = if unplaced {
             &self.unplaced[on]
         } else {
             &self.listed[holder][on]
@@ -178,7 +178,7 @@ impl Model {
             bind: self.topology.databases[on].key,
         };
         let has_bind = |key: &str| self.bind(process, key).is_some();
-        match judge(found, finder, Duration::ZERO, has_bind) {
+        match judge(listed, finder, Duration::ZERO, has_bind) {
             Verdict::Ask(branch) => self
                 .bind(process, branch.gid.holder())
                 .into_iter()

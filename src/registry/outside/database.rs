@@ -27,10 +27,10 @@ impl<C: Connection> Database for Entry<C> {
         self.ask(async |connection, server| {
             refuse_replica(connection).await?;
             let whose = whose(connection, &server.schema).await?;
-            let found = connection.branches(&self.namespace).await;
+            let branches = connection.branches(&self.namespace).await;
             Ok(Listing {
                 whose,
-                found: found.map_err(Fault::Lost)?,
+                branches: branches.map_err(Fault::Lost)?,
             })
         })
         .boxed()

@@ -6,7 +6,7 @@ use crate::gid::{Branch, UnitId};
 
 /// A branch of a unit of this library that a server lists as prepared.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ListedBranch {
     /// The name of the branch, as the server lists it.
     pub name: String,
     /// The namespace of the application that the branch belongs to.
