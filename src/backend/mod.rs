@@ -59,7 +59,7 @@ pub(crate) use self::sandbox::{Enclosed, NotEnclosed, PrivateCopy, Reopen};
 pub use self::server::Backend;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) use self::server::Durability;
-pub(crate) use self::server::{Lineage, Server, SessionDefaults, Whose};
+pub(crate) use self::server::{DatabaseIdentity, Lineage, Server, SessionDefaults};
 pub use self::settings::Isolation;
 pub(crate) use self::settings::{Settings, Unsupported};
 pub(crate) use self::sql::fence_row;

@@ -108,14 +108,14 @@ pub(crate) struct Durability {
 
 /// The identity of a database that was asked: its id, if the tables of the protocol can be read, and its server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Whose {
+pub(crate) struct DatabaseIdentity {
     /// The id in the tables of the protocol.
     pub(crate) database: Option<DatabaseId>,
     /// The server.
     pub(crate) lineage: Option<Lineage>,
 }
 
-impl Whose {
+impl DatabaseIdentity {
     /// Returns whether both are one database, as far as that is certain.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_same_server = match (&self.lineage, &other.lineage) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::backend::records::Record;
-use crate::backend::{ListedBranch, Server, Whose};
+use crate::backend::{DatabaseIdentity, ListedBranch, Server};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
@@ -35,13 +35,13 @@ pub(crate) trait Database: Send + Sync {
         &'a self,
         branch: &'a Branch,
         outcome: Outcome,
-        listed_by: &'a Whose,
+        listed_by: &'a DatabaseIdentity,
     ) -> BoxFuture<'a, Result<bool, Fault>>;
     /// Reads the outcome that an operator has forced on the unit, in the database that listed its branches.
     fn forced<'a>(
         &'a self,
         gid: &'a Gid,
-        listed_by: &'a Whose,
+        listed_by: &'a DatabaseIdentity,
     ) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
     /// Records there that an operator forces the unit, unless that is recorded already. Returns the recorded outcome.
     fn force<'a>(
@@ -49,7 +49,7 @@ pub(crate) trait Database: Send + Sync {
         gid: &'a Gid,
         outcome: Outcome,
         reason: &'a str,
-        listed_by: &'a Whose,
+        listed_by: &'a DatabaseIdentity,
     ) -> BoxFuture<'a, Result<Outcome, Fault>>;
     /// Reads a page of records of committed units, in order, of those that began after the unit `after`. Units that
     /// began within the retention, by the clock of this database, are not returned.
@@ -74,7 +74,7 @@ pub(crate) trait Database: Send + Sync {
 /// The branches that a database lists as prepared.
 pub(crate) struct Listing {
     /// The database that listed them. Its address may later lead to another one, which lists nothing.
-    pub(crate) whose: Whose,
+    pub(crate) identity: DatabaseIdentity,
     pub(crate) branches: Vec<ListedBranch>,
 }
 

@@ -8,7 +8,7 @@
 use diesel_binds_derive::ErrorDebug;
 use tracing::Instrument as _;
 
-use crate::backend::{Reach, Whose};
+use crate::backend::{DatabaseIdentity, Reach};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, Gid};
 use crate::recovery::database::{Database, Listing, RecoveryScope};
@@ -257,7 +257,7 @@ async fn carry_out(
 }
 
 /// A branch of the unit, with the bind that listed it and the identity of the database.
-type Part<'a> = (&'a dyn Database, Whose, Branch);
+type Part<'a> = (&'a dyn Database, DatabaseIdentity, Branch);
 
 /// Returns whether the holder answers and has forgotten the unit. Refuses if the holder may decide.
 async fn has_forgotten(holder: &dyn Database, gid: &Gid) -> Result<bool, ForceError> {
@@ -322,10 +322,10 @@ async fn look<'a>(
         let bind = database.key();
         let unreachable = |source| ForceError::Unreachable { bind, source };
         let Listing {
-            whose,
+            identity,
             branches: listed,
         } = database.branches().await.map_err(unreachable)?;
-        match database.forced(gid, &whose).await {
+        match database.forced(gid, &identity).await {
             Ok(Some(recorded)) if recorded != outcome => {
                 return Err(ForceError::Contradicts { bind, recorded });
             }
@@ -341,7 +341,7 @@ async fn look<'a>(
             };
             let source = match listed.reach {
                 Reach::Here => {
-                    branches.push((database, whose.clone(), branch));
+                    branches.push((database, identity.clone(), branch));
                     continue;
                 }
                 // This branch belongs to another bind.

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tracing::Instrument as _;
 
-use crate::backend::{ListedBranch, Whose};
+use crate::backend::{DatabaseIdentity, ListedBranch};
 use crate::commit::Fault;
 use crate::gid::Branch;
 use crate::recovery::database::{Database, Listing, RecoveryScope};
@@ -57,10 +57,10 @@ impl Pass<'_> {
             events::note_look(&span, database.as_ref(), &listed, self.purpose);
             match listed {
                 Err(fault) => self.recovery.unreachable.push((database.key(), fault)),
-                Ok(Listing { whose, branches }) => {
+                Ok(Listing { identity, branches }) => {
                     let handling = async {
                         for listed in branches {
-                            self.handle(database.as_ref(), listed, &whose).await;
+                            self.handle(database.as_ref(), listed, &identity).await;
                         }
                     };
                     handling.instrument(span).await;
@@ -69,7 +69,12 @@ impl Pass<'_> {
         }
     }
 
-    async fn handle(&mut self, database: &dyn Database, listed: ListedBranch, listed_by: &Whose) {
+    async fn handle(
+        &mut self,
+        database: &dyn Database,
+        listed: ListedBranch,
+        listed_by: &DatabaseIdentity,
+    ) {
         let finder = Finder {
             namespace: &self.scope.namespace,
             bind: database.key(),
@@ -110,7 +115,7 @@ impl Pass<'_> {
 
     async fn finish(
         &mut self,
-        (database, listed_by): (&dyn Database, &Whose),
+        (database, listed_by): (&dyn Database, &DatabaseIdentity),
         branch: &Branch,
         trace: &BranchTrace,
     ) -> Result<Recovered, Left> {

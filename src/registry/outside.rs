@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::{
-    Connection, Lineage, Server, TransactionId, Whose, fence_row, is_of_our_tables,
+    Connection, DatabaseIdentity, Lineage, Server, TransactionId, fence_row, is_of_our_tables,
 };
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid};
@@ -114,7 +114,7 @@ impl<C: Connection> Entry<C> {
         &self,
         branch: &Branch,
         outcome: Outcome,
-        expected: &Whose,
+        expected: &DatabaseIdentity,
     ) -> Result<bool, Fault> {
         let finishing = self.ask_only(expected, async |connection, _| {
             refuse_replica(connection).await?;
@@ -164,7 +164,7 @@ impl<C: Connection> Entry<C> {
     /// Runs a request on the expected database, and fails if its address now leads to another one.
     async fn ask_only<T>(
         &self,
-        expected: &Whose,
+        expected: &DatabaseIdentity,
         question: impl AsyncFnOnce(&mut C, &str) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.ask(async |connection, server| {
@@ -276,7 +276,10 @@ async fn refuse_replica<C: Connection>(connection: &mut C) -> Result<(), Fault> 
 }
 
 /// Returns the identity of the database that the connection leads to.
-async fn whose<C: Connection>(connection: &mut C, schema: &str) -> Result<Whose, Fault> {
+async fn database_identity<C: Connection>(
+    connection: &mut C,
+    schema: &str,
+) -> Result<DatabaseIdentity, Fault> {
     let database = match connection.identity(schema).await {
         Ok(id) => Some(id),
         // The database has no id that could be read, and that does not change.
@@ -289,16 +292,19 @@ async fn whose<C: Connection>(connection: &mut C, schema: &str) -> Result<Whose,
         Err(fault) => return Err(fault),
     };
     let lineage = connection.lineage().await.map_err(Fault::Lost)?;
-    Ok(Whose { database, lineage })
+    Ok(DatabaseIdentity { database, lineage })
 }
 
 /// Refuses another database. Its lists and records would show units in doubt as finished.
 async fn refuse_other<C: Connection>(
     connection: &mut C,
     schema: &str,
-    expected: &Whose,
+    expected: &DatabaseIdentity,
 ) -> Result<(), Fault> {
-    match whose(connection, schema).await?.is_same(expected) {
+    match database_identity(connection, schema)
+        .await?
+        .is_same(expected)
+    {
         true => Ok(()),
         false => Err(Fault::Replaced),
     }

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use tokio::time::timeout;
 
-use crate::backend::{Backend, Connection, Terms, Unseen, Whose};
+use crate::backend::{Backend, Connection, DatabaseIdentity, Terms, Unseen};
 use crate::commit::{
     Asked, Decision, Fault, Identified, LoneCommitError, Outcome, Participant, Profile, Undone,
 };
@@ -256,7 +256,7 @@ impl<C: Connection> Participant for Lease<C> {
                 && outcome == Outcome::RolledBack
                 && !(answered && C::errors_are_final(&self.terms.server));
             self.close().await;
-            let expected = Whose {
+            let expected = DatabaseIdentity {
                 database: Some(database),
                 lineage: self.terms.server.lineage.clone(),
             };

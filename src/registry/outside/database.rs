@@ -7,12 +7,12 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::backend::records::{self, Shelf};
-use crate::backend::{Backend, Connection, Server, Whose};
+use crate::backend::{Backend, Connection, DatabaseIdentity, Server};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::recovery::{Database, Listing, Look, Records};
 use crate::registry::entry::Entry;
-use crate::registry::outside::{refuse_other, refuse_replica, refused, whose};
+use crate::registry::outside::{database_identity, refuse_other, refuse_replica, refused};
 
 impl<C: Connection> Database for Entry<C> {
     fn key(&self) -> &'static str {
@@ -26,10 +26,10 @@ impl<C: Connection> Database for Entry<C> {
     fn branches(&self) -> BoxFuture<'_, Result<Listing, Fault>> {
         self.ask(async |connection, server| {
             refuse_replica(connection).await?;
-            let whose = whose(connection, &server.schema).await?;
+            let identity = database_identity(connection, &server.schema).await?;
             let branches = connection.branches(&self.namespace).await;
             Ok(Listing {
-                whose,
+                identity,
                 branches: branches.map_err(Fault::Lost)?,
             })
         })
@@ -41,7 +41,7 @@ impl<C: Connection> Database for Entry<C> {
             let schema = &server.schema;
             refuse_replica(connection).await?;
             let database = connection.identity(schema).await?;
-            let asked = Whose {
+            let asked = DatabaseIdentity {
                 database: Some(database),
                 lineage: connection.lineage().await.map_err(Fault::Lost)?,
             };
@@ -75,7 +75,7 @@ impl<C: Connection> Database for Entry<C> {
         &'a self,
         branch: &'a Branch,
         outcome: Outcome,
-        listed_by: &'a Whose,
+        listed_by: &'a DatabaseIdentity,
     ) -> BoxFuture<'a, Result<bool, Fault>> {
         self.finish(branch, outcome, listed_by).boxed()
     }
@@ -92,7 +92,7 @@ impl<C: Connection> Database for Entry<C> {
     fn forced<'a>(
         &'a self,
         gid: &'a Gid,
-        listed_by: &'a Whose,
+        listed_by: &'a DatabaseIdentity,
     ) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
         self.ask_only(listed_by, async |connection, schema| {
             let forced = connection.forced(schema, gid.unit()).await;
@@ -106,7 +106,7 @@ impl<C: Connection> Database for Entry<C> {
         gid: &'a Gid,
         outcome: Outcome,
         reason: &'a str,
-        listed_by: &'a Whose,
+        listed_by: &'a DatabaseIdentity,
     ) -> BoxFuture<'a, Result<Outcome, Fault>> {
         self.ask_only(listed_by, async move |connection, schema| {
             let recording = connection.record_force(schema, gid, outcome, reason);
