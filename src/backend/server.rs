@@ -48,7 +48,7 @@ pub struct Server {
     /// this host.
     pub time: Option<i64>,
     /// A text that distinguishes this database from others of its kind, without the tables of the protocol.
-    pub identity: Arc<str>,
+    pub fingerprint: Arc<str>,
     /// The lineage of the server (PostgreSQL, MySQL and MariaDB).
     pub lineage: Option<Lineage>,
     /// `true` if the server is behind a pooler with its own names for connections: a request to cancel may hit another

@@ -15,7 +15,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::commit::Fault;
 use crate::commit::outcome::{CommitError, Committed};
-use crate::commit::participant::{Decision, Participant, Profile, Undone, are_apart, ended};
+use crate::commit::participant::{Decision, Participant, Profile, Undone, are_distinct, ended};
 use crate::commit::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
 use crate::gid::{DatabaseId, Gid, UnitId};
 use crate::trace;
@@ -102,7 +102,7 @@ fn copied(
     let other = (0..profiles.len()).find(|other| {
         *other != index
             && database(*other) == Some(id)
-            && are_apart(&profiles[*other].place, &profiles[index].place)
+            && are_distinct(&profiles[*other].fingerprint, &profiles[index].fingerprint)
     })?;
     Some(profiles[other].key)
 }

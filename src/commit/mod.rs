@@ -30,7 +30,7 @@ pub use self::hook::HookFailure;
 pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
 pub(crate) use self::observed::{best_effort, commit, release, roll_back};
 pub use self::outcome::{CommitError, Committed, Ending, Partial};
-pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_apart};
+pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_distinct};
 pub(crate) use self::participant::{LoneCommitError, Participant, Profile};
 pub use self::protocol::Outcome;
 

@@ -43,8 +43,8 @@ pub(crate) struct Profile {
     pub(crate) read_only: bool,
     pub(crate) askable: bool,
     pub(crate) database: Option<DatabaseId>,
-    /// The place of the database, which tells it from others of its kind, whatever its id. Empty if nothing does.
-    pub(crate) place: Arc<str>,
+    /// The fingerprint of the database, which tells it from others of its kind, whatever its id. Empty if nothing does.
+    pub(crate) fingerprint: Arc<str>,
     pub(crate) cannot_prepare: Option<String>,
     pub(crate) holder_rank: i8,
     pub(crate) needs_decision_row: bool,
@@ -52,8 +52,8 @@ pub(crate) struct Profile {
     pub(crate) joined: bool,
 }
 
-/// Returns whether two places certainly belong to two databases.
-pub(crate) fn are_apart(one: &str, other: &str) -> bool {
+/// Returns whether two fingerprints certainly belong to two databases.
+pub(crate) fn are_distinct(one: &str, other: &str) -> bool {
     !one.is_empty() && !other.is_empty() && one != other
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::backend::Backend;
-use crate::commit::{Fault, are_apart};
+use crate::commit::{Fault, are_distinct};
 use crate::gid::DatabaseId;
 use crate::registry::AnyEntry;
 use crate::registry::Registry;
@@ -250,18 +250,18 @@ pub(super) async fn check(registry: &Registry) -> Report {
                 Err(fault) => report.findings.push(Finding::Unreachable(fault)),
                 Ok(examined) => {
                     report.version = Some(examined.server.version.clone());
-                    let identity = (entry.backend(), examined.server.identity.clone());
+                    let fingerprint = (entry.backend(), examined.server.fingerprint.clone());
                     // A SQLite database without a file belongs to no other bind.
-                    if !identity.1.is_empty()
-                        && let Some(with) = same.insert(identity, entry.key())
+                    if !fingerprint.1.is_empty()
+                        && let Some(with) = same.insert(fingerprint, entry.key())
                     {
                         report.findings.push(Finding::SameDatabase { with });
                     }
                     if let Some(Ok(id)) = examined.database
                         && !examined.read_only
-                        && let Some((with, place)) =
-                            ids.insert(id, (entry.key(), Arc::clone(&examined.server.identity)))
-                        && are_apart(&place, &examined.server.identity)
+                        && let Some((with, other)) =
+                            ids.insert(id, (entry.key(), Arc::clone(&examined.server.fingerprint)))
+                        && are_distinct(&other, &examined.server.fingerprint)
                     {
                         report.findings.push(Finding::SameIdentity { with });
                     }

@@ -34,7 +34,7 @@ impl<C: Connection> Participant for Lease<C> {
                 .entry
                 .database()
                 .filter(|_| self.entry.clock.is_young(self.terms.unit)),
-            place: Arc::clone(&self.terms.server.identity),
+            fingerprint: Arc::clone(&self.terms.server.fingerprint),
             cannot_prepare: self.cannot_prepare().map(Into::into),
             // An XA branch is the least robust one: as the holder, such a bind commits in one phase.
             holder_rank: options.holder_rank(i8::from(C::BACKEND == Backend::Mysql)),

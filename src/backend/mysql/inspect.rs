@@ -25,7 +25,7 @@ struct ServerRow {
     #[diesel(sql_type = BigInt)]
     sync_binlog: i64,
     #[diesel(sql_type = Text)]
-    identity: String,
+    fingerprint: String,
     #[diesel(sql_type = BigInt)]
     english: i64,
 }
@@ -38,7 +38,7 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
          CAST(FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000) AS SIGNED) AS time, \
          CAST(@@innodb_flush_log_at_trx_commit AS SIGNED) AS flush, \
          CAST(@@log_bin AS SIGNED) AS log_bin, CAST(@@sync_binlog AS SIGNED) AS sync_binlog, \
-         {PLACE} AS identity"
+         {PLACE} AS fingerprint"
     ))
     .get_result(connection)
     .await?;
@@ -62,8 +62,8 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
         prepared_slots: None,
         not_durable,
         time: Some(row.time),
-        lineage: Some(at_place(row.identity.clone())),
-        identity: row.identity.into(),
+        lineage: Some(at_place(row.fingerprint.clone())),
+        fingerprint: row.fingerprint.into(),
         pooled: false,
         session: SessionDefaults {
             // MySQL has other tables for this state.

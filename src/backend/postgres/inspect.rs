@@ -35,9 +35,9 @@ struct ServerRow {
 }
 
 #[derive(QueryableByName)]
-struct Identity {
+struct Fingerprint {
     #[diesel(sql_type = Text)]
-    identity: String,
+    fingerprint: String,
     #[diesel(sql_type = Nullable<Text>)]
     mark: Option<String>,
 }
@@ -58,14 +58,14 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
     .get_result(connection)
     .await?;
     // Some hosts allow this query only to privileged roles.
-    let identity: QueryResult<Identity> = sql_query(format!(
+    let fingerprint: QueryResult<Fingerprint> = sql_query(format!(
         "SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || \
-         (SELECT oid FROM pg_database WHERE datname = current_database())::text AS identity, {MARK} AS mark"
+         (SELECT oid FROM pg_database WHERE datname = current_database())::text AS fingerprint, {MARK} AS mark"
     ))
     .get_result(connection)
     .await;
-    let (identity, mark) = match identity {
-        Ok(row) => (row.identity, row.mark),
+    let (fingerprint, mark) = match fingerprint {
+        Ok(row) => (row.fingerprint, row.mark),
         Err(_) => (String::new(), None),
     };
     let told = pooler::told_process(connection).await;
@@ -79,7 +79,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
         prepared_slots: u32::try_from(row.max_prepared).ok(),
         not_durable: (row.fsync != "on").then(|| "`fsync` is off".to_owned()),
         time: Some(row.time),
-        identity: identity.into(),
+        fingerprint: fingerprint.into(),
         lineage: Some(Lineage {
             started: Some(row.started),
             mark,

@@ -28,7 +28,7 @@ pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> 
         prepared_slots: None,
         not_durable: not_durable(connection, &[])?,
         time: None,
-        identity: file.into(),
+        fingerprint: file.into(),
         lineage: None,
         pooled: false,
         session: SessionDefaults {

@@ -354,7 +354,7 @@ impl Participant for Fake {
             read_only: false,
             askable,
             database: known.then(|| self.database.id()),
-            place: "".into(),
+            fingerprint: "".into(),
             cannot_prepare: (!can_prepare).then(|| "the script says so".into()),
             holder_rank,
             needs_decision_row,
