@@ -342,7 +342,10 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     ) -> impl Future<Output = Result<Option<Outcome>, Fault>> + Send;
 
     /// Returns the id of the database. On a fresh connection.
-    fn identity(&mut self, schema: &str) -> impl Future<Output = Result<DatabaseId, Fault>> + Send;
+    fn database_id(
+        &mut self,
+        schema: &str,
+    ) -> impl Future<Output = Result<DatabaseId, Fault>> + Send;
 
     /// Loads records.
     fn records(

@@ -267,7 +267,7 @@ impl<C: Connection> Entry<C> {
         connection.install().await.map_err(query)?;
         // An existing table stays as it was, and may differ from that of the migration.
         let server = self.server(&mut connection).await.map_err(query)?;
-        let identified = connection.identity(&server.schema).await;
+        let identified = connection.database_id(&server.schema).await;
         identified
             .map(drop)
             .map_err(|source| Error::Tables { bind, source })

@@ -280,7 +280,7 @@ async fn database_identity<C: Connection>(
     connection: &mut C,
     schema: &str,
 ) -> Result<DatabaseIdentity, Fault> {
-    let database = match connection.identity(schema).await {
+    let database = match connection.database_id(schema).await {
         Ok(id) => Some(id),
         // The database has no id that could be read, and that does not change.
         Err(

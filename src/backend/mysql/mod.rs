@@ -227,7 +227,7 @@ impl Dialect for AsyncMysqlConnection {
         )
     }
 
-    async fn identity(&mut self, schema: &str) -> Result<DatabaseId, Fault> {
+    async fn database_id(&mut self, schema: &str) -> Result<DatabaseId, Fault> {
         database_id(sql_query(tables::meta(schema)).load(self).await)
     }
 

@@ -225,7 +225,7 @@ impl Dialect for AsyncPgConnection {
         )
     }
 
-    async fn identity(&mut self, _: &str) -> Result<DatabaseId, Fault> {
+    async fn database_id(&mut self, _: &str) -> Result<DatabaseId, Fault> {
         database_id(sql_query(tables::meta()).load(self).await)
     }
 

@@ -260,12 +260,12 @@ where
             .map_err(Fault::Lost)?
     }
 
-    async fn identity(&mut self, _: &str) -> Result<DatabaseId, Fault> {
+    async fn database_id(&mut self, _: &str) -> Result<DatabaseId, Fault> {
         let meta = tables::meta();
         self.spawn_blocking(move |connection| {
             pragma::patiently(connection, |connection| {
-                let identity = database_id(sql_query(meta).load(connection));
-                Ok(identity.and_then(|id| lineage::verify(connection).map(|_| id)))
+                let id = database_id(sql_query(meta).load(connection));
+                Ok(id.and_then(|id| lineage::verify(connection).map(|_| id)))
             })
         })
         .await

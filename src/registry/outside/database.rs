@@ -40,7 +40,7 @@ impl<C: Connection> Database for Entry<C> {
         self.ask(async |connection, server| {
             let schema = &server.schema;
             refuse_replica(connection).await?;
-            let database = connection.identity(schema).await?;
+            let database = connection.database_id(schema).await?;
             let asked = DatabaseIdentity {
                 database: Some(database),
                 lineage: connection.lineage().await.map_err(Fault::Lost)?,
@@ -125,7 +125,7 @@ impl<C: Connection> Database for Entry<C> {
     ) -> BoxFuture<'_, Result<Records, Fault>> {
         self.ask(async move |connection, server| {
             let schema = &server.schema;
-            let holder = connection.identity(schema).await?;
+            let holder = connection.database_id(schema).await?;
             let shelf = self.shelf(schema, holder);
             // By the server's clock: that of this host may differ far from those that stamp units.
             let now = records::now(connection).await.map_err(Fault::Lost)?;
@@ -177,7 +177,7 @@ impl<C: Connection> Database for Entry<C> {
         self.ask(async |connection, server| {
             let schema = &server.schema;
             // If the tables are missing, this returns the right error.
-            connection.identity(schema).await?;
+            connection.database_id(schema).await?;
             let deleted = connection.delete_branch_rows(schema, &self.namespace).await;
             deleted.map_err(Fault::Statement)
         })
