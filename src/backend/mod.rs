@@ -173,12 +173,14 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Returns a number that no other connection has, if the transaction of a unit has no marker of its own. Call it
     /// before the application gets the connection, which it may replace by another one.
-    fn mark(&mut self) -> impl Future<Output = QueryResult<Option<i64>>> + Send {
+    fn assign_connection_number(
+        &mut self,
+    ) -> impl Future<Output = QueryResult<Option<i64>>> + Send {
         async { Ok(None) }
     }
 
-    /// Returns the number that [`mark`](Self::mark) gave the connection, if it did.
-    fn marked(&mut self) -> impl Future<Output = QueryResult<Option<i64>>> + Send {
+    /// Returns the number that [`assign_connection_number`](Self::assign_connection_number) gave the connection, if it did.
+    fn connection_number(&mut self) -> impl Future<Output = QueryResult<Option<i64>>> + Send {
         async { Ok(None) }
     }
 

@@ -57,8 +57,8 @@ impl<C: Connection> Lease<C> {
         })?;
         self.completed();
         if !entry.after_begin.is_empty() {
-            let marked = self.mark().await;
-            marked.map_err(|source| Error::Begin { bind, source })?;
+            let numbered = self.number_connection().await;
+            numbered.map_err(|source| Error::Begin { bind, source })?;
         }
         Ok(later)
     }

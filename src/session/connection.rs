@@ -68,7 +68,7 @@ impl Session {
     pub async fn connection<B: Bind>(&self, _: B) -> Result<BoundConnection<'_, B>, Error> {
         let access = self.core().widest_access::<B>()?;
         let mut statement = self.statement::<B>(access).await?;
-        statement.mark().await?;
+        statement.number_connection().await?;
         Ok(BoundConnection::new(statement.held()))
     }
 }

@@ -263,14 +263,14 @@ impl<'s, C: Connection> Statement<'s, C> {
     /// # Cancel safety
     ///
     /// If the future is dropped, the connection takes no other statement.
-    pub(super) async fn mark(&mut self) -> Result<(), Error> {
+    pub(super) async fn number_connection(&mut self) -> Result<(), Error> {
         let (core, bind) = (self.core, self.key());
-        let marked = core
+        let numbered = core
             .deadline()
-            .bound(bind, Waiting::Statement, self.lease().mark())
+            .bound(bind, Waiting::Statement, self.lease().number_connection())
             .await;
-        match marked {
-            Ok(marked) => marked.map_err(|source| Error::Query { bind, source }),
+        match numbered {
+            Ok(numbered) => numbered.map_err(|source| Error::Query { bind, source }),
             Err(late) => {
                 core.abort_only(bind, AbortReason::DeadlineExceeded);
                 Err(late)

@@ -8,7 +8,7 @@ use diesel::{
 };
 
 use crate::backend::Terms;
-use crate::backend::sqlite::identity::FUNCTION;
+use crate::backend::sqlite::connection_number::FUNCTION;
 use crate::backend::sqlite::pragma::{number, text};
 
 /// Settings of a connection that each return one value.

@@ -4,14 +4,14 @@
 //! Everything runs in one closure on the connection's own thread. While a statement runs, the wrapper must not be used
 //! from outside: it blocks, or panics.
 
-// Files, each of which imports only from those before it: `identity`, `pragma`, `attach`, `begin`, `clean`, `inspect`,
+// Files, each of which imports only from those before it: `connection_number`, `pragma`, `attach`, `begin`, `clean`, `inspect`,
 // `lineage`, `retry`, `sandbox`, `tables`, `probe`, `join`, `end`, `records`, `worker`.
 
 mod attach;
 mod begin;
 mod clean;
+mod connection_number;
 mod end;
-mod identity;
 mod inspect;
 mod join;
 mod lineage;
@@ -140,13 +140,13 @@ where
             .map_err(Fault::Lost)?
     }
 
-    async fn mark(&mut self) -> QueryResult<Option<i64>> {
-        self.spawn_blocking(|connection| identity::mark(connection).map(Some))
+    async fn assign_connection_number(&mut self) -> QueryResult<Option<i64>> {
+        self.spawn_blocking(|connection| connection_number::assign(connection).map(Some))
             .await
     }
 
-    async fn marked(&mut self) -> QueryResult<Option<i64>> {
-        self.spawn_blocking(|connection| Ok(identity::number(connection)))
+    async fn connection_number(&mut self) -> QueryResult<Option<i64>> {
+        self.spawn_blocking(|connection| Ok(connection_number::read(connection)))
             .await
     }
 

@@ -10,16 +10,16 @@ use crate::trace::Counted;
 
 impl<C: Connection> Lease<C> {
     /// Stores the number of the connection before it is [lent](Self::lend).
-    pub(in crate::session) async fn mark(&mut self) -> diesel::QueryResult<()> {
+    pub(in crate::session) async fn number_connection(&mut self) -> diesel::QueryResult<()> {
         if self.lent.is_some() {
             return Ok(());
         }
         let Some((connection, _)) = self.start() else {
             return Err(diesel::result::Error::BrokenTransactionManager);
         };
-        let marked = connection.mark().await;
+        let numbered = connection.assign_connection_number().await;
         self.completed();
-        self.lent = marked?;
+        self.lent = numbered?;
         Ok(())
     }
 
@@ -31,7 +31,7 @@ impl<C: Connection> Lease<C> {
         let Some((connection, _)) = self.start() else {
             return Err(Fault::Incomplete);
         };
-        let found = connection.marked().await.map_err(Fault::Lost)?;
+        let found = connection.connection_number().await.map_err(Fault::Lost)?;
         self.completed();
         Ok(found != Some(lent))
     }

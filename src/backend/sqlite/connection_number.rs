@@ -15,8 +15,8 @@ define_sql_function! {
 pub(super) const FUNCTION: &str = "diesel_binds_connection";
 
 /// Returns the number of a connection, and gives it one first if it has none.
-pub(super) fn mark(connection: &mut SqliteConnection) -> QueryResult<i64> {
-    if let Some(number) = number(connection) {
+pub(super) fn assign(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    if let Some(number) = read(connection) {
         return Ok(number);
     }
     // Half of the UUID is enough, and fits into a column of a query.
@@ -27,7 +27,7 @@ pub(super) fn mark(connection: &mut SqliteConnection) -> QueryResult<i64> {
 }
 
 /// Returns the number of a connection, if it has one.
-pub(super) fn number(connection: &mut SqliteConnection) -> Option<i64> {
+pub(super) fn read(connection: &mut SqliteConnection) -> Option<i64> {
     use diesel::RunQueryDsl as _;
 
     diesel::select(diesel_binds_connection())
