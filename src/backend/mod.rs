@@ -179,7 +179,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         async { Ok(None) }
     }
 
-    /// Returns the number that [`assign_connection_number`](Self::assign_connection_number) gave the connection, if it did.
+    /// Returns the number that [`assign_connection_number`](Self::assign_connection_number) gave the connection, if it
+    /// did.
     fn connection_number(&mut self) -> impl Future<Output = QueryResult<Option<i64>>> + Send {
         async { Ok(None) }
     }
@@ -392,13 +393,13 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     }
 
     /// Returns the fate of a transaction by its id. `None` if the server cannot tell (yet), or is not the one that gave
-    /// the id. `mark` identifies that server across restarts.
+    /// the id. `persistent_id` identifies that server across restarts.
     fn fate(
         &mut self,
         transaction: TransactionId,
-        mark: Option<&str>,
+        persistent_id: Option<&str>,
     ) -> impl Future<Output = QueryResult<Option<Outcome>>> + Send {
-        let _ = (transaction, mark);
+        let _ = (transaction, persistent_id);
         async { Ok(None) }
     }
 

@@ -84,15 +84,15 @@ pub struct Lineage {
     /// The start time of the server in microseconds, which no two servers share. `None` if it is not known that
     /// exactly.
     pub started: Option<i64>,
-    /// A mark that survives a restart and that no other server has. `None` if there is none.
-    pub mark: Option<String>,
+    /// An id that survives a restart and that no other server has. `None` if there is none.
+    pub persistent_id: Option<String>,
 }
 
 impl Lineage {
     /// Returns whether both are one server, as far as that is certain.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.started.is_some() && self.started == other.started)
-            || (self.mark.is_some() && self.mark == other.mark)
+            || (self.persistent_id.is_some() && self.persistent_id == other.persistent_id)
     }
 }
 

@@ -81,14 +81,18 @@ impl<C: Connection> Entry<C> {
     ) -> Option<Outcome> {
         let lineage = server.lineage.as_ref();
         let lineage = lineage.filter(|lineage| lineage.started == Some(transaction.started));
-        let mark = lineage.and_then(|lineage| lineage.mark.as_deref());
+        let persistent_id = lineage.and_then(|lineage| lineage.persistent_id.as_deref());
         let end = Instant::now() + self.timeouts.resolve;
         let mut pause = FIRST_PAUSE;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let asked = timeout(left, async {
                 let mut connection = self.connect(left).await.ok()?;
-                let fate = connection.fate(transaction, mark).await.ok().flatten();
+                let fate = connection
+                    .fate(transaction, persistent_id)
+                    .await
+                    .ok()
+                    .flatten();
                 if fate == Some(Outcome::Committed) {
                     self.confirm(&mut connection, server).await.ok()?;
                 }

@@ -7,8 +7,8 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use crate::backend::mysql::{Flag, clean, is_mariadb};
 use crate::backend::{Durability, Lineage, Server, SessionDefaults};
 
-/// The place of the database. A copy is elsewhere.
-const PLACE: &str = "CONCAT(@@hostname, ':', @@port, @@datadir, '/', COALESCE(DATABASE(), ''))";
+/// The location of the database. A copy is elsewhere.
+const LOCATION: &str = "CONCAT(@@hostname, ':', @@port, @@datadir, '/', COALESCE(DATABASE(), ''))";
 
 #[derive(QueryableByName)]
 struct ServerRow {
@@ -38,7 +38,7 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
          CAST(FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000) AS SIGNED) AS time, \
          CAST(@@innodb_flush_log_at_trx_commit AS SIGNED) AS flush, \
          CAST(@@log_bin AS SIGNED) AS log_bin, CAST(@@sync_binlog AS SIGNED) AS sync_binlog, \
-         {PLACE} AS fingerprint"
+         {LOCATION} AS fingerprint"
     ))
     .get_result(connection)
     .await?;
@@ -62,7 +62,7 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
         prepared_slots: None,
         not_durable,
         time: Some(row.time),
-        lineage: Some(at_place(row.fingerprint.clone())),
+        lineage: Some(at_location(row.fingerprint.clone())),
         fingerprint: row.fingerprint.into(),
         pooled: false,
         session: SessionDefaults {
@@ -75,23 +75,23 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
 }
 
 #[derive(QueryableByName)]
-struct PlaceRow {
+struct LocationRow {
     #[diesel(sql_type = Text)]
-    place: String,
+    location: String,
 }
 
-/// Returns the lineage of the server. Its start time is known only to the second, so only the place identifies it.
+/// Returns the lineage of the server. Its start time is known only to the second, so only the location identifies it.
 pub(super) async fn lineage(connection: &mut AsyncMysqlConnection) -> QueryResult<Lineage> {
-    let row: PlaceRow = sql_query(format!("SELECT {PLACE} AS place"))
+    let row: LocationRow = sql_query(format!("SELECT {LOCATION} AS location"))
         .get_result(connection)
         .await?;
-    Ok(at_place(row.place))
+    Ok(at_location(row.location))
 }
 
-fn at_place(place: String) -> Lineage {
+fn at_location(location: String) -> Lineage {
     Lineage {
         started: None,
-        mark: Some(place),
+        persistent_id: Some(location),
     }
 }
 

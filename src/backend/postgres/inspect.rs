@@ -4,7 +4,7 @@ use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::backend::postgres::lineage::{MARK, STARTED};
+use crate::backend::postgres::lineage::{PERSISTENT_ID, STARTED};
 use crate::backend::postgres::{SCHEMA, clean, pooler};
 use crate::backend::{Durability, Lineage, Server, SessionDefaults};
 
@@ -39,7 +39,7 @@ struct Fingerprint {
     #[diesel(sql_type = Text)]
     fingerprint: String,
     #[diesel(sql_type = Nullable<Text>)]
-    mark: Option<String>,
+    persistent_id: Option<String>,
 }
 
 /// Reads the properties of the server and the session.
@@ -60,12 +60,12 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
     // Some hosts allow this query only to privileged roles.
     let fingerprint: QueryResult<Fingerprint> = sql_query(format!(
         "SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || \
-         (SELECT oid FROM pg_database WHERE datname = current_database())::text AS fingerprint, {MARK} AS mark"
+         (SELECT oid FROM pg_database WHERE datname = current_database())::text AS fingerprint, {PERSISTENT_ID} AS persistent_id"
     ))
     .get_result(connection)
     .await;
-    let (fingerprint, mark) = match fingerprint {
-        Ok(row) => (row.fingerprint, row.mark),
+    let (fingerprint, persistent_id) = match fingerprint {
+        Ok(row) => (row.fingerprint, row.persistent_id),
         Err(_) => (String::new(), None),
     };
     let told = pooler::told_process(connection).await;
@@ -82,7 +82,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
         fingerprint: fingerprint.into(),
         lineage: Some(Lineage {
             started: Some(row.started),
-            mark,
+            persistent_id,
         }),
         pooled: told.is_some_and(|told| told != row.process),
         session: SessionDefaults {

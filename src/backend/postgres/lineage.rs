@@ -16,10 +16,10 @@ use crate::commit::Outcome;
 pub(super) const STARTED: &str =
     "CAST(extract(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000 AS bigint)";
 
-/// The mark of a server that survives a restart: its system identifier, its timeline, its database and its address. The
-/// timeline changes when the server is promoted or restored to a point in time. The address distinguishes it from a
-/// copy of its files. Null on a standby.
-pub(super) const MARK: &str = "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.concat_ws('/', \
+/// The id of a server that survives a restart: its system identifier, its timeline, its database and its address.
+/// The timeline changes when the server is promoted or restored to a point in time. The address distinguishes it
+/// from a copy of its files. Null on a standby.
+pub(super) const PERSISTENT_ID: &str = "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.concat_ws('/', \
     (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
     pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8), \
     (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()), \
@@ -50,9 +50,9 @@ struct Started {
 }
 
 #[derive(QueryableByName)]
-struct Mark {
+struct PersistentId {
     #[diesel(sql_type = Nullable<Text>)]
-    mark: Option<String>,
+    persistent_id: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -67,12 +67,13 @@ pub(super) async fn lineage(connection: &mut AsyncPgConnection) -> QueryResult<L
         .get_result(connection)
         .await?;
     // Some hosts allow this query only to privileged roles.
-    let mark: QueryResult<Mark> = sql_query(format!("SELECT {MARK} AS mark"))
-        .get_result(connection)
-        .await;
+    let persistent_id: QueryResult<PersistentId> =
+        sql_query(format!("SELECT {PERSISTENT_ID} AS persistent_id"))
+            .get_result(connection)
+            .await;
     Ok(Lineage {
         started: Some(started),
-        mark: mark.ok().and_then(|row| row.mark),
+        persistent_id: persistent_id.ok().and_then(|row| row.persistent_id),
     })
 }
 
@@ -81,21 +82,21 @@ pub(super) async fn lineage(connection: &mut AsyncPgConnection) -> QueryResult<L
 pub(super) async fn fate(
     connection: &mut AsyncPgConnection,
     TransactionId { id, started }: TransactionId,
-    mark: Option<&str>,
+    persistent_id: Option<&str>,
 ) -> QueryResult<Option<Outcome>> {
     let same_start: Status = sql_query(format!(
         "SELECT CASE WHEN {STARTED} = {started} THEN pg_catalog.txid_status({id}) END AS status"
     ))
     .get_result(connection)
     .await?;
-    let status = match (same_start.status, mark) {
+    let status = match (same_start.status, persistent_id) {
         (Some(status), _) => status,
         (None, None) => return Ok(None),
-        (None, Some(mark)) => {
+        (None, Some(persistent_id)) => {
             let same_mark: Status = sql_query(format!(
-                "SELECT CASE WHEN {MARK} = $1 THEN pg_catalog.txid_status({id}) END AS status"
+                "SELECT CASE WHEN {PERSISTENT_ID} = $1 THEN pg_catalog.txid_status({id}) END AS status"
             ))
-            .bind::<Text, _>(mark)
+            .bind::<Text, _>(persistent_id)
             .get_result(connection)
             .await?;
             let Some(status) = same_mark.status else {

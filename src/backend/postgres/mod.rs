@@ -259,9 +259,9 @@ impl Dialect for AsyncPgConnection {
     async fn fate(
         &mut self,
         transaction: TransactionId,
-        mark: Option<&str>,
+        persistent_id: Option<&str>,
     ) -> QueryResult<Option<Outcome>> {
-        lineage::fate(self, transaction, mark).await
+        lineage::fate(self, transaction, persistent_id).await
     }
 
     async fn install(&mut self) -> QueryResult<()> {
