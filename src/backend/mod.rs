@@ -66,7 +66,7 @@ pub(crate) use self::sql::fence_row;
 pub(crate) use self::stale::Staleness;
 pub(crate) use self::tables::is_of_our_tables;
 pub(crate) use self::terms::{
-    Attached, Begun, LoneCommitFault, SavepointStep, Standing, Terms, TransactionId, Unseen,
+    Attached, Begun, LoneCommitFault, SavepointStep, Terms, TransactionId, TransactionState, Unseen,
 };
 
 /// A connection that a bind may have: `AsyncPgConnection`, `AsyncMysqlConnection` or `AsyncSqliteConnection`, each
@@ -169,7 +169,10 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     /// Checks the state of the connection after the application had access to it.
     ///
     /// Keeps, as far as the backend can, the answers to questions of the application about its own last statement.
-    fn verify(&mut self, terms: &Terms) -> impl Future<Output = Result<Standing, Fault>> + Send;
+    fn verify(
+        &mut self,
+        terms: &Terms,
+    ) -> impl Future<Output = Result<TransactionState, Fault>> + Send;
 
     /// Returns a number that no other connection has, if the transaction of a unit has no marker of its own. Call it
     /// before the application gets the connection, which it may replace by another one.

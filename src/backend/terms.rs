@@ -137,7 +137,7 @@ pub enum Unseen {
 
 /// The state in which a connection was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TransactionState {
     /// In the transaction with the marker of the unit.
     Marked,
     /// In a transaction whose marker can be checked only at its end.

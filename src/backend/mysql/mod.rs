@@ -37,7 +37,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use crate::backend::tables::{database_id, verify_holder};
 use crate::backend::{
     Backend, Begun, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, RecordRow,
-    SavepointStep, Server, Standing, Terms, Unseen, internals, sql,
+    SavepointStep, Server, Terms, TransactionState, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
@@ -113,7 +113,7 @@ impl Dialect for AsyncMysqlConnection {
         drain::drain(self).await
     }
 
-    async fn verify(&mut self, terms: &Terms) -> Result<Standing, Fault> {
+    async fn verify(&mut self, terms: &Terms) -> Result<TransactionState, Fault> {
         probe::verify(self, terms).await
     }
 

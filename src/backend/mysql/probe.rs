@@ -12,13 +12,13 @@ use crate::backend::mysql::drain::drain;
 use crate::backend::mysql::writes::{WRITES, counts_writes};
 use crate::backend::mysql::{Flag, is_mariadb, tables};
 use crate::backend::tables::{for_unit, identified};
-use crate::backend::{Standing, Terms, internals, is_of_our_tables, sql};
+use crate::backend::{Terms, TransactionState, internals, is_of_our_tables, sql};
 use crate::commit::{Asked, Fault, Identified};
 use crate::gid::UnitId;
 
 /// The state of a connection.
 #[derive(QueryableByName)]
-struct Place {
+struct SessionState {
     #[diesel(sql_type = BigInt)]
     number: i64,
     #[diesel(sql_type = BigInt)]
@@ -54,7 +54,7 @@ impl QueryFragment<Mysql> for Wrote {
 pub(super) async fn verify(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
-) -> Result<Standing, Fault> {
+) -> Result<TransactionState, Fault> {
     // The driver reports the error of a statement on the raw connection late.
     drain(connection).await.map_err(|error| match error {
         Error::DatabaseError(kind, _) if kind != DatabaseErrorKind::ClosedConnection => {
@@ -62,7 +62,7 @@ pub(super) async fn verify(
         }
         _ => Fault::Incomplete,
     })?;
-    let sent = i64::from(rand_like(terms.unit));
+    let sent = i64::from(check_number(terms.unit));
     // MySQL has no such variable; its transactions are plain ones, without autocommit.
     let open = if is_mariadb(&terms.server.version) {
         "@@in_transaction"
@@ -74,11 +74,11 @@ pub(super) async fn verify(
          COALESCE(@diesel_binds_unit = '{}', FALSE) AS marked",
         terms.marker()
     );
-    let found: QueryResult<Place> = sql_query(question).get_result(connection).await;
-    let standing = match found {
-        Ok(standing) => standing,
+    let found: QueryResult<SessionState> = sql_query(question).get_result(connection).await;
+    let state = match found {
+        Ok(state) => state,
         // The server has rolled the branch back, and says so to every statement in it.
-        Err(error) if mentions_rollback(&error) => return Ok(Standing::Aborted),
+        Err(error) if mentions_rollback(&error) => return Ok(TransactionState::Aborted),
         // The error belongs to an earlier statement whose replies were not all read, or the connection is lost.
         Err(error) => {
             return Err(match answer(connection, terms).await {
@@ -87,7 +87,7 @@ pub(super) async fn verify(
             });
         }
     };
-    if standing.number != sent {
+    if state.number != sent {
         return Err(Fault::Incomplete);
     }
     // Checked only now: a nested transaction that was dropped leaves its depth and an unread reply. The roll-back of
@@ -96,12 +96,12 @@ pub(super) async fn verify(
     let is_open = match terms.joined {
         // Not every server shows this, and outside of a transaction the next write would commit by itself.
         true => takes_savepoints(connection).await?,
-        false => standing.open != 0,
+        false => state.open != 0,
     };
-    if !is_open || !standing.marked {
+    if !is_open || !state.marked {
         return Err(Fault::Ended(diesel::result::Error::NotInTransaction));
     }
-    Ok(Standing::Open)
+    Ok(TransactionState::Open)
 }
 
 /// Returns whether a transaction is open. Outside of one, the server drops a savepoint at once without an error.
@@ -137,7 +137,7 @@ pub(super) async fn answer(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
 ) -> QueryResult<()> {
-    let sent = i64::from(rand_like(terms.unit));
+    let sent = i64::from(check_number(terms.unit));
     let received: i64 = diesel::select(sent.into_sql::<BigInt>())
         .get_result(connection)
         .await?;
@@ -175,7 +175,7 @@ pub(super) async fn identify(
 }
 
 /// Returns a number that no other reply on the connection contains by chance.
-fn rand_like(unit: UnitId) -> u32 {
+fn check_number(unit: UnitId) -> u32 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(unit) as u32
 }

@@ -35,7 +35,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use crate::backend::tables::{database_id, verify_holder};
 use crate::backend::{
     Backend, Begun, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, RecordRow,
-    SavepointStep, Server, Standing, Terms, TransactionId, Unseen, internals, sql,
+    SavepointStep, Server, Terms, TransactionId, TransactionState, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
@@ -110,7 +110,7 @@ impl Dialect for AsyncPgConnection {
         self.batch_execute(&sql::savepoint_step(step, depth)).await
     }
 
-    async fn verify(&mut self, terms: &Terms) -> Result<Standing, Fault> {
+    async fn verify(&mut self, terms: &Terms) -> Result<TransactionState, Fault> {
         probe::verify(self, terms).await
     }
 

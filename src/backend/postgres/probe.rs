@@ -13,7 +13,7 @@ use crate::backend::postgres::message::{reason_heard, run};
 use crate::backend::postgres::role::LEAVE_ROLE;
 use crate::backend::postgres::{SCHEMA, tables};
 use crate::backend::tables::{for_unit, identified};
-use crate::backend::{Standing, Terms, internals};
+use crate::backend::{Terms, TransactionState, internals};
 use crate::commit::{Asked, Fault, Identified};
 
 // Typed functions rather than SQL literals: Diesel caches their statements, so that asking costs one round trip.
@@ -48,18 +48,18 @@ impl QueryFragment<Pg> for ShowMarker {
 pub(super) async fn verify(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
-) -> Result<Standing, Fault> {
+) -> Result<TransactionState, Fault> {
     internals::verify_depth(internals::status(connection), &terms.begun)?;
     let marker: QueryResult<String> = ShowMarker.get_result(connection).await;
     match marker {
-        Ok(marker) if marker == terms.marker().to_string() => Ok(Standing::Marked),
+        Ok(marker) if marker == terms.marker().to_string() => Ok(TransactionState::Marked),
         Ok(_) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
         // The application has removed the prepared statements, the connection behind a pooler is another one, or the
         // transaction is aborted. Only an aborted transaction cannot write.
         Err(_) => match run(connection, &UseUpMarker(terms).to_string()).await {
-            Ok(()) => Ok(Standing::Marked),
+            Ok(()) => Ok(TransactionState::Marked),
             // An aborted transaction answers nothing, keeps nothing, and accepts no other statement.
-            Err(Fault::Refused(_)) => Ok(Standing::Aborted),
+            Err(Fault::Refused(_)) => Ok(TransactionState::Aborted),
             Err(fault) => Err(fault),
         },
     }

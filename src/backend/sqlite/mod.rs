@@ -37,7 +37,7 @@ pub use self::worker::ConnectionThread;
 use crate::backend::tables::database_id;
 use crate::backend::{
     Backend, Begun, Clock, Dialect, InsertRows, ListedBranch, LoneCommitFault, RecordRow,
-    SavepointStep, Server, Standing, Terms, Unseen, internals, sql,
+    SavepointStep, Server, Terms, TransactionState, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{Enclosed, NotEnclosed, Open};
@@ -133,7 +133,7 @@ where
             .await
     }
 
-    async fn verify(&mut self, terms: &Terms) -> Result<Standing, Fault> {
+    async fn verify(&mut self, terms: &Terms) -> Result<TransactionState, Fault> {
         let begun = terms.begun;
         self.spawn_blocking(move |connection| Ok(probe::verify(connection, &begun)))
             .await

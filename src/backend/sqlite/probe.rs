@@ -9,14 +9,17 @@ use crate::backend::sqlite::lineage;
 use crate::backend::sqlite::pragma::written;
 use crate::backend::sqlite::{SCHEMA, tables};
 use crate::backend::tables::{for_unit, identified};
-use crate::backend::{Begun, Standing, Terms, internals};
+use crate::backend::{Begun, Terms, TransactionState, internals};
 use crate::commit::{Asked, Fault, Identified};
 
 /// Checks that the transaction is still that of the unit.
-pub(super) fn verify(connection: &mut SqliteConnection, begun: &Begun) -> Result<Standing, Fault> {
+pub(super) fn verify(
+    connection: &mut SqliteConnection,
+    begun: &Begun,
+) -> Result<TransactionState, Fault> {
     internals::verify_depth(internals::sqlite_status(connection), begun)?;
     match is_in_transaction(connection) {
-        Ok(true) => Ok(Standing::Open),
+        Ok(true) => Ok(TransactionState::Open),
         Ok(false) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
         Err(error) => Err(Fault::Lost(error)),
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::{self, Backend, Connection, Standing, Unseen};
+use crate::backend::{self, Backend, Connection, TransactionState, Unseen};
 use crate::commit::{Fault, Undone};
 use crate::session::lease::Lease;
 use crate::trace::Counted;
@@ -135,8 +135,8 @@ impl<C: Connection> Lease<C> {
         if !matches!(verified, Err(Fault::Incomplete | Fault::Lost(_))) {
             self.completed();
         }
-        let standing = match verified {
-            Ok(standing) => standing,
+        let state = match verified {
+            Ok(state) => state,
             Err(fault) => {
                 if matches!(fault, Fault::Ended(_)) {
                     self.gone();
@@ -145,14 +145,14 @@ impl<C: Connection> Lease<C> {
             }
         };
         self.unverified = false;
-        match standing {
-            Standing::Marked => self.unseen = Unseen::Nothing,
-            Standing::Aborted if C::BACKEND == Backend::Postgres => {
+        match state {
+            TransactionState::Marked => self.unseen = Unseen::Nothing,
+            TransactionState::Aborted if C::BACKEND == Backend::Postgres => {
                 if self.settle_unseen() == Unseen::Anything {
                     self.unseen = Unseen::Hidden;
                 }
             }
-            Standing::Open | Standing::Aborted => {}
+            TransactionState::Open | TransactionState::Aborted => {}
         }
         match self.set_nothing() {
             true => Err(Fault::WithoutEffect),
