@@ -98,7 +98,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     const CLOCK: Clock;
 
     /// `true` if the driver notices a closed connection while no statement runs.
-    const HEARS: bool;
+    const NOTICES_CLOSE: bool;
 
     /// `true` if an error may end the transaction, after which later statements commit by themselves.
     const ERRORS_END_TRANSACTIONS: bool = false;
@@ -190,7 +190,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Lets the driver process the messages that have arrived, if it reads while no statement runs. Waits only for
     /// other tasks.
-    fn hear(&mut self) -> impl Future<Output = ()> + Send {
+    fn read_pending(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
@@ -201,7 +201,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     }
 
     /// Makes sure that the connection still replies, in any state of its transaction.
-    fn answer(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<()>> + Send;
+    fn ping(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Asks whether the transaction wrote.
     fn ask(&mut self, terms: &Terms) -> impl Future<Output = Result<Asked, Fault>> + Send;

@@ -35,7 +35,7 @@ pub(crate) struct Lease<C: Connection> {
     /// `true` if a stream was dropped before its last row. The remaining rows precede the next reply.
     pub(super) rows_left: bool,
     /// The time of the last reply of the server.
-    heard: Instant,
+    last_reply: Instant,
     /// `true` if the connection must be verified before its next use: it was lent, a hook ran, or an error may have
     /// ended the transaction.
     pub(super) unverified: bool,
@@ -104,7 +104,7 @@ impl<C: Connection> Lease<C> {
             wrote: false,
             failed: false,
             rows_left: false,
-            heard: Instant::now(),
+            last_reply: Instant::now(),
             unverified: false,
             undescribed: false,
             lent: None,
@@ -165,7 +165,7 @@ impl<C: Connection> Lease<C> {
     pub(super) fn completed(&mut self) {
         self.condition = Condition::Open;
         self.rows_left = false;
-        self.heard = Instant::now();
+        self.last_reply = Instant::now();
     }
 
     /// Records that the reply was read and that no transaction is open.

@@ -48,7 +48,7 @@ impl<C: Connection> Participant for Lease<C> {
             self.verify_in_time().await?;
             self.hear_in_time().await?;
             self.step(Self::start, async |connection, terms| {
-                told_apart(connection.ask(terms).await, connection, terms).await
+                refused_or_lost(connection.ask(terms).await, connection, terms).await
             })
             .await
         }
@@ -61,9 +61,9 @@ impl<C: Connection> Participant for Lease<C> {
             self.hear_in_time().await?;
             let identifying = self.step(Self::start, async |connection, terms| {
                 let identified = connection.identify(terms).await;
-                let identified = told_apart(identified, connection, terms).await?;
+                let identified = refused_or_lost(identified, connection, terms).await?;
                 let durable = connection.durable(terms).await;
-                let durable = told_apart(durable, connection, terms).await?;
+                let durable = refused_or_lost(durable, connection, terms).await?;
                 Ok((identified, durable))
             });
             let identified = identifying.await;
@@ -304,7 +304,7 @@ impl<C: Connection> Lease<C> {
         // Before the question, so that it is not counted as a statement of the application.
         self.settle_unseen();
         let answering = self.step(Self::start, async |connection, terms| {
-            connection.answer(terms).await.map_err(Fault::Unreached)
+            connection.ping(terms).await.map_err(Fault::Unreached)
         });
         let answered = answering.await;
         if matches!(answered, Err(Fault::Unreached(_))) {
@@ -318,7 +318,7 @@ impl<C: Connection> Lease<C> {
         let limit = self.entry.timeouts.step;
         let (connection, _) = self.start().ok_or(Fault::Incomplete)?;
         // Outside of the limit, which would set a timer for each call.
-        connection.hear().await;
+        connection.read_pending().await;
         match timeout(limit, connection.closed()).await {
             Err(_) => Err(Fault::TimedOut),
             Ok(None) => {
@@ -383,13 +383,13 @@ impl<C: Connection> Lease<C> {
 }
 
 /// Turns a refusal into a lost connection if the server no longer replies. Drivers do not distinguish the two.
-async fn told_apart<C: Connection, T>(
+async fn refused_or_lost<C: Connection, T>(
     result: Result<T, Fault>,
     connection: &mut C,
     terms: &Terms,
 ) -> Result<T, Fault> {
     match result {
-        Err(Fault::Refused(error)) => Err(match connection.answer(terms).await {
+        Err(Fault::Refused(error)) => Err(match connection.ping(terms).await {
             Ok(()) => Fault::Refused(error),
             Err(_) => Fault::Lost(error),
         }),

@@ -71,10 +71,10 @@ pub(super) async fn commit(
         // effect.
         Ok(()) if probe::is_same_session(connection, terms).await => Fault::Refused(error),
         Ok(()) => Fault::Lost(error),
-        Err(_) if marker_gone && probe::answer(connection, terms).await.is_ok() => {
+        Err(_) if marker_gone && probe::ping(connection, terms).await.is_ok() => {
             Fault::Ended(error)
         }
-        Err(_) if mentions_rollback(&error) && probe::answer(connection, terms).await.is_ok() => {
+        Err(_) if mentions_rollback(&error) && probe::ping(connection, terms).await.is_ok() => {
             Fault::Refused(error)
         }
         Err(_) if never_left(&error) => Fault::Unreached(error),

@@ -53,7 +53,7 @@ struct Flag {
 impl Dialect for AsyncMysqlConnection {
     const BACKEND: Backend = Backend::Mysql;
     /// The driver reads nothing between two statements.
-    const HEARS: bool = false;
+    const NOTICES_CLOSE: bool = false;
     const STALE: &'static [&'static str] = &["Prepared statement needs to be re-prepared"];
     const CLOCK: Clock = Clock {
         now: "CAST(UNIX_TIMESTAMP() AS SIGNED)",
@@ -117,8 +117,8 @@ impl Dialect for AsyncMysqlConnection {
         probe::verify(self, terms).await
     }
 
-    async fn answer(&mut self, terms: &Terms) -> QueryResult<()> {
-        probe::answer(self, terms).await
+    async fn ping(&mut self, terms: &Terms) -> QueryResult<()> {
+        probe::ping(self, terms).await
     }
 
     /// Returns `false`: only the number of the error identifies a conflict, and it must be read from the connection.

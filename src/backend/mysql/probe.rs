@@ -81,7 +81,7 @@ pub(super) async fn verify(
         Err(error) if mentions_rollback(&error) => return Ok(TransactionState::Aborted),
         // The error belongs to an earlier statement whose replies were not all read, or the connection is lost.
         Err(error) => {
-            return Err(match answer(connection, terms).await {
+            return Err(match ping(connection, terms).await {
                 Ok(()) => Fault::Refused(error),
                 Err(_) => Fault::Lost(error),
             });
@@ -133,10 +133,7 @@ pub(super) fn mentions_rollback(error: &diesel::result::Error) -> bool {
 }
 
 /// Makes sure that the connection replies, and to the right statement.
-pub(super) async fn answer(
-    connection: &mut AsyncMysqlConnection,
-    terms: &Terms,
-) -> QueryResult<()> {
+pub(super) async fn ping(connection: &mut AsyncMysqlConnection, terms: &Terms) -> QueryResult<()> {
     let sent = i64::from(check_number(terms.unit));
     let received: i64 = diesel::select(sent.into_sql::<BigInt>())
         .get_result(connection)

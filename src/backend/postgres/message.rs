@@ -33,7 +33,7 @@ pub(super) fn fault(connection: &mut AsyncPgConnection, error: Error) -> Fault {
     if is_of_server(&error) {
         return Fault::Refused(error);
     }
-    match reason_heard(connection) {
+    match pending_error(connection) {
         // The server ended the session before it received a message.
         Some(reason) if is_of_server(&reason) => Fault::Unreached(reason),
         _ => Fault::Lost(error),
@@ -42,10 +42,10 @@ pub(super) fn fault(connection: &mut AsyncPgConnection, error: Error) -> Fault {
 
 /// Returns why the driver closed the connection, if the reason did not come in a reply. The server or the network gave
 /// it.
-pub(super) fn reason_heard(connection: &mut AsyncPgConnection) -> Option<Error> {
+pub(super) fn pending_error(connection: &mut AsyncPgConnection) -> Option<Error> {
     // The reason follows the notifications, which are of no use on a closed connection.
-    let mut heard = pin!(connection.notifications_stream());
-    while let Some(Some(notification)) = heard.next().now_or_never() {
+    let mut notifications = pin!(connection.notifications_stream());
+    while let Some(Some(notification)) = notifications.next().now_or_never() {
         if let Err(error) = notification {
             return Some(error);
         }

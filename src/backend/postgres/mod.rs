@@ -52,7 +52,7 @@ const SCHEMA: &str = "public.";
 impl Dialect for AsyncPgConnection {
     const BACKEND: Backend = Backend::Postgres;
     /// The driver reads on a task of its own.
-    const HEARS: bool = true;
+    const NOTICES_CLOSE: bool = true;
     // Messages of `elog` are never translated.
     const STALE: &'static [&'static str] = &[
         "cached plan must not change result type",
@@ -119,7 +119,7 @@ impl Dialect for AsyncPgConnection {
     }
 
     /// Yields: the task of the driver then reads before this one continues.
-    async fn hear(&mut self) {
+    async fn read_pending(&mut self) {
         tokio::task::yield_now().await;
     }
 
@@ -127,8 +127,8 @@ impl Dialect for AsyncPgConnection {
         probe::closed(self).await
     }
 
-    async fn answer(&mut self, _: &Terms) -> QueryResult<()> {
-        probe::answer(self).await
+    async fn ping(&mut self, _: &Terms) -> QueryResult<()> {
+        probe::ping(self).await
     }
 
     async fn ask(&mut self, _: &Terms) -> Result<Asked, Fault> {

@@ -9,7 +9,7 @@ use diesel::{QueryResult, define_sql_function, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::postgres::marker::UseUpMarker;
-use crate::backend::postgres::message::{reason_heard, run};
+use crate::backend::postgres::message::{pending_error, run};
 use crate::backend::postgres::role::LEAVE_ROLE;
 use crate::backend::postgres::{SCHEMA, tables};
 use crate::backend::tables::{for_unit, identified};
@@ -69,17 +69,17 @@ pub(super) async fn verify(
 pub(super) async fn closed(connection: &mut AsyncPgConnection) -> Option<Error> {
     // Diesel also calls a connection broken if a transaction of its own was begun and dropped there. On a closed one
     // nothing is sent.
-    if !internals::is_closed(connection) || answer(connection).await.is_ok() {
+    if !internals::is_closed(connection) || ping(connection).await.is_ok() {
         return None;
     }
     let reason = "the connection is closed".to_owned();
-    Some(reason_heard(connection).unwrap_or_else(|| {
+    Some(pending_error(connection).unwrap_or_else(|| {
         Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(reason))
     }))
 }
 
 /// Makes sure that the connection replies.
-pub(super) async fn answer(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+pub(super) async fn ping(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     // An empty query is also answered in an aborted transaction.
     connection.batch_execute("").await
 }

@@ -74,7 +74,7 @@ where
 {
     const BACKEND: Backend = Backend::Sqlite;
     /// `true`, because there is no network between the connection and the file.
-    const HEARS: bool = true;
+    const NOTICES_CLOSE: bool = true;
     const STALE: &'static [&'static str] = &["database schema has changed"];
     const CLOCK: Clock = Clock {
         now: "CAST(strftime('%s', 'now') AS INTEGER)",
@@ -150,7 +150,7 @@ where
             .await
     }
 
-    async fn answer(&mut self, _: &Terms) -> QueryResult<()> {
+    async fn ping(&mut self, _: &Terms) -> QueryResult<()> {
         Ok(())
     }
 

@@ -148,7 +148,7 @@ impl<C: Connection> Drop for Lease<C> {
             wrote: self.wrote,
             failed: self.failed,
             rows_left: self.rows_left,
-            heard: self.heard,
+            last_reply: self.last_reply,
             unverified: self.unverified,
             undescribed: self.undescribed,
             lent: self.lent,

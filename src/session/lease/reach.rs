@@ -24,7 +24,7 @@ impl<C: Connection> Lease<C> {
     /// failed statement, and behind the rest of a stream. If the driver does not notice a closed connection by itself,
     /// it is also so after a quiet time.
     pub(in crate::session) fn is_unsure(&self) -> bool {
-        self.failed || self.rows_left || (!C::HEARS && self.heard.elapsed() > QUIET)
+        self.failed || self.rows_left || (!C::NOTICES_CLOSE && self.last_reply.elapsed() > QUIET)
     }
 
     /// Records that the connection is closed and has no statement to cancel.
