@@ -57,7 +57,7 @@ pub(super) fn sqlite_status(
 }
 
 /// Tells Diesel that no transaction is open any more.
-pub(super) fn leave(status: &mut TransactionManagerStatus) {
+pub(super) fn reset(status: &mut TransactionManagerStatus) {
     *status = TransactionManagerStatus::default();
 }
 
@@ -97,7 +97,7 @@ pub(super) fn verify_depth(
 }
 
 /// Returns whether a connection has no instrumentation. The type of the placeholder has no public name.
-pub(super) fn is_nobody(instrumentation: &dyn Instrumentation) -> bool {
-    let nobody = DynInstrumentation::none();
-    (*nobody).as_any().type_id() == instrumentation.as_any().type_id()
+pub(super) fn is_placeholder(instrumentation: &dyn Instrumentation) -> bool {
+    let placeholder = DynInstrumentation::none();
+    (*placeholder).as_any().type_id() == instrumentation.as_any().type_id()
 }

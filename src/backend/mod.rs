@@ -416,7 +416,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Ends the enclosure. Fails if any change may have been committed.
     #[cfg(feature = "testing")]
-    fn leave(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
+    fn end_enclosure(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Lets the database keep its id after a move or copy, or gives it another one. On a fresh connection.
     fn adopt(

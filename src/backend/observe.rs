@@ -17,7 +17,7 @@ pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut 
     if !transaction.is_observed() {
         return;
     }
-    if internals::is_nobody(connection.instrumentation()) {
+    if internals::is_placeholder(connection.instrumentation()) {
         connection.set_instrumentation(StatementSpans::default());
     }
     // Diesel cannot take an instrumentation out of its connection, so one of the application cannot be moved into ours.
@@ -29,7 +29,7 @@ pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut 
 /// Returns the counter of statements that may end the transaction of a connection. `None` if the application has an
 /// instrumentation of its own.
 pub(crate) fn watch<C: AsyncConnection>(connection: &mut C) -> Option<Arc<Watch>> {
-    if internals::is_nobody(connection.instrumentation()) {
+    if internals::is_placeholder(connection.instrumentation()) {
         connection.set_instrumentation(StatementSpans::default());
     }
     let spans: Option<&StatementSpans> = connection.instrumentation().downcast_ref();
@@ -40,7 +40,7 @@ pub(crate) fn watch<C: AsyncConnection>(connection: &mut C) -> Option<Arc<Watch>
 /// is within ours.
 #[cfg(feature = "testing")]
 pub(crate) fn log<C: AsyncConnection>(connection: &mut C, log: &Arc<QueryLog>) -> bool {
-    if internals::is_nobody(connection.instrumentation()) {
+    if internals::is_placeholder(connection.instrumentation()) {
         connection.set_instrumentation(StatementSpans::default());
     }
     match connection

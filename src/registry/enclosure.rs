@@ -23,7 +23,7 @@ pub(crate) type CapturedHook =
 
 /// The rules of a sandbox.
 #[derive(Default)]
-pub(crate) struct Rules {
+pub(crate) struct SandboxRules {
     /// `true` if settings that a savepoint cannot have are ignored.
     pub(crate) ignores_settings: bool,
     /// `true` if hooks after the commit are kept for the test, and do not run.
@@ -33,7 +33,7 @@ pub(crate) struct Rules {
     pub(crate) ended: AtomicBool,
 }
 
-impl Rules {
+impl SandboxRules {
     /// Keeps a hook for the test.
     pub(crate) fn capture(&self, hook: CapturedHook) {
         let captured = self.captured.lock();
@@ -81,14 +81,14 @@ pub(crate) trait AnyEnclosure: Send + Sync {
     /// Returns the log of its statements.
     fn log(&self) -> Option<&QueryLog>;
     /// Ends the enclosure. Fails if any change may have been committed, or if the transaction had ended before.
-    fn leave(&self) -> BoxFuture<'_, Result<(), Left>>;
+    fn end(&self) -> BoxFuture<'_, Result<(), NotEnded>>;
     /// Closes the connection as soon as no unit uses it.
-    fn end(&self);
+    fn close(&self);
 }
 
 /// The reason why an enclosure did not end cleanly.
 #[derive(Debug)]
-pub(crate) enum Left {
+pub(crate) enum NotEnded {
     /// The transaction around all units had ended, or the connection was lost.
     Lost,
     /// A session still has the connection.
@@ -102,21 +102,21 @@ impl<C: Connection> AnyEnclosure for Enclosure<C> {
         self.log.as_deref()
     }
 
-    fn leave(&self) -> BoxFuture<'_, Result<(), Left>> {
+    fn end(&self) -> BoxFuture<'_, Result<(), NotEnded>> {
         async move {
             let Ok(taken) = timeout(ENDING, self.one.take()).await else {
-                return Err(Left::Open);
+                return Err(NotEnded::Open);
             };
             self.one.end();
             match (taken, &self.around) {
                 (_, None) => Ok(()),
-                (None, Some(_)) => Err(Left::Lost),
+                (None, Some(_)) => Err(NotEnded::Lost),
                 (Some(mut connection), Some(terms)) => {
-                    let left = timeout(ENDING, connection.leave(terms)).await;
+                    let left = timeout(ENDING, connection.end_enclosure(terms)).await;
                     match left.unwrap_or(Err(Fault::TimedOut)) {
                         Ok(()) => Ok(()),
-                        Err(Fault::Ended(_)) => Err(Left::Lost),
-                        Err(fault) => Err(Left::Fault(fault)),
+                        Err(Fault::Ended(_)) => Err(NotEnded::Lost),
+                        Err(fault) => Err(NotEnded::Fault(fault)),
                     }
                 }
             }
@@ -124,7 +124,7 @@ impl<C: Connection> AnyEnclosure for Enclosure<C> {
         .boxed()
     }
 
-    fn end(&self) {
+    fn close(&self) {
         self.one.end();
     }
 }

@@ -39,7 +39,7 @@ pub(crate) use self::any_entry::AnyEntry;
 pub use self::builder::{BindsBuilder, IntoSource, Source};
 pub use self::check::{BindReport, Finding, Report, Severity};
 #[cfg(feature = "testing")]
-pub(crate) use self::enclosure::{AnyEnclosure, Left, NotStarted, Rules};
+pub(crate) use self::enclosure::{AnyEnclosure, NotEnded, NotStarted, SandboxRules};
 pub(crate) use self::entry::Entry;
 pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
@@ -94,7 +94,7 @@ pub(crate) struct Registry {
     faults: std::sync::Mutex<Option<crate::commit::FaultPlan>>,
     /// The rules of the sandbox, if this registry is one.
     #[cfg(feature = "testing")]
-    sandbox: Option<Arc<Rules>>,
+    sandbox: Option<Arc<SandboxRules>>,
 }
 
 /// A bind without a connection of its own.
@@ -297,7 +297,7 @@ impl Registry {
 
     /// Returns the rules of the sandbox, if this registry is one.
     #[cfg(feature = "testing")]
-    pub(crate) fn sandbox(&self) -> Option<&Arc<Rules>> {
+    pub(crate) fn sandbox(&self) -> Option<&Arc<SandboxRules>> {
         self.sandbox.as_ref()
     }
 

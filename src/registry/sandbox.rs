@@ -14,7 +14,7 @@ use crate::commit::Fault;
 use crate::config::RecoveryOptions;
 use crate::pool::One;
 use crate::recovery::{Database, RecoveryScope, Worker};
-use crate::registry::enclosure::{Enclosure, NotStarted, Rules};
+use crate::registry::enclosure::{Enclosure, NotStarted, SandboxRules};
 use crate::registry::{AnyEntry, Entry, Registry};
 use crate::trace::{PoolMetrics, QueryLog};
 
@@ -94,7 +94,7 @@ impl Registry {
     pub(crate) async fn enclose(
         &self,
         binds: &[(TypeId, &'static str)],
-        rules: Rules,
+        rules: SandboxRules,
     ) -> Result<Self, (&'static str, Option<NotStarted>)> {
         let mut positions = Vec::new();
         for (id, key) in binds {

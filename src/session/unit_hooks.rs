@@ -53,7 +53,7 @@ pub(super) enum Kept {
     ByOthers,
     /// A sandbox, for its later sessions.
     #[cfg(feature = "testing")]
-    InSandbox(std::sync::Arc<crate::registry::Rules>),
+    InSandbox(std::sync::Arc<crate::registry::SandboxRules>),
 }
 
 /// The hooks of the current unit of a session.

@@ -10,7 +10,7 @@ use diesel_binds_derive::ErrorDebug;
 use crate::bind::Bind;
 use crate::commit::{Fault, HookFailure};
 use crate::error::BoxError;
-use crate::registry::{AnyEnclosure, Binds, Left, NotStarted, Registry, Rules};
+use crate::registry::{AnyEnclosure, Binds, NotEnded, NotStarted, Registry, SandboxRules};
 
 /// The databases of an application for one test, which keep nothing that the test does.
 ///
@@ -26,7 +26,7 @@ use crate::registry::{AnyEnclosure, Binds, Left, NotStarted, Registry, Rules};
 #[must_use = "dropped, it takes its binds along"]
 pub struct Sandbox {
     binds: Binds,
-    rules: Arc<Rules>,
+    rules: Arc<SandboxRules>,
 }
 
 /// The builder of a [`Sandbox`]. See [`Sandbox::of`].
@@ -34,7 +34,7 @@ pub struct Sandbox {
 pub struct SandboxBuilder {
     registry: Arc<Registry>,
     declared: Vec<(TypeId, &'static str)>,
-    rules: Rules,
+    rules: SandboxRules,
 }
 
 /// An error at the start or at the end of a sandbox.
@@ -113,7 +113,7 @@ impl Sandbox {
         SandboxBuilder {
             registry: Arc::clone(&binds.registry),
             declared: Vec::new(),
-            rules: Rules::default(),
+            rules: SandboxRules::default(),
         }
     }
 
@@ -219,11 +219,11 @@ impl Sandbox {
         self.binds.registry.settle().await;
         let mut worst: Option<SandboxError> = None;
         for (bind, enclosure) in self.enclosures() {
-            let found = match enclosure.leave().await {
+            let found = match enclosure.end().await {
                 Ok(()) => continue,
-                Err(Left::Fault(source)) => SandboxError::Kept { bind, source },
-                Err(Left::Lost) => SandboxError::Lost { bind },
-                Err(Left::Open) => SandboxError::StillOpen { bind },
+                Err(NotEnded::Fault(source)) => SandboxError::Kept { bind, source },
+                Err(NotEnded::Lost) => SandboxError::Lost { bind },
+                Err(NotEnded::Open) => SandboxError::StillOpen { bind },
             };
             let is_kept = |error: &SandboxError| matches!(error, SandboxError::Kept { .. });
             if worst
@@ -246,7 +246,7 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.rules.ended.store(true, Ordering::SeqCst);
         for (_, enclosure) in self.enclosures() {
-            enclosure.end();
+            enclosure.close();
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn commit(
 ) -> Result<(), LoneCommitFault> {
     let message = commit_message(terms);
     let Err(error) = connection.batch_execute(&message).await else {
-        internals::leave(internals::status(connection));
+        internals::reset(internals::status(connection));
         return Ok(());
     };
     let marker_gone = sql::mentions_marker(&error);
@@ -103,7 +103,7 @@ pub(super) async fn decide(
     ));
     match connection.batch_execute(&message).await {
         Ok(()) => {
-            internals::leave(internals::status(connection));
+            internals::reset(internals::status(connection));
             Ok(())
         }
         Err(error) => Err(explain(connection, error).await),
@@ -119,7 +119,7 @@ pub(super) async fn finish(
     connection
         .batch_execute(&format!("XA {} {}", verb(outcome), xid(terms)))
         .await?;
-    internals::leave(internals::status(connection));
+    internals::reset(internals::status(connection));
     Ok(())
 }
 
@@ -165,7 +165,7 @@ pub(super) async fn roll_back(
             .await
             .map_err(Fault::Refused)?;
     }
-    internals::leave(internals::status(connection));
+    internals::reset(internals::status(connection));
     Ok(())
 }
 

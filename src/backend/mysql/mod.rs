@@ -95,8 +95,8 @@ impl Dialect for AsyncMysqlConnection {
     }
 
     #[cfg(feature = "testing")]
-    async fn leave(&mut self, terms: &Terms) -> Result<(), Fault> {
-        sandbox::leave(self, terms).await
+    async fn end_enclosure(&mut self, terms: &Terms) -> Result<(), Fault> {
+        sandbox::end(self, terms).await
     }
 
     async fn savepoint(&mut self, step: SavepointStep, depth: usize) -> QueryResult<()> {

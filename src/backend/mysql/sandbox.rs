@@ -33,16 +33,13 @@ pub(super) async fn enclose(
 }
 
 /// Rolls the sandbox back. Fails if its branch is gone, or if a table without transactions was changed.
-pub(super) async fn leave(
-    connection: &mut AsyncMysqlConnection,
-    terms: &Terms,
-) -> Result<(), Fault> {
+pub(super) async fn end(connection: &mut AsyncMysqlConnection, terms: &Terms) -> Result<(), Fault> {
     let kept = join::refuse_non_transactional(connection).await;
     let xid = xid(terms);
     connection
         .batch_execute(&format!("XA END {xid}; XA ROLLBACK {xid}"))
         .await
         .map_err(Fault::Ended)?;
-    internals::leave(internals::status(connection));
+    internals::reset(internals::status(connection));
     kept
 }

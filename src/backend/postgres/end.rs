@@ -39,7 +39,7 @@ pub(super) async fn prepare(
         marker = UseUpMarker(terms)
     ));
     run(connection, &message).await?;
-    internals::leave(internals::status(connection));
+    internals::reset(internals::status(connection));
     Ok(())
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn commit(
         )
     };
     let Err(error) = reply else {
-        internals::leave(internals::status(connection));
+        internals::reset(internals::status(connection));
         return Ok(transaction.ok().map(|(_, started)| started));
     };
     // If the connection still answers, the error is the reply of the server, which committed nothing.
@@ -108,7 +108,7 @@ pub(super) async fn decide(
         marker = UseUpMarker(terms),
     ));
     run(connection, &message).await?;
-    internals::leave(internals::status(connection));
+    internals::reset(internals::status(connection));
     Ok(())
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn roll_back(
             .await
             .map_err(Fault::Refused)?;
     }
-    internals::leave(internals::status(connection));
+    internals::reset(internals::status(connection));
     match certain {
         true => Ok(()),
         false => Err(Fault::Uncertain),

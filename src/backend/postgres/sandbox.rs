@@ -48,13 +48,13 @@ pub(super) async fn enclose(
 }
 
 /// Rolls the sandbox back, if its transaction still exists.
-pub(super) async fn leave(connection: &mut AsyncPgConnection, terms: &Terms) -> Result<(), Fault> {
+pub(super) async fn end(connection: &mut AsyncPgConnection, terms: &Terms) -> Result<(), Fault> {
     // Behind a pooler, another client may get the connection next.
     let message = format!(
         "{}; ROLLBACK; RESET default_transaction_read_only",
         UseUpMarker(terms)
     );
     run(connection, &message).await?;
-    internals::leave(internals::status(connection));
+    internals::reset(internals::status(connection));
     Ok(())
 }

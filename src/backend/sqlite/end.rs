@@ -65,14 +65,14 @@ pub(super) fn roll_back(
     let result = connection.batch_execute("ROLLBACK");
     begin::put_back(connection, terms).map_err(Fault::Refused)?;
     result.map_err(Fault::Refused)?;
-    internals::leave(internals::sqlite_status(connection));
+    internals::reset(internals::sqlite_status(connection));
     Ok(())
 }
 
 /// Sends the last message of a transaction. A `COMMIT` that fails leaves the transaction open.
 fn send(connection: &mut SqliteConnection, terms: &Terms, message: &str) -> Result<(), Fault> {
     let Err(error) = connection.batch_execute(message) else {
-        internals::leave(internals::sqlite_status(connection));
+        internals::reset(internals::sqlite_status(connection));
         // The transaction is committed. A connection that keeps a setting of the unit is closed, no more.
         if let Err(error) = begin::put_back(connection, terms) {
             tracing::debug!(%error, "a setting of SQLite could not be put back");

@@ -122,7 +122,7 @@ where
     }
 
     #[cfg(feature = "testing")]
-    async fn leave(&mut self, _: &Terms) -> Result<(), Fault> {
+    async fn end_enclosure(&mut self, _: &Terms) -> Result<(), Fault> {
         // The copy is deleted as it is.
         Ok(())
     }
