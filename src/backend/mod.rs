@@ -296,14 +296,14 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Records that an operator decides the unit in the place of its holder, which has forgotten it. Returns the
     /// outcome if the holder still has it. On a fresh connection of the holder.
-    fn give_over(
+    fn force_on_holder(
         &mut self,
         schema: &str,
         gid: &Gid,
     ) -> impl Future<Output = Result<Option<Outcome>, Fault>> + Send {
         async move {
             let row = sql::forced_row(schema, gid);
-            self.keep_out(row).await.map_err(Fault::Lost)?;
+            self.insert_fence(row).await.map_err(Fault::Lost)?;
             match self.recorded(schema, gid).await {
                 Err(Fault::Forced) => Ok(None),
                 Ok(Some(outcome)) => Ok(Some(outcome)),
@@ -313,9 +313,9 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         }
     }
 
-    /// Inserts a row about a unit, unless there is one: waits for a decision in flight, and excludes a late one. On a
-    /// fresh connection of the holder.
-    fn keep_out(&mut self, row: String) -> impl Future<Output = QueryResult<()>> + Send;
+    /// Inserts a fence for a unit, unless there is a row of it: waits for a decision in flight, and excludes a late
+    /// one. On a fresh connection of the holder.
+    fn insert_fence(&mut self, row: String) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Returns the sign that the server is a replica, if it is one: its lists may differ from those of its primary. On
     /// a fresh connection of a participant, before its lists are believed.

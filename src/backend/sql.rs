@@ -129,8 +129,8 @@ pub(super) fn decision_stands(schema: &str, decision: &Decision) -> String {
     )
 }
 
-/// Returns the row that keeps a late decision out. It is inserted only in the holder's database, and only if no
-/// decision can have been there and deleted. The inserting statement checks both.
+/// Returns the row of a fence. It is inserted only in the holder's database, and only if no decision can have been
+/// there and deleted. The inserting statement checks both.
 pub(crate) fn fence_row(schema: &str, gid: &Gid) -> String {
     format!(
         "INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) \
@@ -143,8 +143,8 @@ pub(crate) fn fence_row(schema: &str, gid: &Gid) -> String {
     )
 }
 
-/// Returns the row that keeps a late decision out of a unit that an operator forces. It is also inserted if a record
-/// may have been deleted: a row under its key is better evidence than any horizon.
+/// Returns the row of a fence for a unit that an operator forces. It is also inserted if a record may have been
+/// deleted: a row under its key is better evidence than any horizon.
 pub(super) fn forced_row(schema: &str, gid: &Gid) -> String {
     format!(
         "INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) \

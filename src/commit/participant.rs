@@ -126,7 +126,7 @@ pub(crate) trait Participant: Send {
     fn roll_back(&mut self) -> BoxFuture<'_, Undone>;
     /// Returns the result of the end of the transaction, unless that end was its commit.
     fn undone(&self) -> Undone;
-    /// Keeps a late decision out and reads the outcome, on another connection, until a time limit.
+    /// Reads the outcome, and writes a fence if there is none: on another connection, until a time limit.
     fn resolve<'a>(&'a mut self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>>;
     /// Finishes a branch that was prepared, or may have been, in the database with this id.
     fn finish<'a>(

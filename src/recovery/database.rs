@@ -24,11 +24,12 @@ pub(crate) trait Database: Send + Sync {
     fn look(&self) -> BoxFuture<'_, Result<Look, Fault>>;
     /// Reads the outcome that this holder has recorded for the unit.
     fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
-    /// Keeps a late decision out and reads the outcome.
+    /// Reads the outcome, and writes a fence if there is none.
     fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>>;
-    /// Records that an operator decides in the place of this holder, which has forgotten the unit, and keeps a late
-    /// decision out. Returns the outcome if the holder has one after all.
-    fn give_over<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
+    /// Records that an operator decides in the place of this holder, which has forgotten the unit, and writes a fence.
+    /// Returns the outcome if the holder has one after all.
+    fn force_on_holder<'a>(&'a self, gid: &'a Gid)
+    -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
     /// Finishes a branch that another connection prepared, in the database that listed it. Returns whether it was
     /// listed.
     fn finish<'a>(

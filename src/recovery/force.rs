@@ -274,7 +274,7 @@ async fn has_forgotten(holder: &dyn Database, gid: &Gid) -> Result<bool, ForceEr
 /// Takes the place of a holder that has forgotten the unit. A coordinator that has not decided is kept out; the
 /// decision of one that has is returned as an error.
 async fn displace(holder: &dyn Database, gid: &Gid) -> Result<(), ForceError> {
-    match holder.give_over(gid).await {
+    match holder.force_on_holder(gid).await {
         Ok(None) => Ok(()),
         Ok(recorded) => Err(answers(gid, recorded)),
         Err(source) => Err(unclear(gid, source)),

@@ -34,7 +34,7 @@ impl<C: Connection> Entry<C> {
         Ok(connection)
     }
 
-    /// Keeps a late decision out and reads the outcome. Repeats this until it succeeds or the time is up.
+    /// Reads the outcome, and writes a fence if there is none. Repeats this until it succeeds or the time is up.
     ///
     /// `server` is the server that the decision was sent to, if it is known. A copy of it has the same id, and would
     /// report that nothing was decided.
@@ -48,7 +48,7 @@ impl<C: Connection> Entry<C> {
         let mut told = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let fault = match timeout(left, self.fence(gid, server)).await {
+            let fault = match timeout(left, self.try_resolve(gid, server)).await {
                 Ok(Ok(outcome)) => return Ok(outcome),
                 // The database is not the holder's, or has lost the record: a retry does not help.
                 Ok(Err(
@@ -192,11 +192,11 @@ impl<C: Connection> Entry<C> {
         Ok(())
     }
 
-    /// Excludes a late decision, then reads the outcome.
-    async fn fence(&self, gid: &Gid, server: Option<&Lineage>) -> Result<Outcome, Fault> {
+    /// Makes one attempt of [`resolve`](Self::resolve).
+    async fn try_resolve(&self, gid: &Gid, server: Option<&Lineage>) -> Result<Outcome, Fault> {
         let mut connection = self.outside().await?;
         self.refuse_other_server(&mut connection, server).await?;
-        let outcome = self.keep_out(&mut connection, gid).await?;
+        let outcome = self.read_or_fence(&mut connection, gid).await?;
         // A proxy may have sent a request to another server.
         self.refuse_other_server(&mut connection, server).await?;
         Ok(outcome)
@@ -219,7 +219,8 @@ impl<C: Connection> Entry<C> {
         Err(Fault::Replaced)
     }
 
-    async fn keep_out(&self, connection: &mut C, gid: &Gid) -> Result<Outcome, Fault> {
+    /// Reads the outcome, and writes a fence if there is none.
+    async fn read_or_fence(&self, connection: &mut C, gid: &Gid) -> Result<Outcome, Fault> {
         let server = self.server_apart(connection).await.map_err(Fault::Lost)?;
         let schema = &server.schema;
         // A recorded outcome is final. It is read first, so that a holder that is not writable just now still answers.
@@ -229,8 +230,8 @@ impl<C: Connection> Entry<C> {
         }
         // While a standby is away, a fence would wait in the server, and so would the fence of each later request.
         self.confirm(connection, &server).await?;
-        let kept_out = connection.keep_out(fence_row(schema, gid)).await;
-        kept_out.map_err(Fault::Lost)?;
+        let fenced = connection.insert_fence(fence_row(schema, gid)).await;
+        fenced.map_err(Fault::Lost)?;
         let outcome = connection.recorded(schema, gid).await?;
         let outcome = outcome.ok_or(Fault::Lost(diesel::result::Error::NotFound))?;
         self.confirm(connection, &server).await?;

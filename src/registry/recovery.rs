@@ -79,8 +79,8 @@ impl<'binds> Recovery<'binds> {
     /// found.
     ///
     /// Refused while the holder answers and is the database that decides: use [`run`](Self::run) then. A holder that
-    /// has forgotten the unit gets a row that keeps a late decision out. If an unreachable holder comes back and had
-    /// decided otherwise, the unit is torn. That cannot be found out from here.
+    /// has forgotten the unit gets a fence. If an unreachable holder comes back and had decided otherwise, the unit is
+    /// torn. That cannot be found out from here.
     ///
     /// The [`RecoveryReport`] lists the branches that were finished, and those that could not be: call this again for
     /// those.

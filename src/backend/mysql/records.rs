@@ -43,8 +43,11 @@ pub(super) async fn barrier(
     confirmed
 }
 
-/// Keeps a late decision out, with a row under the key of its unit.
-pub(super) async fn keep_out(connection: &mut AsyncMysqlConnection, row: &str) -> QueryResult<()> {
+/// Inserts a fence: a row under the key of the unit, which excludes a late decision.
+pub(super) async fn insert_fence(
+    connection: &mut AsyncMysqlConnection,
+    row: &str,
+) -> QueryResult<()> {
     // `INSERT IGNORE` turns other errors into warnings as well; only the row that is read next counts. The deletion of
     // records relies on the limit of this statement. MySQL has no such limit; it limits only waits for locks.
     connection

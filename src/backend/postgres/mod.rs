@@ -197,8 +197,8 @@ impl Dialect for AsyncPgConnection {
         records::barrier(self).await
     }
 
-    async fn keep_out(&mut self, row: String) -> QueryResult<()> {
-        records::keep_out(self, &row).await
+    async fn insert_fence(&mut self, row: String) -> QueryResult<()> {
+        records::insert_fence(self, &row).await
     }
 
     async fn replica(&mut self) -> QueryResult<Option<&'static str>> {

@@ -27,8 +27,8 @@ pub(super) async fn barrier(connection: &mut AsyncPgConnection) -> QueryResult<(
     confirmed
 }
 
-/// Keeps a late decision out, with a row under the key of its unit.
-pub(super) async fn keep_out(connection: &mut AsyncPgConnection, row: &str) -> QueryResult<()> {
+/// Inserts a fence: a row under the key of the unit, which excludes a late decision.
+pub(super) async fn insert_fence(connection: &mut AsyncPgConnection, row: &str) -> QueryResult<()> {
     let insert = format!(
         "{DURABLY}; SET LOCAL statement_timeout = '20s'; INSERT {row} ON CONFLICT DO NOTHING; COMMIT"
     );

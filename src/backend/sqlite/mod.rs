@@ -236,8 +236,8 @@ where
         .await
     }
 
-    async fn keep_out(&mut self, row: String) -> QueryResult<()> {
-        self.spawn_blocking(move |connection| records::keep_out(connection, &row))
+    async fn insert_fence(&mut self, row: String) -> QueryResult<()> {
+        self.spawn_blocking(move |connection| records::insert_fence(connection, &row))
             .await
     }
 

@@ -11,8 +11,8 @@ use crate::backend::{Backend, sql};
 use crate::commit::{Fault, Outcome};
 use crate::gid::Gid;
 
-/// Keeps a late decision out, with a row under the key of its unit.
-pub(super) fn keep_out(connection: &mut SqliteConnection, row: &str) -> QueryResult<()> {
+/// Inserts a fence: a row under the key of the unit, which excludes a late decision.
+pub(super) fn insert_fence(connection: &mut SqliteConnection, row: &str) -> QueryResult<()> {
     connection.batch_execute(&format!("INSERT OR IGNORE {row}"))
 }
 

@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Decide,
     /// Rolls back an unprepared transaction.
     RollBack,
-    /// Keeps a late decision out, and reads the outcome.
+    /// Reads the outcome, and writes a fence if there is none.
     Resolve,
     /// Commits a prepared branch.
     Apply,

@@ -56,8 +56,8 @@ impl Model {
             (Command::Decide, Work::Open | Work::Ended) => {
                 let unmarked = store.work == Work::Ended;
                 let forgotten = store.horizon && !self.topology.old_snapshots;
-                let kept_out = matches!(store.row, Some(Row::Abort | Row::Forced));
-                let refused = forgotten || kept_out && !self.is(Mutation::DecisionIgnoresFence);
+                let is_fenced = matches!(store.row, Some(Row::Abort | Row::Forced));
+                let refused = forgotten || is_fenced && !self.is(Mutation::DecisionIgnoresFence);
                 if refused || (unmarked && !self.is(Mutation::NoMarkerAtDecision)) {
                     store.work = Work::Ended;
                     Reply::Failed
@@ -101,8 +101,8 @@ impl Model {
         Executed::Reply(reply)
     }
 
-    /// Takes one step of keeping a late decision out and reading the outcome, on a new connection. `same` says whether
-    /// the name of the branch has the id of this database.
+    /// Takes one step of the resolve (read the outcome, write a fence if there is none), on a new connection. `same`
+    /// says whether the name of the branch has the id of this database.
     pub(super) fn answer(&self, store: &mut Store, ask: Ask, same: bool) -> Answered {
         let replaced = store.address != Address::Itself || !same;
         if !store.up || (replaced && !self.is(Mutation::HolderIdIgnored)) {

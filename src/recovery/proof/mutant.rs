@@ -3,7 +3,7 @@
 /// The defect of a system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Mutation {
-    /// The outcome is read without keeping a late decision out.
+    /// The outcome is read without a fence.
     NoFence,
     /// The fence overwrites the row that it finds.
     FenceOverwrites,
@@ -87,7 +87,7 @@ pub(super) enum Mutation {
     HorizonIgnored,
     /// The row is deleted before the horizon moves.
     HorizonAfterDeletion,
-    /// An operator finishes a forgotten unit without keeping a late decision out.
+    /// An operator finishes a forgotten unit without a fence.
     ForceLeavesNoRow,
     /// An operator finishes a forgotten unit although its holder has decided meanwhile.
     ForceIgnoresDecision,

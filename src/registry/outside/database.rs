@@ -80,11 +80,14 @@ impl<C: Connection> Database for Entry<C> {
         self.finish(branch, outcome, listed_by).boxed()
     }
 
-    fn give_over<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
+    fn force_on_holder<'a>(
+        &'a self,
+        gid: &'a Gid,
+    ) -> BoxFuture<'a, Result<Option<Outcome>, Fault>> {
         self.ask(async |connection, server| {
-            let given_over = connection.give_over(&server.schema, gid).await?;
+            let forced = connection.force_on_holder(&server.schema, gid).await?;
             self.confirm(connection, server).await?;
-            Ok(given_over)
+            Ok(forced)
         })
         .boxed()
     }
