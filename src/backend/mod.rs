@@ -354,13 +354,16 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     ) -> impl Future<Output = Result<DatabaseId, Fault>> + Send;
 
     /// Loads records.
-    fn records(
+    fn load_records(
         &mut self,
         query: String,
     ) -> impl Future<Output = QueryResult<Vec<RecordRow>>> + Send;
 
     /// Runs one statement, and returns how many rows it changed.
-    fn change(&mut self, statement: String) -> impl Future<Output = QueryResult<usize>> + Send;
+    fn execute_durably(
+        &mut self,
+        statement: String,
+    ) -> impl Future<Output = QueryResult<usize>> + Send;
 
     /// Returns the outcome that an operator has forced on a unit with a branch here. On a fresh connection of the
     /// participant.
@@ -428,7 +431,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
             id.map(|id| format!("UPDATE {schema}diesel_binds_meta SET holder_id = '{id}'"));
         async move {
             match update {
-                Some(update) => self.change(update).await.map(drop),
+                Some(update) => self.execute_durably(update).await.map(drop),
                 None => Ok(()),
             }
         }

@@ -50,7 +50,7 @@ pub(crate) struct Record {
 
 /// The place of the records: their schema, their namespace, and the holder that they must belong to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shelf<'a> {
+pub(crate) struct RecordTable<'a> {
     pub(crate) schema: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) holder: DatabaseId,
@@ -60,17 +60,17 @@ pub(crate) struct Shelf<'a> {
 /// `after`. Records that cannot be parsed are left out, and stay.
 pub(crate) async fn page<C: Dialect>(
     connection: &mut C,
-    shelf: Shelf<'_>,
+    table: RecordTable<'_>,
     before: UnitId,
     after: Option<UnitId>,
 ) -> QueryResult<Vec<Record>> {
-    let Shelf {
+    let RecordTable {
         schema, namespace, ..
-    } = shelf;
+    } = table;
     let Clock { now, at } = C::CLOCK;
     let after = after.map_or_else(String::new, |unit| unit.to_string());
     let rows = connection
-        .records(format!(
+        .load_records(format!(
             "SELECT unit, participants, {now} - {at} AS age FROM {schema}diesel_binds_decision \
              WHERE outcome = 'commit' AND namespace = '{namespace}' AND unit < '{before}' AND unit > '{after}' \
              ORDER BY unit LIMIT {PAGE}"
@@ -83,7 +83,7 @@ pub(crate) async fn page<C: Dialect>(
 pub(crate) async fn now<C: Dialect>(connection: &mut C) -> QueryResult<SystemTime> {
     let now = C::CLOCK.now;
     let query = format!("SELECT '' AS unit, '' AS participants, {now} AS age");
-    let rows = connection.records(query).await?;
+    let rows = connection.load_records(query).await?;
     let seconds = rows.first().and_then(|row| row.age);
     let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
     Ok(UNIX_EPOCH + Duration::from_secs(seconds.unwrap_or_default() + 1))
@@ -92,18 +92,18 @@ pub(crate) async fn now<C: Dialect>(connection: &mut C) -> QueryResult<SystemTim
 /// Deletes the records of units behind a horizon that has stood for long enough. Returns how many there were.
 pub(crate) async fn delete<C: Dialect>(
     connection: &mut C,
-    shelf: Shelf<'_>,
+    table: RecordTable<'_>,
     units: &[UnitId],
 ) -> QueryResult<usize> {
-    let Shelf {
+    let RecordTable {
         schema,
         namespace,
         holder,
-    } = shelf;
+    } = table;
     let now = C::CLOCK.now;
     let units: Vec<String> = units.iter().map(|unit| format!("'{unit}'")).collect();
     connection
-        .change(format!(
+        .execute_durably(format!(
             "DELETE FROM {schema}diesel_binds_decision \
              WHERE unit IN ({}) AND outcome = 'commit' AND namespace = '{namespace}' \
              AND unit <= (SELECT h.unit FROM {schema}diesel_binds_horizon h \
@@ -132,7 +132,7 @@ pub(crate) async fn cannot_forget<C: Dialect>(connection: &mut C, schema: &str) 
         ),
     ] {
         // The error of a read-only server does not name the table.
-        if let Err(error) = connection.change(statement).await
+        if let Err(error) = connection.execute_durably(statement).await
             && is_of_our_tables(&error)
         {
             return Some(Fault::Statement(error));
@@ -144,24 +144,24 @@ pub(crate) async fn cannot_forget<C: Dialect>(connection: &mut C, schema: &str) 
 /// Moves the horizon on to a unit, unless it moved just now: records behind it are being deleted.
 pub(crate) async fn move_horizon<C: Dialect>(
     connection: &mut C,
-    shelf: Shelf<'_>,
+    table: RecordTable<'_>,
     unit: UnitId,
 ) -> QueryResult<()> {
-    let Shelf {
+    let RecordTable {
         schema,
         namespace,
         holder,
-    } = shelf;
+    } = table;
     let now = C::CLOCK.now;
     connection
-        .change(format!(
+        .execute_durably(format!(
             "INSERT INTO {schema}diesel_binds_horizon (namespace, unit, moved_at) \
              SELECT '{namespace}', '', 0 FROM {schema}diesel_binds_meta WHERE holder_id = '{holder}' \
              AND NOT EXISTS (SELECT 1 FROM {schema}diesel_binds_horizon h WHERE h.namespace = '{namespace}')"
         ))
         .await?;
     connection
-        .change(format!(
+        .execute_durably(format!(
             "UPDATE {schema}diesel_binds_horizon SET unit = '{unit}', moved_at = {now} \
              WHERE namespace = '{namespace}' AND unit < '{unit}' AND moved_at <= {now} - {STANDS} \
              AND EXISTS (SELECT 1 FROM {schema}diesel_binds_meta m WHERE m.holder_id = '{holder}')"

@@ -231,11 +231,11 @@ impl Dialect for AsyncMysqlConnection {
         database_id(sql_query(tables::meta(schema)).load(self).await)
     }
 
-    async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
+    async fn load_records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
         sql_query(query).load(self).await
     }
 
-    async fn change(&mut self, statement: String) -> QueryResult<usize> {
+    async fn execute_durably(&mut self, statement: String) -> QueryResult<usize> {
         sql_query(statement).execute(self).await
     }
 

@@ -229,12 +229,12 @@ impl Dialect for AsyncPgConnection {
         database_id(sql_query(tables::meta()).load(self).await)
     }
 
-    async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
+    async fn load_records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
         sql_query(query).load(self).await
     }
 
-    async fn change(&mut self, statement: String) -> QueryResult<usize> {
-        records::change(self, statement).await
+    async fn execute_durably(&mut self, statement: String) -> QueryResult<usize> {
+        records::execute_durably(self, statement).await
     }
 
     async fn forced(&mut self, schema: &str, unit: UnitId) -> QueryResult<Option<Outcome>> {

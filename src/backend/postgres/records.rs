@@ -40,7 +40,7 @@ pub(super) async fn insert_fence(connection: &mut AsyncPgConnection, row: &str) 
 }
 
 /// Runs one statement.
-pub(super) async fn change(
+pub(super) async fn execute_durably(
     connection: &mut AsyncPgConnection,
     statement: String,
 ) -> QueryResult<usize> {

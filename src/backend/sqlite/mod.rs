@@ -280,12 +280,12 @@ where
         unreachable!("SQLite lists no branch that anybody could force")
     }
 
-    async fn records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
+    async fn load_records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
         self.spawn_blocking(move |connection| sql_query(query).load(connection))
             .await
     }
 
-    async fn change(&mut self, statement: String) -> QueryResult<usize> {
+    async fn execute_durably(&mut self, statement: String) -> QueryResult<usize> {
         self.spawn_blocking(move |connection| sql_query(statement).execute(connection))
             .await
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::backend::records::{self, Shelf};
+use crate::backend::records::{self, RecordTable};
 use crate::backend::{Backend, Connection, DatabaseIdentity, Server};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
@@ -129,14 +129,14 @@ impl<C: Connection> Database for Entry<C> {
         self.ask(async move |connection, server| {
             let schema = &server.schema;
             let holder = connection.database_id(schema).await?;
-            let shelf = self.shelf(schema, holder);
+            let table = self.table(schema, holder);
             // By the server's clock: that of this host may differ far from those that stamp units.
             let now = records::now(connection).await.map_err(Fault::Lost)?;
             let before = now
                 .checked_sub(retention)
                 .and_then(UnitId::before_all_since);
             let page = match before {
-                Some(before) => records::page(connection, shelf, before, after).await,
+                Some(before) => records::page(connection, table, before, after).await,
                 None => Ok(Vec::new()),
             };
             Ok(Records {
@@ -157,7 +157,7 @@ impl<C: Connection> Database for Entry<C> {
         }
         self.ask(async move |connection, server| {
             let schema = &server.schema;
-            let deleted = records::delete(connection, self.shelf(schema, holder), units).await;
+            let deleted = records::delete(connection, self.table(schema, holder), units).await;
             // The records were read just now, so the table is there.
             deleted.map_err(Fault::Statement)
         })
@@ -167,7 +167,7 @@ impl<C: Connection> Database for Entry<C> {
     fn move_horizon(&self, holder: DatabaseId, to: UnitId) -> BoxFuture<'_, Result<(), Fault>> {
         self.ask(async move |connection, server| {
             let schema = &server.schema;
-            let moved = records::move_horizon(connection, self.shelf(schema, holder), to).await;
+            let moved = records::move_horizon(connection, self.table(schema, holder), to).await;
             moved.map_err(Fault::Statement)
         })
         .boxed()
@@ -189,8 +189,8 @@ impl<C: Connection> Database for Entry<C> {
 }
 
 impl<C: Connection> Entry<C> {
-    fn shelf<'a>(&'a self, schema: &'a str, holder: DatabaseId) -> Shelf<'a> {
-        Shelf {
+    fn table<'a>(&'a self, schema: &'a str, holder: DatabaseId) -> RecordTable<'a> {
+        RecordTable {
             schema,
             namespace: &self.namespace,
             holder,
