@@ -324,7 +324,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     }
 
     /// Returns whether the branch is prepared and unfinished. On a fresh connection of the participant.
-    fn lists(&mut self, branch: &Branch) -> impl Future<Output = QueryResult<bool>> + Send;
+    fn is_listed(&mut self, branch: &Branch) -> impl Future<Output = QueryResult<bool>> + Send;
 
     /// Finishes a prepared branch of another connection. On a fresh connection of the participant.
     fn finish_listed(

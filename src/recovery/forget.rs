@@ -16,7 +16,7 @@ use crate::gid::{DatabaseId, UnitId};
 use crate::recovery::database::{Database, Look, Records, RecoveryScope};
 use crate::recovery::events::note_server;
 use crate::recovery::report::RecoveryReport;
-use crate::recovery::retention::{Seen, may_forget};
+use crate::recovery::retention::{ParticipantState, may_forget};
 use crate::trace;
 
 /// Deletes the records that are not needed any more, after a pass over all databases.
@@ -194,17 +194,17 @@ impl Looks {
     ///
     /// The key only says which bind to read first. The database is identified by its id, since its bind may have been
     /// renamed. Each database with the id must have finished.
-    fn show(&self, bind: &str, unit: UnitId, id: &DatabaseId) -> Seen {
+    fn show(&self, bind: &str, unit: UnitId, id: &DatabaseId) -> ParticipantState {
         if self.missed.contains_key(bind) {
-            return Seen::Unreached;
+            return ParticipantState::Unreached;
         }
         let mut places = self.seen.values().filter(|look| look.database == *id);
         let lists = |look: &Look| look.listed.iter().any(|branch| branch.unit == unit);
         match places.next() {
-            Some(first) if lists(first) || places.any(lists) => Seen::Listed,
-            Some(_) => Seen::Gone,
-            None if self.seen.contains_key(bind) => Seen::Replaced,
-            None => Seen::Unreached,
+            Some(first) if lists(first) || places.any(lists) => ParticipantState::Listed,
+            Some(_) => ParticipantState::Gone,
+            None if self.seen.contains_key(bind) => ParticipantState::Replaced,
+            None => ParticipantState::Unreached,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::gid::DatabaseId;
 
 /// The result of listing one participant, after the record of the decision was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Seen {
+pub(super) enum ParticipantState {
     /// The participant was not read: no answer, or this process has no bind of its key.
     Unreached,
     /// The database behind the key has another id than the record names.
@@ -28,12 +28,12 @@ pub(super) fn may_forget(
     participants: &[(String, DatabaseId)],
     age: Duration,
     retention: Duration,
-    seen: impl Fn(&str, &DatabaseId) -> Seen,
+    seen: impl Fn(&str, &DatabaseId) -> ParticipantState,
 ) -> bool {
     age >= retention
         && participants
             .iter()
-            .all(|(bind, id)| seen(bind, id) == Seen::Gone)
+            .all(|(bind, id)| seen(bind, id) == ParticipantState::Gone)
 }
 
 #[cfg(test)]
@@ -51,13 +51,13 @@ mod tests {
     #[test]
     fn a_record_is_kept_until_each_participant_is_seen_to_have_finished() {
         let participants = participants();
-        for other in [Seen::Unreached, Seen::Replaced, Seen::Listed, Seen::Gone] {
+        for other in [ParticipantState::Unreached, ParticipantState::Replaced, ParticipantState::Listed, ParticipantState::Gone] {
             for odd in ["accounts", "ledger"] {
                 let seen =
-                    |bind: &str, _: &DatabaseId| if bind == odd { other } else { Seen::Gone };
+                    |bind: &str, _: &DatabaseId| if bind == odd { other } else { ParticipantState::Gone };
                 assert_eq!(
                     may_forget(&participants, DAY, DAY, seen),
-                    other == Seen::Gone,
+                    other == ParticipantState::Gone,
                     "{odd}: {other:?}"
                 );
             }
@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn a_record_is_kept_for_its_retention() {
         let young = DAY - Duration::from_millis(1);
-        assert!(!may_forget(&participants(), young, DAY, |_, _| Seen::Gone));
-        assert!(may_forget(&participants(), DAY, DAY, |_, _| Seen::Gone));
+        assert!(!may_forget(&participants(), young, DAY, |_, _| ParticipantState::Gone));
+        assert!(may_forget(&participants(), DAY, DAY, |_, _| ParticipantState::Gone));
     }
 
     #[test]
@@ -76,9 +76,9 @@ mod tests {
         let participants = participants();
         let seen = |bind: &str, id: &DatabaseId| {
             if participants.contains(&(bind.to_owned(), *id)) {
-                Seen::Gone
+                ParticipantState::Gone
             } else {
-                Seen::Unreached
+                ParticipantState::Unreached
             }
         };
         assert!(may_forget(&participants, DAY, DAY, seen));
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_lone_writer_is_remembered_for_its_retention_alone() {
-        assert!(may_forget(&[], DAY, DAY, |_, _| Seen::Unreached));
-        assert!(!may_forget(&[], Duration::ZERO, DAY, |_, _| Seen::Gone));
+        assert!(may_forget(&[], DAY, DAY, |_, _| ParticipantState::Unreached));
+        assert!(!may_forget(&[], Duration::ZERO, DAY, |_, _| ParticipantState::Gone));
     }
 }

@@ -124,7 +124,7 @@ impl<C: Connection> Entry<C> {
             refuse_replica(connection).await?;
             let mut refused = None;
             for _ in 0..ATTEMPTS {
-                let was_there = match connection.lists(branch).await.map_err(Fault::Lost)? {
+                let was_there = match connection.is_listed(branch).await.map_err(Fault::Lost)? {
                     false => Some(refused.is_some()),
                     true => match connection.finish_listed(branch, outcome).await {
                         Ok(()) => Some(true),

@@ -10,7 +10,7 @@ use diesel::QueryResult;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
-use crate::backend::mysql::listing::is_listed;
+use crate::backend::mysql::listing::has_name;
 use crate::backend::mysql::lost::{is_gone, is_lost, owner};
 use crate::backend::mysql::verb;
 use crate::commit::Outcome;
@@ -39,7 +39,7 @@ pub(super) async fn finish(
     let owner = owner(connection, unit, bind).await?;
     let mut refused = None;
     for _ in 0..ATTEMPTS {
-        if !is_listed(connection, unit, bind).await? {
+        if !has_name(connection, unit, bind).await? {
             break;
         }
         if let Some(owner) = &owner
@@ -73,7 +73,7 @@ pub(super) async fn finish(
         ));
     }
     match refused {
-        Some(error) if is_listed(connection, unit, bind).await? => Err(error),
+        Some(error) if has_name(connection, unit, bind).await? => Err(error),
         _ => Ok(()),
     }
 }

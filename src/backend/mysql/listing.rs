@@ -7,7 +7,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _};
 use crate::gid::{UnitId, XA_FORMAT, Xid};
 
 /// Returns whether the server lists the branch.
-pub(super) async fn is_listed(
+pub(super) async fn has_name(
     connection: &mut AsyncMysqlConnection,
     unit: UnitId,
     bind: &str,

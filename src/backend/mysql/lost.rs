@@ -9,7 +9,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _
 use tokio::time::sleep;
 
 use crate::backend::mysql::Flag;
-use crate::backend::mysql::listing::is_listed;
+use crate::backend::mysql::listing::has_name;
 use crate::gid::{MAX_KEY, UnitId, is_name};
 
 /// The isolation level for the next statement. The row of a prepared branch is not committed.
@@ -32,7 +32,7 @@ pub(super) async fn is_lost(
     // The order matters. A transaction that is not prepared is rolled back before its connection is gone. A branch that
     // is no longer listed is finished or lost. The row of a finished branch is visible to all, or gone.
     Ok(is_gone(connection, owner.id, 1).await?
-        && !is_listed(connection, unit, bind).await?
+        && !has_name(connection, unit, bind).await?
         && has_row(connection, unit, bind, true).await?
         && !has_row(connection, unit, bind, false).await?
         && has_row(connection, unit, bind, true).await?)

@@ -207,8 +207,8 @@ impl Dialect for AsyncMysqlConnection {
         inspect::lineage(self).await.map(Some)
     }
 
-    async fn lists(&mut self, branch: &Branch) -> QueryResult<bool> {
-        prepared::lists(self, branch).await
+    async fn is_listed(&mut self, branch: &Branch) -> QueryResult<bool> {
+        prepared::is_listed(self, branch).await
     }
 
     async fn finish_listed(&mut self, branch: &Branch, outcome: Outcome) -> QueryResult<()> {

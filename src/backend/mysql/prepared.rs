@@ -7,18 +7,18 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::mysql::Flag;
-use crate::backend::mysql::listing::{is_listed, names};
+use crate::backend::mysql::listing::{has_name, names};
 use crate::backend::mysql::lost::{self, READ_UNCOMMITTED, Row};
 use crate::backend::records::PAGE;
 use crate::backend::{ListedBranch, Reach};
 use crate::gid::{Branch, Gid, MAX_KEY, UnitId, is_name};
 
 /// Returns whether the branch is prepared and unfinished: the server lists it, or has lost its name.
-pub(super) async fn lists(
+pub(super) async fn is_listed(
     connection: &mut AsyncMysqlConnection,
     branch: &Branch,
 ) -> QueryResult<bool> {
-    Ok(is_listed(connection, branch.gid.unit, &branch.bind).await?
+    Ok(has_name(connection, branch.gid.unit, &branch.bind).await?
         || lost::is_lost(connection, branch.gid.unit, &branch.bind).await?)
 }
 

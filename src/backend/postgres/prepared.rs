@@ -11,7 +11,7 @@ use crate::commit::Outcome;
 use crate::gid::Branch;
 
 /// Returns whether the server lists the branch.
-pub(super) async fn lists(
+pub(super) async fn is_listed(
     connection: &mut AsyncPgConnection,
     branch: &Branch,
 ) -> QueryResult<bool> {

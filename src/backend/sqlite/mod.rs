@@ -241,7 +241,7 @@ where
             .await
     }
 
-    async fn lists(&mut self, _: &Branch) -> QueryResult<bool> {
+    async fn is_listed(&mut self, _: &Branch) -> QueryResult<bool> {
         Ok(false)
     }
 

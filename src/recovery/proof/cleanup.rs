@@ -7,7 +7,7 @@ use super::mutant::Mutation;
 use super::state::{Address, Part, Row, State, Store, Task, Work};
 use super::topology::{OURS, Process};
 use crate::gid::DatabaseId;
-use crate::recovery::retention::{Seen, may_forget};
+use crate::recovery::retention::{ParticipantState, may_forget};
 
 impl Model {
     /// Returns the deletions that an idle process may begin, and those that it may do at once.
@@ -117,12 +117,12 @@ impl Model {
             Duration::ZERO,
             |key, id| match self.bind(process, key) {
                 Some(bind) => self.look(bind, &state.stores[bind], id, part),
-                None => self.mistaken(Seen::Unreached),
+                None => self.mistaken(ParticipantState::Unreached),
             },
         )
     }
 
-    fn look(&self, bind: usize, store: &Store, id: &DatabaseId, part: Part) -> Seen {
+    fn look(&self, bind: usize, store: &Store, id: &DatabaseId, part: Part) -> ParticipantState {
         let is_same = match part {
             Part::Before => self.is_same(store, Mutation::LookNotComparedBefore),
             Part::Within => true,
@@ -130,21 +130,21 @@ impl Model {
         };
         let lists = store.reached() && store.work == Work::Prepared;
         self.mistaken(if !store.up {
-            Seen::Unreached
+            ParticipantState::Unreached
         } else if !is_same || self.topology.id(bind) != *id {
-            Seen::Replaced
+            ParticipantState::Replaced
         } else if part == Part::Within && lists {
-            Seen::Listed
+            ParticipantState::Listed
         } else {
-            Seen::Gone
+            ParticipantState::Gone
         })
     }
 
-    fn mistaken(&self, seen: Seen) -> Seen {
+    fn mistaken(&self, seen: ParticipantState) -> ParticipantState {
         match (self.mutation, seen) {
-            (Some(Mutation::EarlyDecisionRow), Seen::Listed)
-            | (Some(Mutation::UnreachedIsGone), Seen::Unreached)
-            | (Some(Mutation::ReplacedIsGone), Seen::Replaced) => Seen::Gone,
+            (Some(Mutation::EarlyDecisionRow), ParticipantState::Listed)
+            | (Some(Mutation::UnreachedIsGone), ParticipantState::Unreached)
+            | (Some(Mutation::ReplacedIsGone), ParticipantState::Replaced) => ParticipantState::Gone,
             _ => seen,
         }
     }
