@@ -21,7 +21,7 @@ pub(crate) trait Database: Send + Sync {
     /// Lists the unfinished branches in the database, those of this application and of others.
     fn branches(&self) -> BoxFuture<'_, Result<Listing, Fault>>;
     /// Lists the unfinished branches together with the id of the database.
-    fn look(&self) -> BoxFuture<'_, Result<Look, Fault>>;
+    fn identify_and_list(&self) -> BoxFuture<'_, Result<IdentifiedListing, Fault>>;
     /// Reads the outcome that this holder has recorded for the unit.
     fn recorded<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Option<Outcome>, Fault>>;
     /// Reads the outcome, and writes a fence if there is none.
@@ -80,9 +80,9 @@ pub(crate) struct Listing {
 }
 
 /// The id of a participant's database, and the branches that it lists.
-pub(crate) struct Look {
+pub(crate) struct IdentifiedListing {
     pub(crate) database: DatabaseId,
-    pub(crate) listed: Vec<ListedBranch>,
+    pub(crate) branches: Vec<ListedBranch>,
 }
 
 /// A page of records.

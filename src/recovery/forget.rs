@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use crate::backend::records::{PAGE, Record};
 use crate::commit::Fault;
 use crate::gid::{DatabaseId, UnitId};
-use crate::recovery::database::{Database, Look, Records, RecoveryScope};
+use crate::recovery::database::{Database, IdentifiedListing, Records, RecoveryScope};
 use crate::recovery::events::note_server;
 use crate::recovery::report::RecoveryReport;
 use crate::recovery::retention::{ParticipantState, may_forget};
@@ -46,9 +46,9 @@ pub(super) async fn forget(scope: &RecoveryScope, recovery: &mut RecoveryReport)
             horizon,
         };
         let span = trace::recovery::forgetting(holder.key());
-        let mut missed = HashMap::new();
+        let mut unreachable = HashMap::new();
         let running = async {
-            let records = forgetting.run(&mut missed).await;
+            let records = forgetting.run(&mut unreachable).await;
             [records, holder.delete_branch_rows().await]
         };
         let so_far = recovery.forgotten;
@@ -69,7 +69,7 @@ pub(super) async fn forget(scope: &RecoveryScope, recovery: &mut RecoveryReport)
                 }
             }
         }
-        for (bind, fault) in missed {
+        for (bind, fault) in unreachable {
             let mut told = recovery.unreachable.iter().chain(&recovery.not_forgotten);
             if !told.any(|(key, _)| *key == bind) {
                 tracing::warn!(
@@ -111,19 +111,19 @@ impl Horizon {
 }
 
 impl Forgetting<'_> {
-    /// Returns the number of deleted records. `missed` gets the binds that could not be read: records that name them
-    /// stay.
+    /// Returns the number of deleted records. `unreachable` gets the binds that could not be read: records that name
+    /// them stay.
     ///
     /// Cancellation safety: each step is complete in itself, and the next pass continues.
-    async fn run(&self, missed: &mut HashMap<&'static str, Fault>) -> Result<usize, Fault> {
+    async fn run(&self, unreachable: &mut HashMap<&'static str, Fault>) -> Result<usize, Fault> {
         let mut deleted = 0;
         let mut after = None;
         let mut last = None;
         loop {
             let Records { holder, page } = self.holder.records(self.scope.retention, after).await?;
-            let looks = self.look(&page).await;
-            let units = forgettable(&page, self.scope.retention, &looks);
-            missed.extend(looks.missed);
+            let listings = self.list_participants(&page).await;
+            let units = forgettable(&page, self.scope.retention, &listings);
+            unreachable.extend(listings.unreachable);
             deleted += self.holder.delete(holder, &units).await?;
             let movable = units.iter().rfind(|unit| self.horizon.may_reach(**unit));
             last = movable.map(|unit| (holder, *unit)).or(last);
@@ -139,22 +139,22 @@ impl Forgetting<'_> {
     }
 
     /// Lists all participants of the records. These were read before, so a branch that is not listed now is finished.
-    async fn look(&self, page: &[Record]) -> Looks {
+    async fn list_participants(&self, page: &[Record]) -> ParticipantListings {
         let participants = page.iter().flat_map(|record| &record.participants);
         let named: HashSet<(&str, &DatabaseId)> =
             participants.map(|(bind, id)| (bind.as_str(), id)).collect();
-        let mut looks = Looks::default();
+        let mut listings = ParticipantListings::default();
         let is_named = |database: &&dyn Database| {
             let mut keys = named.iter().map(|(bind, _)| *bind);
             keys.any(|bind| bind == database.key())
         };
         let (first, others): (Vec<_>, Vec<_>) = self.databases().partition(is_named);
-        looks.add(first).await;
+        listings.add(first).await;
         // A database with another key now: its bind was renamed, or two were swapped.
-        if named.iter().any(|(bind, id)| !looks.is_behind(bind, id)) {
-            looks.add(others).await;
+        if named.iter().any(|(bind, id)| !listings.is_behind(bind, id)) {
+            listings.add(others).await;
         }
-        looks
+        listings
     }
 
     fn databases(&self) -> impl Iterator<Item = &dyn Database> {
@@ -164,22 +164,27 @@ impl Forgetting<'_> {
 
 /// The lists of databases, read after the records.
 #[derive(Default)]
-struct Looks {
-    seen: HashMap<&'static str, Look>,
+struct ParticipantListings {
+    listings: HashMap<&'static str, IdentifiedListing>,
     /// The binds of this process that did not answer.
-    missed: HashMap<&'static str, Fault>,
+    unreachable: HashMap<&'static str, Fault>,
 }
 
-impl Looks {
+impl ParticipantListings {
     async fn add(&mut self, databases: Vec<&dyn Database>) {
-        let looks = join_all(databases.iter().map(|database| database.look())).await;
-        for (database, look) in databases.into_iter().zip(looks) {
-            match look {
-                Ok(look) => {
-                    self.seen.insert(database.key(), look);
+        let listings = join_all(
+            databases
+                .iter()
+                .map(|database| database.identify_and_list()),
+        )
+        .await;
+        for (database, listing) in databases.into_iter().zip(listings) {
+            match listing {
+                Ok(listing) => {
+                    self.listings.insert(database.key(), listing);
                 }
                 Err(fault) => {
-                    self.missed.insert(database.key(), fault);
+                    self.unreachable.insert(database.key(), fault);
                 }
             }
         }
@@ -187,34 +192,44 @@ impl Looks {
 
     /// Returns whether the bind leads to this database.
     fn is_behind(&self, bind: &str, id: &DatabaseId) -> bool {
-        self.seen.get(bind).is_some_and(|look| look.database == *id)
+        self.listings
+            .get(bind)
+            .is_some_and(|listing| listing.database == *id)
     }
 
     /// Returns the state of one participant of a unit, as the databases list it.
     ///
     /// The key only says which bind to read first. The database is identified by its id, since its bind may have been
     /// renamed. Each database with the id must have finished.
-    fn show(&self, bind: &str, unit: UnitId, id: &DatabaseId) -> ParticipantState {
-        if self.missed.contains_key(bind) {
+    fn state(&self, bind: &str, unit: UnitId, id: &DatabaseId) -> ParticipantState {
+        if self.unreachable.contains_key(bind) {
             return ParticipantState::Unreached;
         }
-        let mut places = self.seen.values().filter(|look| look.database == *id);
-        let lists = |look: &Look| look.listed.iter().any(|branch| branch.unit == unit);
-        match places.next() {
-            Some(first) if lists(first) || places.any(lists) => ParticipantState::Listed,
+        let mut listings = self
+            .listings
+            .values()
+            .filter(|listing| listing.database == *id);
+        let lists =
+            |listing: &IdentifiedListing| listing.branches.iter().any(|branch| branch.unit == unit);
+        match listings.next() {
+            Some(first) if lists(first) || listings.any(lists) => ParticipantState::Listed,
             Some(_) => ParticipantState::Gone,
-            None if self.seen.contains_key(bind) => ParticipantState::Replaced,
+            None if self.listings.contains_key(bind) => ParticipantState::Replaced,
             None => ParticipantState::Unreached,
         }
     }
 }
 
 /// Returns the units of a page whose records may be deleted.
-fn forgettable(page: &[Record], retention: Duration, looks: &Looks) -> Vec<UnitId> {
+fn forgettable(
+    page: &[Record],
+    retention: Duration,
+    listings: &ParticipantListings,
+) -> Vec<UnitId> {
     page.iter()
         .filter(|record| {
-            let seen = |bind: &str, id: &DatabaseId| looks.show(bind, record.unit, id);
-            may_forget(&record.participants, record.age, retention, seen)
+            let state = |bind: &str, id: &DatabaseId| listings.state(bind, record.unit, id);
+            may_forget(&record.participants, record.age, retention, state)
         })
         .map(|record| record.unit)
         .collect()

@@ -27,7 +27,7 @@ use diesel_binds_derive::ErrorDebug;
 use crate::commit::Fault;
 use crate::gid::Gid;
 
-pub(crate) use self::database::{Database, Listing, Look, Records, RecoveryScope};
+pub(crate) use self::database::{Database, IdentifiedListing, Listing, Records, RecoveryScope};
 pub(crate) use self::force::force;
 pub use self::force::{ForceError, ForceOptions};
 pub(crate) use self::observed::recover;

@@ -28,12 +28,12 @@ pub(super) fn may_forget(
     participants: &[(String, DatabaseId)],
     age: Duration,
     retention: Duration,
-    seen: impl Fn(&str, &DatabaseId) -> ParticipantState,
+    state: impl Fn(&str, &DatabaseId) -> ParticipantState,
 ) -> bool {
     age >= retention
         && participants
             .iter()
-            .all(|(bind, id)| seen(bind, id) == ParticipantState::Gone)
+            .all(|(bind, id)| state(bind, id) == ParticipantState::Gone)
 }
 
 #[cfg(test)]
@@ -51,12 +51,22 @@ mod tests {
     #[test]
     fn a_record_is_kept_until_each_participant_is_seen_to_have_finished() {
         let participants = participants();
-        for other in [ParticipantState::Unreached, ParticipantState::Replaced, ParticipantState::Listed, ParticipantState::Gone] {
+        for other in [
+            ParticipantState::Unreached,
+            ParticipantState::Replaced,
+            ParticipantState::Listed,
+            ParticipantState::Gone,
+        ] {
             for odd in ["accounts", "ledger"] {
-                let seen =
-                    |bind: &str, _: &DatabaseId| if bind == odd { other } else { ParticipantState::Gone };
+                let state = |bind: &str, _: &DatabaseId| {
+                    if bind == odd {
+                        other
+                    } else {
+                        ParticipantState::Gone
+                    }
+                };
                 assert_eq!(
-                    may_forget(&participants, DAY, DAY, seen),
+                    may_forget(&participants, DAY, DAY, state),
                     other == ParticipantState::Gone,
                     "{odd}: {other:?}"
                 );
@@ -67,26 +77,34 @@ mod tests {
     #[test]
     fn a_record_is_kept_for_its_retention() {
         let young = DAY - Duration::from_millis(1);
-        assert!(!may_forget(&participants(), young, DAY, |_, _| ParticipantState::Gone));
-        assert!(may_forget(&participants(), DAY, DAY, |_, _| ParticipantState::Gone));
+        assert!(!may_forget(&participants(), young, DAY, |_, _| {
+            ParticipantState::Gone
+        }));
+        assert!(may_forget(&participants(), DAY, DAY, |_, _| {
+            ParticipantState::Gone
+        }));
     }
 
     #[test]
     fn each_participant_is_looked_up_by_its_key_and_its_id() {
         let participants = participants();
-        let seen = |bind: &str, id: &DatabaseId| {
+        let state = |bind: &str, id: &DatabaseId| {
             if participants.contains(&(bind.to_owned(), *id)) {
                 ParticipantState::Gone
             } else {
                 ParticipantState::Unreached
             }
         };
-        assert!(may_forget(&participants, DAY, DAY, seen));
+        assert!(may_forget(&participants, DAY, DAY, state));
     }
 
     #[test]
     fn a_lone_writer_is_remembered_for_its_retention_alone() {
-        assert!(may_forget(&[], DAY, DAY, |_, _| ParticipantState::Unreached));
-        assert!(!may_forget(&[], Duration::ZERO, DAY, |_, _| ParticipantState::Gone));
+        assert!(may_forget(&[], DAY, DAY, |_, _| {
+            ParticipantState::Unreached
+        }));
+        assert!(!may_forget(&[], Duration::ZERO, DAY, |_, _| {
+            ParticipantState::Gone
+        }));
     }
 }

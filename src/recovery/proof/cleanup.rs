@@ -144,7 +144,9 @@ impl Model {
         match (self.mutation, seen) {
             (Some(Mutation::EarlyDecisionRow), ParticipantState::Listed)
             | (Some(Mutation::UnreachedIsGone), ParticipantState::Unreached)
-            | (Some(Mutation::ReplacedIsGone), ParticipantState::Replaced) => ParticipantState::Gone,
+            | (Some(Mutation::ReplacedIsGone), ParticipantState::Replaced) => {
+                ParticipantState::Gone
+            }
             _ => seen,
         }
     }

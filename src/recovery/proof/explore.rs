@@ -14,7 +14,7 @@ const MOST_STATES: usize = 3_000_000;
 
 /// The size of an exploration.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Explored {
     pub(super) states: usize,
     pub(super) steps: usize,
     /// States in which nothing is left to do.
@@ -93,10 +93,10 @@ impl Graph {
 }
 
 /// Explores one topology. Returns the size of the exploration, or the first rule that is broken.
-pub(super) fn explore(model: &Model) -> Result<Seen, Broken> {
+pub(super) fn explore(model: &Model) -> Result<Explored, Broken> {
     let mut graph = Graph::default();
     let mut open = VecDeque::new();
-    let mut seen = Seen::default();
+    let mut explored = Explored::default();
     for start in model.starts() {
         open.extend(Some(graph.add(start, None)).filter(|(_, new)| *new));
     }
@@ -110,7 +110,7 @@ pub(super) fn explore(model: &Model) -> Result<Seen, Broken> {
             settled.push(number);
         }
         for event in model.events(&state) {
-            seen.steps += 1;
+            explored.steps += 1;
             let state = model.without_names(event.state);
             let (next, new) = graph.add(state, Some((number, event.what)));
             if event.heals && next != number {
@@ -122,10 +122,10 @@ pub(super) fn explore(model: &Model) -> Result<Seen, Broken> {
         }
         assert!(graph.states.len() < MOST_STATES, "{}", model.topology.name);
     }
-    seen.states = graph.states.len();
-    seen.settled = settled.len();
+    explored.states = graph.states.len();
+    explored.settled = settled.len();
     match graph.stuck(settled) {
         Some(stuck) => Err(graph.broken("nothing stays in doubt once all are back", stuck)),
-        None => Ok(seen),
+        None => Ok(explored),
     }
 }

@@ -28,12 +28,12 @@ fn no_run_is_torn_or_told_wrong_or_left_in_doubt() {
     for topology in topology::all() {
         let model = Model::new(topology, None);
         match explore(&model) {
-            Ok(seen) => {
+            Ok(explored) => {
                 println!(
                     "{:>9} states {:>9} steps {:>9} settled  {}",
-                    seen.states, seen.steps, seen.settled, model.topology.name
+                    explored.states, explored.steps, explored.settled, model.topology.name
                 );
-                states += seen.states;
+                states += explored.states;
             }
             Err(broken) => panic!("{}: {broken}", model.topology.name),
         }

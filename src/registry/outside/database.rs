@@ -10,7 +10,7 @@ use crate::backend::records::{self, RecordTable};
 use crate::backend::{Backend, Connection, DatabaseIdentity, Server};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
-use crate::recovery::{Database, Listing, Look, Records};
+use crate::recovery::{Database, IdentifiedListing, Listing, Records};
 use crate::registry::entry::Entry;
 use crate::registry::outside::{database_identity, refuse_other, refuse_replica, refused};
 
@@ -36,7 +36,7 @@ impl<C: Connection> Database for Entry<C> {
         .boxed()
     }
 
-    fn look(&self) -> BoxFuture<'_, Result<Look, Fault>> {
+    fn identify_and_list(&self) -> BoxFuture<'_, Result<IdentifiedListing, Fault>> {
         self.ask(async |connection, server| {
             let schema = &server.schema;
             refuse_replica(connection).await?;
@@ -45,13 +45,13 @@ impl<C: Connection> Database for Entry<C> {
                 database: Some(database),
                 lineage: connection.lineage().await.map_err(Fault::Lost)?,
             };
-            let listed = connection.branches(&self.namespace).await;
-            let listed = listed.map_err(Fault::Lost)?;
+            let branches = connection.branches(&self.namespace).await;
+            let branches = branches.map_err(Fault::Lost)?;
             // Only then is a branch that is no longer listed finished for good.
             self.confirm(connection, server).await?;
             // The list of another database would show units in doubt as finished.
             refuse_other(connection, schema, &asked).await?;
-            Ok(Look { database, listed })
+            Ok(IdentifiedListing { database, branches })
         })
         .boxed()
     }
