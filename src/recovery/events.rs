@@ -20,7 +20,7 @@ pub(super) fn note_server(span: &Span, database: &dyn Database) {
 }
 
 /// Notes the result of listing one database.
-pub(super) fn note_look(
+pub(super) fn note_listing(
     span: &Span,
     database: &dyn Database,
     listed: &Result<Listing, Fault>,
@@ -47,7 +47,7 @@ pub(super) fn note_look(
 }
 
 /// Reports a finished branch. If it was not listed any more, another process may have finished it.
-pub(super) fn tell_done(trace: &BranchTrace, recovered: &Recovered, was_there: bool) {
+pub(super) fn report_finished(trace: &BranchTrace, recovered: &Recovered, was_there: bool) {
     let result = UnitResult::from(recovered.outcome);
     let Recovered { bind, gid, .. } = recovered;
     if was_there {
@@ -60,7 +60,7 @@ pub(super) fn tell_done(trace: &BranchTrace, recovered: &Recovered, was_there: b
 }
 
 /// Reports a branch that stays in doubt. An old one is a warning.
-pub(super) fn tell_left(branch: &InDoubtBranch) {
+pub(super) fn report_in_doubt(branch: &InDoubtBranch) {
     let gid = branch.gid.as_ref().map(tracing::field::display);
     let age = branch.age.map(|age| age.as_secs());
     let error = &branch.left as &dyn std::error::Error;

@@ -12,7 +12,7 @@ use crate::backend::{DatabaseIdentity, Reach};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, Gid};
 use crate::recovery::database::{Database, Listing, RecoveryScope};
-use crate::recovery::events::tell_done;
+use crate::recovery::events::report_finished;
 use crate::recovery::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
@@ -200,7 +200,7 @@ async fn carry_out(
         }
         forgetful = Some(holder);
     }
-    let (branches, was_forced) = look(scope, gid, outcome).await?;
+    let (branches, was_forced) = find_branches(scope, gid, outcome).await?;
     if !was_forced {
         if holder.is_none() && !options.holder_gone {
             let holder = gid.holder().into();
@@ -236,7 +236,7 @@ async fn carry_out(
                 };
                 trace
                     .span()
-                    .in_scope(|| tell_done(&trace, &recovered, was_there));
+                    .in_scope(|| report_finished(&trace, &recovered, was_there));
                 recovery.recovered.push(recovered);
             }
             Err(fault) => {
@@ -309,7 +309,7 @@ fn refuse_unless_complete(branches: &[Part<'_>], options: ForceOptions) -> Resul
 
 /// Returns all branches of the unit, in the order of their binds, and whether this outcome is recorded as forced
 /// anywhere. Every bind but the holder must be readable.
-async fn look<'a>(
+async fn find_branches<'a>(
     scope: &'a RecoveryScope,
     gid: &Gid,
     outcome: Outcome,

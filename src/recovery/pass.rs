@@ -28,7 +28,7 @@ pub(super) async fn recover(scope: &RecoveryScope, purpose: Purpose) -> Recovery
     };
     // Without a namespace, nothing was ever prepared.
     if !scope.namespace.is_empty() {
-        pass.look().await;
+        pass.visit_all().await;
     }
     let mut recovery = pass.recovery;
     if purpose != Purpose::Look {
@@ -46,15 +46,15 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    async fn look(&mut self) {
+    async fn visit_all(&mut self) {
         let databases = &self.scope.databases;
-        let looks = databases.iter().map(|database| {
+        let listings = databases.iter().map(|database| {
             let span = trace::recovery::database(database.key());
             let listing = database.branches().instrument(span.clone());
             listing.map(|listed| (span, listed))
         });
-        for (database, (span, listed)) in databases.iter().zip(join_all(looks).await) {
-            events::note_look(&span, database.as_ref(), &listed, self.purpose);
+        for (database, (span, listed)) in databases.iter().zip(join_all(listings).await) {
+            events::note_listing(&span, database.as_ref(), &listed, self.purpose);
             match listed {
                 Err(fault) => self.recovery.unreachable.push((database.key(), fault)),
                 Ok(Listing { identity, branches }) => {
@@ -108,7 +108,7 @@ impl Pass<'_> {
             left,
         };
         if self.purpose != Purpose::Look {
-            events::tell_left(&branch);
+            events::report_in_doubt(&branch);
         }
         self.recovery.in_doubt.push(branch);
     }
@@ -149,7 +149,7 @@ impl Pass<'_> {
             gid: branch.gid.clone(),
             outcome,
         };
-        events::tell_done(trace, &recovered, was_there);
+        events::report_finished(trace, &recovered, was_there);
         Ok(recovered)
     }
 
