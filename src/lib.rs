@@ -17,64 +17,98 @@
 // The code of the derives names this crate by its external path, also in the crate's own examples and tests.
 extern crate self as diesel_binds;
 
-mod backend;
+pub mod backend;
 mod bind;
 mod commit;
-mod config;
-mod error;
+pub mod config;
+pub mod error;
 mod gid;
 #[cfg(feature = "migrations")]
 mod migrate;
 mod pool;
-mod recovery;
+pub mod recovery;
 mod registry;
 mod scope;
 mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod trace;
+pub mod trace;
 #[cfg(feature = "tower")]
 pub mod web;
 
+// The root has what most programs write. Everything else is in the module that serves it, and nothing is in two places.
+
 pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
 
-#[cfg(feature = "migrations")]
-pub use crate::backend::migrate::Migratable;
+pub use crate::backend::settings::Isolation;
 #[cfg(feature = "sqlite")]
-pub use crate::backend::sqlite::{AsyncSqliteConnection, ConnectionThread};
-pub use crate::backend::{Backend, Connection, Isolation, ProtocolMigration};
+pub use crate::backend::sqlite::AsyncSqliteConnection;
 pub use crate::bind::{Bind, Bound};
-pub use crate::commit::{CommitError, Committed, Ending, Fault, HookFailure, Outcome, Partial};
-pub use crate::config::{BindOptions, HolderPreference, PoolOptions, RecoveryOptions, UrlProblem};
+pub use crate::commit::{CommitError, Committed};
+pub use crate::config::bind::BindOptions;
 #[cfg(feature = "manifest")]
-pub use crate::config::{
-    Manifest, ManifestBind, ManifestError, ManifestNeed, ManifestPlace, ManifestProblem,
-};
-pub use crate::error::{AbortReason, BoxError, Error, OptionalExt, PoolError, Waiting};
-pub use crate::gid::{DatabaseId, Gid, InvalidGid, UnitId};
+pub use crate::config::manifest::Manifest;
+pub use crate::config::pool::PoolOptions;
+pub use crate::config::recovery::RecoveryOptions;
+pub use crate::error::error::{Error, OptionalExt};
+pub use crate::error::pool::BoxError;
+pub use crate::gid::{Gid, UnitId};
 #[cfg(feature = "migrations")]
-pub use crate::migrate::{
-    BindMigrations, ListedMigration, Migrated, MigrationError, MigrationId, MigrationMistake,
-    MigrationProblem, MigrationReport, MigrationState, MigrationStatus, MigrationStep, Migrations,
-};
-pub use crate::pool::{FromUrl, IntoPool};
-pub use crate::recovery::{
-    ForceError, ForceOptions, InDoubtBranch, Left, Recovered, RecoveryError, RecoveryReport,
-};
-pub use crate::registry::{
-    BindReport, Binds, BindsBuilder, BuildError, BuildProblem, Finding, IntoSource, Recovery,
-    Report, Severity, Source,
-};
-pub use crate::scope::{Scope, ScopeGuard, ScopeOn, current};
+pub use crate::migrate::Migrations;
+pub use crate::registry::{Binds, BindsBuilder, BuildError, Recovery, Source};
+pub use crate::scope::{Scope, ScopeGuard, current};
 pub use crate::session::{
-    BoundConnection, Execute, HookOutput, Load, On, OuterConnection, Propagation, Retried, Retry,
-    Retrying, RunQueryDsl, SaveChangesDsl, Session, SessionOptions, Target, Work, WorkOnce,
+    OuterConnection, Propagation, Retry, RunQueryDsl, SaveChangesDsl, Session, SessionOptions,
 };
-pub use crate::trace::StatementSpans;
+
+/// What [`Binds::builder`] takes and refuses: sources and pools of a bind, and the problems in a
+/// [`BuildError`].
+pub mod build {
+    pub use crate::pool::{FromUrl, IntoPool};
+    pub use crate::registry::{BuildProblem, IntoSource};
+}
+
+/// The report of [`Binds::check`]: what keeps a bind from taking part in a commit, and how serious that is.
+pub mod check {
+    pub use crate::registry::{BindReport, Finding, Report, Severity};
+}
+
+/// What hooks are given and return, and what is known of those that failed after a commit.
+pub mod hooks {
+    pub use crate::commit::{Ending, HookFailure};
+    pub use crate::session::HookOutput;
+}
+
+/// What [`Migrations`] are made of, what they report and why they fail.
+#[cfg(feature = "migrations")]
+pub mod migrations {
+    pub use crate::backend::migrate::Migratable;
+    pub use crate::migrate::{
+        BindMigrations, ListedMigration, Migrated, MigrationError, MigrationId, MigrationMistake,
+        MigrationProblem, MigrationReport, MigrationState, MigrationStatus, MigrationStep,
+    };
+}
+
+/// What queries run on beside a [`Session`], and the traits that connect a query with it.
+pub mod query {
+    pub use crate::scope::ScopeOn;
+    pub use crate::session::{BoundConnection, Execute, Load, On, Target};
+}
+
+/// The runner of [`Binds::retrying`], its error, and the closures that it and [`Binds::transaction`] take.
+pub mod retry {
+    pub use crate::session::{Retried, Retrying, Work, WorkOnce};
+}
+
+/// The thread that an [`AsyncSqliteConnection`] runs on.
+#[cfg(feature = "sqlite")]
+pub mod sqlite {
+    pub use crate::backend::sqlite::ConnectionThread;
+}
 
 /// Items for the code of the derives. Not for direct use.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bind::Access;
-    pub use crate::config::{SqlitePlace, sqlite_place};
+    pub use crate::config::sqlite::{SqlitePlace, sqlite_place};
 }

@@ -5,7 +5,8 @@
 
 use diesel::prelude::*;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
-use diesel_binds::{AsyncSqliteConnection, BindOptions, Binds, BoundConnection, Session};
+use diesel_binds::query::BoundConnection;
+use diesel_binds::{AsyncSqliteConnection, BindOptions, Binds, Session};
 use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite, mariadb_a, postgres_a, sqlite};
 use tokio::runtime::Runtime;
 

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, CommitError, Fault as Cause, RecoveryOptions};
+use diesel_binds::error::Fault as Cause;
+use diesel_binds::{BindOptions, Binds, CommitError, RecoveryOptions};
 use kit::admin::Admin;
 use kit::faulty::{Attempt, Faulty, Limits, Told};
 use kit::kill::{alone, kill, restart};

@@ -8,7 +8,8 @@
 use std::env;
 use std::time::Duration;
 
-use diesel_binds::{Binds, CommitError, Error, Fault, RecoveryOptions, SessionOptions};
+use diesel_binds::error::Fault;
+use diesel_binds::{Binds, CommitError, Error, RecoveryOptions, SessionOptions};
 use fastrand::Rng;
 use kit::look::Look;
 use kit::side::{MariadbA, PostgresA, PostgresB, Side as _};

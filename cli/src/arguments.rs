@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use diesel_binds::Backend;
+use diesel_binds::backend::Backend;
 
 /// Looks after the databases that diesel-binds.toml lists.
 ///

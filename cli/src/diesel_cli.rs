@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-use diesel_binds::{Backend, Manifest, ManifestBind};
+use diesel_binds::Manifest;
+use diesel_binds::backend::Backend;
+use diesel_binds::config::ManifestBind;
 
 use crate::arguments::Written;
 use crate::ending::Refusal;

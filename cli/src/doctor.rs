@@ -1,6 +1,7 @@
 //! The command `doctor`: the preflight of every bind.
 
-use diesel_binds::{BindReport, Fault, Finding, Severity};
+use diesel_binds::check::{BindReport, Finding, Severity};
+use diesel_binds::error::Fault;
 use serde_json::json;
 
 use crate::arguments::Format;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use diesel_binds::{Binds, BuildProblem, ForceOptions, Gid, Outcome, RecoveryReport};
+use diesel_binds::build::BuildProblem;
+use diesel_binds::recovery::{ForceOptions, Outcome, RecoveryReport};
+use diesel_binds::{Binds, Gid};
 use serde_json::{Value, json};
 
 use crate::arguments::{Forced, Format};

@@ -1,6 +1,6 @@
 //! The command `identity`: renews or keeps the id of a database that may be a copy.
 
-use diesel_binds::Fault;
+use diesel_binds::error::Fault;
 
 use crate::arguments::KeptOrNew;
 use crate::ending::{Ending, Refusal, chain};

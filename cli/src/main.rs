@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use diesel_binds::ForceOptions;
+use diesel_binds::recovery::ForceOptions;
 
 use crate::arguments::{Arguments, Command, DoubtCommand};
 use crate::ending::{Ending, Refusal};

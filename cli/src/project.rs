@@ -4,7 +4,10 @@ use std::env;
 use std::path::Path;
 use std::time::Duration;
 
-use diesel_binds::{Backend, Binds, BuildProblem, Manifest, ManifestBind, RecoveryOptions};
+use diesel_binds::backend::Backend;
+use diesel_binds::build::BuildProblem;
+use diesel_binds::config::ManifestBind;
+use diesel_binds::{Binds, Manifest, RecoveryOptions};
 
 use crate::ending::{Refusal, chain};
 use crate::redaction::Redaction;

@@ -4,7 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use diesel_binds::{Manifest, ManifestBind, ManifestPlace};
+use diesel_binds::Manifest;
+use diesel_binds::config::{ManifestBind, ManifestPlace};
 
 use crate::arguments::{NewBind, Written};
 use crate::diesel_cli::{config_file, relative};

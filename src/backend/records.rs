@@ -4,12 +4,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::{QueryResult, QueryableByName};
+use diesel::QueryResult;
 
-use crate::backend::{Backend, Dialect, is_of_our_tables};
+use crate::backend::{Backend, Clock, Dialect, Record, RecordRow, is_of_our_tables};
 use crate::commit::Fault;
-use crate::gid::{DatabaseId, MAX_KEY, UnitId, is_name};
+use crate::gid::{DatabaseId, UnitId};
 
 /// The time that a horizon stands before records behind it are deleted, in seconds. A fence that read the horizon
 /// before it moved has finished by then, because its statement may take 20 seconds at most.
@@ -17,36 +16,6 @@ const STANDS: u32 = 60;
 
 /// The number of records that are read at once.
 pub(crate) const PAGE: usize = 1000;
-
-/// The clock of a server, in its SQL: seconds since 1970, as a whole number.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// The expression for the current time.
-    pub now: &'static str,
-    /// The expression for the column `at` of a record.
-    pub at: &'static str,
-}
-
-/// The record of a committed unit, as it is in the table.
-#[derive(Debug, QueryableByName)]
-pub struct RecordRow {
-    #[diesel(sql_type = Text)]
-    unit: String,
-    #[diesel(sql_type = Text)]
-    participants: String,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    age: Option<i64>,
-}
-
-/// The record of a committed unit.
-#[derive(Clone, Debug)]
-pub(crate) struct Record {
-    pub(crate) unit: UnitId,
-    /// The participants that prepared: the keys of their binds, and the ids of their databases.
-    pub(crate) participants: Vec<(String, DatabaseId)>,
-    /// The age of the record.
-    pub(crate) age: Duration,
-}
 
 /// The place of the records: their schema, their namespace, and the holder that they must belong to.
 #[derive(Clone, Copy, Debug)]
@@ -168,18 +137,4 @@ pub(crate) async fn move_horizon<C: Dialect>(
         ))
         .await?;
     Ok(())
-}
-
-impl RecordRow {
-    fn read(self) -> Option<Record> {
-        let participants = self.participants.split_whitespace().map(|participant| {
-            let (bind, id) = participant.split_once('@')?;
-            is_name(bind, MAX_KEY).then_some((bind.to_owned(), id.parse().ok()?))
-        });
-        Some(Record {
-            unit: self.unit.trim().parse().ok()?,
-            participants: participants.collect::<Option<_>>()?,
-            age: Duration::from_secs(self.age.and_then(|age| age.try_into().ok()).unwrap_or(0)),
-        })
-    }
 }

@@ -1,11 +1,16 @@
-//! Validated settings: of a bind, of its pool, of recovery, of a registry; and the checks of a URL.
+//! The parts of a [`Manifest`] and of [`BindOptions`], and the mistakes in a URL.
 
-// Files, each of which imports only from those before it: `manifest`, `recovery`, `sqlite`, `transaction`, `url`.
+// Validated settings: of a bind, of its pool, of recovery, of a registry; and the checks of a URL.
+//
+// Files, each of which imports only from those before it: `bind`, `manifest`, `pool`, `recovery`, `sqlite`, `transaction`,
+// `url`.
 
+pub(crate) mod bind;
 #[cfg(feature = "manifest")]
-mod manifest;
-mod recovery;
-mod sqlite;
+pub(crate) mod manifest;
+pub(crate) mod pool;
+pub(crate) mod recovery;
+pub(crate) mod sqlite;
 mod transaction;
 mod url;
 
@@ -17,16 +22,18 @@ use diesel_async::AsyncConnection;
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 
-use crate::backend::Settings;
-
+pub use self::bind::HolderPreference;
+pub(crate) use self::bind::{BindOptions, Cleaning};
+#[cfg(feature = "manifest")]
+pub(crate) use self::manifest::Manifest;
 #[cfg(feature = "manifest")]
 pub use self::manifest::{
-    Manifest, ManifestBind, ManifestError, ManifestNeed, ManifestPlace, ManifestProblem,
+    ManifestBind, ManifestError, ManifestNeed, ManifestPlace, ManifestProblem,
 };
-pub use self::recovery::RecoveryOptions;
+pub(crate) use self::pool::PoolOptions;
+pub(crate) use self::recovery::RecoveryOptions;
 #[cfg(feature = "sqlite")]
 pub(crate) use self::sqlite::sqlite_name;
-pub use self::sqlite::{SqlitePlace, sqlite_place};
 pub use self::url::UrlProblem;
 pub(crate) use self::url::check_url;
 
@@ -39,207 +46,6 @@ pub(crate) fn default_variable(key: &str) -> String {
         "{}_DATABASE_URL",
         key.to_uppercase().replace(['-', '/'], "_")
     )
-}
-
-/// The size and the timeouts of a pool that [`Binds`](crate::Binds) makes of a URL.
-#[derive(Clone, Debug)]
-pub struct PoolOptions {
-    pub(crate) max_size: usize,
-    pub(crate) checkout_timeout: Duration,
-    pub(crate) connect_timeout: Duration,
-}
-
-impl PoolOptions {
-    /// Creates options with the defaults.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets the maximum number of open connections. A session takes one for each bind that it uses. Defaults to 10.
-    #[must_use]
-    pub fn max_size(mut self, connections: usize) -> Self {
-        self.max_size = connections;
-        self
-    }
-
-    /// Sets the longest time that a session waits for a connection to become free. Defaults to 10 seconds.
-    #[must_use]
-    pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
-        self.checkout_timeout = timeout;
-        self
-    }
-
-    /// Sets the longest time of opening or checking a connection. Defaults to 5 seconds.
-    #[must_use]
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-}
-
-impl Default for PoolOptions {
-    fn default() -> Self {
-        Self {
-            max_size: 10,
-            checkout_timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-/// The options of a bind.
-#[derive(Clone, Debug, Default)]
-pub struct BindOptions {
-    pub(crate) never_prepare: bool,
-    pub(crate) holder: HolderPreference,
-    pub(crate) trust_reads: bool,
-    pub(crate) allow_not_durable: bool,
-    pub(crate) trust_mysql_xa: bool,
-    pub(crate) record_every_commit: bool,
-    pub(crate) never_cancel: bool,
-    pub(crate) require_synchronous_replication: bool,
-    pub(crate) read_only: bool,
-    pub(crate) cleaning: Cleaning,
-    pub(crate) settings: Settings,
-    pub(crate) attached: Vec<(&'static str, String)>,
-}
-
-/// The units after which a connection is restored to the state of a fresh one of its pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Cleaning {
-    Never,
-    /// Units after which the connection may have other session state.
-    #[default]
-    WhereNeeded,
-    Always,
-}
-
-/// The preference of a bind to be the holder of a unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HolderPreference {
-    /// Automatic: the bind that cannot prepare, otherwise a MySQL/MariaDB bind, otherwise the first writer.
-    #[default]
-    Auto,
-    /// Prefers this bind among those that can prepare.
-    Prefer,
-    /// Chooses this bind last.
-    Avoid,
-}
-
-impl BindOptions {
-    /// Creates options with the defaults.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Never prepares a transaction of this bind. The bind is the holder of every unit that it writes in, and two such
-    /// binds cannot write in one unit.
-    ///
-    /// For a bind that uses features that PostgreSQL cannot prepare: `NOTIFY`, temporary tables. Defaults to off.
-    #[must_use]
-    pub fn never_prepare(mut self) -> Self {
-        self.never_prepare = true;
-        self
-    }
-
-    /// Sets whether this bind should be the holder. Defaults to [`HolderPreference::Auto`].
-    #[must_use]
-    pub fn holder(mut self, preference: HolderPreference) -> Self {
-        self.holder = preference;
-        self
-    }
-
-    /// Treats a `SELECT` without a locking clause as read-only, without asking the server.
-    ///
-    /// A function in a `SELECT` that writes is then committed after the decision, and lost in a crash between the two.
-    /// Saves a round trip in units with at most one writer, and a counter at the begin on MariaDB. Defaults to off.
-    #[must_use]
-    pub fn trust_reads(mut self) -> Self {
-        self.trust_reads = true;
-        self
-    }
-
-    /// Lets the bind join units of several writers although a crash of its server may lose a confirmed commit. This is
-    /// so with `fsync = off`, `innodb_flush_log_at_trx_commit` other than 1, SQLite below `synchronous = FULL`, and
-    /// `:memory:`. Defaults to off.
-    #[must_use]
-    pub fn allow_not_durable(mut self) -> Self {
-        self.allow_not_durable = true;
-        self
-    }
-
-    /// Lets MySQL prepare like MariaDB. Not tested on MySQL, which requires `XA_RECOVER_ADMIN`. Defaults to off.
-    #[must_use]
-    pub fn trust_mysql_xa(mut self) -> Self {
-        self.trust_mysql_xa = true;
-        self
-    }
-
-    /// Records the decision even if this bind is the only writer, so that a lost reply never leaves the outcome
-    /// unknown. This costs one more row in the same message. A unit that only read leaves no record. If the types of
-    /// its statements do not prove that it only read, the database is asked in one round trip. Defaults to off.
-    #[must_use]
-    pub fn record_every_commit(mut self) -> Self {
-        self.record_every_commit = true;
-        self
-    }
-
-    /// Sends no request to cancel an abandoned statement: the connection is closed, and nothing else.
-    ///
-    /// The server then runs the statement to its end, with its locks, before it rolls back. For a proxy that does not
-    /// pass such requests on to the right connection. No request is ever sent through a pooler of PostgreSQL
-    /// (pgbouncer), which is detected. Defaults to off.
-    #[must_use]
-    pub fn never_cancel(mut self) -> Self {
-        self.never_cancel = true;
-        self
-    }
-
-    /// Keeps session state that statements of the application leave on the connections of the pool: settings, temporary
-    /// tables, advisory locks, `LISTEN` and so on. The next unit on the connection finds it.
-    ///
-    /// Otherwise each connection is restored to the state of a fresh one before it goes back to the pool, or closed.
-    /// This happens after units with text in a statement, a hook at the begin, or the raw connection. Defaults to off.
-    /// Undoes [`clean_every_unit`](Self::clean_every_unit).
-    #[must_use]
-    pub fn keep_session_state(mut self) -> Self {
-        self.cleaning = Cleaning::Never;
-        self
-    }
-
-    /// Restores each connection to the state of a fresh one after every unit, even after units with only typed queries.
-    ///
-    /// For databases whose triggers and functions change the session (`set_config(…, false)`, advisory locks,
-    /// `GET_LOCK`, `SET SESSION` in a stored function): a typed query does not show that it calls them. Costs a message
-    /// or two after each unit, for which the unit does not wait. Defaults to off. Undoes
-    /// [`keep_session_state`](Self::keep_session_state).
-    #[must_use]
-    pub fn clean_every_unit(mut self) -> Self {
-        self.cleaning = Cleaning::Always;
-        self
-    }
-
-    /// Lets the bind join units of several writers only while its commits wait for a standby or a replica. On
-    /// PostgreSQL this requires `synchronous_standby_names`, on MariaDB active semi-synchronous replication.
-    ///
-    /// A failover to a server that lacks the last commits loses decisions and prepared branches, and so tears units.
-    /// The setting is read together with the id of the database, at least every 30 seconds. Defaults to off.
-    #[must_use]
-    pub fn require_synchronous_replication(mut self) -> Self {
-        self.require_synchronous_replication = true;
-        self
-    }
-
-    pub(crate) fn holder_rank(&self, natural: i8) -> i8 {
-        match self.holder {
-            HolderPreference::Auto => natural,
-            HolderPreference::Prefer => 10,
-            HolderPreference::Avoid => -10,
-        }
-    }
 }
 
 /// The time limits of all binds.

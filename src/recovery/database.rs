@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::backend::records::Record;
+use crate::backend::Record;
 use crate::backend::{DatabaseIdentity, ListedBranch, Server};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};

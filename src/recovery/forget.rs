@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tracing::Instrument as _;
 
-use crate::backend::records::{PAGE, Record};
+use crate::backend::Record;
+use crate::backend::records::PAGE;
 use crate::commit::Fault;
 use crate::gid::{DatabaseId, UnitId};
 use crate::recovery::database::{Database, IdentifiedListing, Records, RecoveryScope};

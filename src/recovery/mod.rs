@@ -1,10 +1,11 @@
-//! Recovery: finishes the units that another process, or an earlier one, left prepared.
-//!
-//! `database` is the port to the databases. `judge` decides, without I/O, how a listed branch may be treated. `pass`
-//! lists all databases and carries that out, for a `purpose`, and `worker` repeats passes. `report` has the results,
-//! and `events` and `observed` report to observers. `retention` decides, without I/O, when the record of a decision may
-//! be deleted, and `forget` deletes it. `force` lets an operator decide in the place of a lost holder.
+//! The reports and errors of [`Recovery`](crate::Recovery), which finishes the units that another process, or an earlier
+//! one, left prepared.
 
+// `database` is the port to the databases. `judge` decides, without I/O, how a listed branch may be treated. `pass`
+// lists all databases and carries that out, for a `purpose`, and `worker` repeats passes. `report` has the results,
+// and `events` and `observed` report to observers. `retention` decides, without I/O, when the record of a decision may
+// be deleted, and `forget` deletes it. `force` lets an operator decide in the place of a lost holder.
+//
 // Files, each of which imports only from those before it: `database`, `purpose`, `report`, `judge`, `events`, `force`,
 // `retention`, `forget`, `pass`, `observed`, `worker`.
 
@@ -26,6 +27,9 @@ use diesel_binds_derive::ErrorDebug;
 
 use crate::commit::Fault;
 use crate::gid::Gid;
+
+pub use crate::commit::Outcome;
+pub use crate::gid::{DatabaseId, InvalidGid};
 
 pub(crate) use self::database::{Database, IdentifiedListing, Listing, Records, RecoveryScope};
 pub(crate) use self::force::force;

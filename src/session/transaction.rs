@@ -35,7 +35,7 @@ impl Binds {
     /// [`Error::AbortOnly`] if the closure exchanged the lent session for another one ([`AbortReason::Exchanged`]):
     /// nothing was committed.
     ///
-    /// [`AbortReason::Exchanged`]: crate::AbortReason::Exchanged
+    /// [`AbortReason::Exchanged`]: crate::error::AbortReason::Exchanged
     ///
     /// # Cancel safety
     ///

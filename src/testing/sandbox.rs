@@ -121,7 +121,7 @@ impl Sandbox {
     ///
     /// They end with the sandbox: afterwards, queries fail with [`Error::Closed`](crate::Error::Closed) or
     /// [`Error::Pool`](crate::Error::Pool). A unit that is still open can only be rolled back: its commit fails with
-    /// [`Fault::SandboxEnded`](crate::Fault::SandboxEnded).
+    /// [`Fault::SandboxEnded`](crate::error::Fault::SandboxEnded).
     #[must_use]
     pub fn binds(&self) -> &Binds {
         &self.binds
@@ -135,7 +135,7 @@ impl Sandbox {
     /// # Panics
     ///
     /// If the bind is not declared, or if the application has an instrumentation of its own on the connection, where
-    /// Diesel has room for one. Put it within [`StatementSpans::over`](crate::StatementSpans::over).
+    /// Diesel has room for one. Put it within [`StatementSpans::over`](crate::trace::StatementSpans::over).
     #[must_use]
     #[track_caller]
     pub fn queries<B: Bind>(&self, _: B) -> Vec<String> {

@@ -1,11 +1,13 @@
-//! The spans and metrics for observers: of units, their transactions and statements, the steps of their commits, and
-//! passes of recovery.
-//!
-//! Each kind of span has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`,
-//! `::recovery`), so that a filter can choose. With the feature `metrics`, units, statements, pools and passes are also
-//! measured. `statement` turns the events of Diesel's instrumentation into spans, `text` keeps parameters out of them,
-//! `words` has the words of both.
+//! Spans of statements on a connection that the application opened itself.
 
+// The spans and metrics for observers: of units, their transactions and statements, the steps of their commits, and
+// passes of recovery.
+//
+// Each kind of span has a target of its own (`diesel_binds::unit`, `::transaction`, `::statement`, `::commit`,
+// `::recovery`), so that a filter can choose. With the feature `metrics`, units, statements, pools and passes are also
+// measured. `statement` turns the events of Diesel's instrumentation into spans, `text` keeps parameters out of them,
+// `words` has the words of both.
+//
 // Files, each of which imports only from those before it: `log`, `text`, `watch`, `words`, `metrics`, `no_metrics`,
 // `recovery`, `unit`, `current`, `statement`.
 

@@ -28,7 +28,8 @@ const MOST_RUNNING: usize = 16;
 /// # #[cfg(feature = "sqlite")]
 /// # mod example {
 /// use diesel::connection::InstrumentationEvent;
-/// use diesel_binds::{AsyncSqliteConnection, StatementSpans};
+/// use diesel_binds::trace::StatementSpans;
+/// use diesel_binds::AsyncSqliteConnection;
 ///
 /// fn set_up(connection: &mut AsyncSqliteConnection) {
 ///     use diesel_async::AsyncConnection as _;

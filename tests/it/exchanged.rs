@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
+use diesel_binds::error::{AbortReason, Fault};
 use diesel_binds::{
-    AbortReason, AsyncSqliteConnection, Bind, Binds, CommitError, Error, Fault, Propagation, Retry,
-    RunQueryDsl, Session, SessionOptions, Source, bind_tables, current,
+    AsyncSqliteConnection, Bind, Binds, CommitError, Error, Propagation, Retry, RunQueryDsl,
+    Session, SessionOptions, Source, bind_tables, current,
 };
 use tempfile::TempDir;
 

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use diesel::prelude::*;
+use diesel_binds::error::AbortReason;
 use diesel_binds::{
-    AbortReason, BindOptions, Binds, CommitError, Error, OptionalExt as _, RunQueryDsl,
-    SessionOptions, current,
+    BindOptions, Binds, CommitError, Error, OptionalExt as _, RunQueryDsl, SessionOptions, current,
 };
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, TryStreamExt as _};

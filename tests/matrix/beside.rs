@@ -4,8 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, Point};
-use diesel_binds::{Isolation, Outcome, SessionOptions};
+use diesel_binds::{Isolation, SessionOptions};
 use kit::proxy::Proxy;
 use kit::world::Sides;
 use tokio::time::sleep;

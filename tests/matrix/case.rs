@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use diesel_binds::Outcome;
+use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, FaultPlan, Moment, Point, Step};
 
 use crate::class::Class;

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use diesel_binds::{Outcome, UnitId};
+use diesel_binds::UnitId;
+use diesel_binds::recovery::Outcome;
 use kit::look::Look;
 use kit::world::{Sides, World};
 use tokio::time::sleep;

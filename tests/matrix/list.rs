@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diesel_binds::Outcome;
+use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{FaultPlan, Moment, Point, Step};
 use fastrand::Rng;
 

@@ -5,7 +5,9 @@ use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use diesel_binds::{Binds, Fault, Outcome, UnitId};
+use diesel_binds::error::Fault;
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{Binds, UnitId};
 use kit::world::Sides;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{self, UnboundedReceiver};

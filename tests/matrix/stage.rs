@@ -8,8 +8,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use diesel_binds::UnitId;
+use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, FaultPlan, Point};
-use diesel_binds::{Outcome, UnitId};
 use fastrand::Rng;
 use kit::kill::{kill, restart};
 use kit::servers::Server;

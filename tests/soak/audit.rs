@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use diesel_binds::{Binds, Gid, Outcome};
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{Binds, Gid};
 use kit::admin::Admin;
 
 use crate::bank::{ACCOUNTS, BALANCE};

@@ -2,9 +2,10 @@
 
 use diesel::prelude::*;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
+use diesel_binds::build::FromUrl;
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, Binds, BindsBuilder, Error, FromUrl, PoolOptions, RunQueryDsl,
-    Session, Source, bind_tables,
+    AsyncSqliteConnection, Bind, Binds, BindsBuilder, Error, PoolOptions, RunQueryDsl, Session,
+    Source, bind_tables,
 };
 use kit::admin::Admin;
 use std::time::Duration;

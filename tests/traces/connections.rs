@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diesel::connection::InstrumentationEvent;
 use diesel_async::AsyncConnection as _;
-use diesel_binds::{Binds, StatementSpans};
+use diesel_binds::Binds;
+use diesel_binds::trace::StatementSpans;
 use futures_util::FutureExt as _;
 use kit::database::Database;
 use kit::side::{PostgresB, Side};

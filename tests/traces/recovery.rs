@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, Gid, Outcome, RecoveryOptions};
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{BindOptions, Binds, Gid, RecoveryOptions};
 use futures_util::FutureExt as _;
 use kit::admin::Admin;
 use kit::application::{Application, Left, Three};

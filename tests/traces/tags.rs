@@ -3,7 +3,8 @@
 use diesel::dsl::sql;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl as _;
-use diesel_binds::{Binds, BuildProblem};
+use diesel_binds::Binds;
+use diesel_binds::build::BuildProblem;
 use kit::side::{PostgresB, Side};
 use kit::world::Sides;
 

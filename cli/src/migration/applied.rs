@@ -7,7 +7,7 @@ use diesel::sql_types::Text;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use diesel_binds::__private::{SqlitePlace, sqlite_place};
-use diesel_binds::Backend;
+use diesel_binds::backend::Backend;
 
 use crate::ending::chain;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel_binds::ManifestBind;
+use diesel_binds::config::ManifestBind;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use diesel_binds::ManifestBind;
+use diesel_binds::config::ManifestBind;
 use time::OffsetDateTime;
 
 use crate::arguments::{Driven as Asked, Format};

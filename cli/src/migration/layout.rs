@@ -3,7 +3,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use diesel_binds::{Manifest, ManifestBind};
+use diesel_binds::Manifest;
+use diesel_binds::config::ManifestBind;
 
 use crate::diesel_cli::{config_file, relative};
 use crate::ending::Refusal;

@@ -1,7 +1,7 @@
 //! Restores tables of the commit protocol that are gone although Diesel has their migration recorded as applied. They
 //! were dropped by hand, or a restore left them out. `diesel` does not create them again.
 
-use diesel_binds::ManifestBind;
+use diesel_binds::config::ManifestBind;
 
 use crate::ending::{Refusal, chain};
 use crate::migration::survey::Survey;

@@ -13,7 +13,7 @@ mod mend;
 mod status;
 mod survey;
 
-use diesel_binds::ManifestBind;
+use diesel_binds::config::ManifestBind;
 
 use crate::arguments::{Driven as Asked, Format, MigrationCommand, Selection};
 use crate::diesel_cli::Diesel;

@@ -1,6 +1,6 @@
 //! The command `migration status`: all binds in one table.
 
-use diesel_binds::ManifestBind;
+use diesel_binds::config::ManifestBind;
 use serde_json::json;
 
 use crate::arguments::Format;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use diesel_binds::{BuildProblem, Fault, Finding, ManifestBind, ManifestPlace, UrlProblem};
+use diesel_binds::build::BuildProblem;
+use diesel_binds::check::Finding;
+use diesel_binds::config::{ManifestBind, ManifestPlace, UrlProblem};
+use diesel_binds::error::Fault;
 use futures_util::future::join_all;
 
 use crate::migration::applied::{Applied, applied};

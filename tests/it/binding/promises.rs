@@ -1,9 +1,10 @@
 //! Types that may cross threads, and the forms in which a session can be passed.
 
 use diesel::prelude::*;
+use diesel_binds::query::On;
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, Binds, CommitError, Committed, Error, On, RunQueryDsl,
-    SaveChangesDsl, Session, SessionOptions, Source, bind_tables,
+    AsyncSqliteConnection, Bind, Binds, CommitError, Committed, Error, RunQueryDsl, SaveChangesDsl,
+    Session, SessionOptions, Source, bind_tables,
 };
 use futures_util::TryStreamExt as _;
 use tempfile::TempDir;

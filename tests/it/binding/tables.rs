@@ -1,7 +1,8 @@
 //! One or two databases of one backend, with tables of the same names and different rows.
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
-use diesel_binds::{Bind, Binds, FromUrl, Session, SessionOptions, Source};
+use diesel_binds::build::FromUrl;
+use diesel_binds::{Bind, Binds, Session, SessionOptions, Source};
 use kit::database::Database;
 
 /// Binds of one backend, and their databases. A query on the wrong bind finds other rows, or no database.

@@ -1,6 +1,7 @@
 //! Commits that cannot be atomic and have to be requested by name: the result lists each bind.
 
-use diesel_binds::{BindOptions, Binds, CommitError, Fault, PoolOptions, SessionOptions, Source};
+use diesel_binds::error::Fault;
+use diesel_binds::{BindOptions, Binds, CommitError, PoolOptions, SessionOptions, Source};
 use kit::side::{Side, Sqlite, SqliteB};
 use kit::world::World;
 

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use diesel_binds::{BindOptions, Binds, CommitError, Error, Fault, Finding, Outcome, Source};
+use diesel_binds::check::Finding;
+use diesel_binds::error::Fault;
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{BindOptions, Binds, CommitError, Error, Source};
 use kit::admin::Admin;
 use kit::side::{MariadbA, MariadbB, PostgresA, PostgresB, Side, Sqlite};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, CommitError, Outcome};
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{BindOptions, Binds, CommitError};
 use kit::admin::Admin;
 use kit::faulty::{Faulty, Limits, Told};
 use kit::moment::Moment;

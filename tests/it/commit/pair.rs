@@ -4,8 +4,9 @@ use std::marker::PhantomData;
 
 use diesel::ConnectionResult;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
+use diesel_binds::error::Fault;
 use diesel_binds::{
-    AsyncSqliteConnection, BindOptions, Binds, CommitError, Committed, Error, Fault, Session,
+    AsyncSqliteConnection, BindOptions, Binds, CommitError, Committed, Error, Session,
 };
 
 use futures_util::FutureExt as _;

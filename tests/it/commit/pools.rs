@@ -5,9 +5,8 @@ use std::time::Duration;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
-use diesel_binds::{
-    AbortReason, BindOptions, Binds, CommitError, Error, Fault, PoolError, Session,
-};
+use diesel_binds::error::{AbortReason, Fault, PoolError};
+use diesel_binds::{BindOptions, Binds, CommitError, Error, Session};
 use kit::database::Database;
 use kit::side::{PoolKind, PostgresA, Side, Sqlite};
 

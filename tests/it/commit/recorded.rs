@@ -1,6 +1,7 @@
 //! Commits on a bind that records every commit: only those that wrote are recorded.
 
-use diesel_binds::{BindOptions, Binds, Outcome, Source};
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{BindOptions, Binds, Source};
 use kit::admin::Admin;
 use kit::prepared::decision;
 use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side, Sqlite};

@@ -1,7 +1,8 @@
 //! Refusals of a server at the commit, by name: the unit is rolled back on every bind, with the reason.
 
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
-use diesel_binds::{BindOptions, CommitError, Error, Fault};
+use diesel_binds::error::Fault;
+use diesel_binds::{BindOptions, CommitError, Error};
 use kit::prepared::decision;
 use kit::side::{
     MariadbA, MariadbB, PoolKind, PostgresA, PostgresB, PostgresPlain, PostgresPlainB, Side,
@@ -195,7 +196,7 @@ async fn one_writer_that_cannot_prepare_holds_the_decision() {
     let committed = pair.commits(&mut session, &["kept"]).await;
     assert_eq!(committed.gid().unwrap().holder(), "pg-plain");
     let decided = decision(pair.second.url(), committed.unit()).await;
-    assert_eq!(decided, Some(diesel_binds::Outcome::Committed));
+    assert_eq!(decided, Some(diesel_binds::recovery::Outcome::Committed));
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
 //! Databases that may lose a confirmed commit, and names of the maximum length.
 
-use diesel_binds::{
-    Bind, BindOptions, Binds, CommitError, Fault, HolderPreference, PoolOptions, RunQueryDsl as _,
-    Source,
-};
+use diesel_binds::config::HolderPreference;
+use diesel_binds::error::Fault;
+use diesel_binds::{Bind, BindOptions, Binds, CommitError, PoolOptions, RunQueryDsl as _, Source};
 use kit::database::Database;
 use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side, Sqlite};
 

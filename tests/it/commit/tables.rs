@@ -1,6 +1,8 @@
 //! The tables of the protocol: missing, of another version, out of reach, shadowed.
 
-use diesel_binds::{BindOptions, Binds, CommitError, Fault, Outcome, Source};
+use diesel_binds::error::Fault;
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{BindOptions, Binds, CommitError, Source};
 use kit::database::Database;
 use kit::faulty::{Faulty, Limits, Told};
 use kit::prepared::decision;

@@ -1,9 +1,10 @@
 //! Tables of the protocol that cannot keep a promise: refused before the prepares, and reported by the preflight and by
 //! `install()`.
 
-use diesel_binds::{
-    BindOptions, Binds, CommitError, Error, Fault, Finding, HolderPreference, Source,
-};
+use diesel_binds::check::Finding;
+use diesel_binds::config::HolderPreference;
+use diesel_binds::error::Fault;
+use diesel_binds::{BindOptions, Binds, CommitError, Error, Source};
 use kit::admin::Admin;
 use kit::database::Database;
 use kit::side::{MariadbA, PostgresA, PostgresB, Side, Sqlite};

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use diesel_binds::config::HolderPreference;
+use diesel_binds::error::Fault as Cause;
+use diesel_binds::recovery::{Left, Outcome};
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{
-    BindOptions, Binds, CommitError, Fault as Cause, HolderPreference, Left, Outcome,
-    RecoveryOptions, SessionOptions, UnitId,
-};
+use diesel_binds::{BindOptions, Binds, CommitError, RecoveryOptions, SessionOptions, UnitId};
 use kit::admin::Admin;
 use kit::copy::{Copy, Role};
 use kit::database::Database;

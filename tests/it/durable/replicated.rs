@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, HolderPreference, RecoveryOptions};
+use diesel_binds::config::HolderPreference;
+use diesel_binds::{BindOptions, Binds, RecoveryOptions};
 use kit::admin::Admin;
 use kit::copy::{Copy, Role};
 use kit::database::Database;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use diesel_binds::{
-    BindOptions, Binds, CommitError, Fault, Outcome, RecoveryOptions, SessionOptions,
-};
+use diesel_binds::error::Fault;
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{BindOptions, Binds, CommitError, RecoveryOptions, SessionOptions};
 use kit::database::Database;
 use kit::semisync::Semisync;
 use kit::side::{MariadbA, PoolKind, PostgresB, Side};

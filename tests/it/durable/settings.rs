@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, CommitError, Committed, Fault, Finding, RecoveryOptions};
+use diesel_binds::check::Finding;
+use diesel_binds::error::Fault;
+use diesel_binds::{BindOptions, Binds, CommitError, Committed, RecoveryOptions};
 use kit::copy::{Copy, Role};
 use kit::database::Database;
 use kit::semisync::Semisync;
@@ -127,7 +129,7 @@ async fn a_standby_that_is_taken_away_is_noticed() {
     let demanding = binds::<PostgresA>(&url, &other, demanding).await;
     let fault = refused::<Two>(&demanding).await;
     assert!(matches!(fault, Fault::NotReplicated), "{fault:?}");
-    let found = |report: &diesel_binds::Report| {
+    let found = |report: &diesel_binds::check::Report| {
         let bind = report.bind("pg-a").unwrap();
         bind.findings.iter().find_map(|finding| match finding {
             Finding::NotReplicated { required } => Some(*required),

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use diesel_binds::error::Fault;
+use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{
-    BindOptions, Binds, CommitError, Committed, Fault, Gid, Outcome, SessionOptions,
-};
+use diesel_binds::{BindOptions, Binds, CommitError, Committed, Gid, SessionOptions};
 use kit::prepared::prepared;
 use kit::side::{PostgresA, PostgresB};
 use kit::world::Sides;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use diesel_binds::{Bind, Binds, FromUrl, Migratable, MigrationProblem, MigrationStatus};
+use diesel_binds::build::FromUrl;
+use diesel_binds::migrations::{Migratable, MigrationProblem, MigrationStatus};
+use diesel_binds::{Bind, Binds};
 use kit::source::{Gate, Steps};
 
 use crate::migrations::world::{execute, on, owners, state, told, versions, with_causes};

@@ -3,7 +3,8 @@
 use diesel_async::{
     AsyncConnection as _, AsyncMigrationHarness, AsyncMysqlConnection, AsyncPgConnection,
 };
-use diesel_binds::{AsyncSqliteConnection, MigrationProblem, Source};
+use diesel_binds::migrations::MigrationProblem;
+use diesel_binds::{AsyncSqliteConnection, Source};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use kit::database::Database;
 use kit::servers::Server;

@@ -1,6 +1,8 @@
 //! Several binds: one order, one run, and the report of a run that stops before its end.
 
-use diesel_binds::{BuildProblem, Manifest, MigrationMistake, MigrationProblem, Source};
+use diesel_binds::build::BuildProblem;
+use diesel_binds::migrations::{MigrationMistake, MigrationProblem};
+use diesel_binds::{Manifest, Source};
 use kit::database::Database;
 use kit::servers::Server;
 use kit::source::Steps;

@@ -1,6 +1,8 @@
 //! The places of binds: in one database, attached, in memory.
 
-use diesel_binds::{Bind, FromUrl, Migratable, MigrationMistake, MigrationProblem, Source};
+use diesel_binds::build::FromUrl;
+use diesel_binds::migrations::{Migratable, MigrationMistake, MigrationProblem};
+use diesel_binds::{Bind, Source};
 use kit::database::Database;
 use kit::servers::Server;
 use kit::source::Steps;
@@ -105,7 +107,7 @@ async fn binds_that_share_a_database_have_their_own_migrations_in_it() {
     );
     assert!(matches!(
         collision.problems(),
-        [diesel_binds::BuildProblem::Migrations {
+        [diesel_binds::build::BuildProblem::Migrations {
             mistake: MigrationMistake::VersionCollision { .. },
             ..
         }]

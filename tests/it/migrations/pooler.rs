@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-use diesel_binds::{Binds, BindsBuilder, MigrationProblem, Source};
+use diesel_binds::migrations::MigrationProblem;
+use diesel_binds::{Binds, BindsBuilder, Source};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use kit::database::Database;

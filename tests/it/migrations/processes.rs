@@ -3,7 +3,9 @@
 use std::env;
 use std::process::Stdio;
 
-use diesel_binds::{Bind, FromUrl, Migratable};
+use diesel_binds::Bind;
+use diesel_binds::build::FromUrl;
+use diesel_binds::migrations::Migratable;
 use futures_util::future::join_all;
 use kit::database::Database;
 use kit::servers::Server;

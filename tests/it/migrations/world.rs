@@ -8,10 +8,9 @@ use diesel_async::{
     AsyncConnection as _, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl,
     SimpleAsyncConnection as _,
 };
-use diesel_binds::{
-    AsyncSqliteConnection, Bind, Binds, BindsBuilder, FromUrl, Migratable, MigrationError,
-    MigrationState, MigrationStep, Source,
-};
+use diesel_binds::build::FromUrl;
+use diesel_binds::migrations::{Migratable, MigrationError, MigrationState, MigrationStep};
+use diesel_binds::{AsyncSqliteConnection, Bind, Binds, BindsBuilder, Source};
 use kit::source::Steps;
 
 /// Returns a builder with the namespace of these tests.

@@ -40,7 +40,7 @@ mod instrumented {
         use diesel::connection::{
             Instrumentation, InstrumentationEvent, set_default_instrumentation,
         };
-        use diesel_binds::StatementSpans;
+        use diesel_binds::trace::StatementSpans;
 
         fn instrumentation() -> Option<Box<dyn Instrumentation>> {
             let own = |_event: InstrumentationEvent<'_>| { /* your instrumentation */ };

@@ -164,7 +164,8 @@ mod outer {
     use super::shared::Accounts;
 
     use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-    use diesel_binds::{Binds, Ending, Error, OuterConnection, SessionOptions};
+    use diesel_binds::hooks::Ending;
+    use diesel_binds::{Binds, Error, OuterConnection, SessionOptions};
 
     async fn test(binds: &Binds, mut connection: AsyncPgConnection) -> Result<(), Error> {
         connection

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, Gid, Left, RecoveryOptions};
+use diesel_binds::recovery::Left;
+use diesel_binds::{BindOptions, Binds, Gid, RecoveryOptions};
 use kit::application::{Application, Three};
 use kit::side::{PoolKind, PostgresA, Side};
 use kit::world::Sides;

@@ -4,10 +4,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use diesel_binds::error::{AbortReason, Fault};
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{
-    AbortReason, Binds, CommitError, Error, Fault, Gid, RecoveryOptions, SessionOptions,
-};
+use diesel_binds::{Binds, CommitError, Error, Gid, RecoveryOptions, SessionOptions};
 use kit::admin::Admin;
 use kit::application::{Application, Three};
 use kit::side::{MariadbA, PostgresA, Side as _, Sqlite};

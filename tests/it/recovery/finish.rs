@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use diesel_binds::{Binds, Fault, Outcome, RecoveryOptions};
+use diesel_binds::error::Fault;
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{Binds, RecoveryOptions};
 use kit::application::{Application, Left};
 
 async fn recovers(left: Left, expected: Outcome) {

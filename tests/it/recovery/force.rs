@@ -1,6 +1,7 @@
 //! A unit whose holder is lost for good is finished with the outcome that an operator chooses, and only then.
 
-use diesel_binds::{BindOptions, Binds, ForceError, Gid, Outcome, RecoveryOptions};
+use diesel_binds::recovery::{ForceError, Outcome};
+use diesel_binds::{BindOptions, Binds, Gid, RecoveryOptions};
 use kit::admin::Admin;
 use kit::application::{Application, Left, Three};
 use kit::side::{MariadbA, PoolKind, PostgresA, Side};

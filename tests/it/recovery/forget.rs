@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, Fault, Gid, Left as Why, RecoveryOptions, UnitId};
+use diesel_binds::error::Fault;
+use diesel_binds::recovery::Left as Why;
+use diesel_binds::{BindOptions, Binds, Gid, RecoveryOptions, UnitId};
 use kit::admin::Admin;
 use kit::application::{Application, Left, Three};
 use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Sqlite};

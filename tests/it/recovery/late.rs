@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use diesel_binds::error::Fault;
+use diesel_binds::recovery::{ForceError, Left, Outcome};
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{
-    Binds, CommitError, Fault, ForceError, Gid, Isolation, Left, Outcome, SessionOptions,
-};
+use diesel_binds::{Binds, CommitError, Gid, Isolation, SessionOptions};
 use kit::admin::Admin;
 use kit::prepared::{finish, prepared};
 use kit::side::{MariadbA, PostgresA, PostgresB};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use diesel_binds::{Gid, Left as Why};
+use diesel_binds::Gid;
+use diesel_binds::recovery::Left as Why;
 use kit::admin::Admin;
 use kit::application::Application;
 use tokio::time::sleep;

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use diesel_binds::{
-    BindOptions, Binds, ForceError, ForceOptions, Gid, Left as Why, Outcome, RecoveryOptions,
-};
+use diesel_binds::recovery::{ForceError, ForceOptions, Left as Why, Outcome};
+use diesel_binds::{BindOptions, Binds, Gid, RecoveryOptions};
 use kit::admin::Admin;
 use kit::application::{Application, Left};
 use kit::prepared::prepared;

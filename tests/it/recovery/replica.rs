@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, Binds, Fault};
+use diesel_binds::error::Fault;
+use diesel_binds::{BindOptions, Binds};
 use kit::application::{Application, Left, Three};
 use kit::servers::Server;
 use kit::side::PoolKind;

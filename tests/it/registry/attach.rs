@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
+use diesel_binds::check::Finding;
+use diesel_binds::error::Fault;
 use diesel_binds::{
-    AsyncSqliteConnection, BindOptions, Binds, CommitError, Committed, Error, Fault, Finding,
-    RunQueryDsl, Session, Source,
+    AsyncSqliteConnection, BindOptions, Binds, CommitError, Committed, Error, RunQueryDsl, Session,
+    Source,
 };
 use futures_util::FutureExt as _;
 use kit::database::Database;

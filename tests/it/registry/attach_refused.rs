@@ -1,6 +1,8 @@
 //! Groups of SQLite files that would not commit as one, or in which one name means two tables, are refused.
 
-use diesel_binds::{Binds, Error, Fault, Finding, Severity, Source};
+use diesel_binds::check::{Finding, Severity};
+use diesel_binds::error::Fault;
+use diesel_binds::{Binds, Error, Source};
 use futures_util::FutureExt as _;
 use kit::side::{Side as _, Sqlite};
 

@@ -5,9 +5,12 @@ use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_binds::backend::Backend;
+use diesel_binds::build::BuildProblem;
+use diesel_binds::config::{HolderPreference, UrlProblem};
 use diesel_binds::{
-    AsyncSqliteConnection, Backend, Bind, BindOptions, Binds, BindsBuilder, BuildError,
-    BuildProblem, Error, HolderPreference, PoolOptions, RunQueryDsl, Source, UrlProblem,
+    AsyncSqliteConnection, Bind, BindOptions, Binds, BindsBuilder, BuildError, Error, PoolOptions,
+    RunQueryDsl, Source,
 };
 
 use crate::registry::binds::{
@@ -51,7 +54,7 @@ fn problems(builder: BindsBuilder) -> Vec<BuildProblem> {
     }
 }
 
-fn url_problem<B: Bind<Connection: diesel_binds::FromUrl> + Default>(
+fn url_problem<B: Bind<Connection: diesel_binds::build::FromUrl> + Default>(
     url: &str,
 ) -> Option<UrlProblem> {
     let found = problems(Binds::builder().bind(B::default(), Source::url(url)));

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, deadpool};
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
+use diesel_binds::backend::Backend;
+use diesel_binds::check::{Finding, Report, Severity};
+use diesel_binds::error::Fault;
 use diesel_binds::{
-    AsyncSqliteConnection, Backend, BindOptions, Binds, Fault, Finding, PoolOptions,
-    RecoveryOptions, Report, Severity, Source,
+    AsyncSqliteConnection, BindOptions, Binds, PoolOptions, RecoveryOptions, Source,
 };
 use futures_util::FutureExt as _;
 use kit::database::Database;

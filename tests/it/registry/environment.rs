@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use diesel_async::AsyncPgConnection;
-use diesel_binds::{Bind, Binds, BuildProblem, Source, UrlProblem};
+use diesel_binds::build::BuildProblem;
+use diesel_binds::config::UrlProblem;
+use diesel_binds::{Bind, Binds, Source};
 
 use crate::registry::binds::{Accounts, AuditLog, NOWHERE_POSTGRES};
 

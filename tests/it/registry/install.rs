@@ -6,7 +6,8 @@ use diesel_async::{
     AsyncConnection as _, AsyncMigrationHarness, AsyncMysqlConnection, AsyncPgConnection,
     SimpleAsyncConnection as _,
 };
-use diesel_binds::{AsyncSqliteConnection, Bind, Binds, FromUrl, Source};
+use diesel_binds::build::FromUrl;
+use diesel_binds::{AsyncSqliteConnection, Bind, Binds, Source};
 use diesel_migrations::{FileBasedMigrations, MigrationHarness as _};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;

@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use diesel_binds::{Backend, Binds, BuildProblem, Manifest, ManifestPlace, Severity, Source};
+use diesel_binds::backend::Backend;
+use diesel_binds::build::BuildProblem;
+use diesel_binds::check::Severity;
+use diesel_binds::config::ManifestPlace;
+use diesel_binds::{Binds, Manifest, Source};
 
 use crate::registry::binds::{Accounts, AuditLog, Cache, NOWHERE_POSTGRES, Orders};
 use crate::registry::environment::is_parent;

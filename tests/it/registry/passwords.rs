@@ -2,7 +2,8 @@
 
 use diesel::prelude::*;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
-use diesel_binds::{Bind, Binds, BuildError, Error, FromUrl, PoolOptions, RunQueryDsl, Source};
+use diesel_binds::build::FromUrl;
+use diesel_binds::{Bind, Binds, BuildError, Error, PoolOptions, RunQueryDsl, Source};
 use kit::database::Database;
 use kit::servers::Server;
 

@@ -1,7 +1,8 @@
 //! Two binds on one database: one connection, one transaction, one plain commit.
 
 use diesel::prelude::*;
-use diesel_binds::{Binds, Error, FromUrl, PoolOptions, RunQueryDsl, Session, Source};
+use diesel_binds::build::FromUrl;
+use diesel_binds::{Binds, Error, PoolOptions, RunQueryDsl, Session, Source};
 use kit::database::Database;
 use kit::side::{PostgresA, Side, Sqlite};
 
@@ -30,8 +31,8 @@ async fn postgres() -> (Database, Binds) {
 async fn count<B: diesel_binds::Bind>(session: &Session, bind: B, table: &str) -> i64
 where
     B::Connection: FromUrl,
-    for<'s, 'q> diesel_binds::On<'s, B>:
-        diesel_binds::Load<'q, diesel::query_builder::SqlQuery, Count>,
+    for<'s, 'q> diesel_binds::query::On<'s, B>:
+        diesel_binds::query::Load<'q, diesel::query_builder::SqlQuery, Count>,
 {
     let query = diesel::sql_query(format!("SELECT count(*) AS count FROM {table}"));
     let row: Count = query.get_result(&session.on(bind).reading()).await.unwrap();

@@ -1,8 +1,9 @@
 //! Behaviours of PostgreSQL alone: constraints that are checked at the commit, roles, the right to temporary tables.
 
 use diesel_async::SimpleAsyncConnection as _;
+use diesel_binds::error::Fault;
 use diesel_binds::testing::{Sandbox, SandboxError};
-use diesel_binds::{Binds, CommitError, Fault, RecoveryOptions, Source};
+use diesel_binds::{Binds, CommitError, RecoveryOptions, Source};
 use kit::side::{PostgresA, Side};
 
 use crate::suite::sandbox::{Outside, within};

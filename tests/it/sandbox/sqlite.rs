@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use diesel::connection::InstrumentationEvent;
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
+use diesel_binds::error::Fault;
 use diesel_binds::testing::{Sandbox, SandboxError};
+use diesel_binds::trace::StatementSpans;
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, Binds, CommitError, Fault, RecoveryOptions, RunQueryDsl, Session,
-    Source, StatementSpans,
+    AsyncSqliteConnection, Bind, Binds, CommitError, RecoveryOptions, RunQueryDsl, Session, Source,
 };
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use futures_util::FutureExt as _;

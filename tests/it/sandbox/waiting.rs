@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_binds::error::{PoolError, Waiting};
 use diesel_binds::testing::{Sandbox, SandboxError};
 use diesel_binds::{
-    AsyncSqliteConnection, BindOptions, Binds, BindsBuilder, Error, PoolError, PoolOptions,
-    RecoveryOptions, SessionOptions, Source, Waiting,
+    AsyncSqliteConnection, BindOptions, Binds, BindsBuilder, Error, PoolOptions, RecoveryOptions,
+    SessionOptions, Source,
 };
 use kit::side::{Side, Sqlite};
 

@@ -6,8 +6,9 @@ use diesel::prelude::*;
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_binds::error::Fault;
 use diesel_binds::{
-    AsyncSqliteConnection, Binds, CommitError, Error, Fault, Session, SessionOptions, Source,
+    AsyncSqliteConnection, Binds, CommitError, Error, Session, SessionOptions, Source,
 };
 use kit::side::{Side, Sqlite};
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use diesel_async::SimpleAsyncConnection as _;
-use diesel_binds::{AbortReason, Bind, BindOptions, Binds, BuildProblem, Error};
+use diesel_binds::build::BuildProblem;
+use diesel_binds::error::AbortReason;
+use diesel_binds::{Bind, BindOptions, Binds, Error};
 use futures_util::FutureExt as _;
 use kit::side::{PoolKind, Side};
 use kit::world::{Sides, World, urls};

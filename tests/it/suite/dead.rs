@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use diesel_binds::{CommitError, Committed, Fault};
+use diesel_binds::error::Fault;
+use diesel_binds::{CommitError, Committed};
 use futures_util::StreamExt as _;
 use kit::admin::Admin;
 use kit::database::Database;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection as _;
+use diesel_binds::error::{AbortReason, Waiting};
 use diesel_binds::{
-    AbortReason, Bind, BindOptions, Binds, BindsBuilder, CommitError, Error, Session,
-    SessionOptions, Waiting,
+    Bind, BindOptions, Binds, BindsBuilder, CommitError, Error, Session, SessionOptions,
 };
 use kit::database::Database;
 use kit::proxy::{Fault, Proxy};
@@ -49,7 +49,7 @@ async fn can_only_be_rolled_back<S: Side>(session: &mut Session) {
             ended,
             Err(CommitError::RolledBack {
                 bind,
-                source: diesel_binds::Fault::DeadlineExceeded,
+                source: diesel_binds::error::Fault::DeadlineExceeded,
                 ..
             }) if bind == S::Bind::KEY
         ),
@@ -89,7 +89,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_pool<S: Side>(pool: PoolKind
     assert!(matches!(
         ended,
         Err(CommitError::RolledBack {
-            source: diesel_binds::Fault::DeadlineExceeded,
+            source: diesel_binds::error::Fault::DeadlineExceeded,
             ..
         })
     ));
@@ -160,7 +160,7 @@ pub(crate) async fn a_deadline_that_passed_keeps_the_commit_from_beginning<S: Si
         session.commit_all().await,
         Err(CommitError::RolledBack {
             bind,
-            source: diesel_binds::Fault::DeadlineExceeded,
+            source: diesel_binds::error::Fault::DeadlineExceeded,
             ..
         }) if bind == S::Bind::KEY
     ));

@@ -4,8 +4,9 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use diesel_binds::error::{AbortReason, Fault};
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{AbortReason, CommitError, Error, Fault, Session, SessionOptions};
+use diesel_binds::{CommitError, Error, Session, SessionOptions};
 use futures_util::FutureExt as _;
 use kit::side::PoolKind;
 use kit::world::Sides;

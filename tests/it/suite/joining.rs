@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection as _, TransactionManager};
+use diesel_binds::error::{AbortReason, Fault};
+use diesel_binds::hooks::Ending;
 use diesel_binds::{
-    AbortReason, Bind, BindOptions, Binds, CommitError, Ending, Error, Fault, Isolation,
-    OuterConnection, Propagation, Retry, Session, SessionOptions,
+    Bind, BindOptions, Binds, CommitError, Error, Isolation, OuterConnection, Propagation, Retry,
+    Session, SessionOptions,
 };
 use futures_util::FutureExt as _;
 use kit::database::Database;

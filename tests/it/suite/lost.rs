@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use diesel_binds::{BindOptions, CommitError, Fault as Cause, Outcome};
+use diesel_binds::error::Fault as Cause;
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{BindOptions, CommitError};
 use kit::faulty::{Faulty, Limits, Told};
 use kit::moment::Moment;
 use kit::prepared::decision;

@@ -1,6 +1,7 @@
 //! Nested work: it joins the unit, stands alone, or is refused.
 
-use diesel_binds::{AbortReason, CommitError, Error, Fault, Propagation, Session};
+use diesel_binds::error::{AbortReason, Fault};
+use diesel_binds::{CommitError, Error, Propagation, Session};
 use futures_util::FutureExt as _;
 use kit::side::PoolKind;
 use kit::world::{Sides, World};

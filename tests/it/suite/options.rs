@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use diesel_binds::{
-    Bind, BindOptions, Binds, BuildProblem, Error, Isolation, Session, SessionOptions,
-};
+use diesel_binds::build::BuildProblem;
+use diesel_binds::{Bind, BindOptions, Binds, Error, Isolation, Session, SessionOptions};
 use kit::side::{PoolKind, Side};
 use kit::world::World;
 

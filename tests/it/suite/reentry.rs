@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use diesel::result::Error as DieselError;
+use diesel_binds::error::{Fault, PoolError};
 use diesel_binds::testing::Sandbox;
 use diesel_binds::{
-    Bind, BindOptions, Binds, CommitError, Error, Fault, PoolError, Retry, Session, SessionOptions,
-    current,
+    Bind, BindOptions, Binds, CommitError, Error, Retry, Session, SessionOptions, current,
 };
 use kit::database::Database;
 use kit::side::{PoolKind, Side};

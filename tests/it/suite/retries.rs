@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use diesel_binds::retry::Retried;
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{Bind, CommitError, Error, Isolation, Retried, Retry, Session, SessionOptions};
+use diesel_binds::{Bind, CommitError, Error, Isolation, Retry, Session, SessionOptions};
 use kit::side::{PoolKind, Side};
 use kit::world::World;
 use tokio::sync::Barrier;

@@ -4,7 +4,8 @@
 use std::mem::swap;
 
 use diesel_async::AsyncConnection;
-use diesel_binds::{Bind, BoundConnection, Session, SessionOptions};
+use diesel_binds::query::BoundConnection;
+use diesel_binds::{Bind, Session, SessionOptions};
 use kit::side::{PoolKind, Side};
 use kit::world::{Sides, World};
 

@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{
-    BindOptions, Binds, BindsBuilder, Gid, Outcome, RecoveryOptions, SessionOptions,
-};
+use diesel_binds::{BindOptions, Binds, BindsBuilder, Gid, RecoveryOptions, SessionOptions};
 use tokio::time::{Instant, sleep};
 
 use crate::admin::Admin;

@@ -3,9 +3,8 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use diesel_binds::{
-    BindOptions, CommitError, Committed, Error, Outcome, Session, SessionOptions, UnitId,
-};
+use diesel_binds::recovery::Outcome;
+use diesel_binds::{BindOptions, CommitError, Committed, Error, Session, SessionOptions, UnitId};
 
 use crate::database::Database;
 use crate::prepared::{decision, finish, prepared};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl as _;
-use diesel_binds::{Outcome, UnitId};
+use diesel_binds::UnitId;
+use diesel_binds::recovery::Outcome;
 use tokio::time::sleep;
 
 use crate::admin::Admin;

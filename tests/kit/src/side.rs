@@ -7,9 +7,10 @@ use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
 };
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_binds::query::BoundConnection;
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, BindOptions, Binds, BindsBuilder, BoundConnection, Error,
-    RunQueryDsl, Session, Source, bind_tables,
+    AsyncSqliteConnection, Bind, BindOptions, Binds, BindsBuilder, Error, RunQueryDsl, Session,
+    Source, bind_tables,
 };
 use futures_util::{Stream, StreamExt as _};
 

@@ -1,6 +1,7 @@
 //! Code that is generic over binds, tables and models.
 
-use binds::{AsyncSqliteConnection, Bind, Bound, Error, Execute, Load, On, RunQueryDsl, Session};
+use binds::query::{Execute, Load, On};
+use binds::{AsyncSqliteConnection, Bind, Bound, Error, RunQueryDsl, Session};
 use diesel::dsl::{CountStar, Select};
 use diesel::query_builder::{QueryId, SqlQuery};
 use diesel::query_dsl::methods::SelectDsl;

@@ -1,7 +1,8 @@
 //! The end of a sandbox, and sessions that outlive it.
 
+use diesel_binds::error::{AbortReason, Fault};
 use diesel_binds::testing::SandboxError;
-use diesel_binds::{AbortReason, CommitError, Error, Fault};
+use diesel_binds::{CommitError, Error};
 use kit::side::Side;
 
 use super::Outside;

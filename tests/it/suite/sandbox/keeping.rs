@@ -1,8 +1,9 @@
 //! A sandbox keeps nothing, whatever the application does. Within it, everything works as usual.
 
 use diesel_async::SimpleAsyncConnection as _;
+use diesel_binds::error::PoolError;
 use diesel_binds::testing::SandboxError;
-use diesel_binds::{BindOptions, CommitError, Error, PoolError, Propagation, Retry};
+use diesel_binds::{BindOptions, CommitError, Error, Propagation, Retry};
 use kit::side::{PoolKind, Side};
 
 use super::{Outside, within};
@@ -315,7 +316,7 @@ pub(crate) async fn the_real_database_is_out_of_reach<S: Side>() {
         checked.to_string().contains("this is a sandbox"),
         "{checked}"
     );
-    assert_eq!(checked.severity(), diesel_binds::Severity::Error);
+    assert_eq!(checked.severity(), diesel_binds::check::Severity::Error);
     let recovered = format!("{:?}", binds.recovery().run().await);
     assert!(recovered.contains("this is a sandbox"), "{recovered}");
     sandbox.end().await.unwrap();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use diesel_binds::error::Fault;
 use diesel_binds::testing::{FaultPlan, Sandbox};
 use diesel_binds::{
-    BindOptions, Binds, CommitError, Error, Fault, Isolation, RecoveryOptions, SessionOptions,
+    BindOptions, Binds, CommitError, Error, Isolation, RecoveryOptions, SessionOptions,
 };
 use kit::side::{PoolKind, Side};
 

@@ -1,13 +1,9 @@
 //! The error of a session, which includes that of a commit.
 
-use std::time::Duration;
-
 use diesel_binds_derive::ErrorDebug;
 
 use crate::commit::{CommitError, Fault};
-
-/// An error of any underlying library.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+use crate::error::{AbortReason, PoolError, Waiting};
 
 /// An error of a session.
 ///
@@ -265,114 +261,6 @@ pub enum Error {
     /// The unit was not committed, or is in doubt.
     #[error(transparent)]
     Commit(#[from] CommitError),
-}
-
-/// The reason why a pool gave no connection.
-#[derive(ErrorDebug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// All connections are in use, and none came back in time.
-    #[error("none became free within {0:?}")]
-    TimedOut(Duration),
-
-    /// The pool was closed.
-    #[error("the pool is closed")]
-    Closed,
-
-    /// A bind of a sandbox has one connection, and another unit had it for that long.
-    #[error(
-        "a bind of a sandbox has one connection, and another unit had it for {0:?}: end or drop that session first"
-    )]
-    OneConnection(Duration),
-
-    /// A sandbox has closed its only connection, and everything that was done there is rolled back. The cause is a
-    /// statement that was dropped before it completed, a `COMMIT` or `ROLLBACK` of the application, or a deadlock on
-    /// MariaDB.
-    #[error(
-        "the sandbox had to close its connection, after a statement that was dropped half-way, a COMMIT or ROLLBACK of \
-         the application, or an error of the server; nothing that ran in its transaction was kept: start another sandbox"
-    )]
-    SandboxLost,
-
-    /// A connection could not be opened or reused.
-    #[error("no connection could be opened")]
-    Connect(#[source] BoxError),
-}
-
-/// The operation that a unit was waiting for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Waiting {
-    /// A connection of the pool.
-    Connection,
-    /// The one connection of a bind in a sandbox, which another unit has.
-    OneConnection,
-    /// The reply to a statement, which usually waits for a lock.
-    Statement,
-    /// The end of a hook of the application.
-    Hook,
-}
-
-impl std::fmt::Display for Waiting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Connection => "a connection",
-            Self::OneConnection => "the only connection in the sandbox, which another unit has,",
-            Self::Statement => "a statement",
-            Self::Hook => "a hook",
-        })
-    }
-}
-
-/// The reason why a unit can only be rolled back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AbortReason {
-    /// The future of a statement, savepoint or begin was dropped before it completed.
-    Incomplete,
-    /// The pool gave no connection for a statement, or its transaction could not begin. Without the statement, the rest
-    /// of the unit would be committed alone.
-    NotBegun,
-    /// The deadline passed during a statement.
-    DeadlineExceeded,
-    /// The transaction of the unit has ended: by a `COMMIT` or `ROLLBACK` of the application, or by the server after an
-    /// error.
-    TransactionEnded,
-    /// A nested transaction was left open on the raw connection, usually because its future was dropped.
-    NestedTransaction,
-    /// Work that had joined the unit failed.
-    Joined,
-    /// A hook before the commit was dropped, or panicked, before it agreed.
-    Hook,
-    /// The unit is older than the records that databases keep of units. It was open for too long, or the id of its
-    /// session was read long before it began. If the process died, its outcome could not be found out.
-    OutlivedRecords,
-    /// The sandbox (`testing::Sandbox`) has ended, and nothing of it is kept.
-    SandboxEnded,
-    /// The session, or its raw connection, was lent to the application, which put another one in its place
-    /// (`mem::swap`, `mem::replace`).
-    Exchanged,
-}
-
-impl std::fmt::Display for AbortReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Incomplete => "a statement was dropped before it completed",
-            Self::NotBegun => "a statement of it could not begin",
-            Self::DeadlineExceeded => "the deadline passed during a statement",
-            Self::TransactionEnded => {
-                "its transaction has ended, by a `COMMIT` or `ROLLBACK` of the application or by the server after an error"
-            }
-            Self::NestedTransaction => "a nested transaction was left open on the raw connection",
-            Self::Joined => "work that had joined the unit failed",
-            Self::Hook => "a hook before the commit did not come to its end",
-            Self::OutlivedRecords => "it is older than the records that databases keep of units",
-            Self::SandboxEnded => "the sandbox has ended, and nothing of it is kept",
-            Self::Exchanged => {
-                "another session, or another connection, was put in the place of the one that was lent; leave it there"
-            }
-        })
-    }
 }
 
 impl Error {
