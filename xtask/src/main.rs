@@ -7,6 +7,7 @@ mod matrix;
 mod packages;
 mod servers;
 mod soak;
+mod surface;
 mod test;
 mod trace_cost;
 mod web_load;
@@ -46,9 +47,11 @@ enum Task {
     Lint,
     /// Build the documentation, warnings denied
     Docs,
+    /// Compare the public surface of the library with `docs/public-api.txt`
+    Surface(surface::Surface),
     /// Check the feature matrix, warnings denied
     Features,
-    /// Run all checks of continuous integration: lint, docs, features, test
+    /// Run all checks of continuous integration: lint, docs, surface, features, test
     Ci,
 }
 
@@ -71,6 +74,9 @@ enum ServersTask {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = surface::run_as_rustdoc() {
+        return code;
+    }
     match run(Task::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,10 +100,12 @@ fn run(task: Task) -> Result<()> {
         Task::Matrix(matrix) => matrix.run(),
         Task::Lint => checks::lint(),
         Task::Docs => checks::docs(),
+        Task::Surface(surface) => surface.run(),
         Task::Features => checks::features(),
         Task::Ci => {
             checks::lint()?;
             checks::docs()?;
+            surface::Surface::default().run()?;
             checks::features()?;
             test::run_all(&[])
         }
