@@ -77,10 +77,13 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     fn begin(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<Begun>> + Send;
 
     /// Begins a unit as a savepoint in a transaction that Diesel has begun, and leaves the marker in it.
-    fn join(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<Begun>> + Send;
+    fn begin_within_outer(
+        &mut self,
+        terms: &Terms,
+    ) -> impl Future<Output = QueryResult<Begun>> + Send;
 
-    /// Makes sure that the savepoint of a joined unit could be released. In a sandbox, also checks that nothing would
-    /// prevent a commit.
+    /// Makes sure that the savepoint of a unit within an outer transaction could be released. In a sandbox, also checks
+    /// that nothing would prevent a commit.
     fn releasable(&mut self, _: &Terms) -> impl Future<Output = Result<(), Fault>> + Send {
         // An aborted transaction accepts no statement, and an ended one accepts no savepoint.
         async {
@@ -92,8 +95,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         }
     }
 
-    /// Uses up the marker and releases the savepoint of a joined unit. Rolls back to the savepoint if the unit is
-    /// read-only.
+    /// Uses up the marker and releases the savepoint of a unit within an outer transaction. Rolls back to the savepoint
+    /// if the unit is read-only.
     fn release(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Carries out one step of a savepoint of the session.

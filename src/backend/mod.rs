@@ -8,7 +8,7 @@
 // its documentation is in `internals`.
 //
 // The adapters have the same files. `inspect` reads the properties of a server. `begin`, `probe` and `end` follow the
-// transaction of a unit, and `join` a unit that is a savepoint; `clean` makes the connection fit for others. `tables`
+// transaction of a unit, and `outer` a unit that is a savepoint; `clean` makes the connection fit for others. `tables`
 // checks that the tables of the protocol are safe for commits. `prepared` finds and finishes branches, `records`
 // handles the records of a holder, `retry` recognizes the errors that a retry may avoid.
 //

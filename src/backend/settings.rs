@@ -63,7 +63,7 @@ impl Settings {
     }
 
     /// Refuses any setting in a transaction that the session did not begin.
-    pub(crate) fn check_joined(self) -> Result<(), Unsupported> {
+    pub(crate) fn check_within_outer(self) -> Result<(), Unsupported> {
         self.refuse_any("the session has joined a transaction that was begun without it")
     }
 

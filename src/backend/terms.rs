@@ -23,7 +23,7 @@ pub struct Terms {
     /// `true` if the transaction is read-only.
     pub read_only: bool,
     /// `true` if the unit is a savepoint in an outer transaction.
-    pub joined: bool,
+    pub within_outer: bool,
     /// `true` if the outer transaction never commits. The checks of its commit run when the savepoint is released.
     pub sandboxed: bool,
     /// `true` if hooks of the application run at the begin.
@@ -100,7 +100,7 @@ impl fmt::Display for MarkerValue {
 /// Findings of a begin that the end needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Begun {
-    /// Diesel's transaction depth in the outer transaction that was joined.
+    /// Diesel's transaction depth in the outer transaction.
     pub depth: u32,
     /// The connection's count of changes before the begin, which covers its whole life (SQLite).
     pub written: i64,

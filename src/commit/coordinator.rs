@@ -307,7 +307,7 @@ impl Unit {
                     binds: self.profiles.iter().map(|profile| profile.key).collect(),
                     pending,
                     hook_failures: Vec::new(),
-                    joined: false,
+                    released: false,
                 })
             }
             Conclusion::RolledBack { because, pending } => {

@@ -5,23 +5,23 @@
 //! traces. `outcome` has the results for the caller, `fault` the failures of a step, `hook` those of a hook after the
 //! commit.
 //!
-//! `apart` has the ends that need no protocol, `joined` the ends within outer transactions. `inject` makes steps fail,
-//! in tests. `docs/commit.md` argues why the commit is atomic.
+//! `without_protocol` has the ends that need no protocol, `outer` the ends within outer transactions. `inject` makes
+//! steps fail, in tests. `docs/commit.md` argues why the commit is atomic.
 
 // Files, each of which imports only from those before it: `fault`, `hook`, `protocol`, `inject`, `participant`,
-// `outcome`, `coordinator`, `apart`, `joined`, `observed`.
+// `outcome`, `coordinator`, `without_protocol`, `outer`, `observed`.
 
-mod apart;
 mod coordinator;
 mod fault;
 mod hook;
 #[cfg(feature = "testing")]
 mod inject;
-mod joined;
 mod observed;
 mod outcome;
 mod participant;
 mod protocol;
+mod outer;
+mod without_protocol;
 
 pub(crate) use self::coordinator::CommitParameters;
 pub use self::fault::Fault;

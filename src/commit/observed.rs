@@ -6,7 +6,7 @@ use crate::commit::coordinator::{self, CommitParameters};
 use crate::commit::outcome::{CommitError, Committed};
 use crate::commit::participant::Participant;
 use crate::commit::protocol::Outcome;
-use crate::commit::{apart, joined};
+use crate::commit::{outer, without_protocol};
 use crate::gid::Gid;
 use crate::trace::{UnitEndTrace, UnitResult, UnitTrace};
 
@@ -20,32 +20,32 @@ pub(crate) async fn commit(
     observed(trace, committing).await
 }
 
-/// Runs [`joined::release`] within the span of the unit.
+/// Runs [`outer::release`] within the span of the unit.
 pub(crate) async fn release(
     mut parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let trace = parameters.trace.take();
-    let releasing = joined::release(parameters, participants);
+    let releasing = outer::release(parameters, participants);
     observed(trace, releasing).await
 }
 
-/// Runs [`apart::best_effort`] within the span of the unit.
+/// Runs [`without_protocol::best_effort`] within the span of the unit.
 pub(crate) async fn best_effort(
     mut parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let trace = parameters.trace.take();
-    let committing = apart::best_effort(parameters, participants);
+    let committing = without_protocol::best_effort(parameters, participants);
     observed(trace, committing).await
 }
 
-/// Runs [`apart::roll_back`] within the span of the unit.
+/// Runs [`without_protocol::roll_back`] within the span of the unit.
 pub(crate) async fn roll_back(
     trace: Option<UnitTrace>,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<(), CommitError> {
-    let rolling_back = apart::roll_back(participants);
+    let rolling_back = without_protocol::roll_back(participants);
     // A unit without a query has no trace.
     let Some(ending) = trace.map(|trace| trace.ending(true)) else {
         return rolling_back.await;
@@ -72,7 +72,7 @@ async fn observed(
 
 fn note(ending: UnitEndTrace, ended: &Result<Committed, CommitError>) {
     match ended {
-        Ok(committed) if committed.is_joined() => ending.ended(UnitResult::Joined, None, None),
+        Ok(committed) if committed.is_released() => ending.ended(UnitResult::Released, None, None),
         Ok(committed) => ending.ended(UnitResult::Committed, committed.gid(), None),
         Err(error) => failed(ending, error),
     }

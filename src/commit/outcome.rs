@@ -17,7 +17,7 @@ pub struct Committed {
     pub(crate) binds: Vec<&'static str>,
     pub(crate) pending: Vec<&'static str>,
     pub(crate) hook_failures: Vec<HookFailure>,
-    pub(crate) joined: bool,
+    pub(crate) released: bool,
 }
 
 impl Committed {
@@ -46,18 +46,19 @@ impl Committed {
         &self.pending
     }
 
-    /// Returns whether nothing is committed yet, because the session works within outer transactions
-    /// ([`SessionOptions::within`](crate::SessionOptions::within)). These keep or lose the work of the unit.
+    /// Returns whether the unit is only released, and nothing is committed yet: the session works within outer
+    /// transactions ([`SessionOptions::within`](crate::SessionOptions::within)). These keep or lose the work of the
+    /// unit.
     #[must_use]
-    pub fn is_joined(&self) -> bool {
-        self.joined
+    pub fn is_released(&self) -> bool {
+        self.released
     }
 
-    /// Returns whether the unit is committed, or joined to outer transactions.
+    /// Returns whether the unit is committed, or released into outer transactions.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        match self.joined {
-            true => Ending::Joined,
+        match self.released {
+            true => Ending::Released,
             false => Ending::Committed,
         }
     }
@@ -76,8 +77,8 @@ impl Committed {
 pub enum Ending {
     /// The unit is committed, and the decision is durable.
     Committed,
-    /// The unit is now a part of outer transactions, which keep or lose it.
-    Joined,
+    /// The savepoints of the unit are released. The outer transactions keep or lose it.
+    Released,
 }
 
 /// The reason why a unit is not known to be committed, and the outcome for its data.
@@ -238,7 +239,11 @@ impl Partial {
     }
 
     /// Returns the result of a unit whose binds ended one after the other.
-    pub(crate) fn conclude(mut self, unit: UnitId, joined: bool) -> Result<Committed, CommitError> {
+    pub(crate) fn conclude(
+        mut self,
+        unit: UnitId,
+        released: bool,
+    ) -> Result<Committed, CommitError> {
         match self.fault.take() {
             None => Ok(Committed {
                 unit,
@@ -246,7 +251,7 @@ impl Partial {
                 binds: self.committed,
                 pending: Vec::new(),
                 hook_failures: Vec::new(),
-                joined,
+                released,
             }),
             Some((bind, source)) if self.committed.is_empty() && self.unknown.is_empty() => Err(
                 CommitError::rolled_back(bind, self.ended, Vec::new(), source),

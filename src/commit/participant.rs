@@ -49,7 +49,7 @@ pub(crate) struct Profile {
     pub(crate) holder_rank: i8,
     pub(crate) needs_decision_row: bool,
     /// The unit is a savepoint in an outer transaction.
-    pub(crate) joined: bool,
+    pub(crate) within_outer: bool,
 }
 
 /// Returns whether two fingerprints certainly belong to two databases.

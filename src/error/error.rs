@@ -171,12 +171,12 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// The session has joined outer transactions ([`SessionOptions::within`](crate::SessionOptions::within)), and none
-    /// for this bind. The query did not run.
+    /// The session works within outer transactions ([`SessionOptions::within`](crate::SessionOptions::within)), and has
+    /// none for this bind. The query did not run.
     #[error(
-        "the session has joined the connections of others, and none for `{bind}`: join one for it as well"
+        "the session works within outer transactions, and has none for `{bind}`: give it one by `SessionOptions::within`"
     )]
-    NotJoined {
+    NoOuterConnection {
         /// The bind.
         bind: &'static str,
     },
@@ -279,7 +279,7 @@ impl Error {
             | Self::InsideHook { bind }
             | Self::WithoutEffect { bind }
             | Self::UnknownBind { bind }
-            | Self::NotJoined { bind }
+            | Self::NoOuterConnection { bind }
             | Self::NotInSandbox { bind }
             | Self::SandboxLost { bind, .. }
             | Self::UnknownSource { bind }

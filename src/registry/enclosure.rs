@@ -60,7 +60,7 @@ pub(crate) struct Enclosure<C> {
 }
 
 impl<C: Send + 'static> Enclosure<C> {
-    pub(super) fn joins(&self) -> bool {
+    pub(super) fn is_within_outer(&self) -> bool {
         self.around.is_some()
     }
 

@@ -96,9 +96,12 @@ impl<C: Connection> Entry<C> {
     }
 
     /// Returns whether its units are savepoints in a transaction that never commits.
-    pub(crate) fn joins(&self) -> bool {
+    pub(crate) fn is_within_outer(&self) -> bool {
         #[cfg(feature = "testing")]
-        return self.enclosure.as_ref().is_some_and(Enclosure::joins);
+        return self
+            .enclosure
+            .as_ref()
+            .is_some_and(Enclosure::is_within_outer);
         #[cfg(not(feature = "testing"))]
         false
     }
@@ -280,8 +283,8 @@ impl<C: Connection> Entry<C> {
             namespace: Arc::clone(&self.namespace),
             unit,
             read_only: self.options.read_only,
-            joined: self.joins(),
-            sandboxed: self.joins(),
+            within_outer: self.is_within_outer(),
+            sandboxed: self.is_within_outer(),
             hooked: !self.after_begin.is_empty(),
             settings: self.options.settings,
             two_phase: !self.alone

@@ -13,7 +13,9 @@ impl<C: Connection> Lease<C> {
         let entry = Arc::clone(&self.entry);
         let inspected = match self.start() {
             // Not stored for the pool, whose server may be another one.
-            Some((connection, terms)) if terms.joined => connection.inspect().await.map(Arc::new),
+            Some((connection, terms)) if terms.within_outer => {
+                connection.inspect().await.map(Arc::new)
+            }
             Some((connection, _)) => entry.server(connection).await,
             None => Err(diesel::result::Error::BrokenTransactionManager),
         };
@@ -38,16 +40,16 @@ impl<C: Connection> Lease<C> {
         let begun = match self.start() {
             Some((connection, terms)) => {
                 backend::observe(connection, &mut transaction);
-                match terms.joined {
-                    true => connection.join(terms).await,
+                match terms.within_outer {
+                    true => connection.begin_within_outer(terms).await,
                     false => connection.begin(terms).await,
                 }
             }
             None => Err(diesel::result::Error::BrokenTransactionManager),
         };
         self.transaction = transaction;
-        if self.terms.joined && !self.terms.sandboxed && begun.is_err() {
-            // An outer connection that could not be joined belongs to its owner and is left as it is.
+        if self.terms.within_outer && !self.terms.sandboxed && begun.is_err() {
+            // An outer connection on which the unit could not begin belongs to its owner and is left as it is.
             self.ended();
         }
         // A failed begin may still have opened a transaction. The lease stays incomplete, so its connection is closed.

@@ -87,7 +87,7 @@ impl Core {
         second: &'static str,
         cannot_prepare: Option<&str>,
     ) -> Result<(), Error> {
-        let Some(reason) = cannot_prepare.filter(|_| !self.joins_others()) else {
+        let Some(reason) = cannot_prepare.filter(|_| !self.has_outer_connections()) else {
             return Ok(());
         };
         let first = *self.state().only_holder.get_or_insert(position);
@@ -102,13 +102,13 @@ impl Core {
     }
 
     /// Returns whether the end of a unit commits nothing, because it is within outer transactions or in a sandbox.
-    pub(super) fn is_joined(&self) -> bool {
-        self.joins_others() || self.registry.is_sandbox()
+    pub(super) fn is_within_outer(&self) -> bool {
+        self.has_outer_connections() || self.registry.is_sandbox()
     }
 
     /// Returns whether the units of the session are within outer transactions.
-    pub(super) fn joins_others(&self) -> bool {
-        !self.options.joined.is_empty()
+    pub(super) fn has_outer_connections(&self) -> bool {
+        !self.options.outer.is_empty()
     }
 
     /// Returns whether the unit belongs to a running closure, so that the session may not end it.

@@ -30,13 +30,13 @@ impl Session {
         .await
     }
 
-    /// Returns the commit or, for a joined unit, the release of its savepoints.
+    /// Returns the commit or, for a unit within outer transactions, the release of its savepoints.
     pub(super) fn ending(
         &self,
         parameters: CommitParameters,
         participants: Vec<Box<dyn Participant>>,
     ) -> BoxFuture<'static, Result<Committed, CommitError>> {
-        match self.core().is_joined() {
+        match self.core().is_within_outer() {
             true => commit::release(parameters, participants).boxed(),
             false => commit::commit(parameters, participants).boxed(),
         }

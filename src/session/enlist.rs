@@ -83,8 +83,8 @@ impl Core {
             None => entry.timeouts.checkout,
         };
         let checkout = async {
-            match self.joins_others() {
-                true => self.joined(position, bind, limit).await,
+            match self.has_outer_connections() {
+                true => self.checkout_outer(position, bind, limit).await,
                 false => entry
                     .checkout(limit)
                     .await
@@ -128,7 +128,10 @@ impl Core {
             lease.terms = self.terms(entry, self.unit(), server);
         }
         let unit = lease.terms.unit;
-        if !entry.alone && !entry.joins() && self.registry.clock.has_outlived_records(unit) {
+        if !entry.alone
+            && !entry.is_within_outer()
+            && self.registry.clock.has_outlived_records(unit)
+        {
             self.abort_only(bind, AbortReason::OutlivedRecords);
             return Err(AbortReason::OutlivedRecords.on(bind));
         }
@@ -137,10 +140,10 @@ impl Core {
         Ok(lease)
     }
 
-    /// Returns the known properties of the server, if they need not be read. A joined connection may have another
+    /// Returns the known properties of the server, if they need not be read. An outer connection may have another
     /// server than the pool.
     fn known_server<C: Connection>(&self, entry: &Entry<C>) -> Option<Arc<Server>> {
-        if !self.joins_others() {
+        if !self.has_outer_connections() {
             return entry.known_server();
         }
         match C::BACKEND {
@@ -151,24 +154,24 @@ impl Core {
         }
     }
 
-    /// Checks out the outer connection that the entry at `position` joins.
+    /// Checks out the outer connection of the entry at `position`.
     ///
     /// # Cancel safety
     ///
     /// Nothing is changed; a place in the queue is lost.
-    async fn joined<C: Connection>(
+    async fn checkout_outer<C: Connection>(
         &self,
         position: usize,
         bind: &'static str,
         limit: Duration,
     ) -> Result<Box<dyn Pooled<C>>, Error> {
-        for joined in &self.options.joined {
-            if (joined.position)(&self.registry)? == position {
-                let connection = joined.checkout(limit).await;
+        for outer in &self.options.outer {
+            if (outer.position)(&self.registry)? == position {
+                let connection = outer.checkout(limit).await;
                 return connection.map_err(|source| Error::Pool { bind, source });
             }
         }
-        Err(Error::NotJoined { bind })
+        Err(Error::NoOuterConnection { bind })
     }
 }
 
@@ -180,7 +183,7 @@ pub(super) fn reason_to_abort(error: &Error) -> Option<AbortReason> {
         Error::AbortOnly { .. }
         | Error::BindBusy { .. }
         | Error::InsideHook { .. }
-        | Error::NotJoined { .. }
+        | Error::NoOuterConnection { .. }
         | Error::UnknownBind { .. }
         | Error::Unsupported { .. } => None,
         _ => Some(AbortReason::NotBegun),

@@ -99,7 +99,7 @@ impl<C: Connection> Lease<C> {
     ) -> Self {
         Self {
             // An outer connection does not count as one of the pool.
-            in_use: (!terms.joined).then(|| InUse::begin(Arc::clone(&entry))),
+            in_use: (!terms.within_outer).then(|| InUse::begin(Arc::clone(&entry))),
             terms,
             wrote: false,
             failed: false,

@@ -5,9 +5,10 @@
 //! parts that the core cannot reach: the hooks of the unit, which borrow the session, and the declared binds. At the
 //! `end`, the leases leave their slots and become the `participant`s of the commit.
 
-// Files, each of which imports only from those before it: `abort`, `closure`, `deadline`, `lease`, `begin`, `participant`, `slot`,
-// `join`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `statement`, `unit_hooks`, `session`, `target`,
-// `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`, `transaction`, `nested`, `savepoint`, `retry`.
+// Files, each of which imports only from those before it: `abort`, `closure`, `deadline`, `lease`, `begin`,
+// `participant`, `slot`, `outer`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `statement`,
+// `unit_hooks`, `session`, `target`, `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`, `transaction`,
+// `nested`, `savepoint`, `retry`.
 
 mod abort;
 mod begin;
@@ -20,11 +21,11 @@ mod declared;
 mod end;
 mod enlist;
 mod hooks;
-mod join;
 mod lease;
 mod lent;
 mod nested;
 mod options;
+mod outer;
 mod participant;
 mod retry;
 mod rows;
@@ -43,10 +44,10 @@ mod unit_options;
 pub use self::closure::{Work, WorkOnce};
 pub use self::connection::BoundConnection;
 pub(crate) use self::deadline::Deadline;
-pub use self::join::OuterConnection;
 pub(crate) use self::lent::Lent;
 pub use self::nested::Propagation;
 pub use self::options::SessionOptions;
+pub use self::outer::OuterConnection;
 pub use self::retry::{Retried, Retry, Retrying};
 pub use self::run::{Execute, Load, RunQueryDsl, SaveChangesDsl};
 pub use self::session::Session;

@@ -74,11 +74,11 @@ impl Session {
         let is_part = self.core().is_in_unit();
         match propagation {
             // The open unit has the only connection of the bind.
-            Propagation::New if is_part && self.core().is_joined() => {
+            Propagation::New if is_part && self.core().is_within_outer() => {
                 return Err(Error::Unsupported {
                     bind: self.core().first_bind(),
                     option: "Propagation::New",
-                    reason: "the unit is open on the only connection that its session has joined, or that its sandbox has",
+                    reason: "the unit is open on the only connection: an outer one, or that of its sandbox",
                 }
                 .into());
             }

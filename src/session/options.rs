@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::backend::Isolation;
 use crate::bind::Bind;
 use crate::session::declared::Declared;
-use crate::session::join::{JoinedBind, OuterConnection};
+use crate::session::outer::{OuterBind, OuterConnection};
 use crate::session::unit_options::UnitOptions;
 
 /// Options of a session, and of each unit of work in it.
@@ -69,18 +69,19 @@ impl SessionOptions {
         self
     }
 
-    /// Joins a connection on which you already have a transaction, that of a test or of a framework, in place of a
+    /// Uses a connection on which you already have a transaction, that of a test or of a framework, in place of a
     /// connection of the pool.
     ///
     /// Each unit of the session is a savepoint in your transaction. `commit_all` releases the savepoint, and the result
-    /// [says so](crate::Committed::is_joined). Your transaction stays open and decides later what is kept, so no
+    /// [says so](crate::Committed::is_released). Your transaction stays open and decides later what is kept, so no
     /// [`after_commit`](crate::Session::after_commit) hook runs. A roll-back returns to the savepoint, and
     /// [`after_rollback`](crate::Session::after_rollback) hooks run. An error inside the unit undoes the unit only,
     /// unless the server has ended your whole transaction (a deadlock on MariaDB).
     ///
-    /// A session that joins one connection uses no pool:
+    /// A session with an outer connection uses no pool:
     ///
-    /// - A query on a bind that joined no connection fails with [`Error::NotJoined`](crate::Error::NotJoined).
+    /// - A query on a bind without an outer connection fails with
+    ///   [`Error::NoOuterConnection`](crate::Error::NoOuterConnection).
     /// - Settings for the begin of a transaction are refused ([`Error::Unsupported`](crate::Error::Unsupported)):
     ///   isolation, deferrable, timeouts of statements and locks.
     /// - A read-only unit rolls back to its savepoint at its end.
@@ -95,10 +96,10 @@ impl SessionOptions {
     /// would keep it. So if the unit wrote, it ends with
     /// [`CommitError::TransactionEnded`](crate::CommitError::TransactionEnded).
     ///
-    /// Binds that share a connection also share the joined one.
+    /// Binds that share a connection also share the outer one.
     #[must_use]
     pub fn within<B: Bind>(mut self, _: B, connection: &OuterConnection<B::Connection>) -> Self {
-        self.unit.joined.push(JoinedBind::of::<B>(connection));
+        self.unit.outer.push(OuterBind::of::<B>(connection));
         self
     }
 

@@ -21,7 +21,7 @@ impl<C: Connection> Participant for Lease<C> {
             // The counters of writes must have been read at the begin.
             Backend::Mysql => self.terms.verify_reads,
             // PostgreSQL can tell only of the whole transaction, not of a savepoint.
-            Backend::Postgres if self.terms.joined => false,
+            Backend::Postgres if self.terms.within_outer => false,
             Backend::Postgres | Backend::Sqlite => !options.trust_reads,
         };
         Profile {
@@ -39,7 +39,7 @@ impl<C: Connection> Participant for Lease<C> {
             // An XA branch is the least robust one: as the holder, such a bind commits in one phase.
             holder_rank: options.holder_rank(i8::from(C::BACKEND == Backend::Mysql)),
             needs_decision_row: options.record_every_commit,
-            joined: self.terms.joined,
+            within_outer: self.terms.within_outer,
         }
     }
 
@@ -158,7 +158,7 @@ impl<C: Connection> Participant for Lease<C> {
     fn releasable(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         async move {
             self.verify_in_time().await?;
-            if !self.terms.joined {
+            if !self.terms.within_outer {
                 return Ok(());
             }
             self.step(Self::start, async |connection, terms| {
@@ -171,7 +171,7 @@ impl<C: Connection> Participant for Lease<C> {
 
     fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         async move {
-            if !self.terms.joined {
+            if !self.terms.within_outer {
                 // A private copy of the database: there, a commit need not be prevented.
                 let committed = Participant::commit(self).await;
                 return committed.map_err(LoneCommitError::into_fault);

@@ -218,7 +218,7 @@ impl Session {
 
     /// Returns whether another attempt could succeed. Otherwise its error would hide the first one.
     fn can_run_again(&self) -> bool {
-        !self.core().joins_others() && !self.core().slots().any(|slot| slot.is_lost())
+        !self.core().has_outer_connections() && !self.core().slots().any(|slot| slot.is_lost())
     }
 
     /// Returns whether the commit failed because of a conflict.

@@ -22,16 +22,16 @@ impl Core {
     /// Refuses settings that the bind does not support.
     pub(super) fn check_settings<C: Connection>(&self, entry: &Entry<C>) -> Result<(), Error> {
         let settings = self.settings(entry);
-        let checked = match self.joins_others() {
-            _ if self.joins_others() && self.registry.is_sandbox() => Err(Unsupported {
+        let checked = match self.has_outer_connections() {
+            _ if self.has_outer_connections() && self.registry.is_sandbox() => Err(Unsupported {
                 option: "within",
                 reason: "in a sandbox all units are on the connections of the sandbox",
             }),
-            true => settings.check_joined(),
+            true => settings.check_within_outer(),
             false => settings.check(C::BACKEND, self.is_read_only(entry)),
         };
         // The transaction of a sandbox has already begun, with the settings of its bind.
-        let checked = checked.and_then(|()| match entry.joins() {
+        let checked = checked.and_then(|()| match entry.is_within_outer() {
             true if !self.registry.ignores_settings() => self.options.settings.check_sandboxed(),
             _ => Ok(()),
         });
@@ -56,8 +56,8 @@ impl Core {
     ) -> Terms {
         let mut terms = entry.terms(unit, server);
         terms.read_only |= self.options.read_only;
-        terms.joined |= self.joins_others();
-        terms.two_phase &= !self.options.read_only && !terms.joined;
+        terms.within_outer |= self.has_outer_connections();
+        terms.two_phase &= !self.options.read_only && !terms.within_outer;
         terms.settings = self.settings(entry);
         terms.tagged = self.registry.trace.tags;
         terms.savepoints = self.savepoints().load(Ordering::SeqCst);

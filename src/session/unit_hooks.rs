@@ -142,19 +142,19 @@ impl<S> Hooks<S> {
         kept: Kept,
     ) -> Result<Committed, CommitError> {
         match result {
-            Ok(joined) if joined.is_joined() => match kept {
-                Kept::ByOthers => Ok(joined),
+            Ok(released) if released.is_released() => match kept {
+                Kept::ByOthers => Ok(released),
                 #[cfg(feature = "testing")]
                 Kept::InSandbox(rules) if rules.captures => {
                     let limit = self.limit;
                     for hook in self.after_commit {
-                        let committed = joined.clone();
+                        let committed = released.clone();
                         rules.capture(Box::new(move || run(hook, committed, limit).boxed()));
                     }
-                    Ok(joined)
+                    Ok(released)
                 }
                 #[cfg(feature = "testing")]
-                Kept::InSandbox(_) => Ok(self.committed(joined).await),
+                Kept::InSandbox(_) => Ok(self.committed(released).await),
             },
             Ok(committed) => Ok(self.committed(committed).await),
             Err(error) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::backend::Settings;
-use crate::session::join::JoinedBind;
+use crate::session::outer::OuterBind;
 
 /// The options of each unit of a session, as [`SessionOptions`](crate::SessionOptions) sets them.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +14,7 @@ pub(super) struct UnitOptions {
     pub(super) whole_deadline: Option<Duration>,
     pub(super) best_effort: bool,
     pub(super) settings: Settings,
-    pub(super) joined: Vec<JoinedBind>,
+    pub(super) outer: Vec<OuterBind>,
     /// `true` if statements record conflicts, which another attempt may avoid.
     pub(super) notes_conflicts: bool,
     #[cfg(feature = "testing")]

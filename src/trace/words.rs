@@ -6,8 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnitResult {
     Committed,
-    /// The unit is kept or lost by outer transactions.
-    Joined,
+    /// The savepoints of the unit are released: outer transactions keep or lose it.
+    Released,
     RolledBack,
     /// Some binds committed and others did not.
     Partial,
@@ -19,7 +19,7 @@ impl UnitResult {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Committed => "committed",
-            Self::Joined => "joined",
+            Self::Released => "released",
             Self::RolledBack => "rolled back",
             Self::Partial => "partial",
             Self::InDoubt => "in doubt",

@@ -8,7 +8,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _
 
 use crate::backend::mysql::probe::mentions_rollback;
 use crate::backend::mysql::writes::NOTE_NON_TRANSACTIONAL;
-use crate::backend::mysql::{Flag, begin, is_branch, is_mariadb, join, probe, verb, xid};
+use crate::backend::mysql::{Flag, begin, is_branch, is_mariadb, outer, probe, verb, xid};
 use crate::backend::{LoneCommitFault, Terms, Unseen, internals, sql};
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Branch, Gid};
@@ -123,14 +123,14 @@ pub(super) async fn finish(
     Ok(())
 }
 
-/// Rolls back, or undoes the savepoint of a joined unit.
+/// Rolls back, or undoes the savepoint of a unit within an outer transaction.
 pub(super) async fn roll_back(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
     unseen: Unseen,
 ) -> Result<(), Fault> {
-    if terms.joined {
-        return join::undo(connection, terms).await.map_err(Fault::Refused);
+    if terms.within_outer {
+        return outer::undo(connection, terms).await.map_err(Fault::Refused);
     }
     // The name of a branch is its marker.
     if unseen != Unseen::Nothing && !is_branch(terms) {

@@ -4,7 +4,7 @@
 //! does: recovery reads it under READ UNCOMMITTED.
 
 // Files, each of which imports only from those before it: `clean`, `drain`, `inspect`, `listing`, `lost`, `finish`,
-// `prepared`, `records`, `retry`, `tables`, `writes`, `begin`, `join`, `probe`, `end`, `sandbox`.
+// `prepared`, `records`, `retry`, `tables`, `writes`, `begin`, `outer`, `probe`, `end`, `sandbox`.
 
 mod begin;
 mod clean;
@@ -12,9 +12,9 @@ mod drain;
 mod end;
 mod finish;
 mod inspect;
-mod join;
 mod listing;
 mod lost;
+mod outer;
 mod prepared;
 mod probe;
 mod records;
@@ -73,16 +73,16 @@ impl Dialect for AsyncMysqlConnection {
         Ok(Begun::default())
     }
 
-    async fn join(&mut self, terms: &Terms) -> QueryResult<Begun> {
-        join::begin(self, terms).await
+    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<Begun> {
+        outer::begin(self, terms).await
     }
 
     async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
-        join::release(self, terms).await
+        outer::release(self, terms).await
     }
 
     async fn releasable(&mut self, terms: &Terms) -> Result<(), Fault> {
-        join::releasable(self, terms).await
+        outer::releasable(self, terms).await
     }
 
     #[cfg(feature = "testing")]
@@ -106,7 +106,7 @@ impl Dialect for AsyncMysqlConnection {
     /// Returns whether the unit is in an outer transaction. A plain transaction of its own runs without autocommit, and
     /// a branch takes no `COMMIT`.
     fn autocommits(terms: &Terms) -> bool {
-        terms.joined && !terms.sandboxed
+        terms.within_outer && !terms.sandboxed
     }
 
     async fn drain(&mut self) -> QueryResult<()> {

@@ -5,7 +5,7 @@
 
 use diesel_async::{AnsiTransactionManager, AsyncMysqlConnection, SimpleAsyncConnection as _};
 
-use crate::backend::mysql::{begin::begin, join, xid};
+use crate::backend::mysql::{begin::begin, outer, xid};
 use crate::backend::{Enclosed, NotEnclosed, Terms, internals};
 use crate::commit::Fault;
 
@@ -34,7 +34,7 @@ pub(super) async fn enclose(
 
 /// Rolls the sandbox back. Fails if its branch is gone, or if a table without transactions was changed.
 pub(super) async fn end(connection: &mut AsyncMysqlConnection, terms: &Terms) -> Result<(), Fault> {
-    let kept = join::refuse_non_transactional(connection).await;
+    let kept = outer::refuse_non_transactional(connection).await;
     let xid = xid(terms);
     connection
         .batch_execute(&format!("XA END {xid}; XA ROLLBACK {xid}"))

@@ -6,7 +6,7 @@ use crate::backend::postgres::lineage::Current;
 use crate::backend::postgres::marker::{IsMarked, UseUpMarker};
 use crate::backend::postgres::message::{fault, is_of_server, run};
 use crate::backend::postgres::role::LEAVE_ROLE;
-use crate::backend::postgres::{SCHEMA, join};
+use crate::backend::postgres::{SCHEMA, outer};
 use crate::backend::{Dialect as _, LoneCommitFault, Terms, TransactionId, Unseen, internals, sql};
 use crate::commit::{Decision, Fault};
 use crate::gid::Branch;
@@ -118,9 +118,9 @@ pub(super) async fn roll_back(
     terms: &Terms,
     unseen: Unseen,
 ) -> Result<(), Fault> {
-    if terms.joined {
+    if terms.within_outer {
         // The savepoint exists only in the transaction of the unit, also in an aborted one.
-        return join::undo(connection, terms).await.map_err(Fault::Refused);
+        return outer::undo(connection, terms).await.map_err(Fault::Refused);
     }
     let mut certain = unseen != Unseen::Hidden;
     let mut ended = false;

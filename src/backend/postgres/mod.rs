@@ -1,7 +1,7 @@
 //! PostgreSQL: units are transactions with a marker in a setting, branches are prepared transactions.
 
 // Files, each of which imports only from those before it: `begin`, `clean`, `connect`, `lineage`, `marker`, `message`,
-// `pooler`, `inspect`, `prepared`, `records`, `retry`, `role`, `join`, `end`, `sandbox`, `tables`, `probe`.
+// `pooler`, `inspect`, `prepared`, `records`, `retry`, `role`, `outer`, `end`, `sandbox`, `tables`, `probe`.
 
 mod begin;
 mod clean;
@@ -9,10 +9,10 @@ mod clean;
 mod connect;
 mod end;
 mod inspect;
-mod join;
 mod lineage;
 mod marker;
 mod message;
+mod outer;
 mod pooler;
 mod prepared;
 mod probe;
@@ -80,16 +80,16 @@ impl Dialect for AsyncPgConnection {
         Ok(Begun::default())
     }
 
-    async fn join(&mut self, terms: &Terms) -> QueryResult<Begun> {
-        join::begin(self, terms).await
+    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<Begun> {
+        outer::begin(self, terms).await
     }
 
     async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
-        join::release(self, terms).await
+        outer::release(self, terms).await
     }
 
     async fn releasable(&mut self, terms: &Terms) -> Result<(), Fault> {
-        join::releasable(self, terms).await
+        outer::releasable(self, terms).await
     }
 
     #[cfg(feature = "testing")]

@@ -7,7 +7,7 @@ use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection as _;
 
 use crate::backend::sqlite::pragma::number;
-use crate::backend::sqlite::{SCHEMA, attach, begin, join};
+use crate::backend::sqlite::{SCHEMA, attach, begin, outer};
 use crate::backend::{Terms, Unseen, internals, sql};
 use crate::commit::{Decision, Fault};
 
@@ -44,14 +44,14 @@ pub(super) fn decide(
     send(connection, terms, &message)
 }
 
-/// Rolls back, or undoes the savepoint of a joined unit.
+/// Rolls back, or undoes the savepoint of a unit within an outer transaction.
 pub(super) fn roll_back(
     connection: &mut SqliteConnection,
     terms: &Terms,
     unseen: Unseen,
 ) -> Result<(), Fault> {
-    if terms.joined {
-        return join::undo(connection, terms).map_err(Fault::Refused);
+    if terms.within_outer {
+        return outer::undo(connection, terms).map_err(Fault::Refused);
     }
     if unseen != Unseen::Nothing
         && let Err(error) = connection.batch_execute(&format!("RELEASE {}", sql::marker(terms)))

@@ -4,8 +4,8 @@
 //! Everything runs in one closure on the connection's own thread. While a statement runs, the wrapper must not be used
 //! from outside: it blocks, or panics.
 
-// Files, each of which imports only from those before it: `connection_number`, `pragma`, `attach`, `begin`, `clean`, `inspect`,
-// `lineage`, `retry`, `sandbox`, `tables`, `probe`, `join`, `end`, `records`, `worker`.
+// Files, each of which imports only from those before it: `connection_number`, `pragma`, `attach`, `begin`, `clean`,
+// `inspect`, `lineage`, `retry`, `sandbox`, `tables`, `probe`, `outer`, `end`, `records`, `worker`.
 
 mod attach;
 mod begin;
@@ -13,8 +13,8 @@ mod clean;
 mod connection_number;
 mod end;
 mod inspect;
-mod join;
 mod lineage;
+mod outer;
 mod pragma;
 mod probe;
 mod records;
@@ -99,15 +99,15 @@ where
             .await
     }
 
-    async fn join(&mut self, terms: &Terms) -> QueryResult<Begun> {
+    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<Begun> {
         let terms = terms.clone();
-        self.spawn_blocking(move |connection| join::begin(connection, &terms))
+        self.spawn_blocking(move |connection| outer::begin(connection, &terms))
             .await
     }
 
     async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
         let terms = terms.clone();
-        self.spawn_blocking(move |connection| Ok(join::release(connection, &terms)))
+        self.spawn_blocking(move |connection| Ok(outer::release(connection, &terms)))
             .await
             .map_err(Fault::Lost)?
     }

@@ -65,11 +65,11 @@ impl<C: Connection> Lease<C> {
         let undone = self.roll_back().await;
         // The span of the transaction ends here: the clean-up is not part of it.
         drop(std::mem::take(&mut self.transaction));
-        if self.stale && !self.terms.joined {
+        if self.stale && !self.terms.within_outer {
             self.close().await;
             return undone;
         }
-        let own = self.terms.joined || self.entry.options.cleaning == Cleaning::Never;
+        let own = self.terms.within_outer || self.entry.options.cleaning == Cleaning::Never;
         if std::mem::take(&mut self.touched) && !own {
             let cleaned = match self.start() {
                 Some((connection, terms)) => timeout(CLEANING, connection.clean(terms)).await,
@@ -118,7 +118,8 @@ impl<C: Connection> Lease<C> {
         // Not earlier: a statement of SQLite is counted when it runs on the thread of the connection.
         let is_unseen = self.settle_unseen() != Unseen::Nothing;
         // Closing an outer connection does not end its transaction, which its owner may still commit.
-        let is_open = self.terms.joined && !self.terms.sandboxed && !self.is_clean() && self.wrote;
+        let is_open =
+            self.terms.within_outer && !self.terms.sandboxed && !self.is_clean() && self.wrote;
         if (is_unseen || is_open) && self.undone == Undone::NothingKept {
             self.undone = Undone::Unconfirmed;
         }

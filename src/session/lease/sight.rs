@@ -117,7 +117,7 @@ impl<C: Connection> Lease<C> {
     /// Returns whether an error may have ended the transaction, so that the next statement would commit by itself.
     pub(in crate::session) fn errors_may_end_it(&self) -> bool {
         // A deadlock rolls back the outer transaction, after which MySQL commits each statement by itself.
-        C::ERRORS_END_TRANSACTIONS || (C::BACKEND == Backend::Mysql && self.terms.joined)
+        C::ERRORS_END_TRANSACTIONS || (C::BACKEND == Backend::Mysql && self.terms.within_outer)
     }
 
     /// Makes sure that the connection is still the lent one and in the transaction of the unit.

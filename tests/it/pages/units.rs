@@ -177,7 +177,7 @@ mod outer {
         let mut session = binds.session_with(SessionOptions::new().within(Accounts, &outer));
         // … queries …
         let ended = session.commit_all().await?;
-        assert_eq!(ended.ending(), Ending::Joined); // the savepoint is released, nothing is committed
+        assert_eq!(ended.ending(), Ending::Released); // the savepoint is released, nothing is committed
 
         drop(outer); // and nothing is kept
         Ok(())

@@ -358,7 +358,7 @@ impl Participant for Fake {
             cannot_prepare: (!can_prepare).then(|| "the script says so".into()),
             holder_rank,
             needs_decision_row,
-            joined: false,
+            within_outer: false,
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) async fn units_see_each_other_and_nobody_else_sees_them<S: Side>() {
         for text in ["first", "second"] {
             S::write(&session, text).await.unwrap();
             let committed = session.commit_all().await.unwrap();
-            assert!(committed.is_joined());
+            assert!(committed.is_released());
             assert_eq!(outside.kept().await, ["there"]);
         }
         sandbox
@@ -45,7 +45,7 @@ pub(crate) async fn units_see_each_other_and_nobody_else_sees_them<S: Side>() {
         // The application goes on as usual.
         let mut session = outside.binds.session();
         S::write(&session, "real").await.unwrap();
-        assert!(!session.commit_all().await.unwrap().is_joined());
+        assert!(!session.commit_all().await.unwrap().is_released());
         assert_eq!(outside.kept().await, ["there", "real"]);
     }
 }

@@ -259,7 +259,7 @@ pub(crate) async fn hooks_run_or_are_captured<S: Side>() {
         let heard = Arc::new(AtomicUsize::new(0));
         let (commits, roll_backs) = (Arc::clone(&heard), Arc::clone(&heard));
         session.after_commit(async move |committed: diesel_binds::Committed| {
-            assert!(committed.is_joined());
+            assert!(committed.is_released());
             commits.fetch_add(10, Ordering::SeqCst);
             Err::<(), _>("no mail today")
         });

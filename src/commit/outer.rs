@@ -1,10 +1,10 @@
 //! The end of a unit within outer transactions: its savepoints are released, and nothing is committed.
 
 use crate::commit::Fault;
-use crate::commit::apart::roll_back;
 use crate::commit::coordinator::CommitParameters;
 use crate::commit::outcome::{CommitError, Committed, Partial};
 use crate::commit::participant::{Participant, Profile};
+use crate::commit::without_protocol::roll_back;
 
 /// Releases the savepoint of each participant, or rolls back to all of them.
 ///
@@ -27,7 +27,7 @@ pub(crate) async fn release(
         }
     }
     // A participant that really commits may be refused even now, and then no savepoint has been released.
-    participants.sort_by_key(|participant| participant.profile().joined);
+    participants.sort_by_key(|participant| participant.profile().within_outer);
     for participant in &mut participants {
         if partial.fault.is_some() {
             break;

@@ -13,7 +13,7 @@ macro_rules! mount {
 
             $(#[tokio::test]
             async fn $name() {
-                crate::suite::joining::$behaviour::<$($side),+>().await;
+                crate::suite::outer::$behaviour::<$($side),+>().await;
             })+
         }
     };
@@ -31,9 +31,9 @@ mount!([
     work_that_was_not_undone_is_never_reported_as_rolled_back,
 ] on [postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>]);
 
-mount!([a_joined_unit_is_not_run_again] on [postgres: <PostgresA>, mariadb: <MariadbA>]);
+mount!([a_unit_within_an_outer_transaction_is_not_run_again] on [postgres: <PostgresA>, mariadb: <MariadbA>]);
 
-mount!([two_joined_binds_are_kept_or_undone_together] on [
+mount!([two_binds_within_outer_transactions_are_kept_or_undone_together] on [
     postgres_and_postgres: <PostgresA, PostgresB>,
     postgres_and_mariadb: <PostgresA, MariadbA>,
     mariadb_and_sqlite: <MariadbA, Sqlite>,

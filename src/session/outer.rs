@@ -1,4 +1,5 @@
-//! Outer connections: a session joins a transaction that its caller has begun, and each unit is a savepoint in it.
+//! Outer connections: a session works within a transaction that its caller has begun, and each unit is a savepoint in
+//! it.
 
 use std::any::Any;
 use std::fmt;
@@ -15,7 +16,7 @@ use crate::error::{Error, PoolError};
 use crate::pool::Pooled;
 use crate::registry::Registry;
 
-/// A connection with an open transaction of your own, which sessions can join
+/// A connection with an open transaction of your own, which sessions can work within
 /// ([`SessionOptions::within`](crate::SessionOptions::within)).
 ///
 /// Clones are cheap and share the connection. While a unit is open on it, [`lock`](Self::lock) waits.
@@ -34,8 +35,8 @@ impl<C: Connection> OuterConnection<C> {
 
     /// Returns the connection as soon as no unit is open on it.
     ///
-    /// A task that has the connection must not run queries of a session that joins it. They would wait for each other
-    /// until the checkout timeout of the pool.
+    /// A task that has the connection must not run queries of a session within it. They would wait for each other until
+    /// the checkout timeout of the pool.
     ///
     /// # Cancel safety
     ///
@@ -67,14 +68,14 @@ impl<C> fmt::Debug for OuterConnection<C> {
 
 /// A bind whose units are within an outer transaction.
 #[derive(Clone)]
-pub(super) struct JoinedBind {
+pub(super) struct OuterBind {
     /// The function that returns the position of the bind in the registry.
     pub(super) position: fn(&Registry) -> Result<usize, Error>,
     /// The outer connection, as a mutex of the connection type of the bind.
     connection: Arc<dyn Any + Send + Sync>,
 }
 
-impl JoinedBind {
+impl OuterBind {
     pub(super) fn of<B: Bind>(outer: &OuterConnection<B::Connection>) -> Self {
         Self {
             position: Registry::position::<B>,
@@ -93,7 +94,7 @@ impl JoinedBind {
     ) -> Result<Box<dyn Pooled<C>>, PoolError> {
         let connection = Arc::clone(&self.connection)
             .downcast::<Mutex<C>>()
-            .expect("a bind joins a connection of its own type");
+            .expect("a bind has an outer connection of its own type");
         match timeout(limit, connection.lock_owned()).await {
             Ok(connection) => Ok(Box::new(Outer { connection })),
             Err(_) => Err(PoolError::TimedOut(limit)),
@@ -101,9 +102,9 @@ impl JoinedBind {
     }
 }
 
-impl fmt::Debug for JoinedBind {
+impl fmt::Debug for OuterBind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinedBind").finish_non_exhaustive()
+        f.debug_struct("OuterBind").finish_non_exhaustive()
     }
 }
 

@@ -109,22 +109,22 @@ pub(crate) async fn the_outer_transaction_decides_what_is_kept<S: Side>() {
         for text in ["first", "second"] {
             S::write(&session, text).await.unwrap();
             let heard = listen(&session);
-            let joined = session.commit_all().await.unwrap();
-            assert!(joined.is_joined() && joined.gid().is_none());
-            assert_eq!(joined.ending(), Ending::Joined);
-            assert_eq!(joined.binds(), [S::Bind::KEY]);
+            let released = session.commit_all().await.unwrap();
+            assert!(released.is_released() && released.gid().is_none());
+            assert_eq!(released.ending(), Ending::Released);
+            assert_eq!(released.binds(), [S::Bind::KEY]);
             // The unit is not committed.
             assert_eq!(heard.load(Ordering::SeqCst), 0);
             assert_eq!(transaction.committed().await, [""; 0]);
         }
-        let (_, joined) = transaction
+        let (_, released) = transaction
             .binds
             .transaction_with::<_, Error, _>(transaction.options(), async |session| {
                 S::write(session, "third").await
             })
             .await
             .unwrap();
-        assert!(joined.is_joined());
+        assert!(released.is_released());
         assert_eq!(
             transaction.within().await,
             ["outer", "first", "second", "third"]
@@ -276,7 +276,7 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
     assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
     session.rollback_all().await.unwrap();
     assert_eq!(transaction.committed().await, ["outer"]);
-    // The connection was left unchanged: in a transaction, it can be joined.
+    // The connection was left unchanged: in a transaction, it can be released.
     Manager::<S>::begin_transaction(&mut *outer.lock().await)
         .await
         .unwrap();
@@ -356,13 +356,13 @@ pub(crate) async fn a_unit_that_only_reads_leaves_nothing<S: Side>() {
     assert_eq!(S::read(&session).await.unwrap(), ["outer"]);
     let insert = "INSERT INTO notes (text) VALUES ('undone')";
     S::read_sql(&session, insert).await.unwrap();
-    let joined = session.commit_all().await.unwrap();
-    assert!(joined.is_joined());
+    let released = session.commit_all().await.unwrap();
+    assert!(released.is_released());
     assert_eq!(transaction.within().await, ["outer"]);
 }
 
 /// A retry is the responsibility of the transaction's owner.
-pub(crate) async fn a_joined_unit_is_not_run_again<S: Side>() {
+pub(crate) async fn a_unit_within_an_outer_transaction_is_not_run_again<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
     // The statement of the unit fails with a conflict.
     let runs = AtomicUsize::new(0);
@@ -457,12 +457,15 @@ pub(crate) async fn work_that_was_not_undone_is_never_reported_as_rolled_back<S:
     }
 }
 
-pub(crate) async fn two_joined_binds_are_kept_or_undone_together<A: Side, B: Side>() {
+pub(crate) async fn two_binds_within_outer_transactions_are_kept_or_undone_together<
+    A: Side,
+    B: Side,
+>() {
     let (one, two) = (
         OuterTransaction::<A>::new().await,
         OuterTransaction::<B>::new().await,
     );
-    let builder = Binds::builder().namespace("joining");
+    let builder = Binds::builder().namespace("outer");
     let pool = PoolKind::Deadpool;
     let builder = A::register(builder, one.database.url(), pool, 1, BindOptions::new()).await;
     let builder = B::register(builder, two.database.url(), pool, 1, BindOptions::new()).await;
@@ -472,7 +475,7 @@ pub(crate) async fn two_joined_binds_are_kept_or_undone_together<A: Side, B: Sid
     A::write(&session, "gone").await.unwrap();
     let refused = B::write(&session, "refused").await;
     assert!(
-        matches!(refused, Err(Error::NotJoined { bind }) if bind == B::Bind::KEY),
+        matches!(refused, Err(Error::NoOuterConnection { bind }) if bind == B::Bind::KEY),
         "{refused:?}"
     );
     drop(session);
@@ -480,8 +483,8 @@ pub(crate) async fn two_joined_binds_are_kept_or_undone_together<A: Side, B: Sid
     let mut session = binds.session_with(one.options().within(B::bind(), &two.outer));
     A::write(&session, "kept").await.unwrap();
     B::write(&session, "kept").await.unwrap();
-    let joined = session.commit_all().await.unwrap();
-    assert!(joined.is_joined() && joined.binds().len() == 2);
+    let released = session.commit_all().await.unwrap();
+    assert!(released.is_released() && released.binds().len() == 2);
 
     // One of them cannot be released.
     A::write(&session, "gone").await.unwrap();
