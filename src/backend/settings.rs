@@ -64,7 +64,7 @@ impl Settings {
 
     /// Refuses any setting in a transaction that the session did not begin.
     pub(crate) fn check_within_outer(self) -> Result<(), Unsupported> {
-        self.refuse_any("the session has joined a transaction that was begun without it")
+        self.refuse_any("the session is within an outer transaction, which was begun without it")
     }
 
     /// Refuses any setting of a unit in a sandbox.

@@ -202,9 +202,9 @@ pub enum Fault {
     #[error("a nested transaction was left open on the raw connection")]
     NestedTransaction,
 
-    /// Work that had joined the unit failed ([`Propagation::Join`](crate::Propagation::Join)).
-    #[error("work that had joined the unit failed")]
-    Joined,
+    /// Nested work of the unit failed ([`Propagation::Join`](crate::Propagation::Join)).
+    #[error("nested work of the unit failed")]
+    NestedWorkFailed,
 
     /// A hook before the commit was dropped, or panicked, before it returned.
     #[error("a hook before the commit did not come to its end")]
@@ -291,7 +291,7 @@ impl Fault {
             Self::UnknownBind => "UnknownBind",
             Self::Connect(_) => "Connect",
             Self::DeadlineExceeded => "DeadlineExceeded",
-            Self::Joined => "Joined",
+            Self::NestedWorkFailed => "NestedWorkFailed",
             Self::Hook => "Hook",
             Self::Exchanged => "Exchanged",
             Self::Sandbox => "Sandbox",

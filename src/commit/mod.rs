@@ -18,9 +18,9 @@ mod hook;
 mod inject;
 mod observed;
 mod outcome;
+mod outer;
 mod participant;
 mod protocol;
-mod outer;
 mod without_protocol;
 
 pub(crate) use self::coordinator::CommitParameters;

@@ -18,8 +18,8 @@ pub enum AbortReason {
     TransactionEnded,
     /// A nested transaction was left open on the raw connection, usually because its future was dropped.
     NestedTransaction,
-    /// Work that had joined the unit failed.
-    Joined,
+    /// Nested work of the unit failed ([`Propagation::Join`](crate::Propagation::Join)).
+    NestedWorkFailed,
     /// A hook before the commit was dropped, or panicked, before it agreed.
     Hook,
     /// The unit is older than the records that databases keep of units. It was open for too long, or the id of its
@@ -42,7 +42,7 @@ impl fmt::Display for AbortReason {
                 "its transaction has ended, by a `COMMIT` or `ROLLBACK` of the application or by the server after an error"
             }
             Self::NestedTransaction => "a nested transaction was left open on the raw connection",
-            Self::Joined => "work that had joined the unit failed",
+            Self::NestedWorkFailed => "nested work of the unit failed",
             Self::Hook => "a hook before the commit did not come to its end",
             Self::OutlivedRecords => "it is older than the records that databases keep of units",
             Self::SandboxEnded => "the sandbox has ended, and nothing of it is kept",

@@ -109,7 +109,7 @@ impl Session {
             Some((bind, AbortReason::NestedTransaction)) => (bind, Fault::NestedTransaction),
             Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
             Some((bind, AbortReason::NotBegun)) => (bind, Fault::NotBegun),
-            Some((bind, AbortReason::Joined)) => (bind, Fault::Joined),
+            Some((bind, AbortReason::NestedWorkFailed)) => (bind, Fault::NestedWorkFailed),
             Some((bind, AbortReason::Hook)) => (bind, Fault::Hook),
             Some((bind, AbortReason::OutlivedRecords)) => (bind, Fault::OutlivedRecords),
             Some((bind, AbortReason::SandboxEnded)) => (bind, Fault::SandboxEnded),

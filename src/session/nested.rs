@@ -102,7 +102,7 @@ impl Session {
         }
         if is_part && result.is_err() {
             self.core()
-                .abort_only(self.core().first_bind(), AbortReason::Joined);
+                .abort_only(self.core().first_bind(), AbortReason::NestedWorkFailed);
         }
         nested.done();
         drop(nested);

@@ -89,7 +89,7 @@ pub(crate) async fn joined_work_that_fails_takes_its_unit_along<S: Sides>(pool: 
         matches!(
             refused,
             Err(Error::AbortOnly {
-                reason: AbortReason::Joined,
+                reason: AbortReason::NestedWorkFailed,
                 ..
             })
         ),
@@ -100,7 +100,7 @@ pub(crate) async fn joined_work_that_fails_takes_its_unit_along<S: Sides>(pool: 
         matches!(
             refused,
             Err(CommitError::RolledBack {
-                source: Fault::Joined,
+                source: Fault::NestedWorkFailed,
                 ..
             })
         ),
