@@ -44,7 +44,7 @@ pub(crate) async fn resolve(
 ) -> Result<Ending, Refusal> {
     let gid = parse(project, name)?;
     let (binds, problems) = binds(project)?;
-    let outcome = match binds.recovery().settle(&gid).await {
+    let outcome = match binds.recovery().resolve(&gid).await {
         Ok(outcome) => outcome,
         Err(error) => {
             eprintln!("error: {}", chain(&error));

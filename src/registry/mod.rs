@@ -311,7 +311,7 @@ impl Registry {
 
     /// Accepts no new work, and waits for the tasks in the background.
     #[cfg(feature = "testing")]
-    pub(crate) async fn settle(&self) {
+    pub(crate) async fn close_and_wait(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.background.close();
         // A hook of a unit that ends the sandbox would wait for itself.

@@ -139,8 +139,8 @@ impl<'binds> Recovery<'binds> {
         .map_err(|source| RecoveryError::new(gid, source))
     }
 
-    /// Returns the outcome of a unit. If its holder has recorded nothing, the unit never commits: a decision that is
-    /// still on its way is kept out.
+    /// Returns the outcome of a unit. If its holder has recorded none, writes a fence: a decision that is still on its
+    /// way then fails, and the unit never commits.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl<'binds> Recovery<'binds> {
     /// # Cancel safety
     ///
     /// The future may be dropped: the unit may then be kept from committing. The next call returns the outcome.
-    pub async fn settle(self, gid: &Gid) -> Result<Outcome, RecoveryError> {
+    pub async fn resolve(self, gid: &Gid) -> Result<Outcome, RecoveryError> {
         match self.holder_of(gid) {
             Ok(holder) => holder.resolve(gid).await,
             Err(fault) => Err(fault),

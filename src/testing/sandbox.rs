@@ -216,7 +216,7 @@ impl Sandbox {
     ///
     /// Dropping the future has the effect of dropping the sandbox.
     pub async fn end(self) -> Result<(), SandboxError> {
-        self.binds.registry.settle().await;
+        self.binds.registry.close_and_wait().await;
         let mut worst: Option<SandboxError> = None;
         for (bind, enclosure) in self.enclosures() {
             let found = match enclosure.end().await {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::case::Shape;
 use crate::history::History;
-use crate::recoverer::{Recoverer, Settled};
+use crate::recoverer::{Recoverer, Resolved};
 use crate::unit::Heard;
 
 /// The longest time of recovery after the servers are back.
@@ -146,10 +146,10 @@ async fn is_true(
         Heard::Nothing => true,
         Heard::Committed { .. } => kept,
         Heard::RolledBack { .. } => !kept,
-        Heard::InDoubt(gid) => match recoverer.settle(gid).await? {
-            Settled::As(outcome) => (outcome == Outcome::Committed) == kept,
+        Heard::InDoubt(gid) => match recoverer.resolve(gid).await? {
+            Resolved::As(outcome) => (outcome == Outcome::Committed) == kept,
             // The holder has no decision only if an operator has decided in its place.
-            Settled::Forced => forced.is_some(),
+            Resolved::Forced => forced.is_some(),
         },
         Heard::Unknown => writers == 1,
         Heard::Unexpected(_) => false,

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// The answer of a holder about a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(crate) enum Resolved {
     As(Outcome),
     /// An operator has decided in the place of the holder.
     Forced,
@@ -73,11 +73,11 @@ impl Recoverer {
     }
 
     /// Returns the outcome of a unit in doubt.
-    pub(crate) async fn settle(&self, gid: &str) -> Result<Settled, String> {
-        match self.ask(format!("settle {gid}")).await.as_str() {
-            "commit" => Ok(Settled::As(Outcome::Committed)),
-            "abort" => Ok(Settled::As(Outcome::RolledBack)),
-            "forced" => Ok(Settled::Forced),
+    pub(crate) async fn resolve(&self, gid: &str) -> Result<Resolved, String> {
+        match self.ask(format!("resolve {gid}")).await.as_str() {
+            "commit" => Ok(Resolved::As(Outcome::Committed)),
+            "abort" => Ok(Resolved::As(Outcome::RolledBack)),
+            "forced" => Ok(Resolved::Forced),
             error => Err(error.to_owned()),
         }
     }
@@ -144,9 +144,9 @@ pub(crate) async fn recover<S: Sides>(site: &Site) {
 
 async fn obey(binds: &Binds, command: &str) -> String {
     match command.split_once(' ') {
-        Some(("settle", gid)) => {
+        Some(("resolve", gid)) => {
             let gid = gid.parse().expect("the director gives a gid");
-            match binds.recovery().settle(&gid).await {
+            match binds.recovery().resolve(&gid).await {
                 Ok(Outcome::Committed) => "commit".into(),
                 Ok(Outcome::RolledBack) => "abort".into(),
                 Err(error) if matches!(error.source, Fault::Forced) => "forced".into(),

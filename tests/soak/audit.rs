@@ -92,7 +92,7 @@ async fn is_true(answer: &Answer, there: bool, hosts: &[Binds]) -> bool {
             let gid: Gid = gid.parse().expect("a worker says a gid");
             // Only one host has the file that holds a decision.
             for host in hosts {
-                if let Ok(outcome) = host.recovery().settle(&gid).await {
+                if let Ok(outcome) = host.recovery().resolve(&gid).await {
                     return there == (outcome == Outcome::Committed);
                 }
             }

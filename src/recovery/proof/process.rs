@@ -33,10 +33,10 @@ impl Model {
                         happens("takes a branch on", true, task, state.clone());
                     }
                 }
-                // The application calls `settle` with the gid of the unit.
+                // The application calls `Recovery::resolve` with the gid of the unit.
                 if let Some(holder) = state
                     .holder
-                    .filter(|_| state.said.is_none() && process.settles())
+                    .filter(|_| state.said.is_none() && process.may_resolve())
                     && let Some(bind) = self.bind(process, self.topology.databases[holder].key)
                 {
                     let task = Task::Asking {
@@ -44,7 +44,7 @@ impl Model {
                         holder: bind,
                         ask: Ask::Look,
                     };
-                    happens("is asked to settle", false, task, state.clone());
+                    happens("is asked to resolve", false, task, state.clone());
                 }
                 if let Some(force) = self.operator(process, state) {
                     happens("forces", false, Task::Forcing(force), state.clone());

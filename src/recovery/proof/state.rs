@@ -176,7 +176,7 @@ pub(super) enum Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Task {
     Idle,
-    /// Asks the holder about a branch, or for a caller of `settle`.
+    /// Asks the holder about a branch, or for a caller of `Recovery::resolve`.
     Asking {
         on: Option<usize>,
         holder: usize,

@@ -144,8 +144,8 @@ impl Topology {
 }
 
 impl Process {
-    /// Returns whether the application may call `settle` in this process.
-    pub(super) fn settles(&self) -> bool {
+    /// Returns whether the application may call `Recovery::resolve` in this process.
+    pub(super) fn may_resolve(&self) -> bool {
         self.namespace == OURS && self.operator.is_none()
     }
 }

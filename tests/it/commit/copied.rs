@@ -91,8 +91,8 @@ async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
         let binds = over(pair.first.url(), &copy).await;
         assert_refused(&binds).await;
         // Nor does the copy answer for a unit, or fence a late decision.
-        let settled = binds.recovery().settle(&gid).await.unwrap_err();
-        assert!(matches!(settled.source, Fault::Copied), "{settled:?}");
+        let resolved = binds.recovery().resolve(&gid).await.unwrap_err();
+        assert!(matches!(resolved.source, Fault::Copied), "{resolved:?}");
         let told = binds.recovery().outcome_of(&gid).await.unwrap_err();
         assert!(matches!(told.source, Fault::Copied), "{told:?}");
 
@@ -103,10 +103,10 @@ async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
         let committed = commit(&binds, &format!("after {keep}")).await.unwrap();
         assert!(committed.pending().is_empty());
         assert_eq!(value(copy.to_str().unwrap(), ID).await == id, keep);
-        let settled = binds.recovery().settle(&gid).await;
+        let resolved = binds.recovery().resolve(&gid).await;
         match keep {
-            true => assert_eq!(settled.unwrap(), Outcome::Committed),
-            false => assert!(matches!(settled.unwrap_err().source, Fault::Replaced)),
+            true => assert_eq!(resolved.unwrap(), Outcome::Committed),
+            false => assert!(matches!(resolved.unwrap_err().source, Fault::Replaced)),
         }
         binds.close().await;
     }

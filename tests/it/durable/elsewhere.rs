@@ -201,7 +201,7 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
             "{name}: {pass}"
         );
         assert_eq!(
-            binds.recovery().settle(gid).await.unwrap(),
+            binds.recovery().resolve(gid).await.unwrap(),
             Outcome::Committed
         );
         // The facts about the server are read again, and the next unit is not in doubt.

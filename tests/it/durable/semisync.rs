@@ -71,8 +71,11 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
         for _ in 0..3 {
             let pass = binds.recovery().run_older_than(Duration::ZERO).await;
             assert!(pass.recovered.is_empty(), "{pass}");
-            let settled = binds.recovery().settle(&gid).await.unwrap_err();
-            assert!(matches!(settled.source, Fault::Unconfirmed), "{settled:?}");
+            let resolved = binds.recovery().resolve(&gid).await.unwrap_err();
+            assert!(
+                matches!(resolved.source, Fault::Unconfirmed),
+                "{resolved:?}"
+            );
         }
         // Only the commit itself goes on waiting.
         let end = tokio::time::Instant::now() + crate::durable::replicated::LONG;
@@ -87,7 +90,7 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
     assert!(pass.is_complete() && pass.recovered.len() == 1, "{pass}");
     for gid in &gids {
         assert_eq!(
-            binds.recovery().settle(gid).await.unwrap(),
+            binds.recovery().resolve(gid).await.unwrap(),
             Outcome::Committed
         );
     }

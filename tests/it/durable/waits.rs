@@ -44,7 +44,7 @@ async fn left_in_doubt(world: &Replicated, options: SessionOptions, text: &str) 
         (0, 1),
         "{pass}"
     );
-    assert!(binds.recovery().settle(&gid).await.is_err());
+    assert!(binds.recovery().resolve(&gid).await.is_err());
     let rows = world.rows().await.concat();
     assert!(!rows.contains(&text.to_owned()), "{rows:?}");
     gid
@@ -81,7 +81,7 @@ async fn a_decision_that_waits_for_its_standby_is_in_doubt_until_that_is_back() 
         let binds = world.both(Holds::Replicated).await;
         recovers(&binds).await;
         assert_eq!(
-            binds.recovery().settle(&gid).await.unwrap(),
+            binds.recovery().resolve(&gid).await.unwrap(),
             Outcome::Committed
         );
         let [replicated, other] = world.rows().await;
@@ -102,7 +102,7 @@ async fn a_decision_that_never_reached_the_standby_is_rolled_back_by_that() {
     let binds = world.both_at(&url, Holds::Replicated).await;
     recovers(&binds).await;
     assert_eq!(
-        binds.recovery().settle(&gid).await.unwrap(),
+        binds.recovery().resolve(&gid).await.unwrap(),
         Outcome::RolledBack
     );
     assert!(world.rows_at(&url).await.concat().is_empty());
@@ -125,8 +125,11 @@ async fn a_decision_that_can_be_seen_is_not_believed_before_the_standby_has_it()
             (0, 1),
             "{pass}"
         );
-        let settled = binds.recovery().settle(&gid).await.unwrap_err();
-        assert!(matches!(settled.source, Fault::Unconfirmed), "{settled:?}");
+        let resolved = binds.recovery().resolve(&gid).await.unwrap_err();
+        assert!(
+            matches!(resolved.source, Fault::Unconfirmed),
+            "{resolved:?}"
+        );
         let asked = binds.recovery().outcome_of(&gid).await.unwrap_err();
         assert!(matches!(asked.source, Fault::Unconfirmed), "{asked:?}");
     }
@@ -163,7 +166,7 @@ async fn a_lone_commit_that_waits_is_not_called_committed() {
     assert_eq!(rows(&world.url()).await, ["alone"]);
     world.comes_back().await;
     assert_eq!(
-        recorded.recovery().settle(&gid).await.unwrap(),
+        recorded.recovery().resolve(&gid).await.unwrap(),
         Outcome::Committed
     );
     assert_eq!(rows(&world.url()).await, ["alone", "recorded"]);

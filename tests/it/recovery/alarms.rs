@@ -117,7 +117,7 @@ async fn a_branch_whose_holder_was_replaced_is_left_alone() {
     );
     let gid: Gid = replaced.parse().unwrap();
     prepare_postgres(&application, &gid).await;
-    assert!(binds.recovery().settle(&gid).await.is_err());
+    assert!(binds.recovery().resolve(&gid).await.is_err());
     let left = left(&application, &binds, &gid).await;
     assert!(matches!(left, Left::ReplacedHolder), "{left}");
 }
@@ -130,7 +130,7 @@ async fn a_branch_whose_holder_is_no_bind_is_left_alone() {
         .gid_of_new_unit(&application.namespace, "elsewhere")
         .await;
     prepare_postgres(&application, &gid).await;
-    assert!(binds.recovery().settle(&gid).await.is_err());
+    assert!(binds.recovery().resolve(&gid).await.is_err());
     let left = left(&application, &binds, &gid).await;
     assert!(matches!(left, Left::UnknownHolder), "{left}");
 }

@@ -56,8 +56,8 @@ async fn an_application_is_not_asked_for_the_units_of_another() {
     let builder = application.register(builder).await;
     let other = builder.namespace("another").build().unwrap();
     let is_foreign = |fault: &Fault| matches!(fault, Fault::ForeignNamespace { namespace } if *namespace == application.namespace);
-    let settled = other.recovery().settle(&gid).await.unwrap_err();
-    assert!(is_foreign(&settled.source), "{settled:?}");
+    let resolved = other.recovery().resolve(&gid).await.unwrap_err();
+    assert!(is_foreign(&resolved.source), "{resolved:?}");
     let asked = other.recovery().outcome_of(&gid).await.unwrap_err();
     assert!(is_foreign(&asked.source), "{asked:?}");
     let own = application.process().await;

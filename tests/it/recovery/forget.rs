@@ -110,8 +110,8 @@ async fn forgets<S: Sides>(holder: usize) {
     // The outcome is unknown, which is not the same as rolled back.
     let asked = world.binds.recovery().outcome_of(gid).await.unwrap_err();
     assert!(matches!(asked.source, Fault::Forgotten), "{asked:?}");
-    let settled = world.binds.recovery().settle(gid).await.unwrap_err();
-    assert!(matches!(settled.source, Fault::Forgotten), "{settled:?}");
+    let resolved = world.binds.recovery().resolve(gid).await.unwrap_err();
+    assert!(matches!(resolved.source, Fault::Forgotten), "{resolved:?}");
     assert_eq!(records(holder).await, [] as [&str; 0], "no fence stands");
 
     // The next unit commits like any other.
@@ -361,7 +361,7 @@ async fn branches_whose_holder_has_forgotten_them_are_left_alone() {
         in_doubt.all(|branch| matches!(branch.left, Why::Forgotten)),
         "{pass}"
     );
-    assert!(process.recovery().settle(&gid).await.is_err());
+    assert!(process.recovery().resolve(&gid).await.is_err());
     assert!(!is_recorded(&application, &gid).await, "no fence stands");
     assert!(application.is_prepared(&gid).await);
     application.roll_back(&gid).await;

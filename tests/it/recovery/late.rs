@@ -133,7 +133,7 @@ async fn force_keeps_a_late_decision_out<S: Sides>(holder: usize) {
         let asked = pair
             .operator
             .recovery()
-            .settle(&pair.gid)
+            .resolve(&pair.gid)
             .await
             .unwrap_err();
         assert!(matches!(asked.source, Fault::Forced), "{asked:?}");

@@ -371,7 +371,7 @@ pub(crate) async fn a_hook_before_the_commit_ends_whatever_it_calls<S: Side>(poo
         let pass = others.recovery().run().await;
         assert!(pass.is_complete(), "{pass}");
         if let Some(gid) = committed.gid() {
-            others.recovery().settle(gid).await.unwrap();
+            others.recovery().resolve(gid).await.unwrap();
         }
         // The connections are back in the pool.
         let mut session = others.session();
