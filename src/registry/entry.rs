@@ -38,7 +38,7 @@ pub(crate) struct Entry<C> {
     pub(crate) clock: Arc<UnitClock>,
     pub(super) server: Mutex<Option<Arc<Server>>>,
     /// The properties of the server, read on a connection outside of the pool.
-    pub(super) server_apart: Mutex<Option<Arc<Server>>>,
+    pub(super) server_outside_pool: Mutex<Option<Arc<Server>>>,
     pub(super) identity: Mutex<Identity>,
     /// The enclosure that prevents every commit of a unit, in a sandbox.
     #[cfg(feature = "testing")]
@@ -76,7 +76,7 @@ impl<C: Connection> Entry<C> {
             timeouts,
             clock: Arc::new(UnitClock::new(Duration::MAX)),
             server: Mutex::new(None),
-            server_apart: Mutex::new(None),
+            server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
             #[cfg(feature = "testing")]
             enclosure: None,
@@ -148,22 +148,22 @@ impl<C: Connection> Entry<C> {
 
     /// Returns the properties of the server, for a connection outside of the pool. Its session settings hold for no
     /// other connection.
-    pub(super) async fn server_apart(
+    pub(super) async fn server_outside_pool(
         &self,
         connection: &mut C,
     ) -> diesel::QueryResult<Arc<Server>> {
-        if let Some(server) = self.server_anywhere() {
+        if let Some(server) = self.known_server_anywhere() {
             return Ok(server);
         }
         let server = self.inspect(connection).await?;
-        *lock(&self.server_apart) = Some(Arc::clone(&server));
+        *lock(&self.server_outside_pool) = Some(Arc::clone(&server));
         Ok(server)
     }
 
     /// Returns the properties of the server, read on any connection.
-    pub(super) fn server_anywhere(&self) -> Option<Arc<Server>> {
+    pub(super) fn known_server_anywhere(&self) -> Option<Arc<Server>> {
         self.known_server()
-            .or_else(|| lock(&self.server_apart).clone())
+            .or_else(|| lock(&self.server_outside_pool).clone())
     }
 
     /// Returns the properties of the server. Reads them on `connection` of the pool if necessary.
@@ -189,7 +189,7 @@ impl<C: Connection> Entry<C> {
     /// Forgets the properties of the server, because another one has replaced it. The next unit reads them again.
     pub(super) fn forget_server(&self) {
         *lock(&self.server) = None;
-        *lock(&self.server_apart) = None;
+        *lock(&self.server_outside_pool) = None;
         self.forget_identity();
     }
 
@@ -223,7 +223,7 @@ impl<C: Connection> Entry<C> {
     /// Returns the id of the database, if it was read recently.
     pub(crate) fn database(&self) -> Option<DatabaseId> {
         let (id, read) = lock(&self.identity).read?;
-        (read.elapsed() < HOLDS).then_some(id)
+        (read.elapsed() < BELIEVED_FOR).then_some(id)
     }
 
     /// Notes the id of the database, and whether commits of its server wait for a standby or replica.
@@ -307,7 +307,7 @@ impl<C: Connection> Entry<C> {
 }
 
 /// The time for which the id of the database and its replication are believed.
-const HOLDS: Duration = Duration::from_secs(30);
+const BELIEVED_FOR: Duration = Duration::from_secs(30);
 
 /// The identity of the database of a bind, as far as it was read.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! The registry of the binds and their pools.
 
 // Files, each of which imports only from those before it: `enclosure`, `entry`, `examine`, `any_entry`, `check`,
-// `identity`, `in_use`, `inside`, `outside`, `problem`, `builder`, `recovery`, `sandbox`.
+// `identity`, `in_use`, `inside`, `recovery_port`, `problem`, `builder`, `recovery`, `sandbox`.
 
 mod any_entry;
 mod builder;
@@ -13,9 +13,9 @@ mod examine;
 mod identity;
 mod in_use;
 mod inside;
-mod outside;
 mod problem;
 mod recovery;
+mod recovery_port;
 #[cfg(feature = "testing")]
 mod sandbox;
 

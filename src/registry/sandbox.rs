@@ -64,7 +64,7 @@ impl<C: Connection> Entry<C> {
             timeouts,
             clock: Arc::clone(&self.clock),
             server: Mutex::new(Some(Arc::clone(&terms.server))),
-            server_apart: Mutex::new(None),
+            server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
             enclosure: Some(Enclosure {
                 one,

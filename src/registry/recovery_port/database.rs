@@ -12,7 +12,7 @@ use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::recovery::{Database, IdentifiedListing, Listing, Records};
 use crate::registry::entry::Entry;
-use crate::registry::outside::{database_identity, refuse_other, refuse_replica, refused};
+use crate::registry::recovery_port::{database_identity, refuse_other, refuse_replica, refused};
 
 impl<C: Connection> Database for Entry<C> {
     fn key(&self) -> &'static str {
@@ -20,7 +20,7 @@ impl<C: Connection> Database for Entry<C> {
     }
 
     fn server(&self) -> Option<Arc<Server>> {
-        self.server_anywhere()
+        self.known_server_anywhere()
     }
 
     fn branches(&self) -> BoxFuture<'_, Result<Listing, Fault>> {

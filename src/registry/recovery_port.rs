@@ -28,7 +28,7 @@ const ATTEMPTS: usize = 5;
 
 impl<C: Connection> Entry<C> {
     /// Opens a connection that is ready for recovery.
-    async fn outside(&self) -> Result<C, Fault> {
+    async fn connect_for_recovery(&self) -> Result<C, Fault> {
         let mut connection = self.connect(self.timeouts.step).await?;
         connection.recovery_settings().await.map_err(Fault::Lost)?;
         Ok(connection)
@@ -154,9 +154,9 @@ impl<C: Connection> Entry<C> {
         question: impl AsyncFnOnce(&mut C, &Server) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let asking = async {
-            let mut connection = self.outside().await?;
+            let mut connection = self.connect_for_recovery().await?;
             let server = self
-                .server_apart(&mut connection)
+                .server_outside_pool(&mut connection)
                 .await
                 .map_err(Fault::Lost)?;
             question(&mut connection, &server).await
@@ -194,7 +194,7 @@ impl<C: Connection> Entry<C> {
 
     /// Makes one attempt of [`resolve`](Self::resolve).
     async fn try_resolve(&self, gid: &Gid, server: Option<&Lineage>) -> Result<Outcome, Fault> {
-        let mut connection = self.outside().await?;
+        let mut connection = self.connect_for_recovery().await?;
         self.refuse_other_server(&mut connection, server).await?;
         let outcome = self.read_or_fence(&mut connection, gid).await?;
         // A proxy may have sent a request to another server.
@@ -221,7 +221,10 @@ impl<C: Connection> Entry<C> {
 
     /// Reads the outcome, and writes a fence if there is none.
     async fn read_or_fence(&self, connection: &mut C, gid: &Gid) -> Result<Outcome, Fault> {
-        let server = self.server_apart(connection).await.map_err(Fault::Lost)?;
+        let server = self
+            .server_outside_pool(connection)
+            .await
+            .map_err(Fault::Lost)?;
         let schema = &server.schema;
         // A recorded outcome is final. It is read first, so that a holder that is not writable just now still answers.
         if let Some(outcome) = connection.recorded(schema, gid).await? {
