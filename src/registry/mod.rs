@@ -1,7 +1,7 @@
 //! The registry of the binds and their pools.
 
 // Files, each of which imports only from those before it: `enclosure`, `entry`, `examine`, `any_entry`, `check`,
-// `identity`, `in_use`, `inside`, `recovery_port`, `problem`, `builder`, `recovery`, `sandbox`.
+// `identity`, `in_use`, `hook_context`, `recovery_port`, `problem`, `builder`, `recovery`, `sandbox`.
 
 mod any_entry;
 mod builder;
@@ -10,9 +10,9 @@ mod check;
 mod enclosure;
 mod entry;
 mod examine;
+mod hook_context;
 mod identity;
 mod in_use;
-mod inside;
 mod problem;
 mod recovery;
 mod recovery_port;

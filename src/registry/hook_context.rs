@@ -10,17 +10,17 @@ use crate::registry::{Entry, Registry};
 
 tokio::task_local! {
     /// The innermost context that this task runs in.
-    static INSIDE: Arc<Inside>;
+    static CONTEXT: Arc<HookContext>;
 }
 
 /// A context that ends only after a hook.
-struct Inside {
-    what: What,
+struct HookContext {
+    kind: ContextKind,
     /// The enclosing context, which waits for this one.
-    outer: Option<Arc<Inside>>,
+    outer: Option<Arc<HookContext>>,
 }
 
-enum What {
+enum ContextKind {
     /// A task in the background of a registry, identified by its tracker.
     Background(TaskTracker),
     /// The begin of a transaction, identified by the address of its entry.
@@ -34,14 +34,14 @@ impl Registry {
         ending: impl Future<Output = T> + Send + 'static,
         handle: &Handle,
     ) -> JoinHandle<T> {
-        let ending = within(What::Background(self.background.clone()), ending);
+        let ending = within(ContextKind::Background(self.background.clone()), ending);
         self.background.spawn_on(ending, handle)
     }
 
     /// Returns whether [`close`](crate::Binds::close) waits for this task.
     pub(super) fn is_in_background(&self) -> bool {
         is_within(
-            |what| matches!(what, What::Background(tracker) if TaskTracker::ptr_eq(tracker, &self.background)),
+            |kind| matches!(kind, ContextKind::Background(tracker) if TaskTracker::ptr_eq(tracker, &self.background)),
         )
     }
 }
@@ -49,13 +49,13 @@ impl Registry {
 impl<C> Entry<C> {
     /// Runs a hook at the begin of a transaction.
     pub(crate) async fn beginning<T>(&self, hook: impl Future<Output = T>) -> T {
-        within(What::Begin(self.address()), hook).await
+        within(ContextKind::Begin(self.address()), hook).await
     }
 
     /// Returns whether this task runs a hook at the begin of a transaction here. The begin waits for that hook.
     pub(crate) fn is_beginning(&self) -> bool {
         let address = self.address();
-        is_within(|what| matches!(what, What::Begin(entry) if *entry == address))
+        is_within(|kind| matches!(kind, ContextKind::Begin(entry) if *entry == address))
     }
 
     fn address(&self) -> usize {
@@ -63,21 +63,21 @@ impl<C> Entry<C> {
     }
 }
 
-fn within<F: Future>(what: What, future: F) -> impl Future<Output = F::Output> {
-    let outer = INSIDE.try_with(Arc::clone).ok();
-    INSIDE.scope(Arc::new(Inside { what, outer }), future)
+fn within<F: Future>(kind: ContextKind, future: F) -> impl Future<Output = F::Output> {
+    let outer = CONTEXT.try_with(Arc::clone).ok();
+    CONTEXT.scope(Arc::new(HookContext { kind, outer }), future)
 }
 
-fn is_within(found: impl Fn(&What) -> bool) -> bool {
-    let look = |innermost: &Arc<Inside>| {
-        let mut inside = Some(innermost);
-        while let Some(Inside { what, outer }) = inside.map(Arc::as_ref) {
-            if found(what) {
+fn is_within(matches: impl Fn(&ContextKind) -> bool) -> bool {
+    let look = |innermost: &Arc<HookContext>| {
+        let mut context = Some(innermost);
+        while let Some(HookContext { kind, outer }) = context.map(Arc::as_ref) {
+            if matches(kind) {
                 return true;
             }
-            inside = outer.as_ref();
+            context = outer.as_ref();
         }
         false
     };
-    INSIDE.try_with(look).unwrap_or(false)
+    CONTEXT.try_with(look).unwrap_or(false)
 }
