@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::gid::UnitClock;
 use crate::recovery::{Database, RecoveryScope, Worker};
 use crate::registry::builder::BindsBuilder;
-use crate::registry::builder::pending::{Attachment, Common, Pending, Place, Who};
+use crate::registry::builder::pending::{Attachment, BindId, EntryArguments, Pending, Placement};
 use crate::registry::problem::BuildError;
 use crate::registry::{AnyEntry, Binds, Neighbour, Registry};
 use crate::trace::describe_metrics;
@@ -34,47 +34,47 @@ impl BindsBuilder {
         let clock = Arc::new(UnitClock::new(self.recovery.retention));
         let mut attached: Vec<Attachment> = Vec::new();
         for bind in &mut binds {
-            if let Place::Shared { with, path } = &mut bind.place
+            if let Placement::Shared { with, path } = &mut bind.placement
                 && let Some(path) = path.take()
             {
                 attached.push(Attachment {
                     to: *with,
-                    who: bind.who,
+                    id: bind.id,
                     path,
                 });
             }
         }
-        let owner: Vec<(Who, Who)> = binds
+        let owner: Vec<(BindId, BindId)> = binds
             .iter()
-            .map(|bind| (bind.who, bind.place.owner(bind.who)))
+            .map(|bind| (bind.id, bind.placement.owner(bind.id)))
             .collect();
-        let mut hooks: Vec<(Who, Box<dyn Any + Send>)> = self
+        let mut hooks: Vec<(BindId, Box<dyn Any + Send>)> = self
             .after_begin
             .into_iter()
-            .filter_map(|(who, hook)| {
-                let (_, owner) = owner.iter().find(|(bind, _)| bind.is(who))?;
+            .filter_map(|(id, hook)| {
+                let (_, owner) = owner.iter().find(|(bind, _)| bind.is(id))?;
                 Some((*owner, hook))
             })
             .collect();
-        let own = |bind: &&Pending| matches!(bind.place, Place::Own { .. });
+        let own = |bind: &&Pending| matches!(bind.placement, Placement::Own { .. });
         let alone = binds.iter().filter(own).count() == 1;
         let mut entries: Vec<Arc<dyn AnyEntry>> = Vec::new();
-        let mut owners: Vec<(Who, usize)> = Vec::new();
+        let mut owners: Vec<(BindId, usize)> = Vec::new();
         let mut shared = Vec::new();
         for bind in binds {
-            match bind.place {
-                Place::Own { mut options, make } => {
+            match bind.placement {
+                Placement::Own { mut options, make } => {
                     options.attached = attached
                         .iter()
-                        .filter(|file| file.to.is(bind.who))
-                        .map(|file| (file.who.key, file.path.clone()))
+                        .filter(|file| file.to.is(bind.id))
+                        .map(|file| (file.id.key, file.path.clone()))
                         .collect();
-                    owners.push((bind.who, entries.len()));
+                    owners.push((bind.id, entries.len()));
                     let after_begin = hooks
-                        .extract_if(.., |(who, _)| who.is(bind.who))
+                        .extract_if(.., |(id, _)| id.is(bind.id))
                         .map(|(_, hook)| hook)
                         .collect();
-                    entries.push(make(Common {
+                    entries.push(make(EntryArguments {
                         options,
                         after_begin,
                         namespace: Arc::clone(&namespace),
@@ -83,18 +83,18 @@ impl BindsBuilder {
                         clock: Arc::clone(&clock),
                     }));
                 }
-                Place::Shared { with, .. } => shared.push((bind.who, with)),
-                Place::Located(_) | Place::Broken => {}
+                Placement::Shared { with, .. } => shared.push((bind.id, with)),
+                Placement::Unresolved(_) | Placement::Broken => {}
             }
         }
         let mut neighbours = Vec::new();
-        for (who, with) in shared {
+        for (id, with) in shared {
             if let Some(&(_, entry)) = owners.iter().find(|(owner, _)| owner.is(with)) {
-                owners.push((who, entry));
+                owners.push((id, entry));
                 neighbours.push(Neighbour {
-                    key: who.key,
+                    key: id.key,
                     entry,
-                    attached: attached.iter().any(|file| file.who.is(who)),
+                    attached: attached.iter().any(|file| file.id.is(id)),
                 });
             }
         }
@@ -106,7 +106,7 @@ impl BindsBuilder {
         let migrations = self.migrations.build(&owners, &entries, &attached)?;
         let index = owners
             .into_iter()
-            .filter_map(|(who, position)| Some((who.id?, position)))
+            .filter_map(|(id, position)| Some((id.type_id?, position)))
             .collect();
         let databases = entries
             .iter()

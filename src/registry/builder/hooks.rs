@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 
 use crate::bind::Bind;
 use crate::registry::BindsBuilder;
-use crate::registry::builder::pending::Who;
+use crate::registry::builder::pending::BindId;
 use crate::registry::entry::AfterBegin;
 
 impl BindsBuilder {
@@ -63,7 +63,7 @@ impl BindsBuilder {
             + 'static,
     {
         let hook: AfterBegin<B::Connection> = Box::new(hook);
-        self.after_begin.push((Who::of::<B>(), Box::new(hook)));
+        self.after_begin.push((BindId::of::<B>(), Box::new(hook)));
         self
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::backend::Backend;
 use crate::config::{Manifest, ManifestBind, ManifestPlace};
 use crate::registry::builder::BindsBuilder;
-use crate::registry::builder::pending::{Given, Pending, Place, Who};
+use crate::registry::builder::pending::{BindId, BuilderArgument, Pending, Placement};
 use crate::registry::builder::source::Source;
 use crate::registry::problem::BuildProblem;
 
@@ -28,13 +28,13 @@ impl BindsBuilder {
     ///
     /// Keeps the key in memory until the process ends, once for each key.
     pub fn bind_named(mut self, key: &str) -> Self {
-        self.given.push(Given::Named(key.into()));
+        self.given.push(BuilderArgument::Named(key.into()));
         self
     }
 
     /// Registers every bind of the manifest without its type. See [`bind_named`](Self::bind_named).
     pub fn bind_all_named(mut self) -> Self {
-        self.given.push(Given::AllNamed);
+        self.given.push(BuilderArgument::AllNamed);
         self
     }
 
@@ -48,15 +48,15 @@ impl BindsBuilder {
             self.problems.push(problem);
             return None;
         };
-        let (who, backend) = (named(key), bind.backend());
-        let place = place(bind, who.key).unwrap_or_else(|problem| {
+        let (id, backend) = (named(key), bind.backend());
+        let placement = placement(bind, id.key).unwrap_or_else(|problem| {
             self.problems.push(problem);
-            Place::Broken
+            Placement::Broken
         });
         Some(Pending {
-            who,
+            id,
             backend,
-            place,
+            placement,
         })
     }
 
@@ -71,31 +71,33 @@ impl BindsBuilder {
     }
 }
 
-fn place(bind: &ManifestBind, key: &'static str) -> Result<Place, BuildProblem> {
-    let mut place = match bind.place() {
+fn placement(bind: &ManifestBind, key: &'static str) -> Result<Placement, BuildProblem> {
+    let mut placement = match bind.place() {
         ManifestPlace::SharedWith(with) => {
-            return Ok(Place::Shared {
+            return Ok(Placement::Shared {
                 with: named(with),
                 path: None,
             });
         }
         ManifestPlace::Own | ManifestPlace::AttachedTo(_) => in_environment(key, bind.backend())?,
     };
-    if let (Place::Located(located), ManifestPlace::AttachedTo(to)) = (&mut place, bind.place()) {
-        located.attach_to = Some(named(to));
+    if let (Placement::Unresolved(unresolved), ManifestPlace::AttachedTo(to)) =
+        (&mut placement, bind.place())
+    {
+        unresolved.attach_to = Some(named(to));
     }
-    Ok(place)
+    Ok(placement)
 }
 
-fn in_environment(bind: &'static str, backend: Backend) -> Result<Place, BuildProblem> {
+fn in_environment(bind: &'static str, backend: Backend) -> Result<Placement, BuildProblem> {
     match backend {
         #[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
-        Backend::Postgres => Source::<diesel_async::AsyncPgConnection>::env().place(bind),
+        Backend::Postgres => Source::<diesel_async::AsyncPgConnection>::env().placement(bind),
         #[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
-        Backend::Mysql => Source::<diesel_async::AsyncMysqlConnection>::env().place(bind),
+        Backend::Mysql => Source::<diesel_async::AsyncMysqlConnection>::env().placement(bind),
         #[cfg(all(feature = "sqlite", any(feature = "deadpool", feature = "bb8")))]
         Backend::Sqlite => {
-            Source::<crate::backend::sqlite::AsyncSqliteConnection>::env().place(bind)
+            Source::<crate::backend::sqlite::AsyncSqliteConnection>::env().placement(bind)
         }
         #[allow(unreachable_patterns, reason = "only where every backend is turned on")]
         _ => Err(match cfg!(any(feature = "deadpool", feature = "bb8")) {
@@ -106,7 +108,7 @@ fn in_environment(bind: &'static str, backend: Backend) -> Result<Place, BuildPr
 }
 
 /// Returns the identity of a bind without a type. Keys live as long as the process, each once.
-fn named(key: &str) -> Who {
+fn named(key: &str) -> BindId {
     static KEYS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
     let key = match keys.get(key) {
@@ -117,5 +119,5 @@ fn named(key: &str) -> Who {
             kept
         }
     };
-    Who { key, id: None }
+    BindId { key, type_id: None }
 }

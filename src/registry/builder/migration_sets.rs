@@ -11,19 +11,19 @@ use crate::commit::Fault;
 use crate::migrate::{
     AnySet, Connect, MigrationMistake, Need, Set, Sets, Source, read, version_of,
 };
-use crate::registry::builder::pending::{Attachment, Who};
+use crate::registry::builder::pending::{Attachment, BindId};
 use crate::registry::problem::{BuildError, BuildProblem};
 use crate::registry::{AnyEntry, Entry};
 
 /// All migrations that were given.
 #[derive(Default)]
-pub(super) struct Given {
+pub(super) struct GivenMigrations {
     sets: Vec<GivenSet>,
     needs: Vec<Need>,
 }
 
 struct GivenSet {
-    who: Who,
+    id: BindId,
     make: Box<Make>,
 }
 
@@ -37,7 +37,7 @@ struct Place {
     file: Option<String>,
 }
 
-impl Given {
+impl GivenMigrations {
     /// Adds the migrations of a bind.
     pub(super) fn add<B>(&mut self, source: Arc<Source<B::Connection>>)
     where
@@ -62,7 +62,7 @@ impl Given {
             }))
         };
         self.sets.push(GivenSet {
-            who: Who::of::<B>(),
+            id: BindId::of::<B>(),
             make: Box::new(make),
         });
     }
@@ -79,7 +79,7 @@ impl Given {
     /// Adds the needs in the manifest of the binds whose migrations were given.
     #[cfg(feature = "manifest")]
     pub(super) fn add_needs(&mut self, manifest: &crate::config::Manifest) {
-        let keys: Vec<&'static str> = self.sets.iter().map(|set| set.who.key).collect();
+        let keys: Vec<&'static str> = self.sets.iter().map(|set| set.id.key).collect();
         for bind in &keys {
             let needs = manifest.bind(bind).map_or(&[][..], |bind| bind.needs());
             for need in needs {
@@ -99,18 +99,18 @@ impl Given {
     /// Builds the sets in their order, unless they have a mistake.
     pub(super) fn build(
         self,
-        owners: &[(Who, usize)],
+        owners: &[(BindId, usize)],
         entries: &[Arc<dyn AnyEntry>],
         attached: &[Attachment],
     ) -> Result<Arc<Sets>, BuildError> {
         let mut problems = Vec::new();
         let mut sets: Vec<Arc<dyn AnySet>> = Vec::new();
         for given in self.sets {
-            let bind = given.who.key;
+            let bind = given.id.key;
             let set = if sets.iter().any(|set| set.key() == bind) {
                 Err(MigrationMistake::Repeated)
             } else {
-                place(given.who, owners, entries, attached)
+                place(given.id, owners, entries, attached)
                     .ok_or(MigrationMistake::UnknownBind)
                     .and_then(given.make)
             };
@@ -137,13 +137,17 @@ impl Given {
 /// Returns the place of a bind. Only by its type: a bind that is registered by its key alone may have another
 /// connection type.
 fn place(
-    who: Who,
-    owners: &[(Who, usize)],
+    id: BindId,
+    owners: &[(BindId, usize)],
     entries: &[Arc<dyn AnyEntry>],
     attached: &[Attachment],
 ) -> Option<Place> {
-    let (_, position) = owners.iter().find(|(owner, _)| owner.id == who.id)?;
-    let file = attached.iter().position(|file| file.who.id == who.id);
+    let (_, position) = owners
+        .iter()
+        .find(|(owner, _)| owner.type_id == id.type_id)?;
+    let file = attached
+        .iter()
+        .position(|file| file.id.type_id == id.type_id);
     Some(Place {
         number: file.map_or(*position, |number| entries.len() + number),
         entry: Arc::clone(&entries[*position]),

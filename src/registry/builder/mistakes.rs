@@ -6,7 +6,7 @@ use crate::backend::{Backend, Unsupported};
 use crate::config::HolderPreference;
 use crate::gid::{MAX_KEY, MAX_NAMESPACE, is_name};
 use crate::registry::builder::BindsBuilder;
-use crate::registry::builder::pending::{Pending, Place};
+use crate::registry::builder::pending::{Pending, Placement};
 use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
@@ -17,46 +17,46 @@ impl BindsBuilder {
         }
         let mut keys = HashSet::new();
         for bind in binds {
-            if !is_name(bind.who.key, MAX_KEY) {
+            if !is_name(bind.id.key, MAX_KEY) {
                 found.push(BuildProblem::InvalidKey {
-                    key: bind.who.key.into(),
+                    key: bind.id.key.into(),
                 });
             }
-            if !keys.insert(bind.who.key) {
-                found.push(BuildProblem::RepeatedKey { key: bind.who.key });
+            if !keys.insert(bind.id.key) {
+                found.push(BuildProblem::RepeatedKey { key: bind.id.key });
             }
-            match &bind.place {
-                Place::Shared { with, .. } => {
+            match &bind.placement {
+                Placement::Shared { with, .. } => {
                     let known = binds.iter().any(|other| {
-                        other.who.is(*with) && !matches!(other.place, Place::Shared { .. })
+                        other.id.is(*with) && !matches!(other.placement, Placement::Shared { .. })
                     });
                     if !known {
                         found.push(BuildProblem::UnknownKey {
-                            bind: bind.who.key,
+                            bind: bind.id.key,
                             with: with.key,
                         });
                     }
                 }
-                Place::Own { options, .. } => {
+                Placement::Own { options, .. } => {
                     let cannot = bind.backend == Backend::Sqlite || options.never_prepare;
                     if cannot && options.holder == HolderPreference::Avoid {
-                        found.push(BuildProblem::CannotAvoid { bind: bind.who.key });
+                        found.push(BuildProblem::CannotAvoid { bind: bind.id.key });
                     }
                     let checked = options.settings.check(bind.backend, options.read_only);
                     if let Err(Unsupported { option, reason }) = checked {
                         found.push(BuildProblem::Unsupported {
-                            bind: bind.who.key,
+                            bind: bind.id.key,
                             option,
                             reason,
                         });
                     }
                 }
-                Place::Located(_) | Place::Broken => {}
+                Placement::Unresolved(_) | Placement::Broken => {}
             }
         }
-        for (who, _) in &self.after_begin {
-            if !binds.iter().any(|bind| bind.who.is(*who)) {
-                found.push(BuildProblem::UnknownHook { bind: who.key });
+        for (id, _) in &self.after_begin {
+            if !binds.iter().any(|bind| bind.id.is(*id)) {
+                found.push(BuildProblem::UnknownHook { bind: id.key });
             }
         }
         match &self.namespace {
@@ -76,7 +76,7 @@ impl BindsBuilder {
 /// application.
 fn records(binds: &[Pending]) -> bool {
     binds.iter().any(
-        |bind| matches!(&bind.place, Place::Own { options, .. } if options.record_every_commit),
+        |bind| matches!(&bind.placement, Placement::Own { options, .. } if options.record_every_commit),
     )
 }
 
@@ -84,11 +84,10 @@ fn records(binds: &[Pending]) -> bool {
 fn may_prepare(binds: &[Pending]) -> bool {
     let own: Vec<&Pending> = binds
         .iter()
-        .filter(|bind| !matches!(bind.place, Place::Shared { .. }))
+        .filter(|bind| !matches!(bind.placement, Placement::Shared { .. }))
         .collect();
-    own.len() > 1
-        && own.iter().any(|bind| {
-            bind.backend != Backend::Sqlite
-                && !matches!(&bind.place, Place::Own { options, .. } if options.never_prepare)
-        })
+    own.len() > 1 && own.iter().any(|bind| {
+        bind.backend != Backend::Sqlite
+            && !matches!(&bind.placement, Placement::Own { options, .. } if options.never_prepare)
+    })
 }

@@ -31,7 +31,7 @@ use crate::config::{RecoveryOptions, Timeouts};
 use crate::registry::problem::BuildProblem;
 use crate::trace::TraceOptions;
 
-use self::pending::{Given, Pending, Place, Who};
+use self::pending::{BindId, BuilderArgument, Pending, Placement};
 pub use self::source::{IntoSource, Source};
 
 /// The longest time limit, because the range of clocks is limited.
@@ -45,14 +45,14 @@ pub struct BindsBuilder {
     timeouts: Timeouts,
     recovery: RecoveryOptions,
     trace: TraceOptions,
-    given: Vec<Given>,
+    given: Vec<BuilderArgument>,
     problems: Vec<BuildProblem>,
     /// Hooks of the binds, each of its connection type.
-    after_begin: Vec<(Who, Box<dyn Any + Send>)>,
+    after_begin: Vec<(BindId, Box<dyn Any + Send>)>,
     #[cfg(feature = "manifest")]
     manifest: Option<Manifest>,
     #[cfg(feature = "migrations")]
-    migrations: self::migration_sets::Given,
+    migrations: self::migration_sets::GivenMigrations,
 }
 
 impl BindsBuilder {
@@ -68,7 +68,7 @@ impl BindsBuilder {
             #[cfg(feature = "manifest")]
             manifest: None,
             #[cfg(feature = "migrations")]
-            migrations: self::migration_sets::Given::default(),
+            migrations: self::migration_sets::GivenMigrations::default(),
         }
     }
 
@@ -98,18 +98,18 @@ impl BindsBuilder {
     /// # }
     /// ```
     pub fn bind<B: Bind>(mut self, _: B, source: impl IntoSource<B::Connection>) -> Self {
-        let (who, backend) = (Who::of::<B>(), B::Connection::BACKEND);
-        let place = source
+        let (id, backend) = (BindId::of::<B>(), B::Connection::BACKEND);
+        let placement = source
             .into_source()
-            .place(who.key)
+            .placement(id.key)
             .unwrap_or_else(|problem| {
                 self.problems.push(problem);
-                Place::Broken
+                Placement::Broken
             });
-        self.given.push(Given::Bind(Pending {
-            who,
+        self.given.push(BuilderArgument::Bind(Pending {
+            id,
             backend,
-            place,
+            placement,
         }));
         self
     }

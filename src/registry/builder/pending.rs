@@ -13,7 +13,7 @@ use crate::registry::entry::AfterBegin;
 use crate::registry::{AnyEntry, Entry};
 
 /// An argument of the builder, in the order of the calls.
-pub(super) enum Given {
+pub(super) enum BuilderArgument {
     Bind(Pending),
     /// A bind of the manifest, by its key.
     #[cfg(feature = "manifest")]
@@ -23,11 +23,11 @@ pub(super) enum Given {
     AllNamed,
 }
 
-impl fmt::Debug for Given {
+impl fmt::Debug for BuilderArgument {
     /// Writes the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind(bind) => f.write_str(bind.who.key),
+            Self::Bind(bind) => f.write_str(bind.id.key),
             #[cfg(feature = "manifest")]
             Self::Named(key) => f.write_str(key),
             #[cfg(feature = "manifest")]
@@ -38,51 +38,51 @@ impl fmt::Debug for Given {
 
 /// A bind that was given to the builder.
 pub(super) struct Pending {
-    pub(super) who: Who,
+    pub(super) id: BindId,
     pub(super) backend: Backend,
-    pub(super) place: Place,
+    pub(super) placement: Placement,
 }
 
 /// The identity of a bind.
 #[derive(Clone, Copy)]
-pub(super) struct Who {
+pub(super) struct BindId {
     pub(super) key: &'static str,
     /// The type of the bind. A bind that is registered by its key alone has none, and no session can use it.
-    pub(super) id: Option<TypeId>,
+    pub(super) type_id: Option<TypeId>,
 }
 
-pub(super) enum Place {
+pub(super) enum Placement {
     /// A pool of its own.
     Own {
         options: BindOptions,
-        make: Box<dyn FnOnce(Common) -> Arc<dyn AnyEntry> + Send>,
+        make: Box<dyn FnOnce(EntryArguments) -> Arc<dyn AnyEntry> + Send>,
     },
     /// The connection of another bind.
     Shared {
-        with: Who,
+        with: BindId,
         /// The file to attach, if the bind is not in the other's database.
         path: Option<String>,
     },
     /// A URL that is not looked up yet.
-    Located(Located),
-    /// A place with a mistake that is already reported.
+    Unresolved(UnresolvedUrl),
+    /// A placement with a mistake that is already reported.
     Broken,
 }
 
 /// A bind whose URL is looked up when the registry is built.
-pub(super) struct Located {
-    pub(super) location: Location,
+pub(super) struct UnresolvedUrl {
+    pub(super) source: UrlSource,
     /// The bind to whose connection the file is attached, instead of a pool of its own.
-    pub(super) attach_to: Option<Who>,
+    pub(super) attach_to: Option<BindId>,
     /// `true` if the application opens the connections itself. Then a URL that only our own opening cannot handle is
     /// accepted.
     pub(super) has_setup: bool,
     /// The function that makes the pool.
-    pub(super) open: Box<dyn FnOnce(&str) -> Place + Send>,
+    pub(super) open: Box<dyn FnOnce(&str) -> Placement + Send>,
 }
 
-/// The location of a URL.
-pub(super) enum Location {
+/// The source of a URL.
+pub(super) enum UrlSource {
     Url(String),
     /// The variable that the manifest names, or that follows from the key.
     Env,
@@ -91,13 +91,13 @@ pub(super) enum Location {
 
 /// A file that is attached to the connection of another bind.
 pub(super) struct Attachment {
-    pub(super) to: Who,
-    pub(super) who: Who,
+    pub(super) to: BindId,
+    pub(super) id: BindId,
     pub(super) path: String,
 }
 
 /// The arguments of every entry.
-pub(super) struct Common {
+pub(super) struct EntryArguments {
     pub(super) options: BindOptions,
     /// Hooks, each of the connection type of the entry.
     pub(super) after_begin: Vec<Box<dyn Any + Send>>,
@@ -107,42 +107,42 @@ pub(super) struct Common {
     pub(super) clock: Arc<UnitClock>,
 }
 
-impl Who {
+impl BindId {
     pub(super) fn of<B: Bind>() -> Self {
         Self {
             key: B::KEY,
-            id: Some(TypeId::of::<B>()),
+            type_id: Some(TypeId::of::<B>()),
         }
     }
 
     /// Returns whether both are one bind. Compares the types if both have one, because two binds may have the same key
     /// by mistake.
     pub(super) fn is(self, other: Self) -> bool {
-        match (self.id, other.id) {
+        match (self.type_id, other.type_id) {
             (Some(one), Some(two)) => one == two,
             _ => self.key == other.key,
         }
     }
 }
 
-impl Place {
+impl Placement {
     /// Returns the bind that owns the connection.
-    pub(super) fn owner(&self, bind: Who) -> Who {
+    pub(super) fn owner(&self, bind: BindId) -> BindId {
         match self {
             Self::Shared { with, .. } => *with,
-            Self::Own { .. } | Self::Located(_) | Self::Broken => bind,
+            Self::Own { .. } | Self::Unresolved(_) | Self::Broken => bind,
         }
     }
 
-    /// Returns the place of a bind with a pool of its own.
+    /// Returns the placement of a bind with a pool of its own.
     pub(super) fn own<C: Connection>(
         key: &'static str,
         pool: Box<dyn Pool<C>>,
         options: BindOptions,
         setup: Option<Arc<Setup<C>>>,
     ) -> Self {
-        let make = move |common: Common| -> Arc<dyn AnyEntry> {
-            let after_begin = common.after_begin.into_iter().map(|hook| {
+        let make = move |arguments: EntryArguments| -> Arc<dyn AnyEntry> {
+            let after_begin = arguments.after_begin.into_iter().map(|hook| {
                 *hook
                     .downcast::<AfterBegin<C>>()
                     .expect("a hook is given for a bind, which has one connection type")
@@ -150,13 +150,13 @@ impl Place {
             let entry = Entry::new(
                 key,
                 pool,
-                common.options,
+                arguments.options,
                 after_begin.collect(),
-                common.namespace,
-                common.alone,
-                common.timeouts,
+                arguments.namespace,
+                arguments.alone,
+                arguments.timeouts,
             );
-            Arc::new(entry.opened_by(setup).stamped_by(common.clock))
+            Arc::new(entry.opened_by(setup).stamped_by(arguments.clock))
         };
         Self::Own {
             options,

@@ -1,4 +1,4 @@
-//! Lookup of the sources of the binds: each becomes a pool, or a place on the connection of another bind.
+//! Lookup of the sources of the binds: each becomes a pool, or is put on the connection of another bind.
 
 use std::mem;
 
@@ -7,7 +7,9 @@ use crate::backend::Backend;
 use crate::config::sqlite_name;
 use crate::config::{UrlProblem, check_url, default_variable};
 use crate::registry::builder::BindsBuilder;
-use crate::registry::builder::pending::{Given, Located, Location, Pending, Place, Who};
+use crate::registry::builder::pending::{
+    BindId, BuilderArgument, Pending, Placement, UnresolvedUrl, UrlSource,
+};
 use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
@@ -17,18 +19,19 @@ impl BindsBuilder {
         let (mut binds, mut variables) = (Vec::new(), Vec::new());
         for given in mem::take(&mut self.given) {
             let named = match given {
-                Given::Bind(bind) => vec![bind],
+                BuilderArgument::Bind(bind) => vec![bind],
                 #[cfg(feature = "manifest")]
-                Given::Named(key) => self.named(&key).into_iter().collect(),
+                BuilderArgument::Named(key) => self.named(&key).into_iter().collect(),
                 #[cfg(feature = "manifest")]
-                Given::AllNamed => self.all_named(),
+                BuilderArgument::AllNamed => self.all_named(),
             };
             for mut bind in named {
-                if let Place::Located(located) = bind.place {
-                    let place = self.place(bind.who, bind.backend, located, &mut variables);
-                    bind.place = place.unwrap_or_else(|problem| {
+                if let Placement::Unresolved(unresolved) = bind.placement {
+                    let placement =
+                        self.placement(bind.id, bind.backend, unresolved, &mut variables);
+                    bind.placement = placement.unwrap_or_else(|problem| {
                         self.problems.push(problem);
-                        Place::Broken
+                        Placement::Broken
                     });
                 }
                 binds.push(bind);
@@ -37,31 +40,31 @@ impl BindsBuilder {
         binds
     }
 
-    fn place(
+    fn placement(
         &self,
-        who: Who,
+        id: BindId,
         backend: Backend,
-        located: Located,
+        unresolved: UnresolvedUrl,
         variables: &mut Vec<(&'static str, String)>,
-    ) -> Result<Place, BuildProblem> {
-        let bind = who.key;
-        let url = match located.location {
-            Location::Url(url) => url,
-            Location::Env => {
-                let variable = self.variable(bind, backend, located.attach_to)?;
+    ) -> Result<Placement, BuildProblem> {
+        let bind = id.key;
+        let url = match unresolved.source {
+            UrlSource::Url(url) => url,
+            UrlSource::Env => {
+                let variable = self.variable(bind, backend, unresolved.attach_to)?;
                 read(bind, variable, variables)?
             }
-            Location::Variable(variable) => read(bind, variable, variables)?,
+            UrlSource::Variable(variable) => read(bind, variable, variables)?,
         };
         #[cfg(feature = "sqlite")]
-        if let Some(to) = located.attach_to {
+        if let Some(to) = unresolved.attach_to {
             return attached(bind, to, backend, &url);
         }
         match check_url(backend, &url) {
-            Err(UrlProblem::TlsUnsupported | UrlProblem::OwnMemory) if located.has_setup => {}
+            Err(UrlProblem::TlsUnsupported | UrlProblem::OwnMemory) if unresolved.has_setup => {}
             checked => checked.map_err(|problem| BuildProblem::Url { bind, problem })?,
         }
-        Ok((located.open)(&url))
+        Ok((unresolved.open)(&url))
     }
 
     /// Returns the variable with the URL of a bind: the one that its manifest names, or that follows from its key.
@@ -70,7 +73,7 @@ impl BindsBuilder {
         &self,
         bind: &'static str,
         backend: Backend,
-        attach_to: Option<Who>,
+        attach_to: Option<BindId>,
     ) -> Result<String, BuildProblem> {
         use crate::config::ManifestPlace;
 
@@ -105,7 +108,7 @@ impl BindsBuilder {
         &self,
         bind: &'static str,
         _: Backend,
-        _: Option<Who>,
+        _: Option<BindId>,
     ) -> Result<String, BuildProblem> {
         Ok(default_variable(bind))
     }
@@ -131,10 +134,10 @@ fn read(
 #[cfg(feature = "sqlite")]
 fn attached(
     bind: &'static str,
-    to: Who,
+    to: BindId,
     backend: Backend,
     path: &str,
-) -> Result<Place, BuildProblem> {
+) -> Result<Placement, BuildProblem> {
     if backend != Backend::Sqlite {
         let problem = UrlProblem::WrongBackend {
             scheme: "(file)".into(),
@@ -146,7 +149,7 @@ fn attached(
     if matches!(bind, "main" | "temp") {
         return Err(BuildProblem::ReservedKey { key: bind });
     }
-    Ok(Place::Shared {
+    Ok(Placement::Shared {
         with: to,
         path: Some(sqlite_name(path)),
     })

@@ -9,7 +9,7 @@ use crate::backend::Connection;
 use crate::bind::Bind;
 use crate::config::{BindOptions, PoolOptions, Setup};
 use crate::pool::{FromUrl, IntoPool, Pool, sealed};
-use crate::registry::builder::pending::{Located, Location, Place, Who};
+use crate::registry::builder::pending::{BindId, Placement, UnresolvedUrl, UrlSource};
 use crate::registry::problem::BuildProblem;
 
 /// The source of a bind's connections: a pool, a URL, an environment variable, or the connection of another bind.
@@ -42,7 +42,7 @@ use crate::registry::problem::BuildProblem;
 #[must_use = "a source does nothing before it is given to `BindsBuilder::bind`"]
 pub struct Source<C> {
     at: At<C>,
-    attach_to: Option<Who>,
+    attach_to: Option<BindId>,
     pool_options: Option<PoolOptions>,
     setup: Option<Arc<Setup<C>>>,
     options: Option<BindOptions>,
@@ -50,8 +50,8 @@ pub struct Source<C> {
 
 enum At<C> {
     Pool(Box<dyn Pool<C>>),
-    Located(Location, MakePool<C>),
-    Shared(Who),
+    Url(UrlSource, MakePool<C>),
+    Shared(BindId),
 }
 
 /// The type of [`FromUrl::pool`].
@@ -95,7 +95,7 @@ impl<C: Connection> Source<C> {
     where
         C: FromUrl,
     {
-        Self::at(At::Located(Location::Url(url.into()), C::pool))
+        Self::at(At::Url(UrlSource::Url(url.into()), C::pool))
     }
 
     /// Makes a pool for the URL in the environment. The variable is the one that the
@@ -105,7 +105,7 @@ impl<C: Connection> Source<C> {
     where
         C: FromUrl,
     {
-        Self::at(At::Located(Location::Env, C::pool))
+        Self::at(At::Url(UrlSource::Env, C::pool))
     }
 
     /// Makes a pool for the URL in this environment variable.
@@ -113,14 +113,14 @@ impl<C: Connection> Source<C> {
     where
         C: FromUrl,
     {
-        Self::at(At::Located(Location::Variable(variable.into()), C::pool))
+        Self::at(At::Url(UrlSource::Variable(variable.into()), C::pool))
     }
 
     /// Uses the database of another bind: both share one connection in each session, and so one transaction.
     ///
     /// Saves a connection and a prepare, and keeps a unit from waiting for its own locks.
     pub fn shared_with<With: Bind<Connection = C>>(_: With) -> Self {
-        Self::at(At::Shared(Who::of::<With>()))
+        Self::at(At::Shared(BindId::of::<With>()))
     }
 
     fn at(at: At<C>) -> Self {
@@ -145,7 +145,7 @@ impl<C: Connection> Source<C> {
     /// Errors and reports name the key of `To`, which owns the connection.
     #[cfg(feature = "sqlite")]
     pub fn attach_to<To: Bind<Connection = C>>(mut self, _: To) -> Self {
-        self.attach_to = Some(Who::of::<To>());
+        self.attach_to = Some(BindId::of::<To>());
         self
     }
 
@@ -173,22 +173,22 @@ impl<C: Connection> Source<C> {
         self
     }
 
-    /// Returns the place of the bind, without its connection type.
-    pub(super) fn place(self, bind: &'static str) -> Result<Place, BuildProblem> {
+    /// Returns the placement of the bind, without its connection type.
+    pub(super) fn placement(self, bind: &'static str) -> Result<Placement, BuildProblem> {
         if let Some(option) = self.without_effect() {
             return Err(BuildProblem::WithoutEffect { bind, option });
         }
         let (setup, options) = (self.setup, self.options.unwrap_or_default());
         Ok(match self.at {
-            At::Pool(pool) => Place::own(bind, pool, options, None),
-            At::Shared(with) => Place::Shared { with, path: None },
-            At::Located(location, make) => Place::Located(Located {
-                location,
+            At::Pool(pool) => Placement::own(bind, pool, options, None),
+            At::Shared(with) => Placement::Shared { with, path: None },
+            At::Url(source, make) => Placement::Unresolved(UnresolvedUrl {
+                source,
                 attach_to: self.attach_to,
                 has_setup: setup.is_some(),
                 open: Box::new(move |url| {
                     let pool = make(url, setup.clone(), &self.pool_options.unwrap_or_default());
-                    Place::own(bind, pool, options, setup)
+                    Placement::own(bind, pool, options, setup)
                 }),
             }),
         })
@@ -203,7 +203,7 @@ impl<C: Connection> Source<C> {
             (self.setup.is_some() && !makes_pool, "setup"),
             (self.options.is_some() && !has_pool, "options"),
             (
-                self.attach_to.is_some() && !matches!(self.at, At::Located(..)),
+                self.attach_to.is_some() && !matches!(self.at, At::Url(..)),
                 "attach_to",
             ),
         ]
