@@ -52,7 +52,7 @@ impl<C: Connection> AnyEntry for Entry<C> {
     }
 
     fn needs_recovery(&self) -> bool {
-        let may_prepare = !self.alone
+        let may_prepare = !self.is_only_bind
             && C::BACKEND != Backend::Sqlite
             && !self.options.never_prepare
             && !self.options.read_only;

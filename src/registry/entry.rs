@@ -32,7 +32,7 @@ pub(crate) struct Entry<C> {
     pub(crate) attached: Arc<[Attached]>,
     pub(crate) namespace: Arc<str>,
     /// `true` if no other bind can take part in its units, so that nothing is ever prepared.
-    pub(crate) alone: bool,
+    pub(crate) is_only_bind: bool,
     pub(crate) timeouts: Timeouts,
     /// The clock that stamps units, set by the servers.
     pub(crate) clock: Arc<UnitClock>,
@@ -52,7 +52,7 @@ impl<C: Connection> Entry<C> {
         options: BindOptions,
         after_begin: Vec<AfterBegin<C>>,
         namespace: Arc<str>,
-        alone: bool,
+        is_only_bind: bool,
         timeouts: Timeouts,
     ) -> Self {
         let attached = options
@@ -72,7 +72,7 @@ impl<C: Connection> Entry<C> {
             after_begin: after_begin.into(),
             attached,
             namespace,
-            alone,
+            is_only_bind,
             timeouts,
             clock: Arc::new(UnitClock::new(Duration::MAX)),
             server: Mutex::new(None),
@@ -287,11 +287,11 @@ impl<C: Connection> Entry<C> {
             sandboxed: self.is_within_outer(),
             hooked: !self.after_begin.is_empty(),
             settings: self.options.settings,
-            two_phase: !self.alone
+            two_phase: !self.is_only_bind
                 && !self.options.read_only
                 && self.cannot_prepare(&server).is_none(),
             tagged: false,
-            verify_reads: (!self.alone || self.options.record_every_commit)
+            verify_reads: (!self.is_only_bind || self.options.record_every_commit)
                 && !self.options.trust_reads,
             savepoints: 0,
             lock_timeout: self.timeouts.lock,

@@ -60,7 +60,7 @@ impl<C: Connection> Entry<C> {
             after_begin: Arc::clone(&self.after_begin),
             attached: attached.unwrap_or_else(|| Arc::clone(&self.attached)),
             namespace: Arc::clone(&self.namespace),
-            alone: self.alone,
+            is_only_bind: self.is_only_bind,
             timeouts,
             clock: Arc::clone(&self.clock),
             server: Mutex::new(Some(Arc::clone(&terms.server))),

@@ -128,7 +128,7 @@ impl Core {
             lease.terms = self.terms(entry, self.unit(), server);
         }
         let unit = lease.terms.unit;
-        if !entry.alone
+        if !entry.is_only_bind
             && !entry.is_within_outer()
             && self.registry.clock.has_outlived_records(unit)
         {

@@ -57,7 +57,7 @@ impl BindsBuilder {
             })
             .collect();
         let own = |bind: &&Pending| matches!(bind.placement, Placement::Own { .. });
-        let alone = binds.iter().filter(own).count() == 1;
+        let is_only_bind = binds.iter().filter(own).count() == 1;
         let mut entries: Vec<Arc<dyn AnyEntry>> = Vec::new();
         let mut owners: Vec<(BindId, usize)> = Vec::new();
         let mut shared = Vec::new();
@@ -78,7 +78,7 @@ impl BindsBuilder {
                         options,
                         after_begin,
                         namespace: Arc::clone(&namespace),
-                        alone,
+                        is_only_bind,
                         timeouts: self.timeouts.clone(),
                         clock: Arc::clone(&clock),
                     }));

@@ -102,7 +102,7 @@ pub(super) struct EntryArguments {
     /// Hooks, each of the connection type of the entry.
     pub(super) after_begin: Vec<Box<dyn Any + Send>>,
     pub(super) namespace: Arc<str>,
-    pub(super) alone: bool,
+    pub(super) is_only_bind: bool,
     pub(super) timeouts: Timeouts,
     pub(super) clock: Arc<UnitClock>,
 }
@@ -153,7 +153,7 @@ impl Placement {
                 arguments.options,
                 after_begin.collect(),
                 arguments.namespace,
-                arguments.alone,
+                arguments.is_only_bind,
                 arguments.timeouts,
             );
             Arc::new(entry.opened_by(setup).stamped_by(arguments.clock))
