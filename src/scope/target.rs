@@ -9,7 +9,7 @@ use tokio::sync::RwLockReadGuard;
 use crate::bind::{Bind, Bound};
 use crate::error::Error;
 use crate::scope::handle::Scope;
-use crate::session::{On, Open, Session, Target, sealed};
+use crate::session::{AsClaim, On, Session, Target, sealed};
 
 impl Scope {
     /// Names the bind of a query whose type does not have one, like [`Session::on`].
@@ -40,32 +40,32 @@ impl<'s, B: Bind> ScopeOn<'s, B> {
 /// A statement, and the right to use the session until it is dropped.
 struct Shared<'s, S> {
     /// Dropped first, so that the next user of the session finds none of its binds in use.
-    statement: S,
+    claim: S,
     _session: RwLockReadGuard<'s, Session>,
 }
 
-impl<C, S: Open<C>> Open<C> for Shared<'_, S> {
+impl<C, S: AsClaim<C>> AsClaim<C> for Shared<'_, S> {
     fn deadline(&self) -> crate::session::Deadline {
-        self.statement.deadline()
+        self.claim.deadline()
     }
 
     fn key(&self) -> &'static str {
-        self.statement.key()
+        self.claim.key()
     }
 
     fn start(&mut self) -> Result<&mut C, Error> {
-        self.statement.start()
+        self.claim.start()
     }
 
     fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error> {
-        self.statement.start_rows()
+        self.claim.start_rows()
     }
 
-    async fn finish<T: Send>(
+    async fn complete<T: Send>(
         &mut self,
         replied: Result<QueryResult<T>, Error>,
     ) -> Result<T, Error> {
-        self.statement.finish(replied).await
+        self.claim.complete(replied).await
     }
 }
 
@@ -75,18 +75,18 @@ impl<B> sealed::Sealed for ScopeOn<'_, B> {}
 impl<Form, Q: Bound<Form> + QueryId> Target<Q, Form> for Scope {
     type Bind = Q::Bind;
 
-    async fn statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
+    async fn claim(&self) -> Result<impl AsClaim<<Q::Bind as Bind>::Connection>, Error> {
         let (view, session) = self.enter()?;
         Ok(Shared {
-            statement: Target::<Q, Form>::statement(view).await?,
+            claim: Target::<Q, Form>::claim(view).await?,
             _session: session,
         })
     }
 
-    async fn held_statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
+    async fn held_claim(&self) -> Result<impl AsClaim<<Q::Bind as Bind>::Connection>, Error> {
         let (view, session) = self.enter()?;
         Ok(Shared {
-            statement: Target::<Q, Form>::held_statement(view).await?,
+            claim: Target::<Q, Form>::held_claim(view).await?,
             _session: session,
         })
     }
@@ -95,18 +95,18 @@ impl<Form, Q: Bound<Form> + QueryId> Target<Q, Form> for Scope {
 impl<B: Bind, Q: QueryId> Target<Q> for ScopeOn<'_, B> {
     type Bind = B;
 
-    async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
+    async fn claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
         let (_, session) = self.scope.enter()?;
         Ok(Shared {
-            statement: Target::<Q>::statement(&self.on).await?,
+            claim: Target::<Q>::claim(&self.on).await?,
             _session: session,
         })
     }
 
-    async fn held_statement(&self) -> Result<impl Open<B::Connection>, Error> {
+    async fn held_claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
         let (_, session) = self.scope.enter()?;
         Ok(Shared {
-            statement: Target::<Q>::held_statement(&self.on).await?,
+            claim: Target::<Q>::held_claim(&self.on).await?,
             _session: session,
         })
     }

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use crate::bind::Bind;
 use crate::error::Error;
 use crate::session::Session;
-use crate::session::statement::{Open, Statement};
+use crate::session::claim::{AsClaim, Claim};
 use crate::session::target::{Target, sealed};
 
 /// The connection of one bind, inside the transaction of the unit. See [`Session::connection`](crate::Session::connection).
@@ -20,13 +20,13 @@ use crate::session::target::{Target, sealed};
 /// The guard does not deref to the connection. Otherwise a shared reference to the connection could exist while a query
 /// through a shared reference to the guard changes it.
 pub struct BoundConnection<'s, B: Bind> {
-    statement: Mutex<Statement<'s, B::Connection>>,
+    claim: Mutex<Claim<'s, B::Connection>>,
 }
 
 impl<'s, B: Bind> BoundConnection<'s, B> {
-    pub(super) fn new(statement: Statement<'s, B::Connection>) -> Self {
+    pub(super) fn new(claim: Claim<'s, B::Connection>) -> Self {
         Self {
-            statement: Mutex::new(statement),
+            claim: Mutex::new(claim),
         }
     }
 
@@ -50,7 +50,7 @@ impl<'s, B: Bind> BoundConnection<'s, B> {
     /// would read its reply. On PostgreSQL and SQLite, such a statement runs to its end, in order, and the unit keeps
     /// its effects. A `transaction` that is dropped before it ends makes the unit abort-only on all of them.
     pub fn raw(&mut self) -> Result<&mut B::Connection, Error> {
-        self.statement.get_mut().lend()
+        self.claim.get_mut().lend()
     }
 }
 
@@ -67,9 +67,9 @@ impl Session {
     /// See [`RunQueryDsl`](crate::RunQueryDsl).
     pub async fn connection<B: Bind>(&self, _: B) -> Result<BoundConnection<'_, B>, Error> {
         let access = self.core().widest_access::<B>()?;
-        let mut statement = self.statement::<B>(access).await?;
-        statement.number_connection().await?;
-        Ok(BoundConnection::new(statement.held()))
+        let mut claim = self.claim_bind::<B>(access).await?;
+        claim.number_connection().await?;
+        Ok(BoundConnection::new(claim.held()))
     }
 }
 
@@ -78,17 +78,17 @@ impl<B: Bind> sealed::Sealed for BoundConnection<'_, B> {}
 impl<B: Bind, Q: QueryId> Target<Q> for BoundConnection<'_, B> {
     type Bind = B;
 
-    async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
+    async fn claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
         // Never waits: the task that would wait may hold the statement itself, most often by a stream.
-        let locked = self.statement.try_lock();
-        let mut statement = locked.map_err(|_| Error::BindBusy { bind: B::KEY })?;
-        statement.verify().await?;
-        statement.describe::<Q>();
-        Ok(statement)
+        let locked = self.claim.try_lock();
+        let mut claim = locked.map_err(|_| Error::BindBusy { bind: B::KEY })?;
+        claim.verify().await?;
+        claim.describe::<Q>();
+        Ok(claim)
     }
 
-    async fn held_statement(&self) -> Result<impl Open<B::Connection>, Error> {
-        Target::<Q>::statement(self).await
+    async fn held_claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
+        Target::<Q>::claim(self).await
     }
 }
 

@@ -1,17 +1,18 @@
 //! The unit of work: a session begins a transaction on each bind that its queries need, and ends all of them together.
 //!
-//! A `core` holds a `slot` for each bind. The first query on a bind puts a `lease` into its slot (`enlist`). A
-//! `statement` is the right to use a lease; `target` and `run` bring queries to it. A `session` has the core and two
-//! parts that the core cannot reach: the hooks of the unit, which borrow the session, and the declared binds. At the
-//! `end`, the leases leave their slots and become the `participant`s of the commit.
+//! A `core` holds a `slot` for each bind. The first query on a bind puts a `lease` into its slot (`enlist`). A `claim`
+//! is the right to use a lease; `target` and `run` bring queries to it. A `session` has the core and two parts that the
+//! core cannot reach: the hooks of the unit, which borrow the session, and the declared binds. At the `end`, the leases
+//! leave their slots and become the `participant`s of the commit.
 
 // Files, each of which imports only from those before it: `abort`, `closure`, `deadline`, `lease`, `begin`,
-// `participant`, `slot`, `outer`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `statement`,
+// `participant`, `slot`, `outer`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `claim`,
 // `unit_hooks`, `session`, `target`, `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`, `transaction`,
 // `nested`, `savepoint`, `retry`.
 
 mod abort;
 mod begin;
+mod claim;
 mod closure;
 mod commit;
 mod connection;
@@ -34,13 +35,13 @@ mod savepoint;
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
 mod session;
 mod slot;
-mod statement;
 mod target;
 mod terms;
 mod transaction;
 mod unit_hooks;
 mod unit_options;
 
+pub(crate) use self::claim::AsClaim;
 pub use self::closure::{Work, WorkOnce};
 pub use self::connection::BoundConnection;
 pub(crate) use self::deadline::Deadline;
@@ -51,7 +52,6 @@ pub use self::outer::OuterConnection;
 pub use self::retry::{Retried, Retry, Retrying};
 pub use self::run::{Execute, Load, RunQueryDsl, SaveChangesDsl};
 pub use self::session::Session;
-pub(crate) use self::statement::Open;
 pub(crate) use self::target::sealed;
 pub use self::target::{On, Target};
 pub use self::unit_hooks::HookOutput;

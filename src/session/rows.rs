@@ -6,8 +6,8 @@ use diesel::query_builder::{BatchInsert, InsertStatement};
 use crate::backend::InsertRows;
 use crate::bind::Bind;
 use crate::error::Error;
+use crate::session::claim::run;
 use crate::session::run::Execute;
-use crate::session::statement::run;
 use crate::session::target::Target;
 
 /// The marker of statements that the backend runs itself.
@@ -30,8 +30,8 @@ where
     Rows<Table, V, Id, Op, STATIC>: Send,
 {
     async fn run_execute(&self, insert: Rows<Table, V, Id, Op, STATIC>) -> Result<usize, Error> {
-        let mut statement = self.statement().await?;
-        let inserting = run(&mut statement, async |connection| {
+        let mut claim = self.claim().await?;
+        let inserting = run(&mut claim, async |connection| {
             connection.insert_rows(insert).await
         });
         inserting.await

@@ -14,7 +14,7 @@ use futures_util::stream::{Stream, StreamExt as _, TryStreamExt as _};
 use crate::bind::{Access, Bind, Bound, Typed};
 use crate::error::{Error, Waiting};
 use crate::session::Session;
-use crate::session::statement::{Open, run};
+use crate::session::claim::{AsClaim, run};
 use crate::session::target::Target;
 
 /// The methods that run a query, as in Diesel, with a session in the place of a connection.
@@ -196,13 +196,13 @@ where
     U: Send,
 {
     async fn run_load(&self, query: Q) -> Result<Vec<U>, Error> {
-        let mut statement = self.statement().await?;
-        load(&mut statement, query).await
+        let mut claim = self.claim().await?;
+        load(&mut claim, query).await
     }
 
     async fn run_get_result(&self, query: Q) -> Result<U, Error> {
-        let mut statement = self.statement().await?;
-        get_result(&mut statement, query).await
+        let mut claim = self.claim().await?;
+        get_result(&mut claim, query).await
     }
 
     async fn run_load_stream<'t>(
@@ -214,8 +214,8 @@ where
         Q: 't,
         U: 't,
     {
-        let statement = self.held_statement().await?;
-        Ok(stream(statement, query))
+        let claim = self.held_claim().await?;
+        Ok(stream(claim, query))
     }
 }
 
@@ -225,31 +225,31 @@ where
     Q: ExecuteDsl<ConnectionOf<T, Q, Form>> + Send + 'q,
 {
     async fn run_execute(&self, query: Q) -> Result<usize, Error> {
-        let mut statement = self.statement().await?;
-        execute(&mut statement, query).await
+        let mut claim = self.claim().await?;
+        execute(&mut claim, query).await
     }
 }
 
-async fn load<'q, C, Q, U>(statement: &mut impl Open<C>, query: Q) -> Result<Vec<U>, Error>
+async fn load<'q, C, Q, U>(claim: &mut impl AsClaim<C>, query: Q) -> Result<Vec<U>, Error>
 where
     C: crate::backend::Connection,
     Q: LoadQuery<'q, C, U> + Send + 'q,
     U: Send,
 {
-    let loading = run(statement, async |connection| {
+    let loading = run(claim, async |connection| {
         let rows = crate::backend::internals::load(query, connection).await?;
         rows.try_collect().await
     });
     loading.await
 }
 
-async fn get_result<'q, C, Q, U>(statement: &mut impl Open<C>, query: Q) -> Result<U, Error>
+async fn get_result<'q, C, Q, U>(claim: &mut impl AsClaim<C>, query: Q) -> Result<U, Error>
 where
     C: crate::backend::Connection,
     Q: LoadQuery<'q, C, U> + Send + 'q,
     U: Send,
 {
-    let loading = run(statement, async |connection| {
+    let loading = run(claim, async |connection| {
         let rows = crate::backend::internals::load(query, connection).await?;
         let mut rows = pin!(rows);
         let first = rows.try_next().await?;
@@ -265,12 +265,12 @@ where
     loading.await
 }
 
-async fn execute<'q, C, Q>(statement: &mut impl Open<C>, query: Q) -> Result<usize, Error>
+async fn execute<'q, C, Q>(claim: &mut impl AsClaim<C>, query: Q) -> Result<usize, Error>
 where
     C: crate::backend::Connection,
     Q: ExecuteDsl<C> + Send + 'q,
 {
-    let executing = run(statement, async |connection| {
+    let executing = run(claim, async |connection| {
         ExecuteDsl::execute(query, connection).await
     });
     executing.await
@@ -278,7 +278,7 @@ where
 
 /// Returns the rows of a query as a stream, which holds the bind until it is dropped.
 fn stream<'t, 'q, C, Q, U>(
-    mut statement: impl Open<C> + 't,
+    mut claim: impl AsClaim<C> + 't,
     query: Q,
 ) -> impl Stream<Item = Result<U, Error>> + Send + 't
 where
@@ -288,9 +288,9 @@ where
     'q: 't,
 {
     async_stream::try_stream! {
-        let (deadline, key) = (statement.deadline(), statement.key());
+        let (deadline, key) = (claim.deadline(), claim.key());
         let end = {
-            let (connection, between_rows) = statement.start_rows()?;
+            let (connection, between_rows) = claim.start_rows()?;
             let rows = deadline
                 .bound(key, Waiting::Statement, crate::backend::internals::load(query, connection))
                 .await;
@@ -314,7 +314,7 @@ where
                 Err(late) => Err(late),
             }
         };
-        statement.finish(end).await?;
+        claim.complete(end).await?;
     }
 }
 
@@ -340,10 +340,10 @@ pub trait SaveChangesDsl: Sized {
         U: Send,
     {
         async move {
-            let mut statement = session
-                .statement::<<<Self as HasTable>::Table as Bound>::Bind>(Access::Write)
+            let mut claim = session
+                .claim_bind::<<<Self as HasTable>::Table as Bound>::Bind>(Access::Write)
                 .await?;
-            let saving = run(&mut statement, async |connection| {
+            let saving = run(&mut claim, async |connection| {
                 connection.update_and_fetch(self).await
             });
             saving.await

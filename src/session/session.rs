@@ -8,9 +8,9 @@ use crate::error::Error;
 use crate::gid::UnitId;
 use crate::registry::Binds;
 use crate::session::SessionOptions;
+use crate::session::claim::Claim;
 use crate::session::core::Core;
 use crate::session::declared::DeclaredBinds;
-use crate::session::statement::Statement;
 use crate::session::unit_hooks::UnitHooks;
 
 /// One unit of work after the other, over all binds.
@@ -88,11 +88,11 @@ impl Session {
     }
 
     /// Waits for `B`, begins its transaction unless it has begun, and returns the right to run a statement on it.
-    pub(super) fn statement<B: Bind>(
+    pub(super) fn claim_bind<B: Bind>(
         &self,
         access: Access,
-    ) -> impl Future<Output = Result<Statement<'_, B::Connection>, Error>> + Send {
-        self.core().statement::<B>(access, self.declared())
+    ) -> impl Future<Output = Result<Claim<'_, B::Connection>, Error>> + Send {
+        self.core().claim_bind::<B>(access, self.declared())
     }
 }
 

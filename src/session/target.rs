@@ -8,7 +8,7 @@ use diesel::query_builder::QueryId;
 use crate::bind::{Access, Bind, Bound, Typed, has_boxed_subquery, may_have_text};
 use crate::error::Error;
 use crate::session::Session;
-use crate::session::statement::{Open, Statement};
+use crate::session::claim::{AsClaim, Claim};
 
 /// A target that a query `Q` can be run on.
 ///
@@ -23,15 +23,15 @@ pub trait Target<Q, Form = Typed>: Sync + sealed::Sealed {
     type Bind: Bind;
 
     #[doc(hidden)]
-    fn statement(
+    fn claim(
         &self,
-    ) -> impl Future<Output = Result<impl Open<<Self::Bind as Bind>::Connection>, Error>> + Send;
+    ) -> impl Future<Output = Result<impl AsClaim<<Self::Bind as Bind>::Connection>, Error>> + Send;
 
     /// Returns a statement that holds the bind while its rows are read.
     #[doc(hidden)]
-    fn held_statement(
+    fn held_claim(
         &self,
-    ) -> impl Future<Output = Result<impl Open<<Self::Bind as Bind>::Connection>, Error>> + Send;
+    ) -> impl Future<Output = Result<impl AsClaim<<Self::Bind as Bind>::Connection>, Error>> + Send;
 }
 
 pub(crate) mod sealed {
@@ -84,11 +84,11 @@ impl<T: sealed::Sealed> sealed::Sealed for &mut T {}
 impl<Form, Q: Bound<Form> + QueryId> Target<Q, Form> for Session {
     type Bind = Q::Bind;
 
-    async fn statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
+    async fn claim(&self) -> Result<impl AsClaim<<Q::Bind as Bind>::Connection>, Error> {
         self.open::<Q, Form>().await
     }
 
-    async fn held_statement(&self) -> Result<impl Open<<Q::Bind as Bind>::Connection>, Error> {
+    async fn held_claim(&self) -> Result<impl AsClaim<<Q::Bind as Bind>::Connection>, Error> {
         Ok(self.open::<Q, Form>().await?.held())
     }
 }
@@ -96,36 +96,36 @@ impl<Form, Q: Bound<Form> + QueryId> Target<Q, Form> for Session {
 impl Session {
     async fn open<Q: Bound<Form> + QueryId, Form>(
         &self,
-    ) -> Result<Statement<'_, <Q::Bind as Bind>::Connection>, Error> {
+    ) -> Result<Claim<'_, <Q::Bind as Bind>::Connection>, Error> {
         let name = type_name::<Q>();
         let may_have_text = !Q::HAS_STATIC_QUERY_ID && may_have_text(name);
         if Q::reads_unknown() || (may_have_text && has_boxed_subquery(name)) {
             return Err(Error::UnknownSource { bind: Q::Bind::KEY });
         }
-        let mut statement = self.statement::<Q::Bind>(Q::access()).await?;
+        let mut claim = self.claim_bind::<Q::Bind>(Q::access()).await?;
         if may_have_text {
-            statement.may_leave_something();
+            claim.may_leave_something();
         }
-        Ok(statement)
+        Ok(claim)
     }
 }
 
 impl<B: Bind> On<'_, B> {
-    async fn open<Q: QueryId>(&self) -> Result<Statement<'_, B::Connection>, Error> {
-        let mut statement = self.session.statement::<B>(self.access).await?;
-        statement.describe::<Q>();
-        Ok(statement)
+    async fn open<Q: QueryId>(&self) -> Result<Claim<'_, B::Connection>, Error> {
+        let mut claim = self.session.claim_bind::<B>(self.access).await?;
+        claim.describe::<Q>();
+        Ok(claim)
     }
 }
 
 impl<B: Bind, Q: QueryId> Target<Q> for On<'_, B> {
     type Bind = B;
 
-    async fn statement(&self) -> Result<impl Open<B::Connection>, Error> {
+    async fn claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
         self.open::<Q>().await
     }
 
-    async fn held_statement(&self) -> Result<impl Open<B::Connection>, Error> {
+    async fn held_claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
         Ok(self.open::<Q>().await?.held())
     }
 }
@@ -134,12 +134,12 @@ impl<B: Bind, Q: QueryId> Target<Q> for On<'_, B> {
 impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &T {
     type Bind = T::Bind;
 
-    async fn statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
-        T::statement(self).await
+    async fn claim(&self) -> Result<impl AsClaim<<T::Bind as Bind>::Connection>, Error> {
+        T::claim(self).await
     }
 
-    async fn held_statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
-        T::held_statement(self).await
+    async fn held_claim(&self) -> Result<impl AsClaim<<T::Bind as Bind>::Connection>, Error> {
+        T::held_claim(self).await
     }
 }
 
@@ -147,11 +147,11 @@ impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &T {
 impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &mut T {
     type Bind = T::Bind;
 
-    async fn statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
-        T::statement(self).await
+    async fn claim(&self) -> Result<impl AsClaim<<T::Bind as Bind>::Connection>, Error> {
+        T::claim(self).await
     }
 
-    async fn held_statement(&self) -> Result<impl Open<<T::Bind as Bind>::Connection>, Error> {
-        T::held_statement(self).await
+    async fn held_claim(&self) -> Result<impl AsClaim<<T::Bind as Bind>::Connection>, Error> {
+        T::held_claim(self).await
     }
 }

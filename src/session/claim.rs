@@ -23,7 +23,7 @@ use crate::trace::Stopwatch;
 /// The right to run statements on one bind, one after the other.
 ///
 /// Dropping it while a statement runs makes the unit abort-only, because the effect of that statement is unknown.
-pub struct Statement<'s, C: Connection> {
+pub struct Claim<'s, C: Connection> {
     core: &'s Core,
     slot: &'s Slot<C>,
     /// Declared before the lock, and so dropped first. Later, the hold might belong to the next user of the lock.
@@ -32,16 +32,16 @@ pub struct Statement<'s, C: Connection> {
     stopwatch: Stopwatch,
 }
 
-/// A [`Statement`], owned or borrowed.
-pub trait Open<C>: Send {
+/// A [`Claim`], owned or borrowed.
+pub trait AsClaim<C>: Send {
     /// Returns the deadline of the unit.
     fn deadline(&self) -> Deadline;
 
     /// Returns the key of the bind.
     fn key(&self) -> &'static str;
 
-    /// Returns the connection for one statement. The statement counts as incomplete until [`finish`](Self::finish) has
-    /// its reply.
+    /// Returns the connection for one statement. The statement counts as incomplete until [`complete`](Self::complete)
+    /// has its reply.
     fn start(&mut self) -> Result<&mut C, Error>;
 
     /// Returns the connection for one statement with a stream of rows, and a flag that is `true` while no row is
@@ -53,7 +53,7 @@ pub trait Open<C>: Send {
     /// # Cancel safety
     ///
     /// The server may be asked about an error. If the future is dropped there, the connection takes no other statement.
-    fn finish<T: Send>(
+    fn complete<T: Send>(
         &mut self,
         replied: Result<QueryResult<T>, Error>,
     ) -> impl Future<Output = Result<T, Error>> + Send;
@@ -61,17 +61,17 @@ pub trait Open<C>: Send {
 
 /// Runs one statement, until the deadline at most.
 pub(super) async fn run<C, T: Send>(
-    statement: &mut impl Open<C>,
+    claim: &mut impl AsClaim<C>,
     work: impl AsyncFnOnce(&mut C) -> QueryResult<T>,
 ) -> Result<T, Error> {
-    let (deadline, bind) = (statement.deadline(), statement.key());
-    let connection = statement.start()?;
+    let (deadline, bind) = (claim.deadline(), claim.key());
+    let connection = claim.start()?;
     let replied = deadline.bound(bind, Waiting::Statement, work(connection));
     let replied = replied.await;
-    statement.finish(replied).await
+    claim.complete(replied).await
 }
 
-impl<C: Connection> Open<C> for Statement<'_, C> {
+impl<C: Connection> AsClaim<C> for Claim<'_, C> {
     fn deadline(&self) -> Deadline {
         self.core.deadline()
     }
@@ -100,7 +100,7 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
         }
     }
 
-    async fn finish<T: Send>(
+    async fn complete<T: Send>(
         &mut self,
         replied: Result<QueryResult<T>, Error>,
     ) -> Result<T, Error> {
@@ -144,7 +144,7 @@ impl<C: Connection> Open<C> for Statement<'_, C> {
     }
 }
 
-impl<C: Connection> Open<C> for MutexGuard<'_, Statement<'_, C>> {
+impl<C: Connection> AsClaim<C> for MutexGuard<'_, Claim<'_, C>> {
     fn deadline(&self) -> Deadline {
         (**self).deadline()
     }
@@ -161,15 +161,15 @@ impl<C: Connection> Open<C> for MutexGuard<'_, Statement<'_, C>> {
         (**self).start_rows()
     }
 
-    async fn finish<T: Send>(
+    async fn complete<T: Send>(
         &mut self,
         replied: Result<QueryResult<T>, Error>,
     ) -> Result<T, Error> {
-        (**self).finish(replied).await
+        (**self).complete(replied).await
     }
 }
 
-impl<'s, C: Connection> Statement<'s, C> {
+impl<'s, C: Connection> Claim<'s, C> {
     pub(super) fn new(
         core: &'s Core,
         slot: &'s Slot<C>,
@@ -325,7 +325,7 @@ impl<'s, C: Connection> Statement<'s, C> {
     }
 }
 
-impl<C: Connection> Drop for Statement<'_, C> {
+impl<C: Connection> Drop for Claim<'_, C> {
     fn drop(&mut self) {
         self.settle_rows();
         if self.lease().is_incomplete() {
@@ -342,11 +342,11 @@ impl Core {
     /// # Cancel safety
     ///
     /// The unit becomes abort-only.
-    pub(super) async fn statement<B: Bind>(
+    pub(super) async fn claim_bind<B: Bind>(
         &self,
         access: Access,
         declared: &DeclaredBinds,
-    ) -> Result<Statement<'_, B::Connection>, Error> {
+    ) -> Result<Claim<'_, B::Connection>, Error> {
         let (position, slot) = self.slot::<B>()?;
         let key = slot.entry.key;
         self.check_open()?;
@@ -367,9 +367,9 @@ impl Core {
         let begun = beginning.await;
         asked.otherwise = begun.as_ref().err().and_then(reason_to_abort);
         drop(asked);
-        let mut statement = Statement::new(self, slot, begun?);
-        statement.ready(position, access).await?;
-        Ok(statement)
+        let mut claim = Claim::new(self, slot, begun?);
+        claim.ready(position, access).await?;
+        Ok(claim)
     }
 }
 
@@ -404,5 +404,5 @@ fn may_be_lost(error: &diesel::result::Error) -> bool {
 
 fn lease<C: Connection>(slot: &mut Option<Box<Lease<C>>>) -> &mut Lease<C> {
     slot.as_mut()
-        .expect("a statement is made of a slot with a lease")
+        .expect("a claim is made of a slot with a lease")
 }
