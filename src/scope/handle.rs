@@ -219,7 +219,7 @@ impl Open {
     pub(crate) async fn end(self) {
         self.scope.shared.ended.store(true, Ordering::SeqCst);
         if let Ok(mut session) = self.scope.shared.session.try_write()
-            && let Err(error) = session.abandon().await
+            && let Err(error) = session.roll_back_unit().await
         {
             tracing::warn!(%error, "the session of a scope has ended, and its roll-back is not certain");
         }
@@ -236,7 +236,7 @@ impl Drop for Open {
         } = &*self.scope.shared;
         ended.store(true, Ordering::SeqCst);
         if let Ok(session) = session.try_write() {
-            if let Err(error) = session.discard() {
+            if let Err(error) = session.roll_back_in_background() {
                 tracing::warn!(%error, "the session of a scope is rolled back when its last user is done");
             }
             return;
@@ -246,7 +246,7 @@ impl Drop for Open {
             let session = Arc::clone(session);
             background.spawn_on(
                 async move {
-                    if let Err(error) = session.write_owned().await.discard() {
+                    if let Err(error) = session.write_owned().await.roll_back_in_background() {
                         tracing::warn!(%error, "the session of a scope is rolled back when its last user is done");
                     }
                 },

@@ -33,7 +33,7 @@ impl Session {
     /// If called outside of a tokio runtime.
     pub async fn commit_all(&mut self) -> Result<Committed, CommitError> {
         self.core().check_may_end()?;
-        self.finish().await
+        self.commit_unit().await
     }
 
     /// Rolls back the work of the unit on all binds.
@@ -55,7 +55,7 @@ impl Session {
     /// If called outside of a tokio runtime while there is anything to roll back.
     pub async fn rollback_all(&mut self) -> Result<(), CommitError> {
         self.core().check_may_end()?;
-        self.abandon().await
+        self.roll_back_unit().await
     }
 
     /// Commits the work of the unit on one bind, and leaves the transactions of all others open.
@@ -77,7 +77,7 @@ impl Session {
     /// See [`commit_all`](Self::commit_all).
     pub async fn commit_only<B: Bind>(&mut self, _: B) -> Result<Committed, Error> {
         self.core().check_may_end()?;
-        if let Some(refused) = self.refuse().await? {
+        if let Some(refused) = self.roll_back_unless_committable().await? {
             return Err(refused.into());
         }
         let (unit, participants) = self.core().take_one::<B>()?;
@@ -91,8 +91,8 @@ impl Session {
             }
             // The outcome in the error must hold for all binds. A unit that went on without this bind would be kept in
             // part.
-            let abandoned = self.abandon().await;
-            if let (Err(ended), true) = (abandoned, error.is_rolled_back()) {
+            let rolled_back = self.roll_back_unit().await;
+            if let (Err(ended), true) = (rolled_back, error.is_rolled_back()) {
                 return Err(ended.into());
             }
         }

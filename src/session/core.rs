@@ -218,7 +218,7 @@ impl Core {
     }
 
     /// Rolls the unit back in the background without starting a new one, because its owner did not end it.
-    pub(super) fn forsake(&self) {
+    pub(super) fn roll_back_leases(&self) {
         for slot in self.slots() {
             // The user of a busy lease rolls it back later, because the unit is abort-only.
             drop(slot.take());

@@ -14,11 +14,11 @@ use crate::session::lent::{Lent, Nested};
 use crate::session::unit_hooks::{Hooks, Kept};
 
 /// A unit that ends, with its participants and hooks.
-type Ending = (UnitId, Vec<Box<dyn Participant>>, Hooks<Session>);
+type EndingUnit = (UnitId, Vec<Box<dyn Participant>>, Hooks<Session>);
 
 impl Session {
     /// Commits the unit. Does not check whether the caller may end it.
-    pub(super) async fn finish(&mut self) -> Result<Committed, CommitError> {
+    pub(super) async fn commit_unit(&mut self) -> Result<Committed, CommitError> {
         self.approve().await?;
         let (unit, participants, hooks) = self.take_all()?;
         let ending = self.ending(self.commit_parameters(unit), participants);
@@ -46,14 +46,14 @@ impl Session {
     ///
     /// Cancellation safety: nothing of the commit has begun. If a hook is dropped, the unit becomes abort-only.
     pub(super) async fn approve(&mut self) -> Result<(), CommitError> {
-        if let Some(refused) = self.refuse().await? {
+        if let Some(refused) = self.roll_back_unless_committable().await? {
             return Err(refused);
         }
         if !self.hooks().may_veto() {
             return Ok(());
         }
         self.ask_hooks().await?;
-        match self.refuse().await? {
+        match self.roll_back_unless_committable().await? {
             Some(refused) => Err(refused),
             None => Ok(()),
         }
@@ -81,10 +81,12 @@ impl Session {
             let registered_at = hook.registered_at;
             let Ok(said) = said else {
                 tracing::warn!(%registered_at, "a hook before the commit did not end before the deadline of its unit");
-                return Err(self.abandon_for(bind, Fault::DeadlineExceeded).await?);
+                return Err(self
+                    .roll_back_because(bind, Fault::DeadlineExceeded)
+                    .await?);
             };
             if let Err(source) = said {
-                let Err(ended) = self.abandon().await else {
+                let Err(ended) = self.roll_back_unit().await else {
                     return Err(CommitError::Vetoed {
                         registered_at,
                         source,
@@ -100,7 +102,9 @@ impl Session {
     }
 
     /// Rolls back a unit that can no longer commit, and returns the error for its caller.
-    pub(super) async fn refuse(&mut self) -> Result<Option<CommitError>, CommitError> {
+    pub(super) async fn roll_back_unless_committable(
+        &mut self,
+    ) -> Result<Option<CommitError>, CommitError> {
         let (bind, source) = match self.core().abort_reason() {
             Some((bind, AbortReason::DeadlineExceeded)) => (bind, Fault::DeadlineExceeded),
             Some((bind, AbortReason::TransactionEnded)) => {
@@ -123,11 +127,11 @@ impl Session {
             }
             None => return Ok(None),
         };
-        self.abandon_for(bind, source).await.map(Some)
+        self.roll_back_because(bind, source).await.map(Some)
     }
 
     /// Rolls the unit back. Does not check whether the caller may end it.
-    pub(crate) async fn abandon(&mut self) -> Result<(), CommitError> {
+    pub(crate) async fn roll_back_unit(&mut self) -> Result<(), CommitError> {
         let (unit, participants, hooks) = self.take_all()?;
         if participants.is_empty() && hooks.is_empty() {
             return Ok(());
@@ -142,12 +146,12 @@ impl Session {
     }
 
     /// Rolls the unit back because of `fault`, and returns the error for its caller.
-    async fn abandon_for(
+    async fn roll_back_because(
         &mut self,
         bind: &'static str,
         fault: Fault,
     ) -> Result<CommitError, CommitError> {
-        match self.abandon().await {
+        match self.roll_back_unit().await {
             Ok(()) => Ok(CommitError::rolled_back(
                 bind,
                 Vec::new(),
@@ -160,7 +164,7 @@ impl Session {
 
     /// Rolls back without a caller that waits. The leases do that when they are dropped; the hooks run in the
     /// background.
-    pub(crate) fn discard(&self) -> Result<(), CommitError> {
+    pub(crate) fn roll_back_in_background(&self) -> Result<(), CommitError> {
         let (unit, participants, hooks) = self.take_all()?;
         if hooks.is_empty() {
             return Ok(());
@@ -184,7 +188,7 @@ impl Session {
     /// Takes out all leases and hooks, to commit or roll back the unit, and starts a new unit.
     ///
     /// Takes nothing if a lease is in use.
-    pub(super) fn take_all(&self) -> Result<Ending, CommitError> {
+    pub(super) fn take_all(&self) -> Result<EndingUnit, CommitError> {
         let (unit, participants) = self.core().take_all()?;
         let hooks = self.hooks().take(self.core().options.hooks_within());
         self.declared().renew();
@@ -236,7 +240,7 @@ impl Drop for Session {
         if self.hooks().is_empty() {
             return;
         }
-        if let Err(busy) = self.discard() {
+        if let Err(busy) = self.roll_back_in_background() {
             tracing::warn!(error = %busy, "a session is rolled back without its hooks");
         }
     }

@@ -63,7 +63,7 @@ impl Lent {
         let reason = AbortReason::Exchanged;
         session.core().abort_only(bind, reason);
         self.shared.core.abort_only(bind, reason);
-        self.shared.core.forsake();
+        self.shared.core.roll_back_leases();
         Err(Exchanged { bind })
     }
 }

@@ -196,7 +196,7 @@ impl Session {
         result: Result<R, E>,
     ) -> Result<(R, Committed), (E, bool)> {
         match result {
-            Ok(value) => match self.finish().await {
+            Ok(value) => match self.commit_unit().await {
                 Ok(committed) => Ok((value, committed)),
                 Err(error) => {
                     let gave_way = self.can_run_again()
@@ -206,12 +206,12 @@ impl Session {
                 }
             },
             Err(error) => {
-                let abandoned = self.abandon().await;
-                if let Err(uncertain) = &abandoned {
+                let rolled_back = self.roll_back_unit().await;
+                if let Err(uncertain) = &rolled_back {
                     tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not certain");
                 }
                 let gave_way = self.can_run_again() && self.core().met_conflict();
-                Err((error, abandoned.is_ok() && gave_way))
+                Err((error, rolled_back.is_ok() && gave_way))
             }
         }
     }

@@ -118,13 +118,13 @@ pub(super) async fn end<R, E: From<Error>>(
 ) -> Result<(R, Committed), E> {
     match result {
         Ok(value) => {
-            let committed = session.finish().await.map_err(Error::from)?;
+            let committed = session.commit_unit().await.map_err(Error::from)?;
             Ok((value, committed))
         }
         Err(error) => {
             // No lease can be in use any more, and a roll-back that fails closes its connection. The error of the
             // application is returned.
-            if let Err(uncertain) = session.abandon().await {
+            if let Err(uncertain) = session.roll_back_unit().await {
                 tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not certain");
             }
             Err(error)

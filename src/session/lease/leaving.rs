@@ -19,12 +19,12 @@ impl<C: Connection> Lease<C> {
     /// If the future is dropped, the connection is closed.
     pub(in crate::session) async fn roll_back(&mut self) -> Undone {
         if !self.is_clean() {
-            self.undo().await;
+            self.roll_back_or_close().await;
         }
         self.undone
     }
 
-    async fn undo(&mut self) {
+    async fn roll_back_or_close(&mut self) {
         if self.is_incomplete() || self.maybe_prepared {
             return self.close().await;
         }
@@ -61,7 +61,7 @@ impl<C: Connection> Lease<C> {
     }
 
     /// Rolls back, and restores the connection to the state of a fresh one of its pool, or closes it.
-    async fn tidy_up(&mut self) -> Undone {
+    async fn clean_up(&mut self) -> Undone {
         let undone = self.roll_back().await;
         // The span of the transaction ends here: the clean-up is not part of it.
         drop(std::mem::take(&mut self.transaction));
@@ -175,7 +175,7 @@ impl<C: Connection> Drop for Lease<C> {
             close_without_runtime(rest);
         } else {
             let leaving = async move {
-                if let Some(fault) = rest.tidy_up().await.fault() {
+                if let Some(fault) = rest.clean_up().await.fault() {
                     tracing::warn!(
                         bind = rest.entry.key,
                         %fault,
