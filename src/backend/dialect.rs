@@ -212,8 +212,9 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
 
     /// Rolls the transaction back, in any state, and leaves the connection clean.
     ///
-    /// If the transaction may have ended unseen, its marker must be there: [`Fault::Ended`] if it is not, and
-    /// [`Fault::Uncertain`] if that cannot be found out.
+    /// If the transaction may have ended unseen, its marker must be there: [`Fault::TransactionEnded`] if it is not,
+    /// and
+    /// [`Fault::TransactionMaybeEnded`] if that cannot be found out.
     fn rollback(
         &mut self,
         terms: &Terms,

@@ -91,8 +91,10 @@ pub(super) fn verify_depth(
     match depth(status) {
         Ok(depth) if depth == begun.depth.max(1) => Ok(()),
         Ok(depth) if depth > begun.depth => Err(Fault::NestedTransaction),
-        Ok(_) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
-        Err(error) => Err(Fault::Ended(error)),
+        Ok(_) => Err(Fault::TransactionEnded(
+            diesel::result::Error::NotInTransaction,
+        )),
+        Err(error) => Err(Fault::TransactionEnded(error)),
     }
 }
 

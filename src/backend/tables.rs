@@ -98,7 +98,7 @@ pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fa
         return Err(Fault::NotInstalled(diesel::result::Error::NotFound));
     };
     if row.version != TABLES_VERSION {
-        return Err(Fault::Foreign {
+        return Err(Fault::OtherVersion {
             found: row.version,
             expected: TABLES_VERSION,
         });
@@ -106,7 +106,7 @@ pub(super) fn database_id(rows: QueryResult<Vec<Meta>>) -> Result<DatabaseId, Fa
     if let Some(found) = &row.unfit {
         return Err(unfit(found));
     }
-    row.holder_id.trim().parse().map_err(Fault::ForeignId)
+    row.holder_id.trim().parse().map_err(Fault::InvalidId)
 }
 
 /// Returns whether an error is about a table of the protocol that is missing, or that the role may not use. The error
@@ -171,7 +171,7 @@ fn unfit(found: &str) -> Fault {
         ),
         _ => (format!("{word} {detail}"), made_anew),
     };
-    Fault::Unfit {
+    Fault::UnfitTable {
         table: table.into(),
         reason: reason.into(),
         remedy,

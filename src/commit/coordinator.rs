@@ -318,7 +318,7 @@ impl Unit {
             }
             Conclusion::NotAtomic { .. } if !ended.is_empty() => {
                 let fault = undone.iter().find_map(|(_, undone)| undone.fault());
-                let fault = fault.unwrap_or(Fault::Uncertain);
+                let fault = fault.unwrap_or(Fault::TransactionMaybeEnded);
                 Err(CommitError::rolled_back(ended[0], ended, Vec::new(), fault))
             }
             Conclusion::NotAtomic { first, second } => Err(CommitError::NotAtomic {

@@ -20,7 +20,7 @@ pub enum Fault {
     /// The transaction of the unit was gone: a `COMMIT` or `ROLLBACK` of your own on the raw connection ended it, or
     /// the server did.
     #[error("the transaction of the unit was ended by another statement")]
-    Ended(#[source] diesel::result::Error),
+    TransactionEnded(#[source] diesel::result::Error),
 
     /// A statement in text, a hook or the raw connection may have ended the transaction of the unit. No reply confirms
     /// that the roll-back ran in that transaction.
@@ -28,7 +28,7 @@ pub enum Fault {
         "a statement in text, a hook or the raw connection may have ended the transaction of the unit, and nothing confirms \
          that it did not"
     )]
-    Uncertain,
+    TransactionMaybeEnded,
 
     /// A hook vetoed the commit of a unit whose roll-back is not certain
     /// ([`before_commit`](crate::Session::before_commit)).
@@ -62,7 +62,7 @@ pub enum Fault {
 
     /// The tables of the commit protocol belong to another version.
     #[error("`diesel_binds_meta` says version {found}, this library writes version {expected}")]
-    Foreign {
+    OtherVersion {
         /// The version in the database.
         found: i32,
         /// The version that this library supports.
@@ -72,7 +72,7 @@ pub enum Fault {
     /// A table of the commit protocol cannot keep the promise of a commit. A row could be missing, exist twice, or
     /// outlive the work that it stands for.
     #[error("the table `{table}` cannot keep what a commit promises: {reason}; {remedy}")]
-    Unfit {
+    UnfitTable {
         /// The table.
         table: Box<str>,
         /// The defect of the table.
@@ -111,7 +111,7 @@ pub enum Fault {
 
     /// The id in `diesel_binds_meta` cannot be read.
     #[error("`diesel_binds_meta` holds no id of a database")]
-    ForeignId(#[source] InvalidGid),
+    InvalidId(#[source] InvalidGid),
 
     /// The database has another id than before, or is on another server, like a copy or a standby that was promoted.
     #[error(
@@ -260,19 +260,19 @@ impl Fault {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Refused(_) => "Refused",
-            Self::Ended(_) => "Ended",
-            Self::Uncertain => "Uncertain",
+            Self::TransactionEnded(_) => "TransactionEnded",
+            Self::TransactionMaybeEnded => "TransactionMaybeEnded",
             Self::Vetoed { .. } => "Vetoed",
             Self::Lost(_) => "Lost",
             Self::Unreached(_) => "Unreached",
             Self::TimedOut => "TimedOut",
             Self::NotInstalled(_) => "NotInstalled",
-            Self::Foreign { .. } => "Foreign",
-            Self::Unfit { .. } => "Unfit",
+            Self::OtherVersion { .. } => "OtherVersion",
+            Self::UnfitTable { .. } => "UnfitTable",
             Self::Denied { .. } => "Denied",
             Self::Copied => "Copied",
             Self::SameIdentity { .. } => "SameIdentity",
-            Self::ForeignId(_) => "ForeignId",
+            Self::InvalidId(_) => "InvalidId",
             Self::Replaced => "Replaced",
             Self::Replica { .. } => "Replica",
             Self::Forgotten => "Forgotten",

@@ -76,8 +76,10 @@ impl Undone {
     pub(crate) fn fault(self) -> Option<Fault> {
         match self {
             Self::NothingKept => None,
-            Self::Ended => Some(Fault::Ended(diesel::result::Error::NotInTransaction)),
-            Self::Unconfirmed => Some(Fault::Uncertain),
+            Self::Ended => Some(Fault::TransactionEnded(
+                diesel::result::Error::NotInTransaction,
+            )),
+            Self::Unconfirmed => Some(Fault::TransactionMaybeEnded),
         }
     }
 }

@@ -115,7 +115,7 @@ impl<C: Connection> AnyEnclosure for Enclosure<C> {
                     let left = timeout(ENDING, connection.end_enclosure(terms)).await;
                     match left.unwrap_or(Err(Fault::TimedOut)) {
                         Ok(()) => Ok(()),
-                        Err(Fault::Ended(_)) => Err(NotEnded::Lost),
+                        Err(Fault::TransactionEnded(_)) => Err(NotEnded::Lost),
                         Err(fault) => Err(NotEnded::Fault(fault)),
                     }
                 }

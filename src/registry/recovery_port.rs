@@ -53,10 +53,10 @@ impl<C: Connection> Entry<C> {
                 // The database is not the holder's, or has lost the record: a retry does not help.
                 Ok(Err(
                     fault @ (Fault::Replaced
-                    | Fault::Foreign { .. }
+                    | Fault::OtherVersion { .. }
                     | Fault::Forgotten
                     | Fault::Forced
-                    | Fault::Unfit { .. }
+                    | Fault::UnfitTable { .. }
                     | Fault::Copied),
                 )) => return Err(fault),
                 Ok(Err(fault)) => fault,
@@ -293,9 +293,9 @@ async fn database_identity<C: Connection>(
         // The database has no id that could be read, and that does not change.
         Err(
             Fault::NotInstalled(_)
-            | Fault::Unfit { .. }
+            | Fault::UnfitTable { .. }
             | Fault::Denied { .. }
-            | Fault::Foreign { .. },
+            | Fault::OtherVersion { .. },
         ) => None,
         Err(fault) => return Err(fault),
     };

@@ -14,7 +14,7 @@ impl From<&Fault> for AbortReason {
         match fault {
             Fault::DeadlineExceeded | Fault::TimedOut => Self::DeadlineExceeded,
             Fault::NestedTransaction => Self::NestedTransaction,
-            Fault::Ended(_) => Self::TransactionEnded,
+            Fault::TransactionEnded(_) => Self::TransactionEnded,
             Fault::OutlivedRecords => Self::OutlivedRecords,
             Fault::SandboxEnded => Self::SandboxEnded,
             Fault::Exchanged => Self::Exchanged,

@@ -107,9 +107,10 @@ impl Session {
     ) -> Result<Option<CommitError>, CommitError> {
         let (bind, source) = match self.core().abort_reason() {
             Some((bind, AbortReason::DeadlineExceeded)) => (bind, Fault::DeadlineExceeded),
-            Some((bind, AbortReason::TransactionEnded)) => {
-                (bind, Fault::Ended(diesel::result::Error::NotInTransaction))
-            }
+            Some((bind, AbortReason::TransactionEnded)) => (
+                bind,
+                Fault::TransactionEnded(diesel::result::Error::NotInTransaction),
+            ),
             Some((bind, AbortReason::NestedTransaction)) => (bind, Fault::NestedTransaction),
             Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
             Some((bind, AbortReason::NotBegun)) => (bind, Fault::NotBegun),

@@ -67,7 +67,7 @@ impl<C: Connection> Participant for Lease<C> {
                 Ok((identified, durable))
             });
             let identified = identifying.await;
-            if let Err(fault @ Fault::Ended(_)) = &identified {
+            if let Err(fault @ Fault::TransactionEnded(_)) = &identified {
                 self.met_marker(fault);
             }
             let (identified, replicated) = identified?;
@@ -126,7 +126,7 @@ impl<C: Connection> Participant for Lease<C> {
                             return Err(LoneCommitError::Refused(failed.fault));
                         }
                         // The connection may be in another transaction.
-                        Fault::Ended(_) => {
+                        Fault::TransactionEnded(_) => {
                             self.close().await;
                             return Err(LoneCommitError::Refused(failed.fault));
                         }

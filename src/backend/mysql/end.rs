@@ -66,13 +66,13 @@ pub(super) async fn commit(
     let fault = match roll_back(connection, terms, Unseen::Nothing).await {
         // The branch could still be rolled back, so it did not commit, whichever statement failed.
         Ok(()) if is_branch(terms) => Fault::Refused(error),
-        Ok(()) if marker_gone => Fault::Ended(error),
+        Ok(()) if marker_gone => Fault::TransactionEnded(error),
         // A proxy that has lost its server may go on with another session, where a roll-back succeeds without an
         // effect.
         Ok(()) if probe::is_same_session(connection, terms).await => Fault::Refused(error),
         Ok(()) => Fault::Lost(error),
         Err(_) if marker_gone && probe::ping(connection, terms).await.is_ok() => {
-            Fault::Ended(error)
+            Fault::TransactionEnded(error)
         }
         Err(_) if mentions_rollback(&error) && probe::ping(connection, terms).await.is_ok() => {
             Fault::Refused(error)
@@ -137,7 +137,7 @@ pub(super) async fn roll_back(
         let message = format!("RELEASE SAVEPOINT {}", sql::marker(terms));
         connection.batch_execute(&message).await.map_err(|error| {
             if sql::mentions_marker(&error) {
-                Fault::Ended(error)
+                Fault::TransactionEnded(error)
             } else {
                 Fault::Refused(error)
             }
@@ -222,7 +222,7 @@ fn fail_unless(condition: impl fmt::Display) -> String {
 /// Finds out why the last message of a transaction failed, as far as the connection still tells.
 async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::Error) -> Fault {
     if sql::mentions_marker(&error) {
-        return Fault::Ended(error);
+        return Fault::TransactionEnded(error);
     }
     let warned: QueryResult<Flag> =
         sql_query("SELECT COALESCE(@diesel_binds_warnings, 0) > 0 AS flag")

@@ -76,7 +76,7 @@ pub(super) async fn release(
     };
     connection.batch_execute(&message).await.map_err(|error| {
         if sql::mentions_marker(&error) {
-            Fault::Ended(error)
+            Fault::TransactionEnded(error)
         } else {
             Fault::Refused(error)
         }

@@ -99,7 +99,9 @@ pub(super) async fn verify(
         false => state.open != 0,
     };
     if !is_open || !state.marked {
-        return Err(Fault::Ended(diesel::result::Error::NotInTransaction));
+        return Err(Fault::TransactionEnded(
+            diesel::result::Error::NotInTransaction,
+        ));
     }
     Ok(TransactionState::Open)
 }

@@ -39,7 +39,7 @@ pub(super) async fn end(connection: &mut AsyncMysqlConnection, terms: &Terms) ->
     connection
         .batch_execute(&format!("XA END {xid}; XA ROLLBACK {xid}"))
         .await
-        .map_err(Fault::Ended)?;
+        .map_err(Fault::TransactionEnded)?;
     internals::reset(internals::status(connection));
     kept
 }

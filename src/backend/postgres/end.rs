@@ -128,7 +128,7 @@ pub(super) async fn roll_back(
         let message = format!("{}; ROLLBACK", UseUpMarker(terms));
         match run(connection, &message).await {
             Ok(()) => ended = true,
-            Err(Fault::Ended(error)) => return Err(Fault::Ended(error)),
+            Err(Fault::TransactionEnded(error)) => return Err(Fault::TransactionEnded(error)),
             // The transaction is aborted. The statement in text that failed in it cannot have ended one and begun
             // another; a message of several can.
             Err(_) => certain = unseen == Unseen::Text,
@@ -143,6 +143,6 @@ pub(super) async fn roll_back(
     internals::reset(internals::status(connection));
     match certain {
         true => Ok(()),
-        false => Err(Fault::Uncertain),
+        false => Err(Fault::TransactionMaybeEnded),
     }
 }

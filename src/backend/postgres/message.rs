@@ -28,7 +28,7 @@ pub(super) fn fault(connection: &mut AsyncPgConnection, error: Error) -> Fault {
     if let Error::DatabaseError(_, information) = &error
         && information.message().contains(MARKER_LOST)
     {
-        return Fault::Ended(error);
+        return Fault::TransactionEnded(error);
     }
     if is_of_server(&error) {
         return Fault::Refused(error);

@@ -53,7 +53,9 @@ pub(super) async fn verify(
     let marker: QueryResult<String> = ShowMarker.get_result(connection).await;
     match marker {
         Ok(marker) if marker == terms.marker().to_string() => Ok(TransactionState::Marked),
-        Ok(_) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
+        Ok(_) => Err(Fault::TransactionEnded(
+            diesel::result::Error::NotInTransaction,
+        )),
         // The application has removed the prepared statements, the connection behind a pooler is another one, or the
         // transaction is aborted. Only an aborted transaction cannot write.
         Err(_) => match run(connection, &UseUpMarker(terms).to_string()).await {

@@ -57,7 +57,7 @@ pub(super) fn roll_back(
         && let Err(error) = connection.batch_execute(&format!("RELEASE {}", sql::marker(terms)))
     {
         return Err(if sql::mentions_marker(&error) {
-            Fault::Ended(error)
+            Fault::TransactionEnded(error)
         } else {
             Fault::Refused(error)
         });
@@ -83,7 +83,7 @@ fn send(connection: &mut SqliteConnection, terms: &Terms, message: &str) -> Resu
     let ended = sql::mentions_marker(&error);
     let rolled_back = roll_back(connection, terms, Unseen::Nothing);
     Err(match rolled_back {
-        _ if ended => Fault::Ended(error),
+        _ if ended => Fault::TransactionEnded(error),
         Ok(()) => Fault::Refused(error),
         Err(_) => Fault::Lost(error),
     })

@@ -38,7 +38,7 @@ pub(super) fn release(connection: &mut SqliteConnection, terms: &Terms) -> Resul
     };
     connection.batch_execute(&message).map_err(|error| {
         if sql::mentions_marker(&error) {
-            Fault::Ended(error)
+            Fault::TransactionEnded(error)
         } else {
             Fault::Refused(error)
         }

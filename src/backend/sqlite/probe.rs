@@ -20,7 +20,9 @@ pub(super) fn verify(
     internals::verify_depth(internals::sqlite_status(connection), begun)?;
     match is_in_transaction(connection) {
         Ok(true) => Ok(TransactionState::Open),
-        Ok(false) => Err(Fault::Ended(diesel::result::Error::NotInTransaction)),
+        Ok(false) => Err(Fault::TransactionEnded(
+            diesel::result::Error::NotInTransaction,
+        )),
         Err(error) => Err(Fault::Lost(error)),
     }
 }

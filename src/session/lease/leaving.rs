@@ -45,7 +45,7 @@ impl<C: Connection> Lease<C> {
             Ok(Ok(())) => self.ended(),
             Ok(Err(fault)) => {
                 tracing::debug!(bind = self.entry.key, %fault, "a roll-back failed: the connection is closed");
-                if matches!(fault, Fault::Ended(_)) {
+                if matches!(fault, Fault::TransactionEnded(_)) {
                     self.gone();
                 }
                 self.close().await;

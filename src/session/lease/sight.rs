@@ -97,7 +97,7 @@ impl<C: Connection> Lease<C> {
     /// Evaluates an error of a message that begins with the marker.
     pub(in crate::session) fn met_marker(&mut self, fault: &Fault) {
         match fault {
-            Fault::Ended(_) => self.gone(),
+            Fault::TransactionEnded(_) => self.gone(),
             Fault::TimedOut | Fault::Lost(_) | Fault::Unreached(_) | Fault::Incomplete => {}
             _ if self.unseen == Unseen::Hidden => self.undone = Undone::Unconfirmed,
             _ => self.unseen = Unseen::Nothing,
@@ -138,7 +138,7 @@ impl<C: Connection> Lease<C> {
         let state = match verified {
             Ok(state) => state,
             Err(fault) => {
-                if matches!(fault, Fault::Ended(_)) {
+                if matches!(fault, Fault::TransactionEnded(_)) {
                     self.gone();
                 }
                 return Err(fault);

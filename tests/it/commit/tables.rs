@@ -66,7 +66,7 @@ async fn tables_of_another_version_are_refused<A: Side, B: Side>(first: &str, se
         pair.write(&session, "gone").await.unwrap();
         let fault = pair.rolls_back(&mut session, because, &[]).await;
         assert!(
-            matches!(fault, Fault::Foreign { found: 99, .. }),
+            matches!(fault, Fault::OtherVersion { found: 99, .. }),
             "{fault:?}"
         );
     }

@@ -216,7 +216,7 @@ const SQLITE: [Kind; 12] = [
 
 fn assert_unfit(fault: &Fault, word: &str) {
     assert!(
-        matches!(fault, Fault::Unfit { .. }) && fault.to_string().contains(word),
+        matches!(fault, Fault::UnfitTable { .. }) && fault.to_string().contains(word),
         "{word}: {fault:?}"
     );
 }
@@ -325,7 +325,10 @@ async fn a_record_is_not_made_in_an_unfit_table() {
         let report = binds.check().await;
         let findings = &report.bind(key).unwrap().findings;
         assert!(
-            matches!(findings.first(), Some(Finding::Tables(Fault::Unfit { .. }))),
+            matches!(
+                findings.first(),
+                Some(Finding::Tables(Fault::UnfitTable { .. }))
+            ),
             "{findings:?}"
         );
     }

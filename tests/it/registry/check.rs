@@ -268,12 +268,12 @@ where
     let found = tables_of::<S, T>("UPDATE diesel_binds_meta SET version = 99").await;
     assert!(matches!(
         found.last(),
-        Some(Finding::Tables(Fault::Foreign { found: 99, .. }))
+        Some(Finding::Tables(Fault::OtherVersion { found: 99, .. }))
     ));
     let found = tables_of::<S, T>("UPDATE diesel_binds_meta SET holder_id = 'somebody'").await;
     assert!(matches!(
         found.last(),
-        Some(Finding::Tables(Fault::ForeignId(_)))
+        Some(Finding::Tables(Fault::InvalidId(_)))
     ));
 }
 

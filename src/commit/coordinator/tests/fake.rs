@@ -266,7 +266,7 @@ impl Fake {
     fn met_marker(&mut self) -> Result<(), Fault> {
         self.undone = self.script.apart.seen();
         match self.script.apart.has_ended() {
-            true => Err(Fault::Ended(DieselError::NotInTransaction)),
+            true => Err(Fault::TransactionEnded(DieselError::NotInTransaction)),
             false => Ok(()),
         }
     }
