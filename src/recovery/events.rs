@@ -63,7 +63,7 @@ pub(super) fn report_finished(trace: &BranchTrace, recovered: &Recovered, was_th
 pub(super) fn report_in_doubt(branch: &InDoubtBranch) {
     let gid = branch.gid.as_ref().map(tracing::field::display);
     let age = branch.age.map(|age| age.as_secs());
-    let error = &branch.left as &dyn std::error::Error;
+    let error = &branch.reason as &dyn std::error::Error;
     let (bind, branch_name) = (branch.bind, &*branch.name);
     // A branch of unknown age has no row that names its holder: it does not go away by itself.
     if branch.age.is_none_or(|age| age >= OLD) {

@@ -13,7 +13,7 @@ use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, Gid};
 use crate::recovery::database::{Database, Listing, RecoveryScope};
 use crate::recovery::events::report_finished;
-use crate::recovery::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
+use crate::recovery::report::{InDoubtBranch, InDoubtReason, Recovered, RecoveryReport};
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
 
@@ -139,7 +139,7 @@ pub enum ForceError {
         /// The key of the bind.
         bind: &'static str,
         /// The reason.
-        source: Left,
+        source: InDoubtReason,
     },
     /// The other outcome was forced before. Nothing was finished now.
     #[error(
@@ -240,15 +240,15 @@ async fn carry_out(
                 recovery.recovered.push(recovered);
             }
             Err(fault) => {
-                let left = Left::Unfinished(outcome, fault.into());
-                trace.left(&left);
+                let reason = InDoubtReason::Unfinished(outcome, fault.into());
+                trace.left(&reason);
                 recovery.in_doubt.push(InDoubtBranch {
                     bind,
                     name: branch.to_string(),
                     unit: Some(gid.unit()),
                     gid: Some(gid.clone()),
                     age: None,
-                    left,
+                    reason,
                 });
             }
         }
@@ -346,9 +346,9 @@ async fn find_branches<'a>(
                 }
                 // This branch belongs to another bind.
                 Reach::OtherDatabase(_) if branch.bind != bind => continue,
-                Reach::OtherDatabase(name) => Left::OtherDatabase(name),
-                Reach::OtherRole(name) => Left::OtherRole(name),
-                Reach::Lost => Left::NameLost,
+                Reach::OtherDatabase(name) => InDoubtReason::OtherDatabase(name),
+                Reach::OtherRole(name) => InDoubtReason::OtherRole(name),
+                Reach::Lost => InDoubtReason::NameLost,
             };
             return Err(ForceError::OutOfReach { bind, source });
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::backend::{ListedBranch, Reach};
 use crate::gid::Branch;
-use crate::recovery::report::Left;
+use crate::recovery::report::InDoubtReason;
 
 /// The age from which a branch in doubt is worth a warning.
 pub(super) const OLD: Duration = Duration::from_secs(60);
@@ -15,7 +15,7 @@ pub(super) enum Verdict {
     /// Ask the branch's holder, and finish the branch by the answer.
     Ask(Branch),
     /// Leave the branch alone, and report it.
-    Leave(Left),
+    Leave(InDoubtReason),
     /// Ignore the branch: it belongs to another bind or application.
     Ignore,
 }
@@ -43,7 +43,7 @@ pub(super) fn judge(
         // Its own application finishes the branch. While it does not, the branch keeps locks in our database.
         return match listed.reach {
             Reach::Here if is_older(OLD) => {
-                Verdict::Leave(Left::ForeignNamespace(listed.namespace.clone()))
+                Verdict::Leave(InDoubtReason::ForeignNamespace(listed.namespace.clone()))
             }
             _ => Verdict::Ignore,
         };
@@ -52,12 +52,16 @@ pub(super) fn judge(
     let is_of_finder = listed.bind == finder.bind;
     match (&listed.branch, &listed.reach) {
         (None, _) | (_, Reach::OtherDatabase(_)) if !is_of_finder => Verdict::Ignore,
-        _ if !is_older(grace) => Verdict::Leave(Left::Young),
-        (_, Reach::OtherDatabase(name)) => Verdict::Leave(Left::OtherDatabase(name.clone())),
-        (_, Reach::OtherRole(name)) => Verdict::Leave(Left::OtherRole(name.clone())),
-        (_, Reach::Lost) => Verdict::Leave(Left::NameLost),
-        (None, Reach::Here) => Verdict::Leave(Left::Unplaced),
-        (Some(branch), _) if !has_bind(branch.gid.holder()) => Verdict::Leave(Left::UnknownHolder),
+        _ if !is_older(grace) => Verdict::Leave(InDoubtReason::Young),
+        (_, Reach::OtherDatabase(name)) => {
+            Verdict::Leave(InDoubtReason::OtherDatabase(name.clone()))
+        }
+        (_, Reach::OtherRole(name)) => Verdict::Leave(InDoubtReason::OtherRole(name.clone())),
+        (_, Reach::Lost) => Verdict::Leave(InDoubtReason::NameLost),
+        (None, Reach::Here) => Verdict::Leave(InDoubtReason::HolderNotNamed),
+        (Some(branch), _) if !has_bind(branch.gid.holder()) => {
+            Verdict::Leave(InDoubtReason::UnknownHolder)
+        }
         (Some(branch), Reach::Here) => Verdict::Ask(branch.clone()),
     }
 }
@@ -99,17 +103,20 @@ mod tests {
         }
         assert!(matches!(
             verdict(&listed(Some(2)), FINDER),
-            Verdict::Leave(Left::Young)
+            Verdict::Leave(InDoubtReason::Young)
         ));
         let nobody = judge(&listed(None), FINDER, Duration::ZERO, |_| false);
-        assert!(matches!(nobody, Verdict::Leave(Left::UnknownHolder)));
+        assert!(matches!(
+            nobody,
+            Verdict::Leave(InDoubtReason::UnknownHolder)
+        ));
         let unplaced = ListedBranch {
             branch: None,
             ..listed(None)
         };
         assert!(matches!(
             verdict(&unplaced, FINDER),
-            Verdict::Leave(Left::Unplaced)
+            Verdict::Leave(InDoubtReason::HolderNotNamed)
         ));
     }
 
@@ -121,7 +128,7 @@ mod tests {
         };
         assert!(matches!(
             verdict(&elsewhere, FINDER),
-            Verdict::Leave(Left::OtherDatabase(name)) if name == "old"
+            Verdict::Leave(InDoubtReason::OtherDatabase(name)) if name == "old"
         ));
         let role = ListedBranch {
             reach: Reach::OtherRole("boss".into()),
@@ -129,7 +136,7 @@ mod tests {
         };
         assert!(matches!(
             verdict(&role, FINDER),
-            Verdict::Leave(Left::OtherRole(name)) if name == "boss"
+            Verdict::Leave(InDoubtReason::OtherRole(name)) if name == "boss"
         ));
     }
 
@@ -163,7 +170,7 @@ mod tests {
         assert!(matches!(verdict(&listed(Some(59)), other), Verdict::Ignore));
         assert!(matches!(
             verdict(&listed(Some(60)), other),
-            Verdict::Leave(Left::ForeignNamespace(name)) if name == "shop"
+            Verdict::Leave(InDoubtReason::ForeignNamespace(name)) if name == "shop"
         ));
         let elsewhere = ListedBranch {
             reach: Reach::OtherDatabase("old".into()),

@@ -36,7 +36,7 @@ pub(crate) use self::force::force;
 pub use self::force::{ForceError, ForceOptions};
 pub(crate) use self::observed::recover;
 pub(crate) use self::purpose::{GRACE, Purpose};
-pub use self::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
+pub use self::report::{InDoubtBranch, InDoubtReason, Recovered, RecoveryReport};
 pub(crate) use self::worker::Worker;
 
 /// A holder could not be asked for the outcome of a unit.

@@ -5,7 +5,7 @@ use tracing::Instrument as _;
 use crate::recovery::database::RecoveryScope;
 use crate::recovery::pass;
 use crate::recovery::purpose::Purpose;
-use crate::recovery::report::{Left, RecoveryReport};
+use crate::recovery::report::{InDoubtReason, RecoveryReport};
 use crate::trace::recovery::{Counts, PassTrace};
 use crate::trace::{self, PassResult};
 
@@ -37,8 +37,13 @@ pub(crate) async fn recover(scope: &RecoveryScope, purpose: Purpose) -> Recovery
 }
 
 fn pass_result(recovery: &RecoveryReport) -> PassResult {
-    let mut left = recovery.in_doubt.iter().map(|branch| &branch.left);
-    let was_refused = |left: &Left| matches!(left, Left::Holder(_) | Left::Unfinished(..));
+    let mut left = recovery.in_doubt.iter().map(|branch| &branch.reason);
+    let was_refused = |left: &InDoubtReason| {
+        matches!(
+            left,
+            InDoubtReason::Holder(_) | InDoubtReason::Unfinished(..)
+        )
+    };
     if !recovery.unreachable.is_empty() || left.clone().any(was_refused) {
         PassResult::Failed
     } else if left.any(is_in_doubt) {
@@ -49,8 +54,8 @@ fn pass_result(recovery: &RecoveryReport) -> PassResult {
 }
 
 /// Returns whether the branch is more than a young one, which its own process is about to finish.
-fn is_in_doubt(left: &Left) -> bool {
-    !matches!(left, Left::Young)
+fn is_in_doubt(left: &InDoubtReason) -> bool {
+    !matches!(left, InDoubtReason::Young)
 }
 
 /// Sets the number of branches in doubt of each bind that was read. The numbers of other binds stay.
@@ -60,7 +65,7 @@ fn measure(scope: &RecoveryScope, recovery: &RecoveryReport) {
         if !recovery.unreachable.iter().any(|(key, _)| *key == bind) {
             let in_doubt = recovery.in_doubt.iter();
             let in_doubt =
-                in_doubt.filter(|branch| branch.bind == bind && is_in_doubt(&branch.left));
+                in_doubt.filter(|branch| branch.bind == bind && is_in_doubt(&branch.reason));
             trace::in_doubt(bind, in_doubt.count());
         }
     }

@@ -15,7 +15,7 @@ use crate::recovery::events;
 use crate::recovery::forget::forget;
 use crate::recovery::judge::{Finder, Verdict, judge};
 use crate::recovery::purpose::Purpose;
-use crate::recovery::report::{InDoubtBranch, Left, Recovered, RecoveryReport};
+use crate::recovery::report::{InDoubtBranch, InDoubtReason, Recovered, RecoveryReport};
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
 
@@ -80,10 +80,10 @@ impl Pass<'_> {
             bind: database.key(),
         };
         let has_bind = |key: &str| self.scope.by_key(key).is_some();
-        let left = match judge(&listed, finder, self.purpose.grace(), has_bind) {
+        let reason = match judge(&listed, finder, self.purpose.grace(), has_bind) {
             Verdict::Ignore => return,
-            Verdict::Leave(left) => left,
-            Verdict::Ask(_) if self.purpose == Purpose::Look => Left::Looked,
+            Verdict::Leave(reason) => reason,
+            Verdict::Ask(_) if self.purpose == Purpose::Look => InDoubtReason::OnlyListed,
             Verdict::Ask(branch) => {
                 let trace = BranchTrace::begin(database.key(), &branch.gid);
                 let finishing = self.finish((database, listed_by), &branch, &trace);
@@ -92,9 +92,9 @@ impl Pass<'_> {
                         self.recovery.recovered.push(recovered);
                         return;
                     }
-                    Err(left) => {
-                        trace.left(&left);
-                        left
+                    Err(reason) => {
+                        trace.left(&reason);
+                        reason
                     }
                 }
             }
@@ -105,7 +105,7 @@ impl Pass<'_> {
             unit: Some(listed.unit),
             gid: listed.branch.map(|branch| branch.gid),
             age: listed.age,
-            left,
+            reason,
         };
         if self.purpose != Purpose::Look {
             events::report_in_doubt(&branch);
@@ -118,9 +118,9 @@ impl Pass<'_> {
         (database, listed_by): (&dyn Database, &DatabaseIdentity),
         branch: &Branch,
         trace: &BranchTrace,
-    ) -> Result<Recovered, Left> {
+    ) -> Result<Recovered, InDoubtReason> {
         let Some(holder) = self.scope.by_key(branch.gid.holder()) else {
-            return Err(Left::UnknownHolder);
+            return Err(InDoubtReason::UnknownHolder);
         };
         let outcome = match self.down.get(holder.key()) {
             Some(fault) => Err(Arc::clone(fault)),
@@ -130,10 +130,10 @@ impl Pass<'_> {
                 .map_err(|fault| self.note(holder, fault)),
         };
         let outcome = outcome.map_err(|fault| match *fault {
-            Fault::Replaced => Left::ReplacedHolder,
-            Fault::Forgotten => Left::Forgotten,
-            Fault::Forced => Left::Forced,
-            _ => Left::Holder(fault),
+            Fault::Replaced => InDoubtReason::ReplacedHolder,
+            Fault::Forgotten => InDoubtReason::Forgotten,
+            Fault::Forced => InDoubtReason::Forced,
+            _ => InDoubtReason::Holder(fault),
         })?;
         trace.outcome(outcome.into());
         let finished = match self.down.get(database.key()) {
@@ -143,7 +143,7 @@ impl Pass<'_> {
                 .await
                 .map_err(|fault| self.note(database, fault)),
         };
-        let was_there = finished.map_err(|fault| Left::Unfinished(outcome, fault))?;
+        let was_there = finished.map_err(|fault| InDoubtReason::Unfinished(outcome, fault))?;
         let recovered = Recovered {
             bind: database.key(),
             gid: branch.gid.clone(),

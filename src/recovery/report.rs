@@ -51,22 +51,22 @@ pub struct InDoubtBranch {
     /// The time since the branch was prepared, if the server records it.
     pub age: Option<Duration>,
     /// The reason why the branch was left alone.
-    pub left: Left,
+    pub reason: InDoubtReason,
 }
 
 /// The reason why a branch was left alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Left {
-    /// The pass was only to look.
-    #[error("it was only looked at")]
-    Looked,
+pub enum InDoubtReason {
+    /// The pass only lists.
+    #[error("it was only listed")]
+    OnlyListed,
     /// The process that prepared the branch may still be about to finish it.
     #[error("it was prepared only just now")]
     Young,
     /// No row names the holder of the branch: it belongs to another database of the server, or its row is gone.
     #[error("nothing here says who holds its decision")]
-    Unplaced,
+    HolderNotNamed,
     /// The branch belongs to another application, which has not finished it for a minute. It keeps locks in our
     /// database.
     #[error("it belongs to the application `{0}`")]
@@ -127,7 +127,7 @@ impl fmt::Display for RecoveryReport {
             if let Some(age) = branch.age {
                 write!(f, " for {} s", age.as_secs())?;
             }
-            writeln!(f, ": {}{}", branch.left, causes(&branch.left))?;
+            writeln!(f, ": {}{}", branch.reason, causes(&branch.reason))?;
         }
         for (bind, fault) in &self.unreachable {
             writeln!(f, "{bind}: not reached: {fault}{}", causes(fault))?;

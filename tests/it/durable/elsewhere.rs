@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel_binds::config::HolderPreference;
 use diesel_binds::error::Fault as Cause;
-use diesel_binds::recovery::{Left, Outcome};
+use diesel_binds::recovery::{InDoubtReason, Outcome};
 use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::{BindOptions, Binds, CommitError, RecoveryOptions, SessionOptions, UnitId};
 use kit::admin::Admin;
@@ -314,8 +314,8 @@ async fn recovery_finishes_a_branch_only_where_it_was_listed() {
         assert!(pass.recovered.is_empty(), "{name}: {pass}");
         assert!(
             matches!(&pass.in_doubt[..], [branch] if matches!(
-                &branch.left,
-                Left::Unfinished(Outcome::Committed, fault) if matches!(**fault, Cause::Replaced)
+                &branch.reason,
+                InDoubtReason::Unfinished(Outcome::Committed, fault) if matches!(**fault, Cause::Replaced)
             )),
             "{name}: {pass}"
         );

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel_binds::recovery::Left;
+use diesel_binds::recovery::InDoubtReason;
 use diesel_binds::{BindOptions, Binds, Gid, RecoveryOptions};
 use kit::application::{Application, Three};
 use kit::side::{PoolKind, PostgresA, Side};
@@ -19,14 +19,14 @@ async fn prepare_postgres(application: &Application, gid: &Gid) {
 
 /// Returns the reason why the only branch in doubt was left. Asserts that the branch is still prepared, and rolls it
 /// back.
-async fn left(application: &Application, binds: &Binds, gid: &Gid) -> Left {
+async fn left(application: &Application, binds: &Binds, gid: &Gid) -> InDoubtReason {
     let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert!(pass.recovered.is_empty(), "{pass}");
     assert_eq!(pass.in_doubt.len(), 1, "{pass}");
     assert!(application.is_prepared(gid).await);
     application.roll_back(gid).await;
     let mut in_doubt = pass.in_doubt;
-    in_doubt.remove(0).left
+    in_doubt.remove(0).reason
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn a_branch_of_another_role_is_left_alone() {
     let left = left(&application, &binds, &gid).await;
     let drop_role = format!("DROP OWNED BY {role}; DROP ROLE {role}");
     PostgresA::admin(application.postgres(), &drop_role).await;
-    assert!(matches!(left, Left::OtherRole(owner) if owner == "postgres"));
+    assert!(matches!(left, InDoubtReason::OtherRole(owner) if owner == "postgres"));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_branch_in_another_database_of_the_server_is_left_alone() {
     let builder = Three::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await;
     let left = left(&application, &builder.build().unwrap(), &gid).await;
     let name = application.postgres().name().unwrap();
-    assert!(matches!(left, Left::OtherDatabase(found) if found == name));
+    assert!(matches!(left, InDoubtReason::OtherDatabase(found) if found == name));
 }
 
 #[tokio::test]
@@ -81,10 +81,9 @@ async fn a_branch_of_another_application_is_left_alone_and_told_when_it_is_old()
         let gid = application.gid_of_new_unit(&theirs, "lite").await;
         let admin = application.prepare_on_mariadb(&gid, true, seconds).await;
         let pass = binds.recovery().run_older_than(Duration::ZERO).await;
-        let of_theirs =
-            |left: &Left| matches!(left, Left::ForeignNamespace(name) if *name == theirs);
+        let of_theirs = |left: &InDoubtReason| matches!(left, InDoubtReason::ForeignNamespace(name) if *name == theirs);
         assert_eq!(pass.in_doubt.len(), usize::from(told), "{pass}");
-        assert!(pass.in_doubt.iter().all(|branch| of_theirs(&branch.left)));
+        assert!(pass.in_doubt.iter().all(|branch| of_theirs(&branch.reason)));
         assert!(pass.recovered.is_empty(), "{pass}");
         assert!(application.is_prepared(&gid).await);
         drop(admin);
@@ -100,7 +99,7 @@ async fn a_branch_without_its_row_is_left_alone() {
         .await;
     drop(application.prepare_on_mariadb(&gid, false, 0).await);
     let left = left(&application, &application.process().await, &gid).await;
-    assert!(matches!(left, Left::Unplaced), "{left}");
+    assert!(matches!(left, InDoubtReason::HolderNotNamed), "{left}");
 }
 
 #[tokio::test]
@@ -119,7 +118,7 @@ async fn a_branch_whose_holder_was_replaced_is_left_alone() {
     prepare_postgres(&application, &gid).await;
     assert!(binds.recovery().resolve(&gid).await.is_err());
     let left = left(&application, &binds, &gid).await;
-    assert!(matches!(left, Left::ReplacedHolder), "{left}");
+    assert!(matches!(left, InDoubtReason::ReplacedHolder), "{left}");
 }
 
 #[tokio::test]
@@ -132,5 +131,5 @@ async fn a_branch_whose_holder_is_no_bind_is_left_alone() {
     prepare_postgres(&application, &gid).await;
     assert!(binds.recovery().resolve(&gid).await.is_err());
     let left = left(&application, &binds, &gid).await;
-    assert!(matches!(left, Left::UnknownHolder), "{left}");
+    assert!(matches!(left, InDoubtReason::UnknownHolder), "{left}");
 }

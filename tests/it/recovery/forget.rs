@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel_binds::error::Fault;
-use diesel_binds::recovery::Left as Why;
+use diesel_binds::recovery::InDoubtReason;
 use diesel_binds::{BindOptions, Binds, Gid, RecoveryOptions, UnitId};
 use kit::admin::Admin;
 use kit::application::{Application, Left, Three};
@@ -358,7 +358,7 @@ async fn branches_whose_holder_has_forgotten_them_are_left_alone() {
     assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     let mut in_doubt = pass.in_doubt.iter();
     assert!(
-        in_doubt.all(|branch| matches!(branch.left, Why::Forgotten)),
+        in_doubt.all(|branch| matches!(branch.reason, InDoubtReason::Forgotten)),
         "{pass}"
     );
     assert!(process.recovery().resolve(&gid).await.is_err());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel_binds::error::Fault;
-use diesel_binds::recovery::{ForceError, Left, Outcome};
+use diesel_binds::recovery::{ForceError, InDoubtReason, Outcome};
 use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::{Binds, CommitError, Gid, Isolation, SessionOptions};
 use kit::admin::Admin;
@@ -165,7 +165,10 @@ async fn a_decision_behind_the_horizon_is_not_made<S: Sides>(holder: usize) {
         .run_older_than(Duration::ZERO)
         .await;
     assert_eq!(pass.in_doubt.len(), 1, "{pass}");
-    assert!(matches!(pass.in_doubt[0].left, Left::Forgotten), "{pass}");
+    assert!(
+        matches!(pass.in_doubt[0].reason, InDoubtReason::Forgotten),
+        "{pass}"
+    );
     pair.roll_back().await;
     assert!(S::rows(&pair.world).await.iter().all(Vec::is_empty));
 }

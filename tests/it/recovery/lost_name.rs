@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel_binds::Gid;
-use diesel_binds::recovery::Left as Why;
+use diesel_binds::recovery::InDoubtReason;
 use kit::admin::Admin;
 use kit::application::Application;
 use tokio::time::sleep;
@@ -84,7 +84,7 @@ async fn a_branch_that_the_server_has_lost_stays_in_doubt() {
         let pass = process.recovery().run_older_than(Duration::ZERO).await;
         let lost: Vec<_> = pass.in_doubt.iter().collect();
         assert_eq!(lost.len(), 1, "{pass}");
-        assert!(matches!(lost[0].left, Why::NameLost), "{pass}");
+        assert!(matches!(lost[0].reason, InDoubtReason::NameLost), "{pass}");
         assert_eq!(lost[0].gid.as_ref(), Some(&gid));
         assert!(is_recorded(&application, &gid).await, "{pass}");
     }

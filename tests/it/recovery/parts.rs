@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use diesel_binds::recovery::{ForceError, ForceOptions, Left as Why, Outcome};
+use diesel_binds::recovery::{ForceError, ForceOptions, InDoubtReason, Outcome};
 use diesel_binds::{BindOptions, Binds, Gid, RecoveryOptions};
 use kit::admin::Admin;
 use kit::application::{Application, Left};
@@ -189,7 +189,7 @@ async fn a_unit_that_was_forced_by_half_is_left_to_the_same_force() {
     assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     let mut in_doubt = pass.in_doubt.iter();
     assert!(
-        in_doubt.all(|branch| matches!(branch.left, Why::Forced)),
+        in_doubt.all(|branch| matches!(branch.reason, InDoubtReason::Forced)),
         "{pass}"
     );
     let done = process
