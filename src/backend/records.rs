@@ -12,7 +12,7 @@ use crate::gid::{DatabaseId, UnitId};
 
 /// The time that a horizon stands before records behind it are deleted, in seconds. A fence that read the horizon
 /// before it moved has finished by then, because its statement may take 20 seconds at most.
-const STANDS: u32 = 60;
+const HORIZON_DELAY: u32 = 60;
 
 /// The number of records that are read at once.
 pub(crate) const PAGE: usize = 1000;
@@ -76,7 +76,7 @@ pub(crate) async fn delete<C: Dialect>(
             "DELETE FROM {schema}diesel_binds_decision \
              WHERE unit IN ({}) AND outcome = 'commit' AND namespace = '{namespace}' \
              AND unit <= (SELECT h.unit FROM {schema}diesel_binds_horizon h \
-                          WHERE h.namespace = '{namespace}' AND h.moved_at <= {now} - {STANDS}) \
+                          WHERE h.namespace = '{namespace}' AND h.moved_at <= {now} - {HORIZON_DELAY}) \
              AND EXISTS (SELECT 1 FROM {schema}diesel_binds_meta m WHERE m.holder_id = '{holder}')",
             units.join(", ")
         ))
@@ -132,7 +132,7 @@ pub(crate) async fn move_horizon<C: Dialect>(
     connection
         .execute_durably(format!(
             "UPDATE {schema}diesel_binds_horizon SET unit = '{unit}', moved_at = {now} \
-             WHERE namespace = '{namespace}' AND unit < '{unit}' AND moved_at <= {now} - {STANDS} \
+             WHERE namespace = '{namespace}' AND unit < '{unit}' AND moved_at <= {now} - {HORIZON_DELAY} \
              AND EXISTS (SELECT 1 FROM {schema}diesel_binds_meta m WHERE m.holder_id = '{holder}')"
         ))
         .await?;

@@ -93,7 +93,7 @@ impl UnitClock {
 
     /// Adds an offset to the clock of the host.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn put_host_off(&self, milliseconds: i64) {
+    pub(crate) fn shift_host(&self, milliseconds: i64) {
         self.lock().host_is_off_by += milliseconds;
     }
 
@@ -146,7 +146,7 @@ mod tests {
     fn units_are_stamped_by_the_servers_and_not_by_the_host() {
         for off in [-30 * DAY, 30 * DAY] {
             let clock = clock();
-            clock.put_host_off(off);
+            clock.shift_host(off);
             let unset = clock.generate();
             assert!((unset.milliseconds() - host() - off).abs() < DAY / 2);
             clock.set(host());
@@ -177,7 +177,7 @@ mod tests {
         for set in [-30 * DAY, 30 * DAY] {
             let clock = clock();
             clock.set(host());
-            clock.put_host_off(set);
+            clock.shift_host(set);
             assert!(clock.generate().milliseconds() > host() - DAY / 2, "{set}");
         }
     }

@@ -100,7 +100,7 @@ impl Binds {
 
     /// Shifts the clock of the host for this registry by so many seconds: ahead, or behind if negative. Calls add up.
     /// For a test of units that are stamped on such a host, or that stay open for days.
-    pub fn put_clock_off(&self, seconds: i64) {
-        self.registry.clock.put_host_off(seconds * 1000);
+    pub fn shift_clock(&self, seconds: i64) {
+        self.registry.clock.shift_host(seconds * 1000);
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn commit(
         Err(_) if mentions_rollback(&error) && probe::ping(connection, terms).await.is_ok() => {
             Fault::Refused(error)
         }
-        Err(_) if never_left(&error) => Fault::Unreached(error),
+        Err(_) if was_never_sent(&error) => Fault::Unreached(error),
         // The connection is lost, and the outcome is unknown.
         Err(_) => Fault::Lost(error),
     };
@@ -231,7 +231,7 @@ async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::E
     match warned {
         Ok(Flag { flag: true }) => Fault::NonTransactional(error),
         Ok(Flag { flag: false }) => Fault::Refused(error),
-        Err(_) if never_left(&error) => Fault::Unreached(error),
+        Err(_) if was_never_sent(&error) => Fault::Unreached(error),
         Err(_) => Fault::Lost(error),
     }
 }
@@ -239,7 +239,7 @@ async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::E
 /// Returns whether a message could not be written: a server runs a message only after it has read all of it.
 ///
 /// The driver passes on only the text of the error, and only a write to a socket fails in this way.
-fn never_left(error: &diesel::result::Error) -> bool {
+fn was_never_sent(error: &diesel::result::Error) -> bool {
     let diesel::result::Error::DatabaseError(_, information) = error else {
         return false;
     };

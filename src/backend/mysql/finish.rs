@@ -20,8 +20,8 @@ use crate::gid::{Branch, Xid};
 const ATTEMPTS: usize = 5;
 
 /// The number of checks whether a connection is gone, every 10 ms: for one that may live, and for one that was killed.
-const FEW_LOOKS: usize = 10;
-const LOOKS: usize = 100;
+const FEW_CHECKS: usize = 10;
+const MANY_CHECKS: usize = 100;
 
 /// Finishes a branch when the connection that prepared it is gone. Kills that connection if it stays.
 pub(super) async fn finish(
@@ -43,11 +43,11 @@ pub(super) async fn finish(
             break;
         }
         if let Some(owner) = &owner
-            && !is_gone(connection, owner.id, FEW_LOOKS).await?
+            && !is_gone(connection, owner.id, FEW_CHECKS).await?
             && owner.is_of_this_start
         {
             kill(connection, owner.id).await;
-            if !is_gone(connection, owner.id, LOOKS).await? {
+            if !is_gone(connection, owner.id, MANY_CHECKS).await? {
                 return Err(error("the connection that prepared it does not go away"));
             }
         }
@@ -63,7 +63,7 @@ pub(super) async fn finish(
         }
         if let Some(owner) = &owner {
             kill(connection, owner.id).await;
-            is_gone(connection, owner.id, LOOKS).await?;
+            is_gone(connection, owner.id, MANY_CHECKS).await?;
         }
         refused = Some(error);
     }

@@ -99,7 +99,7 @@ fn at_location(location: String) -> Lineage {
 ///
 /// For this query, MariaDB opens every table of the database. It does not wait for a table that is being altered, and
 /// leaves it out.
-const LOOSE: &str = "/*M! SET STATEMENT lock_wait_timeout = 0 FOR */ \
+const NON_TRANSACTIONAL: &str = "/*M! SET STATEMENT lock_wait_timeout = 0 FOR */ \
      SELECT COUNT(*) AS value FROM information_schema.TABLES \
      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB'";
 
@@ -111,11 +111,11 @@ struct Count {
 
 /// Returns remarks for an operator.
 pub(super) async fn remarks(connection: &mut AsyncMysqlConnection) -> QueryResult<Vec<String>> {
-    let loose: Count = sql_query(LOOSE).get_result(connection).await?;
-    let remark = (loose.value > 0).then(|| {
+    let count: Count = sql_query(NON_TRANSACTIONAL).get_result(connection).await?;
+    let remark = (count.value > 0).then(|| {
         format!(
             "{} tables are not of InnoDB: a unit of several writers that changes them is refused",
-            loose.value
+            count.value
         )
     });
     Ok(remark.into_iter().collect())

@@ -40,21 +40,21 @@ pub(super) async fn branches(
         .map(|(unit, bind)| ((namespace.to_owned(), unit, bind), Reach::Lost));
     let listed = names_now.into_iter().map(|name| (name, Reach::Here));
     for ((theirs, unit, bind), reach) in listed.chain(lost) {
-        let placed = match has_rows {
-            true => placed(connection, unit, &bind).await?,
+        let row = match has_rows {
+            true => branch_row(connection, unit, &bind).await?,
             false => None,
         };
         // The server also lists the branches of its other databases.
-        if placed.is_none() && theirs != namespace {
+        if row.is_none() && theirs != namespace {
             continue;
         }
         branches.push(ListedBranch {
             name: format!("{theirs}:{unit}:{bind}"),
-            age: placed
+            age: row
                 .as_ref()
                 .and_then(|row| u64::try_from(row.age).ok())
                 .map(Duration::from_millis),
-            branch: placed.and_then(|row| row.branch(&theirs, unit, &bind)),
+            branch: row.and_then(|row| row.branch(&theirs, unit, &bind)),
             namespace: theirs,
             unit,
             bind,
@@ -124,13 +124,13 @@ pub(super) async fn delete_rows(
 }
 
 /// Returns the row of a branch that may still be prepared.
-async fn placed(
+async fn branch_row(
     connection: &mut AsyncMysqlConnection,
     unit: UnitId,
     bind: &str,
-) -> QueryResult<Option<Placed>> {
+) -> QueryResult<Option<BranchRow>> {
     connection.batch_execute(READ_UNCOMMITTED).await?;
-    let rows: Vec<Placed> = sql_query(format!(
+    let rows: Vec<BranchRow> = sql_query(format!(
         "SELECT holder, holder_id, parts, TIMESTAMPDIFF(MICROSECOND, at, NOW(6)) DIV 1000 AS age \
          FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
     ))
@@ -141,7 +141,7 @@ async fn placed(
 
 /// The row that a branch has inserted about itself.
 #[derive(QueryableByName)]
-struct Placed {
+struct BranchRow {
     #[diesel(sql_type = Text)]
     holder: String,
     #[diesel(sql_type = Text)]
@@ -152,7 +152,7 @@ struct Placed {
     age: i64,
 }
 
-impl Placed {
+impl BranchRow {
     fn branch(self, namespace: &str, unit: UnitId, bind: &str) -> Option<Branch> {
         // Any role that may write to the table chooses its content.
         if !is_name(&self.holder, MAX_KEY) {

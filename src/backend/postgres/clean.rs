@@ -22,7 +22,7 @@ const FRESH: &str = "SELECT pg_catalog.concat(\
      pg_catalog.current_setting('role'), session_user)) AS fresh";
 
 /// Removes the state that the other message does not set again.
-const TAKE: &str = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; \
+const RESET: &str = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; \
      DISCARD SEQUENCES; RESET SESSION AUTHORIZATION; RESET ALL";
 
 /// Fails if schemas have types of the same name. diesel-async caches the id of a type by its bare name, resolved by the
@@ -54,7 +54,7 @@ pub(super) async fn clean(connection: &mut AsyncPgConnection, terms: &Terms) -> 
     let Some(fresh) = &terms.server.session.fresh else {
         return Ok(false);
     };
-    let mut message = format!("{TAKE}; {fresh}");
+    let mut message = format!("{RESET}; {fresh}");
     if terms.hooked {
         message.push_str("; ");
         message.push_str(ONE_TYPE_FOR_A_NAME);

@@ -68,7 +68,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
         Ok(row) => (row.fingerprint, row.persistent_id),
         Err(_) => (String::new(), None),
     };
-    let told = pooler::told_process(connection).await;
+    let announced = pooler::announced_process(connection).await;
     Ok(Server {
         system: "postgresql",
         database: row.database,
@@ -84,7 +84,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
             started: Some(row.started),
             persistent_id,
         }),
-        pooled: told.is_some_and(|told| told != row.process),
+        pooled: announced.is_some_and(|announced| announced != row.process),
         session: SessionDefaults {
             fresh: clean::fresh(connection).await.ok(),
             english: row.english,

@@ -12,7 +12,7 @@ use tokio_postgres::NoTls;
 ///
 /// A server sends the number of the process that serves the connection. A pooler has to send a number of its own,
 /// because the process changes.
-pub(super) async fn told_process(connection: &AsyncPgConnection) -> Option<i32> {
+pub(super) async fn announced_process(connection: &AsyncPgConnection) -> Option<i32> {
     // Only the request to cancel contains the number, and only its bytes are accessible.
     let (token, mut request) = (connection.cancel_token(), Written::default());
     let written = token.cancel_query_raw(&mut request, NoTls).await;

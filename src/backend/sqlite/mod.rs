@@ -5,12 +5,13 @@
 //! from outside: it blocks, or panics.
 
 // Files, each of which imports only from those before it: `connection_number`, `pragma`, `attach`, `begin`, `clean`,
-// `inspect`, `lineage`, `retry`, `sandbox`, `tables`, `probe`, `outer`, `end`, `records`, `worker`.
+// `inspect`, `lineage`, `retry`, `sandbox`, `tables`, `probe`, `outer`, `end`, `records`, `connection_thread`.
 
 mod attach;
 mod begin;
 mod clean;
 mod connection_number;
+mod connection_thread;
 mod end;
 mod inspect;
 mod lineage;
@@ -22,7 +23,6 @@ mod retry;
 #[cfg(feature = "testing")]
 mod sandbox;
 mod tables;
-mod worker;
 
 #[cfg(feature = "testing")]
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use futures_util::future::BoxFuture;
 
-pub use self::worker::ConnectionThread;
+pub use self::connection_thread::ConnectionThread;
 use crate::backend::tables::database_id;
 use crate::backend::{
     Backend, Begun, Clock, Dialect, InsertRows, ListedBranch, LoneCommitFault, RecordRow,

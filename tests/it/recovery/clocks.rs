@@ -41,7 +41,7 @@ async fn a_unit_is_stamped_by_the_servers_whatever_the_clock_of_the_host_shows()
     let application = Application::new().await;
     for days in [-30, 30] {
         let process = application.process().await;
-        process.put_clock_off(days * DAY);
+        process.shift_clock(days * DAY);
         // This includes the first unit of a process: its server is asked before the unit begins.
         for _ in 0..2 {
             let gid = commits(&process).await;
@@ -62,7 +62,7 @@ async fn a_horizon_moves_by_the_clock_of_its_holder() {
     file.run(aged).await.unwrap();
     let week = RecoveryOptions::new().without_worker();
     let process = application.process_with(week).await;
-    process.put_clock_off(30 * DAY);
+    process.shift_clock(30 * DAY);
     let pass = process.recovery().run().await;
     assert!(pass.not_forgotten.is_empty(), "{pass}");
     let horizon = "SELECT unit AS value FROM diesel_binds_horizon";
@@ -113,7 +113,7 @@ async fn a_unit_whose_id_was_read_long_ago_does_not_begin() {
     let _ = commits(&process).await;
     let mut session = process.session();
     let named = session.unit();
-    process.put_clock_off(8 * DAY);
+    process.shift_clock(8 * DAY);
     let refused = PostgresA::write(&session, "late").await.unwrap_err();
     assert!(
         matches!(

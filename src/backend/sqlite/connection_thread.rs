@@ -26,7 +26,7 @@ pub struct ConnectionThread {
 /// The statement panicked, or the operating system gave the connection no thread.
 #[derive(Debug, thiserror::Error)]
 #[error("the statement panicked, or the connection has no thread")]
-struct WorkerGone;
+struct ThreadGone;
 
 impl SpawnBlocking for ConnectionThread {
     fn spawn_blocking<'a, R>(
@@ -44,7 +44,7 @@ impl SpawnBlocking for ConnectionThread {
             drop(span);
             let _ = reply.send(done);
         }));
-        async move { result.await.map_err(|_| WorkerGone.into()) }.boxed()
+        async move { result.await.map_err(|_| ThreadGone.into()) }.boxed()
     }
 
     fn get_runtime() -> Self {
