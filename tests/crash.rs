@@ -275,7 +275,7 @@ async fn used_up_slots_roll_the_unit_back() {
             .await
             .unwrap();
     }
-    faulty.works_again("slots").await;
+    faulty.assert_works_again("slots").await;
 }
 
 /// A participant accepts no writes, as a replica of MariaDB does. The record of a decision survives a pass that meets

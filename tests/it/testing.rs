@@ -40,7 +40,7 @@ async fn converges<S: Sides>() -> Vec<String> {
         number.fetch_add(1, Ordering::Relaxed);
     };
     let cases = dying_at_every_step(&binds, unit, check).await;
-    bench.lock().await.is_clean().await;
+    bench.lock().await.assert_clean().await;
     cases.iter().map(ToString::to_string).collect()
 }
 
@@ -130,7 +130,7 @@ async fn a_crash_is_an_interrupted_commit_and_recovery_finishes_it() {
         bench.settle().await;
         assert_eq!(bench.is_everywhere(point).await, committed, "{point}");
     }
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }
 
 /// The function runs recovery at its point, which fences the decision.
@@ -158,7 +158,7 @@ async fn a_function_is_called_at_its_point_and_the_commit_goes_on() {
     Mixed::write(&session, "later").await.unwrap();
     session.commit_all().await.unwrap();
     assert!(bench.is_everywhere("later").await, "a fault happens once");
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_holder_that_does_not_answer_leaves_the_unit_in_doubt() {
         .await;
     assert!(recovery.is_complete(), "{recovery}");
     assert!(bench.is_everywhere("doubtful").await);
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }
 
 #[tokio::test]

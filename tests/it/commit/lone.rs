@@ -123,7 +123,7 @@ async fn a_commit_that_is_lost_while_it_runs(loss: Loss, text: &str) -> Told {
     };
     let (attempt, ()) = tokio::join!(faulty.attempt(text), lose);
     let told = faulty.judge(&attempt).await;
-    faulty.works_again(text).await;
+    faulty.assert_works_again(text).await;
     told
 }
 

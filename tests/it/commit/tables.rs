@@ -247,7 +247,7 @@ async fn a_holder_that_was_replaced_does_not_decide() {
             "{attempt:?}"
         );
         assert_eq!(decision(url, attempt.unit).await, None);
-        faulty.works_again("replaced").await;
+        faulty.assert_works_again("replaced").await;
     }
     replaced::<PostgresA, PostgresB>(0).await;
     replaced::<PostgresA, MariadbA>(1).await;

@@ -223,7 +223,7 @@ fn assert_unfit(fault: &Fault, word: &str) {
 
 /// Asserts that a changed table of `A`, which holds the decision or prepares, is refused by the commit, the preflight
 /// and `install()`.
-async fn is_refused<A: Side, B: Side>(
+async fn assert_refused<A: Side, B: Side>(
     (statements, word): Kind,
     holds: HolderPreference,
     key: &str,
@@ -255,7 +255,7 @@ async fn is_refused<A: Side, B: Side>(
 async fn an_unfit_table_is_refused_on_postgres() {
     for (index, kind) in POSTGRES.into_iter().enumerate() {
         let holds = [HolderPreference::Prefer, HolderPreference::Avoid][index % 2];
-        is_refused::<PostgresA, PostgresB>(kind, holds, "pg-a").await;
+        assert_refused::<PostgresA, PostgresB>(kind, holds, "pg-a").await;
     }
 }
 
@@ -263,14 +263,14 @@ async fn an_unfit_table_is_refused_on_postgres() {
 async fn an_unfit_table_is_refused_on_mariadb() {
     for (index, kind) in MARIADB.into_iter().enumerate() {
         let holds = [HolderPreference::Prefer, HolderPreference::Avoid][index % 2];
-        is_refused::<MariadbA, PostgresB>(kind, holds, "my-a").await;
+        assert_refused::<MariadbA, PostgresB>(kind, holds, "my-a").await;
     }
 }
 
 #[tokio::test]
 async fn an_unfit_table_is_refused_on_sqlite() {
     for kind in SQLITE {
-        is_refused::<Sqlite, PostgresA>(kind, HolderPreference::Auto, "lite").await;
+        assert_refused::<Sqlite, PostgresA>(kind, HolderPreference::Auto, "lite").await;
     }
 }
 

@@ -40,7 +40,7 @@ async fn recorded(application: &Application) -> [Vec<String>; 2] {
 }
 
 /// Asserts that no branch of the unit is finished, and rolls both back.
-async fn is_untouched(application: &Application, gid: &Gid) {
+async fn assert_untouched(application: &Application, gid: &Gid) {
     let process = application.process().await;
     let pass = process.recovery().in_doubt().await;
     assert_eq!(pass.in_doubt.len(), 2, "{pass}");
@@ -101,7 +101,7 @@ async fn nothing_is_forced_while_the_holder_answers() {
             panic!("{refused:?}")
         };
         assert_eq!(recorded, expected);
-        is_untouched(&application, &gid).await;
+        assert_untouched(&application, &gid).await;
     }
     assert_eq!(recorded(&application).await, [[] as [&str; 0]; 2]);
 }
@@ -170,7 +170,7 @@ async fn nothing_is_forced_while_another_bind_is_not_seen() {
         assert_eq!(found, bind);
     }
     assert_eq!(recorded(&application).await, [[] as [&str; 0]; 2]);
-    is_untouched(&application, &gid).await;
+    assert_untouched(&application, &gid).await;
 }
 
 /// One branch is finished, and the other is not: the process that forced them died.
@@ -230,7 +230,7 @@ async fn nothing_is_finished_before_all_is_recorded() {
     );
     let [postgres, mariadb] = recorded(&application).await;
     assert_eq!((postgres.len(), mariadb.len()), (0, 1));
-    is_untouched(&application, &gid).await;
+    assert_untouched(&application, &gid).await;
 }
 
 #[tokio::test]
@@ -256,5 +256,5 @@ async fn a_force_needs_a_reason_and_a_unit_of_ours() {
         matches!(foreign, Err(ForceError::ForeignNamespace { .. })),
         "{foreign:?}"
     );
-    is_untouched(&application, &gid).await;
+    assert_untouched(&application, &gid).await;
 }

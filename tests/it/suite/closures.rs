@@ -24,7 +24,7 @@ async fn are<S: Sides>(world: &World, expected: &[&str]) {
 }
 
 /// Asserts that nothing of a unit is left, and that its connections can be used.
-async fn works<S: Sides>(world: &World) {
+async fn assert_works<S: Sides>(world: &World) {
     for text in ["works", "and again"] {
         world
             .binds
@@ -117,7 +117,7 @@ pub(crate) async fn a_panic_rolls_back<S: Sides>(pool: PoolKind) {
         .catch_unwind()
         .await;
     assert!(panicked.is_err());
-    works::<S>(&world).await;
+    assert_works::<S>(&world).await;
 }
 
 pub(crate) async fn a_cancelled_closure_rolls_back<S: Sides>(pool: PoolKind) {
@@ -136,7 +136,7 @@ pub(crate) async fn a_cancelled_closure_rolls_back<S: Sides>(pool: PoolKind) {
     reached.notified().await;
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
-    works::<S>(&world).await;
+    assert_works::<S>(&world).await;
 }
 
 /// A dropped statement may have run or not, whatever the closure returns.
@@ -161,7 +161,7 @@ where
         ),
         "{result:?}"
     );
-    works::<(S,)>(&world).await;
+    assert_works::<(S,)>(&world).await;
 }
 
 pub(crate) async fn a_session_is_fresh_after_each_unit<S: Sides>(pool: PoolKind) {

@@ -70,7 +70,11 @@ fn is_refused(fault: &Fault) -> bool {
 }
 
 /// Asserts that the databases have the result that the commit of `text` reported.
-async fn is_true<S: Sides>(world: &World, text: &str, ended: &Result<Committed, CommitError>) {
+async fn assert_report_is_true<S: Sides>(
+    world: &World,
+    text: &str,
+    ended: &Result<Committed, CommitError>,
+) {
     let kept: Vec<bool> = S::rows(world)
         .await
         .iter()
@@ -100,7 +104,7 @@ where
         S::write(&session, &text).await.unwrap();
         killed.kill_all(&world.databases[0]).await;
         let ended = session.commit_all().await;
-        is_true::<(S,)>(&world, &text, &ended).await;
+        assert_report_is_true::<(S,)>(&world, &text, &ended).await;
         // The message may leave just before the connection ends. A server can be asked by the id of the transaction for
         // the outcome, but PostgreSQL has no id in the first commit of a connection.
         if killed != Killed::Now {
@@ -115,7 +119,7 @@ where
             assert!(undone.load(Ordering::SeqCst));
         }
     }
-    works_again::<(S,)>(&world).await;
+    assert_works_again::<(S,)>(&world).await;
 }
 
 /// The connection is that of one of several writers, which prepares or holds the decision.
@@ -135,7 +139,7 @@ pub(crate) async fn a_writer_on_a_dead_connection_leaves_nothing_in_doubt<A: Sid
             <(A, B)>::write(&session, &text).await.unwrap();
             killed.kill_all(victim).await;
             let ended = session.commit_all().await;
-            is_true::<(A, B)>(&world, &text, &ended).await;
+            assert_report_is_true::<(A, B)>(&world, &text, &ended).await;
             match &ended {
                 Err(CommitError::RolledBack {
                     pending, source, ..
@@ -152,7 +156,7 @@ pub(crate) async fn a_writer_on_a_dead_connection_leaves_nothing_in_doubt<A: Sid
             }
         }
     }
-    works_again::<(A, B)>(&world).await;
+    assert_works_again::<(A, B)>(&world).await;
 }
 
 /// The network to the server is cut, and the server cannot be reached again. No question is possible, and none is
@@ -193,9 +197,9 @@ where
             panic!("{text}: {ended:?}");
         };
         assert!(is_loss(source), "{text}: {ended:?}");
-        is_true::<(A, B)>(&world, &text, &ended).await;
+        assert_report_is_true::<(A, B)>(&world, &text, &ended).await;
     }
-    works_again::<(A, B)>(&world).await;
+    assert_works_again::<(A, B)>(&world).await;
 }
 
 /// A stream was dropped early while the server still sends the other rows. The commit waits for them for at most the
@@ -241,7 +245,7 @@ where
             kept.unwrap();
         }
         let ended = session.commit_all().await;
-        is_true::<(S,)>(&world, &text, &ended).await;
+        assert_report_is_true::<(S,)>(&world, &text, &ended).await;
         if long {
             assert!(
                 ended.as_ref().err().is_none_or(CommitError::is_rolled_back),
@@ -251,11 +255,11 @@ where
             let _ = ended.unwrap();
         }
     }
-    works_again::<(S,)>(&world).await;
+    assert_works_again::<(S,)>(&world).await;
 }
 
 /// Commits a unit after some attempts, because dead connections are still in the pool.
-async fn works_again<S: Sides>(world: &World) {
+async fn assert_works_again<S: Sides>(world: &World) {
     for number in 0..8 {
         let mut session = world.binds.session();
         if S::write(&session, &format!("again {number}")).await.is_ok()

@@ -58,7 +58,7 @@ async fn can_only_be_rolled_back<S: Side>(session: &mut Session) {
 }
 
 /// Asserts that the pool lends its connections again, and that their replies are true.
-async fn is_whole<S: Side>(binds: &Binds, database: &Database) {
+async fn assert_whole<S: Side>(binds: &Binds, database: &Database) {
     for text in ["whole", "and sound"] {
         let mut session = binds.session();
         S::write(&session, text).await.unwrap();
@@ -94,7 +94,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_pool<S: Side>(pool: PoolKind
         })
     ));
     drop(holding);
-    is_whole::<S>(&binds, &database).await;
+    assert_whole::<S>(&binds, &database).await;
 }
 
 pub(crate) async fn the_deadline_ends_waiting_for_a_lock<S: Side>(pool: PoolKind) {
@@ -119,7 +119,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_lock<S: Side>(pool: PoolKind
     can_only_be_rolled_back::<S>(&mut waiting).await;
     drop(waiting);
     holding.commit_all().await.unwrap();
-    is_whole::<S>(&binds, &database).await;
+    assert_whole::<S>(&binds, &database).await;
     assert_eq!(S::rows(&database).await[0], "theirs");
 }
 
@@ -145,7 +145,7 @@ pub(crate) async fn a_statement_past_the_deadline_is_stopped<S: Side>(pool: Pool
     // Waits for the lock of the row, but not until the statement would end by itself.
     let take = format!("{wait}INSERT INTO notes (text) VALUES ('taken')");
     S::admin(&database, &take).await;
-    is_whole::<S>(&binds, &database).await;
+    assert_whole::<S>(&binds, &database).await;
 }
 
 pub(crate) async fn a_deadline_that_passed_keeps_the_commit_from_beginning<S: Side>(
@@ -164,7 +164,7 @@ pub(crate) async fn a_deadline_that_passed_keeps_the_commit_from_beginning<S: Si
             ..
         }) if bind == S::Bind::KEY
     ));
-    is_whole::<S>(&binds, &database).await;
+    assert_whole::<S>(&binds, &database).await;
 }
 
 pub(crate) async fn a_unit_within_its_deadline_is_as_any_other<S: Side>(pool: PoolKind) {
@@ -182,7 +182,7 @@ pub(crate) async fn a_unit_within_its_deadline_is_as_any_other<S: Side>(pool: Po
         S::write(&session, text).await.unwrap();
         session.commit_all().await.unwrap();
     }
-    is_whole::<S>(&binds, &database).await;
+    assert_whole::<S>(&binds, &database).await;
 }
 
 /// The moment of a unit at which its server stops answering.
@@ -281,7 +281,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
             "{moment:?}: {ended:?}"
         );
         proxy.resume();
-        is_whole::<S>(&binds, &database).await;
+        assert_whole::<S>(&binds, &database).await;
         S::admin(&database, "DELETE FROM notes").await;
     }
 }

@@ -40,7 +40,7 @@ where
     b.unwrap();
     session.commit_all().await.unwrap();
     assert!(bench.is_everywhere("both").await);
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }
 
 /// A bind that is not registered is an error of the first query, and nothing is begun.
@@ -56,7 +56,7 @@ where
         matches!(refused, Err(Error::UnknownBind { bind }) if bind == B::Bind::KEY),
         "{refused:?}"
     );
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }
 
 /// A first query that is dropped during the begin leaves nothing, and the unit commits whole or not at all.
@@ -83,5 +83,5 @@ where
         ran
     })
     .await;
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }

@@ -95,7 +95,7 @@ pub(crate) async fn hooks_hear_how_their_unit_ended<S: Sides>(pool: PoolKind) {
     for rows in S::rows(&bench.world).await {
         assert_eq!(rows, ["kept", "second"]);
     }
-    bench.is_clean().await;
+    bench.assert_clean().await;
     assert_eq!(heard(&mut ears), [""; 0]);
 }
 
@@ -142,7 +142,7 @@ pub(crate) async fn hooks_hear_how_their_closure_ended<S: Sides>(pool: PoolKind)
         }
     }
     assert_eq!(next(&mut ears).await, "cut rolled back");
-    bench.is_clean().await;
+    bench.assert_clean().await;
     assert_eq!(heard(&mut ears), [""; 0]);
 }
 
@@ -184,7 +184,7 @@ pub(crate) async fn a_hook_that_fails_after_the_commit_is_reported_beside_it<S: 
     ear.listen(&session, "unit");
     session.rollback_all().await.unwrap();
     assert_eq!(heard(&mut ears), ["unit rolled back"]);
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }
 
 pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(pool: PoolKind) {
@@ -246,7 +246,7 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
     );
     assert!(!bench.is_everywhere("gone").await);
     drop(session);
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }
 
 /// The answer of a hook that was dropped or panicked is unknown.
@@ -294,7 +294,7 @@ pub(crate) async fn a_hook_that_did_not_say_yes_is_a_veto<S: Sides>(pool: PoolKi
     }
     assert!(!bench.is_everywhere("gone").await);
     drop(session);
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }
 
 /// A dropped commit goes on, and so do its hooks.
@@ -316,7 +316,7 @@ pub(crate) async fn a_dropped_commit_still_runs_its_hooks<S: Sides>(pool: PoolKi
             "rolled back"
         };
         assert_eq!(said, format!("unit {expected}"), "{moment:?}");
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert_eq!(bench.is_everywhere(&text).await, committed, "{moment:?}");
         assert_eq!(heard(&mut ears), [""; 0]);
         Ran::from(&output)
@@ -352,7 +352,7 @@ pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: P
             .run_older_than(Duration::ZERO)
             .await;
         assert!(recovery.is_complete(), "{point}: {recovery}");
-        bench.is_clean().await;
+        bench.assert_clean().await;
     }
 }
 
@@ -390,5 +390,5 @@ pub(crate) async fn hooks_of_a_savepoint_share_its_fate<S: Sides>(pool: PoolKind
     session.commit_all().await.unwrap();
     assert_eq!(heard(&mut ears), ["unit committed", "part committed"]);
     drop(session);
-    bench.is_clean().await;
+    bench.assert_clean().await;
 }

@@ -120,7 +120,7 @@ pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() 
                 } else {
                     assert_eq!(told, Told::Committed { pending }, "{text}");
                 }
-                faulty.works_again(&text).await;
+                faulty.assert_works_again(&text).await;
             }
         }
     }
@@ -186,7 +186,7 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
                     told => panic!("{text}: {told:?}"),
                 }
                 proxy.cut();
-                faulty.works_again(&text).await;
+                faulty.assert_works_again(&text).await;
             }
         }
     }
@@ -217,7 +217,7 @@ pub(crate) async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
                 );
                 assert_eq!(faulty.judge(&attempt).await, Told::ROLLED_BACK, "{text}");
                 proxy.cut();
-                faulty.works_again(&text).await;
+                faulty.assert_works_again(&text).await;
             }
         }
     }
@@ -232,7 +232,7 @@ pub(crate) async fn a_transaction_that_ends_within_a_message_leaves_all_or_nothi
         (BindOptions::new().record_every_commit(), true),
     ] {
         let faulty = Faulty::<S>::start(Limits::default(), &options).await;
-        faulty.works_again("first").await;
+        faulty.assert_works_again("first").await;
         every_gap(&faulty, is_recorded).await;
     }
 }

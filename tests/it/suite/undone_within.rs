@@ -38,7 +38,7 @@ fn listen(session: &Session) -> Arc<AtomicBool> {
 }
 
 /// Asserts that a row that is kept was not reported as undone.
-fn is_true(what: &str, is_kept: bool, heard: &AtomicBool, claim: Claim) {
+fn assert_report_is_true(what: &str, is_kept: bool, heard: &AtomicBool, claim: Claim) {
     if !is_kept {
         return;
     }
@@ -167,7 +167,7 @@ pub(crate) async fn a_commit_within_a_hook_is_never_reported_as_rolled_back<
         binds.close().await;
         let is_kept = S::rows(database).await.contains(&text);
         committed += usize::from(is_kept);
-        is_true(&what, is_kept, &heard, claim);
+        assert_report_is_true(&what, is_kept, &heard, claim);
         assert!(
             !S::rows(database).await.contains(&"late".to_owned()),
             "{what}"
@@ -211,7 +211,7 @@ pub(crate) async fn a_commit_before_a_deadline_is_never_reported_as_rolled_back<
         tokio::time::sleep(Duration::from_millis(500)).await;
         let is_kept = S::rows(&world.databases[0]).await.contains(&text);
         assert!(is_kept, "{late:?}");
-        is_true(&format!("{end:?} after {late:?}"), is_kept, &heard, claim);
+        assert_report_is_true(&format!("{end:?} after {late:?}"), is_kept, &heard, claim);
     }
     world.binds.close().await;
 }
@@ -272,7 +272,7 @@ pub(crate) async fn a_commit_within_a_joined_unit_is_never_reported_as_rolled_ba
         drop(outer);
         tokio::time::sleep(Duration::from_millis(100)).await;
         let is_kept = S::rows(&world.databases[0]).await.contains(&text);
-        is_true(&format!("{by}, {end:?}"), is_kept, &heard, claim);
+        assert_report_is_true(&format!("{by}, {end:?}"), is_kept, &heard, claim);
     }
     world.binds.close().await;
 }
@@ -315,7 +315,7 @@ pub(crate) async fn a_commit_within_a_scope_is_never_reported_as_rolled_back<S: 
             .await;
         let is_kept = S::rows(&world.databases[0]).await.contains(&text);
         assert!(is_kept);
-        is_true(&format!("{end:?}"), is_kept, &heard, claim);
+        assert_report_is_true(&format!("{end:?}"), is_kept, &heard, claim);
     }
     world.binds.close().await;
 }

@@ -186,12 +186,12 @@ impl<S: Sides> Faulty<S> {
             assert_eq!(told, Told::COMMITTED, "{fault:?}");
             return None;
         }
-        self.works_again(text).await;
+        self.assert_works_again(text).await;
         Some(told)
     }
 
     /// Asserts that a unit without a fault commits.
-    pub async fn works_again(&self, text: &str) {
+    pub async fn assert_works_again(&self, text: &str) {
         let after = self.attempt(&format!("after {text}")).await;
         assert_eq!(self.judge(&after).await, Told::COMMITTED, "{after:?}");
     }

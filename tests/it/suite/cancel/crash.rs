@@ -44,7 +44,7 @@ pub(crate) async fn a_commit_that_dies_at_any_message_is_kept_everywhere_or_nowh
         "no death came before the decision"
     );
     assert!(outcomes.contains(&true), "no death came after the decision");
-    bench.is_clean().await;
+    bench.assert_clean().await;
     bench.world.binds.close().await;
 }
 
@@ -151,6 +151,6 @@ pub(crate) async fn a_commit_that_dies_at_any_turn_is_kept_everywhere_or_nowhere
         let kept = bench.is_everywhere(&text).await;
         assert!(kept || !confirmed, "a commit that was confirmed is gone");
     }
-    bench.is_clean().await;
+    bench.assert_clean().await;
     bench.world.binds.close().await;
 }

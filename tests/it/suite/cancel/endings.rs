@@ -27,7 +27,7 @@ pub(crate) async fn a_commit_dropped_at_any_poll_still_commits_everywhere<S: Sid
             session.commit_all().await.unwrap();
         }
         drop(session);
-        bench.is_clean().await;
+        bench.assert_clean().await;
         let expected = !moment.is_before_all();
         assert_eq!(bench.is_everywhere(&text).await, expected, "{moment:?}");
         assert_eq!(bench.is_everywhere(&next).await, expected, "{moment:?}");
@@ -52,7 +52,7 @@ pub(crate) async fn a_commit_of_one_writer_dropped_at_any_poll_still_commits<S: 
                 .unwrap();
             let output = moment.cut(session.commit_all()).await;
             drop(session);
-            bench.is_clean().await;
+            bench.assert_clean().await;
             let places = bench.places(&text).await;
             assert_eq!(places[index], !moment.is_before_all(), "{moment:?}");
             Ran::from(&output)
@@ -70,7 +70,7 @@ pub(crate) async fn a_roll_back_dropped_at_any_poll_keeps_nothing<S: Sides>(pool
         S::write(&session, &text).await.unwrap();
         let output = moment.cut(session.rollback_all()).await;
         drop(session);
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert!(!bench.is_everywhere(&text).await);
         Ran::from(&output)
     })
@@ -89,7 +89,7 @@ pub(crate) async fn a_commit_of_one_bind_dropped_at_any_poll_keeps_no_other<S: S
             S::write(&session, &text).await.unwrap();
             let output = moment.cut(S::commit(index, &mut session)).await;
             drop(session);
-            bench.is_clean().await;
+            bench.assert_clean().await;
             for (place, is_there) in bench.places(&text).await.into_iter().enumerate() {
                 let expected = place == index && !moment.is_before_all();
                 assert_eq!(is_there, expected, "{moment:?}");
@@ -118,7 +118,7 @@ pub(crate) async fn a_closure_dropped_at_any_poll_is_kept_everywhere_or_nowhere<
                     }),
             )
             .await;
-        bench.is_clean().await;
+        bench.assert_clean().await;
         let kept = bench.is_everywhere(&text).await;
         if let Some(result) = &output {
             result.as_ref().unwrap();
@@ -148,7 +148,7 @@ pub(crate) async fn a_refused_commit_dropped_at_any_poll_keeps_nothing<S: Sides>
             result.as_ref().unwrap_err();
         }
         drop(session);
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert!(!bench.is_everywhere(&text).await);
         Ran::from(&output)
     })

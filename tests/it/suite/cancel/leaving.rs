@@ -30,7 +30,7 @@ pub(crate) async fn a_session_may_be_dropped_outside_of_any_runtime<S: Sides>(po
             sender.send(()).unwrap();
         });
         dropped_there.await.unwrap();
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert!(!bench.is_everywhere(&text).await);
     }
     bench.world.binds.close().await;
@@ -59,7 +59,7 @@ pub(crate) async fn a_panic_rolls_back<S: Sides>(pool: PoolKind) {
         })
         .await;
         assert!(panicked.unwrap_err().is_panic());
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert!(!bench.is_everywhere(&text).await);
     }
     bench.world.binds.close().await;
@@ -78,7 +78,7 @@ pub(crate) async fn an_early_return_rolls_back<S: Sides>(pool: PoolKind) {
     }
     .await;
     assert!(matches!(returned, Err(Error::Query { .. })));
-    bench.is_clean().await;
+    bench.assert_clean().await;
     assert!(!bench.is_everywhere(&text).await);
     bench.world.binds.close().await;
 }
@@ -101,7 +101,7 @@ pub(crate) async fn a_session_may_outlive_its_runtime<S: Sides>(pool: PoolKind) 
             drop(binds);
         })
         .await;
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert!(!bench.is_everywhere(&text).await);
     }
     bench.world.binds.close().await;
@@ -126,7 +126,7 @@ pub(crate) async fn a_runtime_may_end_with_units_open_in_its_tasks<S: Sides>(poo
             drop(binds);
         })
         .await;
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert!(!bench.is_everywhere(&text).await);
     }
     bench.world.binds.close().await;
@@ -163,7 +163,7 @@ pub(crate) async fn a_runtime_may_end_in_the_middle_of_a_statement<S: Sides>(poo
             drop(binds);
         })
         .await;
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert!(!bench.is_everywhere(&text).await);
     }
     bench.world.binds.close().await;

@@ -161,7 +161,7 @@ impl<S: Sides> Bench<S> {
     }
 
     /// Asserts that every connection of every pool is there, clean, and gives true replies.
-    pub(crate) async fn is_whole(&mut self) {
+    pub(crate) async fn assert_whole(&mut self) {
         let sessions: Vec<Session> = (0..POOL)
             .map(|_| {
                 self.world
@@ -197,9 +197,9 @@ impl<S: Sides> Bench<S> {
     }
 
     /// Asserts the state after any cancellation: nothing is open, and every pool is complete.
-    pub(crate) async fn is_clean(&mut self) {
+    pub(crate) async fn assert_clean(&mut self) {
         self.settle().await;
-        self.is_whole().await;
+        self.assert_whole().await;
         self.settle().await;
     }
 }

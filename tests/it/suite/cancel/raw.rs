@@ -60,7 +60,7 @@ pub(crate) async fn a_raw_statement_dropped_at_any_poll_falsifies_no_reply<A: Si
             drop(connection);
             let kept = follow::<A, B>(next, &mut session).await;
             drop(session);
-            bench.is_clean().await;
+            bench.assert_clean().await;
             let places = bench.places(&text).await;
             match next {
                 Next::CommitAlone => assert_eq!(places, [kept, false], "{next:?} {moment:?}"),
@@ -158,7 +158,7 @@ pub(crate) async fn a_nested_transaction_dropped_at_any_poll_is_not_kept_by_half
         let kept = rolled_back_or_committed(ended);
         assert_eq!(asked.is_ok(), kept, "{told}");
         assert!(kept || output.is_none());
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert_eq!(bench.is_everywhere(&text).await, kept);
         let (first, second) = (bench.places(&first).await, bench.places(&second).await);
         assert_eq!(
@@ -218,7 +218,7 @@ pub(crate) async fn a_commit_or_rollback_of_the_users_own_is_never_a_commit_of_t
                 truthful(A::echo(&session, 51).await, 51);
             }
             let ended = session.commit_all().await;
-            bench.is_clean().await;
+            bench.assert_clean().await;
             let places = bench.places(&text).await;
             match ended {
                 Ok(_) => {
@@ -272,7 +272,7 @@ pub(crate) async fn two_queries_run_at_once_on_two_binds_and_in_turn_on_one<A: S
     let (first, second) = tokio::join!(A::echo(&session, 64), A::echo(&session, 65));
     assert_eq!((first.unwrap(), second.unwrap()), (64, 65));
     drop(session);
-    bench.is_clean().await;
+    bench.assert_clean().await;
     bench.world.binds.close().await;
 }
 
@@ -301,7 +301,7 @@ pub(crate) async fn a_query_that_waits_for_a_dropped_one_does_not_run<A: Side, B
             Err(Error::AbortOnly { .. }) => rolled_back_or_committed(session.commit_all().await),
             Err(error) => panic!("{error:?}"),
         };
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert_eq!(bench.is_everywhere(&text).await, kept);
         assert_eq!(bench.places(&waits).await, [kept, false]);
         assert_eq!(bench.places(&dropped).await, [ran == Ran::Whole, false]);
@@ -343,7 +343,7 @@ where
     }
     assert_answers::<(A, B)>(&session, 75).await;
     session.commit_all().await.unwrap();
-    bench.is_clean().await;
+    bench.assert_clean().await;
     bench.world.binds.close().await;
 }
 
@@ -368,7 +368,7 @@ pub(crate) async fn a_query_that_waits_learns_that_its_bind_is_held<A: Side, B: 
         }
     }
     drop(session);
-    bench.is_clean().await;
+    bench.assert_clean().await;
     bench.world.binds.close().await;
 }
 
@@ -406,6 +406,6 @@ where
     B::write(&session, &text).await.unwrap();
     session.commit_all().await.unwrap();
     assert!(bench.is_everywhere(&text).await);
-    bench.is_clean().await;
+    bench.assert_clean().await;
     bench.world.binds.close().await;
 }

@@ -30,7 +30,7 @@ pub(crate) async fn units_cancelled_anywhere_leave_nothing_and_are_whole<S: Side
     while let Some(text) = running.join_next().await {
         committed.extend(text.unwrap());
     }
-    bench.is_clean().await;
+    bench.assert_clean().await;
     let all = S::rows(&bench.world).await;
     for text in &committed {
         assert!(

@@ -38,7 +38,7 @@ pub(crate) async fn a_second_unit_may_be_dropped_at_any_poll_of_its_begin<S: Sid
     pool: PoolKind,
 ) {
     let mut bench = Bench::<S>::new(pool).await;
-    bench.is_whole().await;
+    bench.assert_whole().await;
     for index in 0..S::keys().len() {
         at_every_poll(async |moment| first(&mut bench, index, Step::Insert, moment).await).await;
     }
@@ -65,7 +65,7 @@ async fn first<S: Sides>(bench: &mut Bench<S>, index: usize, step: Step, moment:
             );
         }
     }
-    bench.is_clean().await;
+    bench.assert_clean().await;
     assert!(!bench.places(&text).await.contains(&true));
     ran
 }
@@ -103,7 +103,7 @@ async fn later<S: Sides>(pool: PoolKind, then: Then) {
                     result.unwrap();
                     assert_answers::<S>(&session, 88).await;
                     session.commit_all().await.unwrap();
-                    bench.is_clean().await;
+                    bench.assert_clean().await;
                     return Ran::Whole;
                 }
                 let keeps = match then {
@@ -122,7 +122,7 @@ async fn later<S: Sides>(pool: PoolKind, then: Then) {
                     Then::Leave => false,
                 };
                 drop(session);
-                bench.is_clean().await;
+                bench.assert_clean().await;
                 assert_eq!(
                     bench.is_everywhere(&kept).await,
                     keeps,
@@ -162,7 +162,7 @@ pub(crate) async fn a_savepoint_dropped_between_two_statements_commits_nothing<S
         S::echo(&session, 1).await.map(|_| ()),
         session.commit_all().await,
     );
-    bench.is_clean().await;
+    bench.assert_clean().await;
     assert!(!bench.is_everywhere(&text).await);
     assert!(!bench.is_everywhere(&within).await);
     bench.world.binds.close().await;
@@ -208,7 +208,7 @@ pub(crate) async fn a_unit_is_abort_only_once_a_statement_was_sent_and_dropped<S
             .unwrap();
         session.commit_all().await.unwrap();
         proxy.cut();
-        bench.is_clean().await;
+        bench.assert_clean().await;
         assert!(!bench.places(&text).await.contains(&true), "{sent}");
         assert!(bench.places(&next).await[0], "{sent}");
     }
