@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_gid_is_read_back() {
         let branch = longest();
         assert_eq!(branch.to_string().parse(), Ok(branch.clone()));
         assert_eq!(branch.gid.to_string().parse(), Ok(branch.gid));

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_hold_is_refused_by_name() {
+    fn unsupported_settings_are_refused_by_name() {
         let told = Settings::default();
         let serializable = Some(Isolation::Serializable);
         for backend in [Backend::Postgres, Backend::Mysql, Backend::Sqlite] {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_unit_says_comes_before_what_its_bind_says() {
+    fn settings_of_a_unit_precede_those_of_its_bind() {
         let unit = Settings {
             lock_timeout: Some(SECOND),
             ..Settings::default()

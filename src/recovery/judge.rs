@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_finished_from_here_is_left_alone() {
+    fn a_branch_out_of_reach_is_left_alone() {
         let elsewhere = ListedBranch {
             reach: Reach::OtherDatabase("old".into()),
             ..listed(None)
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_bind_of_the_server_finds_is_left_to_it() {
+    fn a_branch_of_another_bind_of_the_server_is_left_to_it() {
         let other = Finder {
             bind: "stock",
             ..FINDER
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_application_is_never_touched_and_told_when_it_is_old() {
+    fn a_branch_of_another_application_is_never_touched_and_reported_when_it_is_old() {
         let other = Finder {
             namespace: "blog",
             ..FINDER

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_a_semicolon_is_seen() {
+    fn a_statement_behind_a_semicolon_is_seen() {
         for several in ["SELECT 1; COMMIT", "SELECT ';'", "SELECT 1;;COMMIT"] {
             assert!(Reader::of(format_args!("{several}")).several, "{several}");
         }

@@ -267,7 +267,7 @@ fn a_bind_does_not_revert_what_is_of_another_in_its_database() {
 }
 
 #[test]
-fn what_is_wrong_with_the_files_of_a_bind_is_refused_before_anything_is_done() {
+fn mistakes_in_the_files_of_a_bind_are_refused_before_anything_is_done() {
     let project =
         Project::new("namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n").with_diesel();
     project.run(&["migration", "run"]).ends(2).says("--bind");

@@ -95,7 +95,7 @@ fn a_bind_is_added_behind_the_others() {
 }
 
 #[test]
-fn what_exists_is_never_overwritten() {
+fn existing_files_are_never_overwritten() {
     let project = Project::empty();
     project.write("diesel.toml", "# mine\n");
     project.write("migrations/a/diesel.toml", "# mine too\n");

@@ -24,7 +24,7 @@ fn status(project: &Project) -> Said {
 }
 
 #[test]
-fn what_is_applied_and_in_no_folder_is_unknown() {
+fn an_applied_migration_in_no_folder_is_unknown() {
     let project = project();
     fs::remove_dir_all(project.path("migrations/a/2026-11-21-090000_notes")).unwrap();
     status(&project)
@@ -38,7 +38,7 @@ fn what_is_applied_and_in_no_folder_is_unknown() {
 }
 
 #[test]
-fn what_is_older_than_what_is_applied_is_drift() {
+fn a_pending_migration_older_than_an_applied_one_is_drift() {
     let project = project();
     add(&project, "2026-11-20-090000_older", "older");
     status(&project)

@@ -29,7 +29,7 @@ fn one_problem(text: &str, line: usize, says: &str) {
 }
 
 #[test]
-fn what_is_not_said_follows_from_the_key() {
+fn missing_entries_follow_from_the_key() {
     let text = "namespace = \"shop\"\n[bind.audit-log]\nbackend = \"postgres\"\n[bind.a]\nbackend = \"sqlite\"\n";
     let manifest = Manifest::parse(text, SHOP).unwrap();
     assert_eq!(manifest.namespace(), "shop");
