@@ -1,6 +1,9 @@
 //! One Diesel session over several databases: each query finds its database by its type, and one commit covers all of
 //! them.
 #![doc = ""]
+// Where the links of the README lead here. Markdown takes the first definition of a label, so they go before its own.
+#![doc = include_str!("guide/links.md")]
+#![doc = ""]
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 // Without the feature of a backend there are no connections, and without that of a pool no pools. Most items are then
@@ -23,6 +26,8 @@ mod commit;
 pub mod config;
 pub mod error;
 mod gid;
+#[cfg(all(doc, not(doctest)))]
+pub mod guide;
 #[cfg(feature = "migrations")]
 mod migrate;
 mod pool;

@@ -195,16 +195,19 @@ where
     Q: LoadQuery<'q, ConnectionOf<T, Q, Form>, U> + Send + 'q,
     U: Send,
 {
+    #[doc(hidden)]
     async fn run_load(&self, query: Q) -> Result<Vec<U>, Error> {
         let mut claim = self.claim().await?;
         load(&mut claim, query).await
     }
 
+    #[doc(hidden)]
     async fn run_get_result(&self, query: Q) -> Result<U, Error> {
         let mut claim = self.claim().await?;
         get_result(&mut claim, query).await
     }
 
+    #[doc(hidden)]
     async fn run_load_stream<'t>(
         &'t self,
         query: Q,

@@ -1,4 +1,4 @@
-//! The checks that need no server: formatting, lints, documentation, the feature matrix.
+//! The checks that need no server: formatting, lints, documentation, the feature matrix, dependencies.
 
 use std::fs;
 use std::path::Path;
@@ -7,6 +7,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::{cargo, run, run_quietly};
+use crate::links;
+use crate::metadata::{Metadata, PUBLISHED};
+use crate::tools;
 use crate::workspace;
 
 /// Every set of features with which the library has to build by itself.
@@ -47,6 +50,7 @@ const COMMAND_LINE_FEATURE_SETS: &[&str] = &["postgres", "mysql", "sqlite-bundle
 /// `Cargo.toml`.
 pub(crate) fn lint() -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    dependencies_build_with_our_compiler()?;
     run(&mut cargo(&[
         "clippy",
         "--workspace",
@@ -58,12 +62,61 @@ pub(crate) fn lint() -> Result<()> {
     ]))
 }
 
-/// Builds the documentation as docs.rs does.
+/// Refuses dependencies whose own `rust-version` is newer than that of the workspace.
+fn dependencies_build_with_our_compiler() -> Result<()> {
+    let metadata = Metadata::read()?;
+    let ours = metadata.package("diesel-binds")?.compiler();
+    let newer: Vec<String> = metadata
+        .packages
+        .iter()
+        .filter(|package| package.compiler() > ours)
+        .map(|package| {
+            format!(
+                "{} {} needs {:?}",
+                package.name, package.version, package.rust_version
+            )
+        })
+        .collect();
+    if ours.is_none() || !newer.is_empty() {
+        bail!(
+            "newer than `rust-version` ({ours:?}):\n{}",
+            newer.join("\n")
+        );
+    }
+    Ok(())
+}
+
+/// Builds the documentation as docs.rs does, and follows its links.
 pub(crate) fn docs() -> Result<()> {
     run(
         cargo(&["doc", "--workspace", "--no-deps", "--all-features"])
             .env("RUSTDOCFLAGS", "--deny=warnings"),
-    )
+    )?;
+    links::follow()
+}
+
+/// Checks the dependencies against `deny.toml`. The advisories come last, because they need a database on the network.
+pub(crate) fn deny() -> Result<()> {
+    tools::DENY.install()?;
+    let checks: [&[&str]; 2] = [&["licenses", "bans", "sources"], &["advisories"]];
+    for checks in checks {
+        run(tools::DENY
+            .command()
+            .args(["--workspace", "check"])
+            .args(checks))?;
+    }
+    Ok(())
+}
+
+/// Compares the API with the last published version.
+pub(crate) fn semver() -> Result<()> {
+    tools::SEMVER_CHECKS.install()?;
+    // The command line has no API.
+    for name in PUBLISHED.iter().filter(|name| !name.ends_with("-cli")) {
+        let mut check = tools::SEMVER_CHECKS.command();
+        run(check.args(["semver-checks", "--all-features", "--package", name]))?;
+    }
+    Ok(())
 }
 
 /// Checks the library and the command line with each set of features.

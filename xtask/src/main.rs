@@ -2,13 +2,16 @@
 
 mod checks;
 mod command;
-mod diesel;
+mod links;
 mod matrix;
+mod metadata;
+mod package;
 mod packages;
 mod servers;
 mod soak;
 mod surface;
 mod test;
+mod tools;
 mod trace_cost;
 mod web_load;
 mod workspace;
@@ -45,13 +48,19 @@ enum Task {
     Matrix(matrix::Matrix),
     /// Check the formatting, and run clippy on everything, warnings denied
     Lint,
-    /// Build the documentation, warnings denied
+    /// Build the documentation, warnings denied, and follow its links
     Docs,
     /// Compare the public surface of the library with `docs/public-api.txt`
     Surface(surface::Surface),
     /// Check the feature matrix, warnings denied
     Features,
-    /// Run all checks of continuous integration: lint, docs, surface, features, test
+    /// Pack the crates as for publication, check their files, and build each from its package
+    Package,
+    /// Check the dependencies against `deny.toml`: licences, duplicates, sources, advisories
+    Deny,
+    /// Compare the public API with the last published version
+    Semver,
+    /// Run all checks of continuous integration: lint, docs, surface, features, package, test
     Ci,
 }
 
@@ -92,7 +101,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { arguments } => test::run_all(&arguments),
         Task::Diesel => {
             packages::install_missing()?;
-            diesel::install()
+            tools::DIESEL.install()
         }
         Task::Soak(soak) => soak.run(),
         Task::WebLoad(load) => load.run(),
@@ -102,11 +111,15 @@ fn run(task: Task) -> Result<()> {
         Task::Docs => checks::docs(),
         Task::Surface(surface) => surface.run(),
         Task::Features => checks::features(),
+        Task::Package => package::package(),
+        Task::Deny => checks::deny(),
+        Task::Semver => checks::semver(),
         Task::Ci => {
             checks::lint()?;
             checks::docs()?;
             surface::Surface::default().run()?;
             checks::features()?;
+            package::package()?;
             test::run_all(&[])
         }
     }

@@ -6,9 +6,9 @@ use std::ffi::OsStr;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run};
-use crate::diesel;
 use crate::packages;
 use crate::servers::{self, Data};
+use crate::tools;
 
 /// The variable for the number of concurrent tests of a binary.
 const THREADS: &str = "RUST_TEST_THREADS";
@@ -19,7 +19,7 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// Servers that `cargo xtask servers start` left running are used, and keep running.
 pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     with_servers(|environment| {
-        diesel::install()?;
+        tools::DIESEL.install()?;
         let mut test = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
         if std::env::var_os(THREADS).is_none() {
             test.env(THREADS, threads()?.to_string());
