@@ -111,9 +111,13 @@ pub mod sqlite {
     pub use crate::backend::sqlite::ConnectionThread;
 }
 
-/// Items for the code of the derives. Not for direct use.
+/// Items for the code of the derives, and for the command line. Not for direct use.
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "migrations")]
+    pub use crate::backend::migrate::History;
     pub use crate::bind::Access;
     pub use crate::config::sqlite::{SqlitePlace, sqlite_place};
+    #[cfg(feature = "migrations")]
+    pub use crate::migrate::{Owner, version_of};
 }

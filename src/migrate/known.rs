@@ -88,6 +88,16 @@ pub enum MigrationMistake {
 }
 
 impl MigrationId {
+    /// Returns the migration in a folder of this name.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_folder(name: String) -> Self {
+        Self {
+            version: version_of(&name),
+            name,
+        }
+    }
+
     /// Returns whether the migration is the same in every folder, and so belongs to no bind alone.
     pub(crate) fn is_shared(&self) -> bool {
         self.version == INITIAL_SETUP || self.name == ProtocolMigration::NAME
@@ -137,7 +147,8 @@ pub(crate) fn read<DB: Backend>(
 }
 
 /// Returns the version in the user's text: the name of a folder, or its beginning.
-pub(crate) fn version_of(written: &str) -> String {
+#[must_use]
+pub fn version_of(written: &str) -> String {
     written
         .split('_')
         .next()

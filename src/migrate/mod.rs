@@ -32,13 +32,14 @@ use crate::migrate::run::{Job, Run};
 use crate::migrate::state::OnDrift;
 
 pub(crate) use self::any_set::AnySet;
+pub(crate) use self::known::read;
+pub use self::known::version_of;
 pub use self::known::{MigrationId, MigrationMistake};
-pub(crate) use self::known::{read, version_of};
 pub(crate) use self::order::{Need, Sets};
 pub use self::problem::{Migrated, MigrationError, MigrationProblem, MigrationStep};
 pub use self::report::{BindMigrations, ListedMigration, MigrationReport, MigrationStatus};
 pub(crate) use self::set::{Connect, Set, Source};
-pub use self::state::MigrationState;
+pub use self::state::{MigrationState, Owner};
 
 /// The default time for which a run waits for one of another process.
 const DEFAULT_WAIT: Duration = Duration::from_secs(300);

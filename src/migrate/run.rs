@@ -12,7 +12,7 @@ use crate::migrate::plan::{self, Revert, States};
 use crate::migrate::problem::{
     Direction, Migrated, MigrationError, MigrationProblem, MigrationStep,
 };
-use crate::migrate::state::{MigrationState, OnDrift};
+use crate::migrate::state::{MigrationState, OnDrift, Owner};
 
 /// The kind of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,16 @@ pub(super) async fn state(
         .history()
         .await
         .map_err(|error| no_history(set.key(), error))?;
-    Ok(MigrationState::of(set, sets, &history))
+    let mates = sets.sets.iter().filter(|mate| mate.place() == set.place());
+    let mates: Vec<Owner<'_>> = mates.map(|mate| owner(mate.as_ref())).collect();
+    Ok(MigrationState::of(&owner(set), &mates, &history))
+}
+
+fn owner(set: &dyn AnySet) -> Owner<'_> {
+    Owner {
+        key: set.key(),
+        known: set.known().iter().map(|known| &known.id).collect(),
+    }
 }
 
 fn no_history(bind: &'static str, error: NoHistory) -> MigrationProblem {

@@ -1,9 +1,7 @@
 //! The state of a bind: the migrations of the program, compared with the history of the database. Pure.
 
 use crate::backend::migrate::History;
-use crate::migrate::any_set::AnySet;
 use crate::migrate::known::MigrationId;
-use crate::migrate::order::Sets;
 use crate::migrate::problem::MigrationProblem;
 
 /// The state of the migrations of a bind.
@@ -25,6 +23,15 @@ pub struct MigrationState {
     pub collisions: Vec<(MigrationId, String)>,
     /// Versions that Diesel applied without this library, so that no bind is recorded for them.
     pub(super) unowned: Vec<String>,
+}
+
+/// A bind with its migrations, of the program or of a folder.
+#[derive(Clone, Debug)]
+pub struct Owner<'a> {
+    /// The key of the bind.
+    pub key: &'a str,
+    /// The migrations, in the order of their versions.
+    pub known: Vec<&'a MigrationId>,
 }
 
 /// The reaction to versions in the database that the program does not have.
@@ -56,23 +63,20 @@ impl MigrationState {
             && self.collisions.is_empty())
     }
 
-    /// Compares `set` with the history of its database.
-    pub(super) fn of(set: &dyn AnySet, sets: &Sets, history: &History) -> Self {
-        let mates: Vec<&dyn AnySet> = sets
-            .sets
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(|other| other.place() == set.place())
-            .collect();
+    /// Compares the migrations of `own` with the history of its database, which `mates` share. `own` is one of `mates`.
+    ///
+    /// A version without a recorded bind, and of no bind in `mates`, is unknown to the first of them.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of(own: &Owner<'_>, mates: &[Owner<'_>], history: &History) -> Self {
         let mut state = Self::default();
-        for known in set.known() {
-            let id = known.id.clone();
+        for id in own.known.iter().copied().cloned() {
             if !history.applied.contains(&id.version) {
                 state.pending.push(id);
                 continue;
             }
             match history.binds.get(&id.version) {
-                Some(bind) if bind != set.key() && !id.is_shared() => {
+                Some(bind) if bind != own.key && !id.is_shared() => {
                     state.collisions.push((id, bind.clone()));
                 }
                 Some(_) => state.applied.push(id),
@@ -83,16 +87,16 @@ impl MigrationState {
             }
         }
         for version in &history.applied {
-            if knows(set, version) {
+            if own.has(version) {
                 continue;
             }
             match history.binds.get(version) {
-                Some(bind) if bind == set.key() => state.unknown.push(version.clone()),
-                Some(bind) if mates.iter().any(|mate| mate.key() == bind) => {}
+                Some(bind) if bind == own.key => state.unknown.push(version.clone()),
+                Some(bind) if mates.iter().any(|mate| mate.key == bind) => {}
                 Some(bind) => state.foreign.push((version.clone(), bind.clone())),
                 // The owner of the version is unknown: the first of the binds that share the database reports it.
-                None if mates.iter().any(|mate| knows(*mate, version)) => {}
-                None if mates[0].key() == set.key() => state.unknown.push(version.clone()),
+                None if mates.iter().any(|mate| mate.has(version)) => {}
+                None if mates[0].key == own.key => state.unknown.push(version.clone()),
                 None => {}
             }
         }
@@ -157,6 +161,8 @@ impl MigrationState {
     }
 }
 
-fn knows(set: &dyn AnySet, version: &str) -> bool {
-    set.known().iter().any(|known| known.id.version == version)
+impl Owner<'_> {
+    fn has(&self, version: &str) -> bool {
+        self.known.iter().any(|id| id.version == version)
+    }
 }

@@ -1,42 +1,46 @@
 //! The migrations in a folder, by Diesel's rules.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// The names of the migrations in a folder, by the versions that Diesel records.
-pub(crate) type Migrations = BTreeMap<String, String>;
+use diesel_binds::migrations::MigrationId;
 
-/// Reads a folder. Diesel takes every folder in it for a migration, except hidden ones.
+/// Reads a folder, in the order of the versions. Diesel takes every folder in it for a migration, except hidden ones.
 ///
 /// Fails if two migrations have one version, and names both: Diesel does not document which of them it runs.
-pub(crate) fn read(folder: &Path) -> Result<Migrations, String> {
+pub(crate) fn read(folder: &Path) -> Result<Vec<MigrationId>, String> {
     let failed = |error: io::Error| format!("cannot read {}: {error}", folder.display());
-    let mut migrations = Migrations::new();
+    let mut migrations = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') || !entry.path().is_dir() {
-            continue;
-        }
-        if let Some(other) = migrations.insert(version(&name), name.clone()) {
-            return Err(format!(
-                "{} has two migrations of one version, {other} and {name}",
-                folder.display()
-            ));
+        if !name.starts_with('.') && entry.path().is_dir() {
+            migrations.push(MigrationId::of_folder(name));
         }
     }
-    Ok(migrations)
+    migrations.sort();
+    match migrations
+        .windows(2)
+        .find(|two| two[0].version == two[1].version)
+    {
+        Some(two) => Err(format!(
+            "{} has two migrations of one version, {} and {}",
+            folder.display(),
+            two[0],
+            two[1]
+        )),
+        None => Ok(migrations),
+    }
 }
 
-/// Returns the version of the migration with the tables of the commit protocol, if it is there.
-pub(crate) fn protocol(migrations: &Migrations) -> Option<&String> {
-    let mut migrations = migrations.iter();
-    let (version, _) = migrations.find(|(_, name)| name.ends_with("_diesel_binds"))?;
-    Some(version)
+/// Returns the migration with the tables of the commit protocol, if it is there.
+pub(crate) fn protocol(migrations: &[MigrationId]) -> Option<&MigrationId> {
+    migrations
+        .iter()
+        .find(|id| id.name.ends_with("_diesel_binds"))
 }
 
-/// Returns the version that Diesel records for a migration.
-pub(crate) fn version(name: &str) -> String {
-    name.split('_').next().unwrap_or(name).replace('-', "")
+/// Returns whether a folder has a migration of this version.
+pub(crate) fn has(migrations: &[MigrationId], version: &str) -> bool {
+    migrations.iter().any(|id| id.version == version)
 }

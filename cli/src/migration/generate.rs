@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use diesel_binds::__private::version_of;
 use diesel_binds::config::ManifestBind;
+use diesel_binds::migrations::MigrationId;
 use time::OffsetDateTime;
 
 use crate::arguments::{Driven as Asked, Format};
@@ -24,11 +26,11 @@ pub(super) async fn generate(
         let migrations = folder::read(bind.migrations()).map_err(Refusal::new)?;
         taken.extend(migrations.into_iter().map(|migration| (bind, migration)));
     }
-    let given = version_of(&asked.passed);
+    let given = given_version(&asked.passed);
     if let Some(version) = given {
         refuse_taken(version, &binds, &taken)?;
     }
-    let mut versions: BTreeSet<_> = taken.into_iter().map(|(_, (version, _))| version).collect();
+    let mut versions: BTreeSet<_> = taken.into_iter().map(|(_, id)| id.version).collect();
     let now = now();
     let jobs = in_order(&binds).into_iter().map(|bind| {
         let mut command: Vec<String> = vec!["migration".into(), "generate".into(), name.into()];
@@ -68,7 +70,7 @@ fn free(now: &str, taken: &mut BTreeSet<String>) -> String {
     let mut number: u32 = 0;
     loop {
         let version = format!("{now}-{number:04x}");
-        if taken.insert(folder::version(&version)) {
+        if taken.insert(version_of(&version)) {
             return version;
         }
         number += 1;
@@ -76,7 +78,7 @@ fn free(now: &str, taken: &mut BTreeSet<String>) -> String {
 }
 
 /// Returns the argument of the user's `--version`.
-fn version_of(passed: &[String]) -> Option<&str> {
+fn given_version(passed: &[String]) -> Option<&str> {
     passed.iter().enumerate().find_map(|(i, argument)| {
         let value = argument.strip_prefix("--version")?;
         match value.strip_prefix('=') {
@@ -89,7 +91,7 @@ fn version_of(passed: &[String]) -> Option<&str> {
 fn refuse_taken(
     version: &str,
     binds: &[&ManifestBind],
-    taken: &[(&ManifestBind, (String, String))],
+    taken: &[(&ManifestBind, MigrationId)],
 ) -> Result<(), Refusal> {
     let refusal = |why: String| {
         Err(Refusal::new(format!(
@@ -99,9 +101,9 @@ fn refuse_taken(
     if binds.len() > 1 {
         return refusal("one version was given for several binds".into());
     }
-    let recorded = folder::version(version);
-    match taken.iter().find(|(_, (other, _))| *other == recorded) {
-        Some((bind, (_, name))) => refusal(format!("`{}` has {name}", bind.key())),
+    let recorded = version_of(version);
+    match taken.iter().find(|(_, other)| other.version == recorded) {
+        Some((bind, other)) => refusal(format!("`{}` has {other}", bind.key())),
         None => Ok(()),
     }
 }
@@ -110,7 +112,7 @@ fn refuse_taken(
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{free, version_of};
+    use super::{free, given_version};
 
     #[test]
     fn no_version_is_given_twice() {
@@ -123,8 +125,8 @@ mod tests {
     #[test]
     fn a_version_is_found_as_diesel_takes_it() {
         let passed = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        assert_eq!(version_of(&passed(&["--version", "1"])), Some("1"));
-        assert_eq!(version_of(&passed(&["-u", "--version=1"])), Some("1"));
-        assert_eq!(version_of(&passed(&["-u"])), None);
+        assert_eq!(given_version(&passed(&["--version", "1"])), Some("1"));
+        assert_eq!(given_version(&passed(&["-u", "--version=1"])), Some("1"));
+        assert_eq!(given_version(&passed(&["-u"])), None);
     }
 }

@@ -312,7 +312,7 @@ async fn needs_are_met(project: &Project, bind: &ManifestBind) -> Result<(), Str
         let address = project.address(other)?;
         let told = match applied(other.backend(), &address.url).await {
             Applied::Recorded(recorded)
-                if need.is_met_by(recorded.versions.iter().map(String::as_str)) =>
+                if need.is_met_by(recorded.applied.iter().map(String::as_str)) =>
             {
                 continue;
             }
@@ -343,13 +343,13 @@ async fn last_is_own(survey: &Survey<'_>, bind: &ManifestBind) -> Result<(), Str
     let Applied::Recorded(recorded) = applied(bind.backend(), &address.url).await else {
         return Ok(());
     };
-    let last = recorded.versions.last();
-    let Some(last) = last.filter(|last| !folder.contains_key(*last)) else {
+    let last = recorded.applied.last();
+    let Some(last) = last.filter(|last| !folder::has(folder, last)) else {
         return Ok(());
     };
     let owner = survey.together(look).find(|other| {
         let folder = other.folder.as_ref();
-        folder.is_ok_and(|folder| folder.contains_key(last))
+        folder.is_ok_and(|folder| folder::has(folder, last))
     });
     Err(match owner {
         Some(owner) => format!(

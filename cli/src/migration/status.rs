@@ -1,6 +1,7 @@
 //! The command `migration status`: all binds in one table.
 
 use diesel_binds::config::ManifestBind;
+use diesel_binds::migrations::{MigrationId, MigrationState};
 use serde_json::json;
 
 use crate::arguments::Format;
@@ -8,14 +9,14 @@ use crate::diesel_cli::{Diesel, Line};
 use crate::ending::{Ending, Refusal};
 use crate::migration::applied::Applied;
 use crate::migration::layout;
-use crate::migration::survey::{Look, State, Survey};
+use crate::migration::survey::{Look, Survey};
 use crate::project::Project;
 
 /// The row of one bind.
 struct Row<'p> {
     bind: &'p ManifestBind,
     /// The state of the migrations; `None` if it is unknown.
-    state: Option<State>,
+    state: Option<MigrationState>,
     /// The problems, each in a sentence.
     notes: Vec<String>,
     schema: Schema,
@@ -95,7 +96,7 @@ fn row<'p>(
     let mut schema = Schema::NotCompared;
     if let Some(state) = &state {
         if !state.pending.is_empty() {
-            notes.push(format!("pending: {}", state.pending.join(", ")));
+            notes.push(format!("pending: {}", names(&state.pending).join(", ")));
         }
         if !state.unknown.is_empty() {
             notes.push(format!(
@@ -103,10 +104,10 @@ fn row<'p>(
                 state.unknown.join(", ")
             ));
         }
-        if !state.overtaken.is_empty() {
+        if !state.out_of_order.is_empty() {
             notes.push(format!(
                 "older than what is applied: {}",
-                state.overtaken.join(", ")
+                names(&state.out_of_order).join(", ")
             ));
         }
         // If migrations are pending, the schema file of a checkout is ahead of its database.
@@ -152,16 +153,16 @@ fn table(rows: &[Row<'_>]) {
     let mut lines =
         vec![["bind", "backend", "applied", "pending", "unknown", "drift"].map(String::from)];
     lines.extend(rows.iter().map(|row| {
-        let count = |of: fn(&State) -> &Vec<String>| match &row.state {
-            Some(state) => of(state).len().to_string(),
+        let count = |of: fn(&MigrationState) -> usize| match &row.state {
+            Some(state) => of(state).to_string(),
             None => "?".to_owned(),
         };
         [
             row.bind.key().to_owned(),
             row.bind.backend().to_string(),
-            count(|state| &state.applied),
-            count(|state| &state.pending),
-            count(|state| &state.unknown),
+            count(|state| state.applied.len()),
+            count(|state| state.pending.len()),
+            count(|state| state.unknown.len()),
             drift(row).to_owned(),
         ]
     }));
@@ -181,7 +182,7 @@ fn table(rows: &[Row<'_>]) {
 
 fn drift(row: &Row<'_>) -> &'static str {
     match (&row.state, row.schema) {
-        (Some(state), _) if !state.overtaken.is_empty() => "order",
+        (Some(state), _) if !state.out_of_order.is_empty() => "order",
         (_, Schema::Same) => "none",
         (_, Schema::Differs) => "schema file",
         (_, Schema::NotCompared) => "?",
@@ -194,10 +195,10 @@ fn as_json(rows: &[Row<'_>], problems: &[String]) -> serde_json::Value {
         json!({
             "bind": row.bind.key(),
             "backend": row.bind.backend().to_string(),
-            "applied": state.map(|state| &state.applied),
-            "pending": state.map(|state| &state.pending),
+            "applied": state.map(|state| names(&state.applied)),
+            "pending": state.map(|state| names(&state.pending)),
             "unknown": state.map(|state| &state.unknown),
-            "overtaken": state.map(|state| &state.overtaken),
+            "overtaken": state.map(|state| names(&state.out_of_order)),
             "schema_file": match row.schema {
                 Schema::Same => "same",
                 Schema::Differs => "differs",
@@ -207,4 +208,8 @@ fn as_json(rows: &[Row<'_>], problems: &[String]) -> serde_json::Value {
         })
     });
     json!({ "binds": binds.collect::<Vec<_>>(), "problems": problems })
+}
+
+fn names(migrations: &[MigrationId]) -> Vec<&str> {
+    migrations.iter().map(|id| &*id.name).collect()
 }

@@ -1,15 +1,17 @@
 //! Compares the migrations in the folders of all binds with those that their databases have applied.
 
-use std::collections::BTreeSet;
+use std::iter::once;
 
+use diesel_binds::__private::{History, Owner};
 use diesel_binds::build::BuildProblem;
 use diesel_binds::check::Finding;
 use diesel_binds::config::{ManifestBind, ManifestPlace, UrlProblem};
 use diesel_binds::error::Fault;
+use diesel_binds::migrations::{MigrationId, MigrationState};
 use futures_util::future::join_all;
 
 use crate::migration::applied::{Applied, applied};
-use crate::migration::folder::{self, Migrations};
+use crate::migration::folder;
 use crate::project::{Address, Project};
 
 /// The state of all binds of a project, at one moment.
@@ -26,21 +28,8 @@ pub(crate) struct Survey<'p> {
 pub(crate) struct Look<'p> {
     pub(crate) bind: &'p ManifestBind,
     pub(crate) address: Result<Address, String>,
-    pub(crate) folder: Result<Migrations, String>,
+    pub(crate) folder: Result<Vec<MigrationId>, String>,
     pub(crate) applied: Applied,
-}
-
-/// The migrations of one bind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
-    /// In the folder and in the database, by name.
-    pub(crate) applied: Vec<String>,
-    /// In the folder only, by name.
-    pub(crate) pending: Vec<String>,
-    /// In the database only, by version.
-    pub(crate) unknown: Vec<String>,
-    /// Pending, although a later one is applied.
-    pub(crate) overtaken: Vec<String>,
 }
 
 impl<'p> Survey<'p> {
@@ -103,33 +92,31 @@ impl<'p> Survey<'p> {
     }
 
     /// Returns the state of the migrations of a bind, or `None` if it is unknown.
-    pub(crate) fn state(&self, look: &Look<'_>) -> Option<State> {
-        let folder = look.folder.as_ref().ok()?;
-        let versions: &[String] = match &look.applied {
-            Applied::Recorded(recorded) => &recorded.versions,
-            Applied::NoFile => &[],
+    pub(crate) fn state(&self, look: &Look<'_>) -> Option<MigrationState> {
+        let own = look.owner()?;
+        let nothing = History::default();
+        let history = match &look.applied {
+            Applied::Recorded(history) => history,
+            Applied::NoFile => &nothing,
             Applied::NotAsked | Applied::Unknown(_) => return None,
         };
-        let applied: BTreeSet<&String> = versions.iter().collect();
-        let newest = folder.keys().rfind(|version| applied.contains(version));
-        let mut state = State::default();
-        for (version, name) in folder {
-            if applied.contains(version) {
-                state.applied.push(name.clone());
-            } else {
-                state.pending.push(name.clone());
-                if newest.is_some_and(|newest| version < newest) {
-                    state.overtaken.push(name.clone());
-                }
-            }
-        }
-        let shared: Vec<_> = self.together(look).collect();
-        let known = |version: &str| {
-            let mut folders = shared.iter().filter_map(|look| look.folder.as_ref().ok());
-            folders.any(|folder| folder.contains_key(version))
-        };
-        let unknown = versions.iter().filter(|version| !known(version));
-        state.unknown = unknown.cloned().collect();
+        let others = self
+            .together(look)
+            .filter(|other| other.bind.key() != own.key);
+        // The first one also gets the versions of which the owner is unknown.
+        let mates: Vec<Owner<'_>> = once(own.clone())
+            .chain(others.filter_map(Look::owner))
+            .collect();
+        let mut state = MigrationState::of(&own, &mates, history);
+        // Diesel tells migrations apart by their versions alone, and the commands run Diesel.
+        state
+            .applied
+            .extend(state.collisions.iter().map(|(id, _)| id.clone()));
+        state.applied.sort();
+        state
+            .unknown
+            .extend(state.foreign.iter().map(|(version, _)| version.clone()));
+        state.unknown.sort();
         Some(state)
     }
 
@@ -155,8 +142,8 @@ impl<'p> Survey<'p> {
             if other.bind.key() == look.bind.key() {
                 continue;
             }
-            for (version, theirs) in other.folder.iter().flatten() {
-                if let Some(ours) = folder.get(version) {
+            for theirs in other.folder.iter().flatten() {
+                if let Some(ours) = folder.iter().find(|ours| ours.version == theirs.version) {
                     collisions.push(format!(
                         "{ours} of `{}` and {theirs} of `{}` have the same version, and their database is the same: \
                          once one is applied, Diesel takes the other for applied too; give one of them another version",
@@ -181,8 +168,8 @@ impl<'p> Survey<'p> {
                 .folder
                 .iter()
                 .flatten()
-                .filter(|(version, _)| state.unknown.contains(version))
-                .map(|(_, name)| name.as_str())
+                .filter(|id| state.unknown.contains(&id.version))
+                .map(|id| id.name.as_str())
                 .collect();
             if !theirs.is_empty() {
                 let database = self.project.manifest.database_of(look.bind);
@@ -206,7 +193,7 @@ impl<'p> Survey<'p> {
         let Applied::Recorded(recorded) = &look.applied else {
             return None;
         };
-        let noted = recorded.versions.iter().find_map(|version| {
+        let noted = recorded.applied.iter().find_map(|version| {
             let bind = recorded.binds.get(version)?;
             let here = self.together(look).any(|here| here.bind.key() == bind);
             (!here).then_some((version, bind))
@@ -229,7 +216,7 @@ impl<'p> Survey<'p> {
             return false;
         };
         self.bare.contains(&look.bind.key())
-            && folder::protocol(folder).is_some_and(|version| recorded.versions.contains(version))
+            && folder::protocol(folder).is_some_and(|id| recorded.applied.contains(&id.version))
     }
 
     /// Returns pairs of binds with one URL that the manifest does not declare as shared.
@@ -277,6 +264,15 @@ impl<'p> Survey<'p> {
             }
             binds.close().await;
         }
+    }
+}
+
+impl Look<'_> {
+    fn owner(&self) -> Option<Owner<'_>> {
+        Some(Owner {
+            key: self.bind.key(),
+            known: self.folder.as_ref().ok()?.iter().collect(),
+        })
     }
 }
 

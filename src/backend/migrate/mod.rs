@@ -105,12 +105,12 @@ pub enum NoLockFile {
 }
 
 /// The migrations that ran in a database, by Diesel's table and ours.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// The versions in Diesel's table, in their order.
-    pub(crate) applied: Vec<String>,
+    pub applied: Vec<String>,
     /// The bind of a version, if it is in our table.
-    pub(crate) binds: BTreeMap<String, String>,
+    pub binds: BTreeMap<String, String>,
 }
 
 #[derive(QueryableByName)]
