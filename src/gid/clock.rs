@@ -7,9 +7,9 @@
 //! Between two readings, time advances with the host's clock or with the time since boot, whichever advances further.
 //! The first may be set back, and the second stands still while the host is suspended.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::UnitId;
@@ -57,7 +57,7 @@ impl UnitClock {
 
     /// Makes the id of a unit that begins now.
     pub(crate) fn generate(&self) -> UnitId {
-        let state = self.lock();
+        let state = self.state.lock();
         let now = u64::try_from(state.now()).unwrap_or_default();
         let nanoseconds = u32::try_from(now % 1000 * 1_000_000).unwrap_or_default();
         let timestamp = Timestamp::from_unix(&state.context, now / 1000, nanoseconds);
@@ -66,7 +66,7 @@ impl UnitClock {
 
     /// Notes the current time of a server, in milliseconds since 1970.
     pub(crate) fn set(&self, time: i64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.set.is_some() && time <= state.now() {
             return;
         }
@@ -94,16 +94,12 @@ impl UnitClock {
     /// Adds an offset to the clock of the host.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn shift_host(&self, milliseconds: i64) {
-        self.lock().host_is_off_by += milliseconds;
+        self.state.lock().host_is_off_by += milliseconds;
     }
 
     fn age(&self, unit: UnitId) -> Duration {
-        let age = self.lock().now().saturating_sub(unit.milliseconds());
+        let age = self.state.lock().now().saturating_sub(unit.milliseconds());
         Duration::from_millis(u64::try_from(age).unwrap_or_default())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,7 +135,7 @@ mod tests {
     }
 
     fn host() -> i64 {
-        clock().lock().now()
+        clock().state.lock().now()
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The enclosure of an entry in a sandbox, which prevents every commit of a unit.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::backend::{Connection, Terms};
@@ -36,8 +37,7 @@ pub(crate) struct SandboxRules {
 impl SandboxRules {
     /// Keeps a hook for the test.
     pub(crate) fn capture(&self, hook: CapturedHook) {
-        let captured = self.captured.lock();
-        captured.unwrap_or_else(PoisonError::into_inner).push(hook);
+        self.captured.lock().push(hook);
     }
 }
 

@@ -1,9 +1,10 @@
 //! One database of the registry: its pool, its settings, and the properties of its server.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::backend::{Attached, Backend, Connection, Server};
@@ -143,7 +144,7 @@ impl<C: Connection> Entry<C> {
 
     /// Returns the properties of the server, if they were read before.
     pub(crate) fn known_server(&self) -> Option<Arc<Server>> {
-        lock(&self.server).clone()
+        self.server.lock().clone()
     }
 
     /// Returns the properties of the server, for a connection outside of the pool. Its session settings hold for no
@@ -156,14 +157,14 @@ impl<C: Connection> Entry<C> {
             return Ok(server);
         }
         let server = self.inspect(connection).await?;
-        *lock(&self.server_outside_pool) = Some(Arc::clone(&server));
+        *self.server_outside_pool.lock() = Some(Arc::clone(&server));
         Ok(server)
     }
 
     /// Returns the properties of the server, read on any connection.
     pub(super) fn known_server_anywhere(&self) -> Option<Arc<Server>> {
         self.known_server()
-            .or_else(|| lock(&self.server_outside_pool).clone())
+            .or_else(|| self.server_outside_pool.lock().clone())
     }
 
     /// Returns the properties of the server. Reads them on `connection` of the pool if necessary.
@@ -172,7 +173,7 @@ impl<C: Connection> Entry<C> {
             return Ok(server);
         }
         let server = self.inspect(connection).await?;
-        *lock(&self.server) = Some(Arc::clone(&server));
+        *self.server.lock() = Some(Arc::clone(&server));
         Ok(server)
     }
 
@@ -188,8 +189,8 @@ impl<C: Connection> Entry<C> {
 
     /// Forgets the properties of the server, because another one has replaced it. The next unit reads them again.
     pub(super) fn forget_server(&self) {
-        *lock(&self.server) = None;
-        *lock(&self.server_outside_pool) = None;
+        *self.server.lock() = None;
+        *self.server_outside_pool.lock() = None;
         self.forget_identity();
     }
 
@@ -222,13 +223,13 @@ impl<C: Connection> Entry<C> {
 
     /// Returns the id of the database, if it was read recently.
     pub(crate) fn database(&self) -> Option<DatabaseId> {
-        let (id, read) = lock(&self.identity).read?;
+        let (id, read) = self.identity.lock().read?;
         (read.elapsed() < BELIEVED_FOR).then_some(id)
     }
 
     /// Notes the id of the database, and whether commits of its server wait for a standby or replica.
     pub(crate) fn note_identity(&self, database: DatabaseId, replicated: Option<bool>) {
-        let mut identity = lock(&self.identity);
+        let mut identity = self.identity.lock();
         identity.read = Some((database, Instant::now()));
         let replicated = replicated.unwrap_or_default();
         if identity.is_replicated && !replicated {
@@ -243,12 +244,12 @@ impl<C: Connection> Entry<C> {
 
     /// Returns whether its commits waited for a standby or replica when an earlier unit asked.
     pub(super) fn was_replicated(&self) -> bool {
-        lock(&self.identity).was_replicated
+        self.identity.lock().was_replicated
     }
 
     /// Forgets the id of the database: the next unit of several writers reads it again.
     pub(crate) fn forget_identity(&self) {
-        lock(&self.identity).read = None;
+        self.identity.lock().read = None;
     }
 
     /// Opens a connection that the pool does not count, within `limit`.
@@ -318,8 +319,4 @@ pub(super) struct Identity {
     is_replicated: bool,
     /// `true` if commits waited for one at any earlier reading.
     was_replicated: bool,
-}
-
-fn lock<T>(known: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -91,7 +91,7 @@ pub(crate) struct Registry {
     migrations: Arc<crate::migrate::Sets>,
     /// The faults to inject into the commits of all sessions.
     #[cfg(feature = "testing")]
-    faults: std::sync::Mutex<Option<crate::commit::FaultPlan>>,
+    faults: parking_lot::Mutex<Option<crate::commit::FaultPlan>>,
     /// The rules of the sandbox, if this registry is one.
     #[cfg(feature = "testing")]
     sandbox: Option<Arc<SandboxRules>>,
@@ -322,16 +322,12 @@ impl Registry {
 
     #[cfg(feature = "testing")]
     pub(crate) fn faults(&self) -> Option<crate::commit::FaultPlan> {
-        let faults = self.faults.lock();
-        faults
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.faults.lock().clone()
     }
 
     #[cfg(feature = "testing")]
     pub(crate) fn set_faults(&self, plan: Option<crate::commit::FaultPlan>) {
-        let faults = self.faults.lock();
-        *faults.unwrap_or_else(std::sync::PoisonError::into_inner) = plan;
+        *self.faults.lock() = plan;
     }
 
     pub(crate) fn is_closed(&self) -> bool {

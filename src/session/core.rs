@@ -2,7 +2,9 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::bind::{Access, Bind};
 use crate::commit::{CommitError, Participant};
@@ -249,6 +251,6 @@ impl Core {
     }
 
     fn state(&self) -> MutexGuard<'_, UnitState> {
-        self.unit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unit.lock()
     }
 }

@@ -6,11 +6,11 @@ mod hook;
 mod output;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[cfg(feature = "testing")]
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 
 use crate::commit::{CommitError, Committed};
 use crate::gid::UnitId;
@@ -62,44 +62,44 @@ pub(super) struct UnitHooks<S>(Mutex<Hooks<S>>);
 impl<S> UnitHooks<S> {
     #[track_caller]
     pub(super) fn before_commit(&self, run: Before<S>) {
-        self.lock().before_commit.push_back(Hook::new(run));
+        self.0.lock().before_commit.push_back(Hook::new(run));
     }
 
     #[track_caller]
     pub(super) fn after_commit(&self, run: After<Committed>) {
-        self.lock().after_commit.push(Hook::new(run));
+        self.0.lock().after_commit.push(Hook::new(run));
     }
 
     #[track_caller]
     pub(super) fn after_rollback(&self, run: After<UnitId>) {
-        self.lock().after_rollback.push(Hook::new(run));
+        self.0.lock().after_rollback.push(Hook::new(run));
     }
 
     /// Takes out the next hook before the commit.
     pub(super) fn next_before_commit(&self) -> Option<Hook<Before<S>>> {
-        self.lock().before_commit.pop_front()
+        self.0.lock().before_commit.pop_front()
     }
 
     /// Returns whether a roll-back has no hooks to run.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.0.lock().is_empty()
     }
 
     /// Takes out all hooks of a unit that ends. Each hook after the end may take as long as `limit`.
     pub(super) fn take(&self, limit: Option<Duration>) -> Hooks<S> {
         Hooks {
             limit,
-            ..std::mem::take(&mut self.lock())
+            ..std::mem::take(&mut self.0.lock())
         }
     }
 
     /// Returns whether there are hooks before the commit.
     pub(super) fn may_veto(&self) -> bool {
-        !self.lock().before_commit.is_empty()
+        !self.0.lock().before_commit.is_empty()
     }
 
     pub(super) fn mark(&self) -> Mark {
-        let hooks = self.lock();
+        let hooks = self.0.lock();
         Mark {
             before_commit: hooks.before_commit.len(),
             after_commit: hooks.after_commit.len(),
@@ -109,7 +109,7 @@ impl<S> UnitHooks<S> {
 
     /// Removes the hooks that were registered since `mark`, and returns those that run because of that.
     pub(super) fn undo(&self, mark: Mark, limit: Option<Duration>) -> Hooks<S> {
-        let mut hooks = self.lock();
+        let mut hooks = self.0.lock();
         hooks.before_commit.truncate(mark.before_commit);
         hooks.after_commit.truncate(mark.after_commit);
         let since = mark.after_rollback.min(hooks.after_rollback.len());
@@ -118,10 +118,6 @@ impl<S> UnitHooks<S> {
             after_rollback: hooks.after_rollback.split_off(since),
             ..Hooks::default()
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Hooks<S>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::any::TypeId;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use diesel_binds_derive::ErrorDebug;
 
@@ -166,8 +166,7 @@ impl Sandbox {
     /// Returns how many hooks after a commit wait to be run ([`capture_hooks`](SandboxBuilder::capture_hooks)).
     #[must_use]
     pub fn captured_hooks(&self) -> usize {
-        let captured = self.rules.captured.lock();
-        captured.unwrap_or_else(PoisonError::into_inner).len()
+        self.rules.captured.lock().len()
     }
 
     /// Runs the waiting hooks, in the order of their commits, and those that are captured meanwhile. Returns how many
@@ -183,14 +182,7 @@ impl Sandbox {
     pub async fn run_captured_hooks(&self) -> Result<usize, Vec<HookFailure>> {
         let (mut ran, mut failures) = (0, Vec::new());
         loop {
-            let captured = {
-                let mut captured = self
-                    .rules
-                    .captured
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                std::mem::take(&mut *captured)
-            };
+            let captured = std::mem::take(&mut *self.rules.captured.lock());
             if captured.is_empty() {
                 break;
             }

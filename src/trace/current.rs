@@ -1,6 +1,6 @@
 //! The span of the unit that a session is in.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use crate::gid::UnitId;
 use crate::trace::unit::{UnitContext, UnitTrace};
@@ -12,7 +12,7 @@ pub(crate) struct CurrentTrace(Mutex<Option<UnitTrace>>);
 impl CurrentTrace {
     /// Returns the place of the unit among the spans. The first call opens the span of the unit.
     pub(crate) fn context(&self, unit: UnitId, application: &str, parameters: bool) -> UnitContext {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.lock();
         if let Some(open) = current.as_ref()
             && open.unit() == unit
         {
@@ -25,7 +25,7 @@ impl CurrentTrace {
     /// Returns the trace of the unit that ends now, or of a part of it, which has another id. `None` if it ran no
     /// query.
     pub(crate) fn end(&self, ends: UnitId) -> Option<UnitTrace> {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.lock();
         if current.as_ref()?.unit() == ends {
             current.take()
         } else {

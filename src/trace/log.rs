@@ -1,7 +1,8 @@
 //! The texts of the statements that an application runs on one connection, for its tests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// The texts of the statements that an application runs on one connection, in order.
 #[derive(Debug, Default)]
@@ -22,20 +23,16 @@ impl QueryLog {
     }
 
     pub(super) fn note(&self, text: String) {
-        self.texts().push(text);
+        self.texts.lock().push(text);
     }
 
     /// Returns the texts so far.
     pub(crate) fn read(&self) -> Vec<String> {
-        self.texts().clone()
+        self.texts.lock().clone()
     }
 
     /// Deletes the texts so far.
     pub(crate) fn clear(&self) {
-        self.texts().clear();
-    }
-
-    fn texts(&self) -> MutexGuard<'_, Vec<String>> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.texts.lock().clear();
     }
 }

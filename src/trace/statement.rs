@@ -1,9 +1,10 @@
 //! The spans of statements, made from the events of Diesel's instrumentation.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use diesel::connection::{DebugQuery, Instrumentation, InstrumentationEvent};
+use parking_lot::Mutex;
 use tracing::field::Empty;
 use tracing::{Level, Span};
 
@@ -99,8 +100,7 @@ impl StatementSpans {
         if let Some(log) = self.log.as_ref().filter(|log| log.is_active()) {
             log.note(Text::of(query, false).sql);
         }
-        let transaction = self.current.lock();
-        let transaction = transaction.unwrap_or_else(PoisonError::into_inner).clone();
+        let transaction = self.current.lock().clone();
         let Some(context) = transaction else {
             self.running.clear();
             return;
@@ -162,7 +162,6 @@ impl StatementSpans {
         // Some servers repeat values in their messages.
         let parameters = {
             let transaction = self.current.lock();
-            let transaction = transaction.unwrap_or_else(PoisonError::into_inner);
             transaction
                 .as_ref()
                 .is_some_and(|context| context.unit.parameters)
@@ -235,7 +234,7 @@ impl Transaction {
 
     /// Makes spans of the statements of a connection, until the transaction is dropped.
     pub(crate) fn attach_to(&mut self, spans: &StatementSpans) {
-        *spans.current.lock().unwrap_or_else(PoisonError::into_inner) = self.context.clone();
+        *spans.current.lock() = self.context.clone();
         self.current = Some(Arc::clone(&spans.current));
     }
 }
@@ -243,7 +242,7 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(current) = &self.current {
-            *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *current.lock() = None;
         }
     }
 }

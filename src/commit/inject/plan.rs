@@ -1,11 +1,12 @@
 //! The faults to inject at points of a commit, and those that were injected.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::inject::Point;
@@ -93,7 +94,7 @@ impl FaultPlan {
     /// Adds a fault at a point.
     #[must_use]
     pub fn at_point(self, point: Point, effect: Effect) -> Self {
-        lock(&self.state.planned).push(Planned {
+        self.state.planned.lock().push(Planned {
             point,
             effect,
             fired: None,
@@ -104,13 +105,13 @@ impl FaultPlan {
     /// Returns the points that commits have passed, in their order.
     #[must_use]
     pub fn passed(&self) -> Vec<Point> {
-        lock(&self.state.passed).clone()
+        self.state.passed.lock().clone()
     }
 
     /// Returns the points at which a fault happened.
     #[must_use]
     pub fn fired(&self) -> Vec<Point> {
-        let planned = lock(&self.state.planned);
+        let planned = self.state.planned.lock();
         planned.iter().filter_map(|p| p.fired.clone()).collect()
     }
 
@@ -129,8 +130,8 @@ impl FaultPlan {
 
     /// Notes that a commit passes a point, and returns the effects there.
     pub(crate) fn pass(&self, point: &Point) -> Vec<Effect> {
-        lock(&self.state.passed).push(point.clone());
-        let mut planned = lock(&self.state.planned);
+        self.state.passed.lock().push(point.clone());
+        let mut planned = self.state.planned.lock();
         let here = planned
             .iter_mut()
             .filter(|planned| planned.fired.is_none() && planned.point.means(point));
@@ -188,13 +189,9 @@ impl fmt::Debug for Hook {
 impl fmt::Debug for FaultPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut list = f.debug_list();
-        for Planned { point, effect, .. } in &*lock(&self.state.planned) {
+        for Planned { point, effect, .. } in &*self.state.planned.lock() {
             list.entry(&format_args!("{effect} at {point}"));
         }
         list.finish()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -131,7 +131,7 @@ impl BindsBuilder {
             #[cfg(feature = "migrations")]
             migrations,
             #[cfg(feature = "testing")]
-            faults: std::sync::Mutex::default(),
+            faults: parking_lot::Mutex::default(),
             #[cfg(feature = "testing")]
             sandbox: None,
         };

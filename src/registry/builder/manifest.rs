@@ -1,7 +1,8 @@
 //! Binds from the manifest of the project, without their types.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::backend::Backend;
 use crate::config::{Manifest, ManifestBind, ManifestPlace};
@@ -110,7 +111,7 @@ fn in_environment(bind: &'static str, backend: Backend) -> Result<Placement, Bui
 /// Returns the identity of a bind without a type. Keys live as long as the process, each once.
 fn named(key: &str) -> BindId {
     static KEYS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut keys = KEYS.lock();
     let key = match keys.get(key) {
         Some(known) => known,
         None => {

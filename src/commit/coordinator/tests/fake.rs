@@ -1,10 +1,11 @@
 //! A participant that acts and replies by a script, over a database that panics on messages that no database may get.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use diesel::result::Error as DieselError;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::commit::coordinator::tests::mutant::{self, Mutation};
 use crate::commit::{
@@ -188,7 +189,7 @@ impl Database {
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
