@@ -4,6 +4,7 @@
 //! `session.on(..)`, like every query without a table.
 
 use std::any::{TypeId, type_name};
+use std::sync::LazyLock;
 
 use diesel::expression::AppearsOnTable;
 use diesel::internal::table_macro::{
@@ -16,6 +17,7 @@ use diesel::query_builder::{
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::query_source::{Alias, AliasSource};
 use diesel::{QuerySource, Table};
+use memchr::memmem::Finder;
 
 use crate::bind::rows::RowsOf;
 use crate::bind::within::{Nothing, Nowhere, Within};
@@ -229,9 +231,13 @@ where
 /// boxed part. An update, a list of values and several rows at once contain none, although they have no static query id
 /// either.
 pub(crate) fn may_have_text(query: &str) -> bool {
-    ["SqlLiteral<", "Boxed", "dyn "]
+    // Each update and delete is searched, so a search must be quick.
+    static PARTS: LazyLock<[Finder<'static>; 3]> =
+        LazyLock::new(|| ["SqlLiteral<", "Boxed", "dyn "].map(Finder::new));
+
+    PARTS
         .iter()
-        .any(|part| query.contains(part))
+        .any(|part| part.find(query.as_bytes()).is_some())
 }
 
 /// Returns whether a query has a boxed subquery, by the name of its type: Diesel lets a boxed subquery read any table.

@@ -1,5 +1,7 @@
 //! The end of a unit, within its span: reports to observers how the unit ended.
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tracing::Instrument as _;
 
 use crate::commit::coordinator::{self, CommitParameters};
@@ -16,7 +18,7 @@ pub(crate) async fn commit(
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let trace = parameters.trace.take();
-    let committing = coordinator::commit(parameters, participants);
+    let committing = coordinator::commit(parameters, participants).boxed();
     observed(trace, committing).await
 }
 
@@ -26,7 +28,7 @@ pub(crate) async fn release(
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let trace = parameters.trace.take();
-    let releasing = outer::release(parameters, participants);
+    let releasing = outer::release(parameters, participants).boxed();
     observed(trace, releasing).await
 }
 
@@ -36,7 +38,7 @@ pub(crate) async fn best_effort(
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
     let trace = parameters.trace.take();
-    let committing = without_protocol::best_effort(parameters, participants);
+    let committing = without_protocol::best_effort(parameters, participants).boxed();
     observed(trace, committing).await
 }
 
@@ -58,9 +60,10 @@ pub(crate) async fn roll_back(
     rolled_back
 }
 
+/// The future is boxed because it is large, and would be moved several times.
 async fn observed(
     trace: Option<UnitTrace>,
-    committing: impl Future<Output = Result<Committed, CommitError>>,
+    committing: BoxFuture<'_, Result<Committed, CommitError>>,
 ) -> Result<Committed, CommitError> {
     let Some(ending) = trace.map(|trace| trace.ending(false)) else {
         return committing.await;

@@ -11,7 +11,7 @@ use crate::backend::{Terms, sql};
 pub(super) fn begin(terms: &Terms) -> String {
     // A deadlock or DDL ends a plain transaction without the application's knowledge. Without autocommit, later writes
     // go into a transaction without a marker, which never commits. An XA branch refuses all that by itself.
-    let (before, start): (_, Cow<'_, str>) = if is_branch(terms) {
+    let (hold_autocommit, start): (_, Cow<'_, str>) = if is_branch(terms) {
         ("", format!("XA START {}", xid(terms)).into())
     } else if terms.read_only {
         (HOLD_AUTOCOMMIT, "START TRANSACTION READ ONLY".into())
@@ -29,20 +29,19 @@ pub(super) fn begin(terms: &Terms) -> String {
         String::new()
     };
     sql::message(format_args!(
-        "{}{before}{}{isolation}{start}; SET @diesel_binds_warnings = NULL, @diesel_binds_unit = '{}'; \
+        "{}SET {hold_autocommit}@diesel_binds_warnings = NULL, @diesel_binds_unit = '{}'; {}{isolation}{start}; \
          SAVEPOINT {}; SAVEPOINT {}{}{count}",
         sql::tag(terms),
-        limits(terms),
         terms.marker(),
+        limits(terms),
         sql::last_marker(terms),
         sql::marker(terms),
         sql::open_savepoints(terms.savepoints)
     ))
 }
 
-/// Turns autocommit off, and saves the value of the connection.
-const HOLD_AUTOCOMMIT: &str =
-    "SET @diesel_binds_autocommit = @@SESSION.autocommit, autocommit = 0; ";
+/// The part of a `SET` that turns autocommit off, and saves the value of the connection.
+const HOLD_AUTOCOMMIT: &str = "@diesel_binds_autocommit = @@SESSION.autocommit, autocommit = 0, ";
 
 /// Restores autocommit, as a statement after the end of the transaction.
 pub(super) const PUT_BACK_AUTOCOMMIT: &str = "SET autocommit = @diesel_binds_autocommit";

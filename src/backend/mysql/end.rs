@@ -171,11 +171,15 @@ pub(super) async fn roll_back(
 
 /// Writes the message that uses up the marker, restores the settings from before the begin, and commits.
 fn commit_message(terms: &Terms) -> String {
+    let put_back = begin::put_back(terms);
+    let commit = CommitStatement(terms);
+    // The commit of a plain transaction uses up both markers.
+    if put_back.is_empty() && !is_branch(terms) {
+        return sql::message(format_args!("{commit}"));
+    }
+    let marker = sql::marker(terms);
     sql::message(format_args!(
-        "RELEASE SAVEPOINT {}{}; {}",
-        sql::marker(terms),
-        begin::put_back(terms),
-        CommitStatement(terms)
+        "RELEASE SAVEPOINT {marker}{put_back}; {commit}"
     ))
 }
 

@@ -1,7 +1,6 @@
 //! The begin of a unit's transaction on PostgreSQL. All settings are local to the transaction, because a pooler may
 //! give the connection to another client at its end.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use crate::backend::Terms;
@@ -35,10 +34,6 @@ pub(super) fn begin(terms: &Terms) -> String {
         written.expect("a string takes whatever is written");
     };
     set("diesel_binds.unit", format_args!("{}", terms.marker()));
-    set(
-        "diesel_binds.role",
-        format_args!("{}", escaped(&session.role)),
-    );
     let lock_timeout = match settings.lock_timeout {
         None if !session.limits_locks => Some(terms.lock_timeout),
         asked => asked,
@@ -62,12 +57,4 @@ pub(super) fn begin(terms: &Terms) -> String {
     }
     message.push_str(&sql::open_savepoints(terms.savepoints));
     message
-}
-
-/// Escapes the name of a role, which may contain any character.
-fn escaped(role: &str) -> Cow<'_, str> {
-    match role.contains(['\'', '\\']) {
-        true => role.replace('\\', "\\\\").replace('\'', "''").into(),
-        false => role.into(),
-    }
 }

@@ -1,11 +1,13 @@
 //! The end of a unit's transaction on PostgreSQL: every message uses up the marker first.
 
+use std::fmt;
+
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::postgres::lineage::Current;
-use crate::backend::postgres::marker::{IsMarked, UseUpMarker};
+use crate::backend::postgres::marker::{IsMarked, MARKER_LOST, UseUpMarker};
 use crate::backend::postgres::message::{fault, is_of_server, run};
-use crate::backend::postgres::role::LEAVE_ROLE;
+use crate::backend::postgres::role::LeaveRole;
 use crate::backend::postgres::{SCHEMA, outer};
 use crate::backend::{Dialect as _, LoneCommitFault, Terms, TransactionId, Unseen, internals, sql};
 use crate::commit::{Decision, Fault};
@@ -18,12 +20,27 @@ const NOT_KEPT: &str = "diesel_binds: the row of the decision was not kept";
 const STILL_READ_ONLY: &str = "; SELECT CAST(CASE pg_catalog.current_setting('transaction_read_only') WHEN 'on' THEN '1' \
      ELSE 'diesel_binds: a statement has made the read-only unit writable' END AS pg_catalog.int4)";
 
-/// Makes the end of the transaction wait until it is durable, also on the configured synchronous standbys. A prepare
-/// needs this as much as a decision.
+/// The last statement before the end of a transaction that must be durable. Fails unless the marker is there and
+/// `stands` holds. Makes the end wait until it is durable, also on the configured synchronous standbys; a prepare needs
+/// this as much as a decision.
 ///
 /// Neither `statement_timeout` nor `transaction_timeout` cuts that wait short: the server disables them before it.
-const CONFIRMED: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) \
-    WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
+struct Confirmed<'t, S>(&'t Terms, S);
+
+impl<S: fmt::Display> fmt::Display for Confirmed<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(terms, stands) = self;
+        let is_marked = IsMarked(terms);
+        // Only nested `CASE`s have a fixed order of evaluation.
+        write!(
+            f,
+            "SELECT CAST(CASE WHEN NOT {is_marked} THEN '{MARKER_LOST}' WHEN NOT {stands} THEN '{NOT_KEPT}' \
+             WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local', 'remote_write') THEN '1' \
+             ELSE CASE pg_catalog.set_config('synchronous_commit', 'on', true) WHEN 'on' THEN '1' END END \
+             AS pg_catalog.int4)"
+        )
+    }
+}
 
 /// Prepares the transaction.
 pub(super) async fn prepare(
@@ -32,11 +49,13 @@ pub(super) async fn prepare(
     branch: &Branch,
 ) -> Result<(), Fault> {
     // After `SET LOCAL ROLE` the prepared transaction would belong to that role, and could never be finished here. The
-    // marker is also last: outside of a transaction, `PREPARE TRANSACTION` prepares nothing, and is no error in such a
-    // message.
+    // marker is also checked last: outside of a transaction, `PREPARE TRANSACTION` prepares nothing, and is no error in
+    // such a message.
     let message = sql::message(format_args!(
-        "{marker}; {LEAVE_ROLE}; {CONFIRMED}; {marker}; PREPARE TRANSACTION '{branch}'",
-        marker = UseUpMarker(terms)
+        "{}; {}; {}; PREPARE TRANSACTION '{branch}'",
+        UseUpMarker(terms),
+        LeaveRole(terms),
+        Confirmed(terms, true),
     ));
     run(connection, &message).await?;
     internals::reset(internals::status(connection));
@@ -101,11 +120,11 @@ pub(super) async fn decide(
     decision: &Decision,
 ) -> Result<(), Fault> {
     let message = sql::message(format_args!(
-        "{marker}; {LEAVE_ROLE}; {}; \
-         SELECT CAST(CASE WHEN {} THEN '1' ELSE '{NOT_KEPT}' END AS pg_catalog.int4); {CONFIRMED}; {marker}; COMMIT",
+        "{}; {}; {}; {}; COMMIT",
+        UseUpMarker(terms),
+        LeaveRole(terms),
         sql::insert_decision(SCHEMA, decision, IsMarked(terms)),
-        sql::decision_stands(SCHEMA, decision),
-        marker = UseUpMarker(terms),
+        Confirmed(terms, sql::decision_stands(SCHEMA, decision)),
     ));
     run(connection, &message).await?;
     internals::reset(internals::status(connection));

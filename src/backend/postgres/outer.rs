@@ -5,7 +5,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 
 use crate::backend::postgres::marker::UseUpMarker;
 use crate::backend::postgres::message::run;
-use crate::backend::postgres::role::LEAVE_ROLE;
+use crate::backend::postgres::role::LeaveRole;
 use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
@@ -27,7 +27,11 @@ pub(super) async fn releasable(
 ) -> Result<(), Fault> {
     let asked = match terms.sandboxed {
         true => {
-            let message = format!("{}; {LEAVE_ROLE}; {DEFER_AGAIN}", UseUpMarker(terms));
+            let message = format!(
+                "{}; {}; {DEFER_AGAIN}",
+                UseUpMarker(terms),
+                LeaveRole(terms)
+            );
             return run(connection, &message).await;
         }
         false => connection.savepoint(SavepointStep::Set, 0).await,

@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::postgres::marker::UseUpMarker;
 use crate::backend::postgres::message::{pending_error, run};
-use crate::backend::postgres::role::LEAVE_ROLE;
+use crate::backend::postgres::role::LeaveRole;
 use crate::backend::postgres::{SCHEMA, tables};
 use crate::backend::tables::{for_unit, identified};
 use crate::backend::{Terms, TransactionState, internals};
@@ -108,7 +108,7 @@ pub(super) async fn identify(
 ) -> Result<Identified, Fault> {
     // A role of the unit may not be allowed to read the tables of the protocol. Only the transaction has the role that
     // was set before.
-    let message = format!("{}; {LEAVE_ROLE}", UseUpMarker(terms));
+    let message = format!("{}; {}", UseUpMarker(terms), LeaveRole(terms));
     run(connection, &message).await?;
     let query = for_unit(&tables::meta_for_writer(), SCHEMA, terms);
     identified(sql_query(query).load(connection).await)

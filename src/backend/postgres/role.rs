@@ -1,5 +1,28 @@
 //! The role that a unit set for its transaction.
 
-/// Ends a `SET LOCAL ROLE` of the application. Deferred checks and triggers run before, with the rights of that role.
-pub(super) const LEAVE_ROLE: &str = "SET CONSTRAINTS ALL IMMEDIATE; \
-                          SELECT pg_catalog.set_config('role', pg_catalog.current_setting('diesel_binds.role'), true)";
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::backend::Terms;
+
+/// Statements that end a `SET LOCAL ROLE` of the application. Deferred checks and triggers run before, with the rights
+/// of that role.
+pub(super) struct LeaveRole<'t>(pub(super) &'t Terms);
+
+impl fmt::Display for LeaveRole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = escaped(&self.0.server.session.role);
+        write!(
+            f,
+            "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL role = E'{role}'"
+        )
+    }
+}
+
+/// Escapes the name of a role, which may contain any character.
+fn escaped(role: &str) -> Cow<'_, str> {
+    match role.contains(['\'', '\\']) {
+        true => role.replace('\\', "\\\\").replace('\'', "''").into(),
+        false => role.into(),
+    }
+}
