@@ -66,25 +66,25 @@ pub use crate::session::{
     OuterConnection, Propagation, Retry, RunQueryDsl, SaveChangesDsl, Session, SessionOptions,
 };
 
-/// What [`Binds::builder`] takes and refuses: sources and pools of a bind, and the problems in a
+/// Arguments and mistakes of [`Binds::builder`]: the sources and pools of a bind, and the problems in a
 /// [`BuildError`].
 pub mod build {
     pub use crate::pool::{FromUrl, IntoPool};
     pub use crate::registry::{BuildProblem, IntoSource};
 }
 
-/// The report of [`Binds::check`]: what keeps a bind from taking part in a commit, and how serious that is.
+/// The report of [`Binds::check`]: the findings about each bind, and their severity.
 pub mod check {
     pub use crate::registry::{BindReport, Finding, Report, Severity};
 }
 
-/// What hooks are given and return, and what is known of those that failed after a commit.
+/// Types of hooks: their results, the end of their unit, and the failures of hooks after a commit.
 pub mod hooks {
     pub use crate::commit::{Ending, HookFailure};
     pub use crate::session::HookOutput;
 }
 
-/// What [`Migrations`] are made of, what they report and why they fail.
+/// Types of [`Migrations`]: their sources, reports and errors.
 #[cfg(feature = "migrations")]
 pub mod migrations {
     pub use crate::backend::migrate::Migratable;
@@ -94,7 +94,7 @@ pub mod migrations {
     };
 }
 
-/// What queries run on beside a [`Session`], and the traits that connect a query with it.
+/// Targets of queries beside a [`Session`], and the traits that connect a query with its target.
 pub mod query {
     pub use crate::scope::ScopeOn;
     pub use crate::session::{BoundConnection, Execute, Load, On, Target};

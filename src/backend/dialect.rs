@@ -1,4 +1,4 @@
-//! What a unit of work needs of a connection: the port that each adapter implements.
+//! The port to a connection: the operations that a unit of work needs, which each adapter implements.
 
 use std::future::Future;
 #[cfg(feature = "testing")]
@@ -269,8 +269,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     /// one. On a fresh connection of the holder.
     fn insert_fence(&mut self, row: String) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Returns the sign that the server is a replica, if it is one: its lists may differ from those of its primary. On
-    /// a fresh connection of a participant, before its lists are believed.
+    /// Returns the property that shows that the server is a replica, if it is one: its lists may differ from those of
+    /// its primary. Call it on a fresh connection of a participant, before its lists are used.
     fn replica(&mut self) -> impl Future<Output = QueryResult<Option<&'static str>>> + Send {
         async { Ok(None) }
     }
@@ -350,8 +350,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         async { Ok(None) }
     }
 
-    /// Returns the fate of a transaction by its id. `None` if the server cannot tell (yet), or is not the one that gave
-    /// the id. `persistent_id` identifies that server across restarts.
+    /// Returns the fate of a transaction by its id. `None` if the server does not know it (yet), or did not assign the
+    /// id. `persistent_id` identifies that server across restarts.
     fn fate(
         &mut self,
         transaction: TransactionId,

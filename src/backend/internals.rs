@@ -82,8 +82,8 @@ pub(super) fn return_to(status: &mut TransactionManagerStatus, before: u32) {
     }
 }
 
-/// Makes sure that Diesel's own view is that of a unit: nothing is nested in its transaction, or in the savepoint of a
-/// joined unit.
+/// Makes sure that Diesel's own view is that of a unit: nothing is nested in its transaction, or in its savepoint
+/// within an outer transaction.
 pub(super) fn verify_depth(
     status: &mut TransactionManagerStatus,
     begun: &Begun,

@@ -63,7 +63,7 @@ pub struct Server {
 #[derive(Clone, Debug, Default)]
 pub struct SessionDefaults {
     /// The state that a connection is compared with, or reset to, after statements that may have changed it. `None` if
-    /// the server cannot tell.
+    /// the server does not report it.
     pub fresh: Option<String>,
     /// `true` if the connections keep no journal, and so cannot roll back (SQLite).
     pub keeps_no_journal: bool,

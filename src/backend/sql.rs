@@ -94,7 +94,7 @@ pub(super) struct OutcomeRow {
 /// Records that the unit commits.
 ///
 /// The key of the row is read from the table with the holder's id. The key is null, and the whole message fails, in
-/// three cases: the id is another one, a record of the unit may have been deleted, or `condition` does not hold. A
+/// three cases: the table has another id, a record of the unit may have been deleted, or `condition` does not hold. A
 /// snapshot may be older than the horizon; only the unique key is checked outside of snapshots.
 pub(super) fn insert_decision(
     schema: &str,

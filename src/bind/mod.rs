@@ -1,4 +1,4 @@
-//! Binds, and the types that have one: they tell a query its database.
+//! Binds, and the types that have one: the bind of a query determines its database.
 //!
 //! `query` finds the bind of each of Diesel's queries, and requires that every table in it has that bind. `within`
 //! checks expressions by Diesel's own rules for their tables, `rows` checks the rows of an insert.
@@ -59,7 +59,7 @@ pub trait Bound<Form = Typed> {
     /// The bind.
     type Bind: Bind;
 
-    /// Returns the effect on the database, as far as the type tells.
+    /// Returns the effect on the database, as far as the type shows it.
     #[doc(hidden)]
     fn access() -> Access {
         Access::Write
@@ -74,7 +74,8 @@ pub trait Bound<Form = Typed> {
 
 /// The effect of a statement on the database, as far as it is known before the statement runs.
 ///
-/// This is a first guess, which decides which binds must prepare. A server that can tell is asked before the commit.
+/// This is a first guess, which decides which binds must prepare. A server that can report writes is asked before the
+/// commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// The statement reads: no lock, no change.

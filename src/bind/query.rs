@@ -23,7 +23,7 @@ use crate::bind::rows::RowsOf;
 use crate::bind::within::{Nothing, Nowhere, Within};
 use crate::bind::{Access, Bind, Bound};
 
-/// The form of a statement whose type tells all its tables.
+/// The form of a statement whose type names all its tables.
 #[derive(Debug)]
 pub enum Typed {}
 
@@ -198,14 +198,14 @@ where
     }
 }
 
-/// An insert whose rows come from the bind `B` alone, as far as a statement of this form tells.
+/// An insert whose rows come from the bind `B` alone, as far as its type shows in this form.
 #[diagnostic::on_unimplemented(
     message = "an insert into `{B}` whose rows are not known to come from there",
     label = "a table that it reads belongs to another bind, or to none",
     note = "load the rows first, then insert them; with no other bind in it, name this one: `.execute(&session.on(Bind))`"
 )]
 pub trait Fills<B, Form> {
-    /// The type does not tell where the rows come from.
+    /// `true` if the type does not show where the rows come from.
     const FROM_UNKNOWN: bool;
 }
 
@@ -253,7 +253,7 @@ pub(crate) fn has_boxed_subquery(query: &str) -> bool {
 }
 
 /// Returns whether the rows of an upsert come from a query, or have a subquery among their values. Only the name of the
-/// type tells: its first parameter is the type of the rows.
+/// type shows that: its first parameter is the type of the rows.
 fn has_query(upsert: &str) -> bool {
     let parameters = upsert.split_once('<').map_or(upsert, |(_, rest)| rest);
     let mut depth = 0_usize;
@@ -287,7 +287,7 @@ where
     type Bind = T::Bind;
 }
 
-/// An update or a delete whose conditions read the bind `B` alone, as far as a statement of this form tells.
+/// An update or a delete whose conditions read the bind `B` alone, as far as its type shows in this form.
 pub trait Touches<B, Form> {}
 
 impl<T, U, V, Ret, B> Touches<B, Typed> for UpdateStatement<T, U, V, Ret>

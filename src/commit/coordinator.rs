@@ -201,7 +201,7 @@ impl Unit {
                     StepResult::Done => Reply::Done,
                     StepResult::Asked(reply) => reply,
                     StepResult::Outcome(outcome) => Reply::Outcome(outcome),
-                    // After a crash of this process, nothing could tell how the unit ended.
+                    // After a crash of this process, the outcome of the unit could not be determined.
                     StepResult::Identified(found)
                         if found.has_forgotten && holder == Some(index) =>
                     {
@@ -235,7 +235,7 @@ impl Unit {
     }
 
     /// Names the branches to prepare in this round. Each name contains the largest possible number of branches, so that
-    /// recovery can tell whether it sees all of them.
+    /// recovery can determine whether it sees all of them.
     fn name_branches(&mut self, round: &[(usize, Command)], parts: u16) {
         let Some(gid) = &self.gid else {
             return;

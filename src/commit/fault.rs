@@ -6,7 +6,7 @@ use crate::gid::InvalidGid;
 
 /// The reason why a step of the commit failed on one bind.
 ///
-/// The source of a [`CommitError`](crate::CommitError), which tells the state of the data.
+/// The source of a [`CommitError`](crate::CommitError), which states what became of the data.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -140,12 +140,12 @@ pub enum Fault {
     #[error("the server refused a statement")]
     Statement(#[source] diesel::result::Error),
 
-    /// The records of units as old as this one may have been deleted: how the unit ended cannot be told.
+    /// The records of units as old as this one may have been deleted, so the outcome of the unit cannot be determined.
     #[error("records of units as old as this one were deleted: nobody knows how it ended")]
     Forgotten,
 
     /// The unit was refused before anything was prepared, because it is older than the records that its holder keeps.
-    /// If this process died during the commit, nothing could tell how the unit ended. Run it again: it is then young.
+    /// If this process died during the commit, the outcome could not be determined. Run the unit again, as a new one.
     #[error(
         "the unit is older than the records that the database keeps: it was open for too long, its session was asked for \
          its id long before, or a clock is wrong"
@@ -216,7 +216,7 @@ pub enum Fault {
     )]
     Exchanged,
 
-    /// The unit belongs to another application, which alone reads its outcome and keeps decisions out.
+    /// The unit belongs to another application. Only that application can read its outcome and write a fence for it.
     #[error("the unit belongs to the application `{namespace}`: ask there")]
     ForeignNamespace {
         /// The namespace of that application.

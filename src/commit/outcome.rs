@@ -179,8 +179,8 @@ pub enum CommitError {
     },
 
     /// The task that commits was stopped: the runtime is shutting down, or the task panicked. If several binds wrote,
-    /// recovery finishes the unit, one way or the other. If one bind wrote, its work may be committed or not, and no
-    /// record tells. Look at the data before you repeat the unit.
+    /// recovery commits the unit or rolls it back. If one bind wrote, its work may be committed or not, and no record
+    /// shows which. Look at the data before you repeat the unit.
     #[error(
         "the commit of unit {unit} was interrupted: nobody knows how it ended; recovery finishes what several binds wrote, \
          all of it one way; look at the data before you repeat the unit"

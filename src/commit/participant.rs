@@ -43,7 +43,8 @@ pub(crate) struct Profile {
     pub(crate) read_only: bool,
     pub(crate) askable: bool,
     pub(crate) database: Option<DatabaseId>,
-    /// The fingerprint of the database, which tells it from others of its kind, whatever its id. Empty if nothing does.
+    /// The fingerprint of the database, which distinguishes it from others of its kind, whatever its id. Empty if
+    /// nothing distinguishes it.
     pub(crate) fingerprint: Arc<str>,
     pub(crate) cannot_prepare: Option<String>,
     pub(crate) holder_rank: i8,
@@ -87,7 +88,7 @@ impl Undone {
 /// The failure of a lone commit.
 #[derive(Debug)]
 pub(crate) enum LoneCommitError {
-    /// The server keeps nothing of the transaction that the message ended. [`Participant::undone`] tells whether that
+    /// The server keeps nothing of the transaction that the message ended. [`Participant::undone`] returns whether that
     /// was the transaction of the unit.
     Refused(Fault),
     /// The reply was lost: the transaction is committed or not.

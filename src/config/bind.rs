@@ -68,8 +68,9 @@ impl BindOptions {
 
     /// Treats a `SELECT` without a locking clause as read-only, without asking the server.
     ///
-    /// A function in a `SELECT` that writes is then committed after the decision, and lost in a crash between the two.
-    /// Saves a round trip in units with at most one writer, and a counter at the begin on MariaDB. Defaults to off.
+    /// If a function in a `SELECT` writes, its writes are then committed after the decision. A crash between the two
+    /// loses them. Saves a round trip in units with at most one writer, and a counter at the begin on MariaDB. Defaults
+    /// to off.
     #[must_use]
     pub fn trust_reads(mut self) -> Self {
         self.trust_reads = true;
@@ -101,10 +102,10 @@ impl BindOptions {
         self
     }
 
-    /// Sends no request to cancel an abandoned statement: the connection is closed, and nothing else.
+    /// Closes the connection of an abandoned statement without a request to cancel the statement.
     ///
-    /// The server then runs the statement to its end, with its locks, before it rolls back. For a proxy that does not
-    /// pass such requests on to the right connection. No request is ever sent through a pooler of PostgreSQL
+    /// The server then runs the statement to its end, with its locks, before it rolls back. Use this with a proxy that
+    /// does not pass such requests on to the right connection. No request is ever sent through a pooler of PostgreSQL
     /// (pgbouncer), which is detected. Defaults to off.
     #[must_use]
     pub fn never_cancel(mut self) -> Self {

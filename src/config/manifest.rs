@@ -122,7 +122,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`ManifestError::Invalid`] with every mistake in it, each with its line.
+    /// [`ManifestError::Invalid`] with every mistake in the text, each with its line.
     pub fn parse(text: &str, file: impl Into<PathBuf>) -> Result<Self, ManifestError> {
         parse::parse(text, file.into())
     }

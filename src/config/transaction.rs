@@ -8,8 +8,8 @@ use crate::config::BindOptions;
 /// Settings of each transaction of the bind. Settings of a unit ([`SessionOptions`](crate::SessionOptions)) take
 /// precedence. A setting that the backend does not support is an error of [`build`](crate::BindsBuilder::build).
 impl BindOptions {
-    /// Makes this bind read-only. A statement that may write is refused, by its type and by the server. For a replica,
-    /// for instance. Defaults to off.
+    /// Makes this bind read-only. A statement that may write is refused, by its type and by the server. Use it for a
+    /// replica, for instance. Defaults to off.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;

@@ -1,4 +1,4 @@
-//! Why a unit can only be rolled back.
+//! The reason why a unit can only be rolled back.
 
 use std::fmt;
 

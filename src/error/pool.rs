@@ -1,4 +1,4 @@
-//! Why a pool gave no connection.
+//! The reason why a pool gave no connection.
 
 use std::time::Duration;
 

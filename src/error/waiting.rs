@@ -1,4 +1,4 @@
-//! What a unit was waiting for when its deadline passed.
+//! The event that a unit was waiting for when its deadline passed.
 
 use std::fmt;
 

@@ -1,11 +1,11 @@
 //! The clock that stamps units: that of the databases, or of the host until a database was asked.
 //!
 //! A holder deletes records of units by their age. On a host whose clock is far behind, a unit would begin older than
-//! all records that are kept. Nothing could ever tell how it ended. So the time in the id of a unit is that of the
+//! all records that are kept, and its outcome could never be determined. So the time in the id of a unit is that of the
 //! servers. The latest of their clocks counts: then no server takes a new unit for an old one.
 //!
 //! Between two readings, time advances with the host's clock or with the time since boot, whichever advances further.
-//! The first may be set back, and the second stands still while the host is suspended.
+//! The host's clock may be set back, and the time since boot stops while the host is suspended.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -262,7 +262,7 @@ impl<C: Migratable> Database for Opened<C> {
     }
 }
 
-/// Limits a request in time: a pooler without a free second session would let it wait for ever.
+/// Limits a request in time: a pooler without a free second session would let it wait forever.
 async fn within<T>(
     limit: Duration,
     asking: impl Future<Output = QueryResult<T>>,

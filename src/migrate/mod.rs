@@ -113,7 +113,8 @@ impl Migrations {
 
     /// Runs the pending migrations, bind after bind, each after those that it needs.
     ///
-    /// Several processes may do so at once: one runs, and the others wait and then find nothing to do.
+    /// Several processes may run migrations at once: one does the work, and the others wait and then find nothing to
+    /// do.
     ///
     /// # Errors
     ///
@@ -161,7 +162,7 @@ impl Migrations {
 
     /// Reports the state of the migrations of each bind. Changes nothing, and waits for no lock.
     ///
-    /// Never fails: the report contains the error of a bind that cannot be reached, beside the others.
+    /// Never fails: for a bind that cannot be reached, the report contains the error.
     ///
     /// # Cancel safety
     ///

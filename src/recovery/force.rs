@@ -32,12 +32,12 @@ impl ForceOptions {
         Self::default()
     }
 
-    /// States that so many parts of the unit are prepared on no database. They were finished **as the unit is now
+    /// States that this number of parts of the unit is prepared on no database. They were finished **as the unit is now
     /// forced**, or were never prepared (a bind that only read, or a process that died before). Or their databases are
     /// lost as well.
     ///
     /// Nothing can check that. If such a part was finished otherwise, or is still prepared on a database without a bind
-    /// here, the unit is torn. Refused unless exactly so many are missing. Defaults to none.
+    /// here, the unit is committed in part. Refused unless exactly this number of parts is missing. Defaults to none.
     #[must_use]
     pub fn parts_are_gone(mut self, parts: u16) -> Self {
         self.parts_gone = parts;
@@ -46,7 +46,7 @@ impl ForceOptions {
 
     /// States that the holder is lost for good, in a process that has no bind of its key and so cannot ask it.
     ///
-    /// Nothing can check that. If the holder works and has decided otherwise, or will, the unit is torn. Defaults to
+    /// Nothing can check that. If the holder works and decides otherwise, the unit is committed in part. Defaults to
     /// off.
     #[must_use]
     pub fn holder_is_gone(mut self) -> Self {
@@ -271,8 +271,8 @@ async fn has_forgotten(holder: &dyn Database, gid: &Gid) -> Result<bool, ForceEr
     }
 }
 
-/// Takes the place of a holder that has forgotten the unit. A coordinator that has not decided is kept out; the
-/// decision of one that has is returned as an error.
+/// Takes the place of a holder that has forgotten the unit. A decision that a coordinator has not made yet is excluded.
+/// One that it has made is returned as an error.
 async fn displace(holder: &dyn Database, gid: &Gid) -> Result<(), ForceError> {
     match holder.force_on_holder(gid).await {
         Ok(None) => Ok(()),

@@ -18,12 +18,13 @@ pub(super) enum ParticipantState {
 }
 
 /// Returns whether the record of a committed unit may be deleted. Each participant in it must have finished, and the
-/// retention must have passed, within which others may ask for the outcome.
+/// retention must have passed. Until then, others may ask for the outcome.
 ///
 /// All branches were prepared before the decision. So a branch that is not listed *after* the record was read is
-/// finished, and never comes back. A list from before the record may lack a branch that was prepared since.
+/// finished, and never comes back. A list that was read before the record may lack a branch that was prepared in
+/// between.
 ///
-/// Records of units that were rolled back are never deleted: they keep out a decision that may still arrive.
+/// Records of units that were rolled back are never deleted: they exclude a decision that may still arrive.
 pub(super) fn may_forget(
     participants: &[(String, DatabaseId)],
     age: Duration,

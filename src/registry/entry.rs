@@ -307,7 +307,7 @@ impl<C: Connection> Entry<C> {
     }
 }
 
-/// The time for which the id of the database and its replication are believed.
+/// The time after which the id of the database and its replication are read again.
 const BELIEVED_FOR: Duration = Duration::from_secs(30);
 
 /// The identity of the database of a bind, as far as it was read.

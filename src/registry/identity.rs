@@ -23,8 +23,8 @@ impl Binds {
     }
 
     /// Lets the file of a bind, by its key, keep its id. This is for a file that was moved to another file system or
-    /// restored, while its origin is gone for good ([`Fault::Copied`]). Two files in use with one id tear units. Only
-    /// SQLite notices a copy by itself; on other backends this changes nothing.
+    /// restored, while its origin is gone for good ([`Fault::Copied`]). If two files with one id are in use, units can
+    /// be committed in part. Copies are detected only on SQLite; on other backends, this changes nothing.
     ///
     /// Commits after a backup are not in it. If the decision of a unit is lost that way, recovery rolls the unit back
     /// where it is still prepared.

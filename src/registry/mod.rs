@@ -45,7 +45,7 @@ pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
 pub use self::recovery::Recovery;
 
-/// The binds of an application, each with its pool. Sessions are made from it.
+/// The binds of an application, each with its pool. Creates the sessions.
 ///
 /// Cheap to clone; all clones are one registry.
 ///
@@ -126,9 +126,9 @@ impl Binds {
 
     /// Creates the tables of the commit protocol in every database, where they are missing.
     ///
-    /// For applications that let the library create them. Others run the migrations in the folder `migrations` of this
-    /// crate, one for each backend. The role of the pool must be allowed to create tables. May be run at any time, by
-    /// several processes at once.
+    /// Call it if the application lets the library create them. Otherwise run the migrations in the folder `migrations`
+    /// of this crate, one for each backend. The role of the pool must be allowed to create tables. May be run at any
+    /// time, by several processes at once.
     ///
     /// # Errors
     ///
@@ -200,8 +200,8 @@ impl Binds {
     ///
     /// A hook that runs in the background, [after the commit](crate::Session::after_commit) or [after a
     /// roll-back](crate::Session::after_rollback), may call this. The call then returns at once, because the unit waits
-    /// for the hook. The pools are closed in the background. A hook that waits for a task of its own that calls this
-    /// waits for ever, unless its unit has a [deadline](crate::SessionOptions::deadline).
+    /// for the hook. The pools are closed in the background. If a hook starts a task that calls this, and waits for
+    /// that task, it waits forever, unless its unit has a [deadline](crate::SessionOptions::deadline).
     ///
     /// # Cancel safety
     ///

@@ -38,8 +38,8 @@ impl<'binds> Recovery<'binds> {
     /// recorded that it committed, and rolls it back if not.
     ///
     /// Several processes may do so at once, and while others commit. Before a branch is finished, the outcome of its
-    /// unit is made final (`docs/recovery.md`). A unit that was prepared in the last three seconds is left to the
-    /// process that is committing it. Takes no connection of the pools.
+    /// unit is made final (`docs/recovery.md`). A branch that was prepared in the last three seconds is left to the
+    /// process that prepared it. Takes no connection of the pools.
     ///
     /// Never fails: failures are in the [`RecoveryReport`], and the next pass tries again.
     ///
@@ -51,8 +51,8 @@ impl<'binds> Recovery<'binds> {
     }
 
     /// Finishes units like [`run`](Self::run), but with another minimum age. Younger units are left to the process that
-    /// is committing them. At zero, units in the middle of their commit are rolled back. No unit is torn by that, and
-    /// their callers receive that outcome.
+    /// is committing them. At zero, units in the middle of their commit are rolled back. Each of them is rolled back on
+    /// all binds, and its caller receives that outcome.
     ///
     /// # Cancel safety
     ///
@@ -79,11 +79,11 @@ impl<'binds> Recovery<'binds> {
     /// found.
     ///
     /// Refused while the holder answers and is the database that decides: use [`run`](Self::run) then. A holder that
-    /// has forgotten the unit gets a fence. If an unreachable holder comes back and had decided otherwise, the unit is
-    /// torn. That cannot be found out from here.
+    /// has forgotten the unit gets a fence. If an unreachable holder has decided otherwise and comes back, the unit is
+    /// committed in part. This process cannot detect that.
     ///
-    /// The [`RecoveryReport`] lists the branches that were finished, and those that could not be: call this again for
-    /// those.
+    /// The [`RecoveryReport`] lists the branches that were finished, and those that could not be finished: call this
+    /// again for them.
     ///
     /// # Errors
     ///

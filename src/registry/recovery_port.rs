@@ -73,7 +73,7 @@ impl<C: Connection> Entry<C> {
     }
 
     /// Returns the fate of a transaction whose commit had no reply. `server` was read before the commit. `None` if the
-    /// server cannot be asked, cannot tell, or is another one.
+    /// server cannot be asked, does not know it, or is another one.
     pub(crate) async fn fate(
         &self,
         transaction: TransactionId,

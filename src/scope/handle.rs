@@ -17,7 +17,7 @@ use crate::registry::Binds;
 use crate::scope::CURRENT;
 use crate::session::{Lent, Session, SessionOptions};
 
-/// The session of a scope, shared by all its clones. From [`current`](crate::current).
+/// The session of a scope, shared by all its clones. Returned by [`current`](crate::current).
 ///
 /// Queries run on `&scope` as on a session, also several at once. The unit ends, or is [locked](Self::lock), only while
 /// no query runs. For a [`Session`], the compiler ensures this. Here, a violation is an error, [`Error::SessionInUse`],
@@ -91,8 +91,8 @@ impl Scope {
     ///
     /// # Errors
     ///
-    /// [`Error::Commit`] tells the state of the data. After [`Error::SessionInUse`] and [`Error::ScopeEnded`], nothing
-    /// was committed by this call.
+    /// [`Error::Commit`] states what became of the data. After [`Error::SessionInUse`] and [`Error::ScopeEnded`], this
+    /// call committed nothing.
     ///
     /// # Cancel safety
     ///

@@ -26,8 +26,8 @@ tokio::task_local! {
 ///
 /// # Errors
 ///
-/// [`Error::NoScope`] outside of [`Binds::scope`]. A task started by `tokio::spawn` is outside, even if its parent is
-/// inside. [`Scope::spawn`] starts a task within the scope.
+/// [`Error::NoScope`] outside of [`Binds::scope`]. A task started by `tokio::spawn` is outside of the scope, even if
+/// the code that starts it is inside. [`Scope::spawn`] starts a task within the scope.
 ///
 /// # Example
 ///

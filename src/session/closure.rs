@@ -2,9 +2,9 @@
 
 /// An asynchronous closure that may run more than once, and whose future a bound can require to be `Send`.
 ///
-/// Implemented for every `async |session| …` that qualifies; do not implement it yourself. It stands beside
-/// `AsyncFn(&mut Session)` in bounds, which cannot require a `Send` future. With `FnMut` in place of `Fn`, it would
-/// reject closures that change their captures. A plain bound `Fn(T) -> Fut` could not borrow from its argument.
+/// Implemented for every `async |session| …` that qualifies; do not implement it yourself. In bounds, it is used beside
+/// `AsyncFn(&mut Session)`, which cannot require a `Send` future. With `FnMut` in place of `Fn`, it would reject
+/// closures that change their captures. A plain bound `Fn(T) -> Fut` could not borrow from its argument.
 pub trait Work<T, R>: AsyncFn(T) -> R + Fn(T) -> <Self as Work<T, R>>::Future {
     /// The future of one run.
     type Future: Future<Output = R>;

@@ -12,8 +12,8 @@ impl Session {
     ///
     /// If several binds wrote, all but one prepare. The last one commits its own work together with the decision. This
     /// takes three round trips, whatever the number of binds. If one bind wrote, the commit is a plain one. If none
-    /// wrote, no data can be lost. In a session [within](crate::SessionOptions::within) outer transactions, nothing is
-    /// committed yet, and [`Committed::is_released`] is `true`.
+    /// wrote, there is no data to commit. In a session [within](crate::SessionOptions::within) outer transactions,
+    /// nothing is committed yet, and [`Committed::is_released`] is `true`.
     ///
     /// Hooks [before](Self::before_commit) the commit run first, hooks [after](Self::after_commit) it last.
     ///

@@ -52,11 +52,11 @@ impl Session {
     ///
     /// The hook is `'static` and cannot borrow the session, which may have begun its next unit by then. It runs on the
     /// task of the commit, even if the caller of `commit_all` was dropped. Spawn long work from it. The hook runs once,
-    /// or not at all if the process dies. Work that must follow a commit for certain belongs into a table that the unit
-    /// writes.
+    /// or not at all if the process dies. If work must follow a commit, write a row for it within the unit (an outbox
+    /// table).
     ///
-    /// In a unit with a [deadline](crate::SessionOptions::deadline), each hook may take as long as that again. One that
-    /// takes longer is dropped and counts as failed. Without a deadline, nothing ends a hook, and
+    /// In a unit with a [deadline](crate::SessionOptions::deadline), each hook may take as long as the deadline again.
+    /// One that takes longer is dropped and counts as failed. Without a deadline, nothing ends a hook, and
     /// [`Binds::close`](crate::Binds::close) waits for it.
     ///
     /// If the outcome is not known for certain ([`CommitError::is_in_doubt`](crate::CommitError::is_in_doubt),

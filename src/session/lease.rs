@@ -28,7 +28,7 @@ use crate::trace::{Counted, Transaction, UnitContext, Watch};
 pub(crate) struct Lease<C: Connection> {
     pub(super) entry: Arc<Entry<C>>,
     pub(super) terms: Terms,
-    /// `true` if the unit wrote or locked, as far as its statements tell.
+    /// `true` if the unit wrote or locked, as far as its statements show.
     pub(super) wrote: bool,
     /// `true` if a statement failed, perhaps because the connection is lost.
     pub(super) failed: bool,

@@ -10,7 +10,7 @@ use crate::session::{Session, SessionOptions};
 
 /// The behaviour of [`Session::transaction`] if a unit is open in the session.
 ///
-/// A unit is open from its first query to its end. It is also open within a closure that decides about it
+/// A unit is open from its first query to its end. It is also open within a closure whose result ends it
 /// ([`Binds::transaction`](crate::Binds::transaction), [`Session::transaction`], [`Session::savepoint`], a hook).
 ///
 /// | | a unit is open | none is open |
@@ -29,7 +29,7 @@ pub enum Propagation {
     /// Runs the work in a unit of its own, which is committed or rolled back before the call returns. The end of the
     /// open unit does not change that.
     ///
-    /// The work does not see the writes of the open unit, and waits for its locks. Without a timeout, it waits for ever
+    /// The work does not see the writes of the open unit, and waits for its locks. Without a timeout, it waits forever
     /// for a lock of the open unit. It needs further connections while the open unit keeps its own, so an exhausted
     /// pool can block both.
     New,
@@ -40,8 +40,8 @@ pub enum Propagation {
 impl Session {
     /// Runs `work` as part of the open unit or in a unit of its own, depending on [`Propagation`].
     ///
-    /// Inside, the unit cannot be ended. The result of the closure ends it, or makes it abort-only if the closure
-    /// joined an open unit and failed.
+    /// The unit cannot be ended within the closure. The result of the closure ends the unit. If the closure joined an
+    /// open unit and failed, the unit becomes abort-only.
     ///
     /// # Errors
     ///

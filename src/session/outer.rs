@@ -35,8 +35,8 @@ impl<C: Connection> OuterConnection<C> {
 
     /// Returns the connection as soon as no unit is open on it.
     ///
-    /// A task that has the connection must not run queries of a session within it. They would wait for each other until
-    /// the checkout timeout of the pool.
+    /// A task that has the connection must not run queries of a session within it. The task and the query would wait
+    /// for each other until the checkout timeout of the pool.
     ///
     /// # Cancel safety
     ///

@@ -20,7 +20,7 @@ impl<C: Connection> Participant for Lease<C> {
         let can_tell = match C::BACKEND {
             // The counters of writes must have been read at the begin.
             Backend::Mysql => self.terms.verify_reads,
-            // PostgreSQL can tell only of the whole transaction, not of a savepoint.
+            // PostgreSQL reports writes of the whole transaction only, not of a savepoint.
             Backend::Postgres if self.terms.within_outer => false,
             Backend::Postgres | Backend::Sqlite => !options.trust_reads,
         };
@@ -295,7 +295,7 @@ impl<C: Connection> Lease<C> {
     }
 
     /// Makes sure that the server replies, if that is worth a round trip. A step that is sent on a lost connection
-    /// cannot be told from one whose reply is lost. A step that is not sent has no effect.
+    /// cannot be distinguished from one whose reply is lost. A step that is not sent has no effect.
     async fn answer_in_time(&mut self) -> Result<(), Fault> {
         self.hear_in_time().await?;
         if !self.is_unsure() {

@@ -26,8 +26,8 @@ use crate::session::target::Target;
 /// # Cancel safety
 ///
 /// If the future of a method is dropped before its reply was read, the unit becomes abort-only. This also holds while
-/// it waits for the pool or for another statement: a unit never commits without a statement that it was given. The unit
-/// also becomes abort-only if the pool gives no connection, or the transaction cannot begin.
+/// the method waits for the pool or for another statement: a unit does not commit if a requested statement did not
+/// complete. The unit also becomes abort-only if the pool gives no connection, or the transaction cannot begin.
 pub trait RunQueryDsl<Form = Typed>: Sized {
     /// Runs the query and returns all its rows.
     ///

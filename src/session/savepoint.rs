@@ -14,10 +14,11 @@ use crate::session::session::Shared;
 use crate::session::unit_hooks::Mark;
 
 impl Session {
-    /// Runs `work` as a part of the unit that can be undone by itself. On `Err`, all binds roll back to their state
-    /// before.
+    /// Runs `work` as a part of the unit that can be undone by itself. If the closure returns `Err`, all binds roll
+    /// back to their state before the call.
     ///
-    /// A bind that is first used inside rolls back to its begin. Savepoints nest. Inside, the unit cannot be ended.
+    /// A bind that is first used within the closure rolls back to the begin of its transaction. Savepoints nest. The
+    /// unit cannot be ended within the closure.
     ///
     /// # Errors
     ///

@@ -16,7 +16,8 @@ use crate::session::unit_hooks::UnitHooks;
 /// One unit of work after the other, over all binds.
 ///
 /// The first query on a bind checks a connection out of the pool of that bind and begins a transaction on it.
-/// [`commit_all`](Self::commit_all) commits all of them, or none. The next query then begins another unit.
+/// [`commit_all`](Self::commit_all) commits the transactions of all binds, or none. The next query then begins another
+/// unit.
 ///
 /// Queries take `&self`: two binds may be queried at once with `tokio::join!`. Two queries on one bind wait for each
 /// other.

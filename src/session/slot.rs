@@ -89,7 +89,7 @@ impl<C: Connection> Slot<C> {
     }
 }
 
-/// A mark that a raw connection or a stream holds the lock of a slot.
+/// A guard that marks a slot as held by a raw connection or a stream.
 pub(crate) struct Hold<'s> {
     held: &'s AtomicBool,
 }

@@ -39,7 +39,7 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// A session with a named bind, for queries whose type does not tell their bind. See [`Session::on`].
+/// A session with a named bind, for queries whose type does not determine their bind. See [`Session::on`].
 #[derive(Debug)]
 pub struct On<'s, B> {
     session: &'s Session,
@@ -48,7 +48,7 @@ pub struct On<'s, B> {
 }
 
 impl Session {
-    /// Names the bind of a query whose type does not tell it: `sql_query`, `select(exists(..))`, set operations.
+    /// Names the bind of a query whose type does not determine it: `sql_query`, `select(exists(..))`, set operations.
     ///
     /// Such a query counts as a write, unless [`reading`](On::reading) is called.
     pub fn on<B: Bind>(&self, _: B) -> On<'_, B> {
@@ -67,7 +67,7 @@ impl<'s, B: Bind> On<'s, B> {
 
     /// Declares that the queries only read. They may run in a read-only unit, and do not make the bind a writer.
     ///
-    /// Before the commit, a server that can tell is asked whether they wrote, unless the bind is set to
+    /// Before the commit, a server that can report writes is asked whether they wrote, unless the bind is set to
     /// [`trust_reads`](crate::BindOptions::trust_reads).
     #[must_use]
     pub fn reading(mut self) -> Self {

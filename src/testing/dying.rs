@@ -53,12 +53,12 @@ impl fmt::Display for Case {
     }
 }
 
-/// Runs a unit repeatedly, each time with another fault in its commit, until every step has failed once. After each run
-/// it recovers like another process, and calls `check`.
+/// Runs a unit repeatedly, each time with another fault in its commit, until every step has failed once. After each
+/// run, the function recovers as another process would, and calls `check`.
 ///
-/// The points are found by running the unit twice without a fault. At each of them the process crashes, the connection
-/// is lost and the server refuses. If a fault leads to further steps, the process also crashes at each of those.
-/// Returns the cases in which all planned faults happened.
+/// Two runs without a fault find the points. Then each run has one fault at one point: a crash of the process, a lost
+/// connection, or a refusal of the server. If a fault leads to further steps, further runs add a crash at each of
+/// those. Returns the cases in which all planned faults happened.
 ///
 /// `unit` gets a session, must commit, and must be able to run again on the data that `check` leaves: let `check`
 /// restore it. `unit` may also use sessions of its own from `binds`. All sessions of `binds` fail as planned while it

@@ -22,8 +22,8 @@ const MOST_RUNNING: usize = 16;
 
 /// An instrumentation that makes a span of each statement that a session runs on its connection.
 ///
-/// Where sessions need it, they set it on connections of their pools that have no instrumentation. A connection with an
-/// instrumentation of its own keeps that, and its statements have no spans. To have both, wrap your instrumentation:
+/// Sessions that need it set it on connections of their pools that have no instrumentation. A connection that already
+/// has an instrumentation keeps that one, and its statements have no spans. To have both, wrap your instrumentation:
 ///
 /// ```
 /// # #[cfg(feature = "sqlite")]

@@ -223,7 +223,7 @@ fn fail_unless(condition: impl fmt::Display) -> String {
     )
 }
 
-/// Finds out why the last message of a transaction failed, as far as the connection still tells.
+/// Returns the reason why the last message of a transaction failed, as far as the connection can still be asked.
 async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::Error) -> Fault {
     if sql::mentions_marker(&error) {
         return Fault::TransactionEnded(error);

@@ -97,8 +97,8 @@ fn refuse_torn_commits(
     Ok(())
 }
 
-/// Refuses a name that two files have. Unqualified names are looked up in all attached files, so a query would reach
-/// one of them by accident.
+/// Refuses a name that two files have. Unqualified names are looked up in all attached files, so a query would use
+/// whichever file SQLite finds first.
 fn refuse_equal_names(connection: &mut SqliteConnection, attached: &[Attached]) -> QueryResult<()> {
     let all = schemas(attached)
         .map(|schema| {

@@ -17,7 +17,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The runtime of one SQLite connection, which runs its statements in order on a thread of its own.
 ///
-/// It is the runtime parameter of [`AsyncSqliteConnection`](crate::AsyncSqliteConnection). The thread ends when the
+/// Serves as the runtime parameter of [`AsyncSqliteConnection`](crate::AsyncSqliteConnection). The thread ends when the
 /// connection is dropped and its last statement is done.
 pub struct ConnectionThread {
     jobs: mpsc::Sender<Job>,

@@ -16,14 +16,14 @@ use crate::commit::inject::Point;
 #[non_exhaustive]
 pub enum Effect {
     /// The commit stops, as if its process had died: nothing more is sent, and the connections of the unit are closed
-    /// without a roll-back. Steps that were sent to other binds before are first carried out by their servers, so that
-    /// recovery finds them. `commit_all` returns [`CommitError::Interrupted`](crate::CommitError::Interrupted), where a
-    /// dead process would have returned nothing.
+    /// without a roll-back. The servers of other binds first carry out the steps that they have received, so that
+    /// recovery finds these. `commit_all` returns [`CommitError::Interrupted`](crate::CommitError::Interrupted), where
+    /// a dead process would have returned nothing.
     Crash,
     /// This process kills itself, with SIGKILL if the system has it. For a unit in a child process.
     Kill,
-    /// The connection of the bind is lost. If that is before the step, the server never receives it; after the step,
-    /// the server has acted and its reply is lost.
+    /// The connection of the bind is lost. Before the step, the server never receives the step. After the step, the
+    /// server has executed it, and its reply is lost.
     Disconnect,
     /// The server refuses the step, and changes nothing. After the step, the effect is that of
     /// [`Disconnect`](Self::Disconnect).

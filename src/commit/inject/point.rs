@@ -49,7 +49,7 @@ pub enum Step {
 pub enum Moment {
     /// `before`: nothing of the step was sent.
     Before,
-    /// `sent`: the step was sent, and its reply not read. The server may have acted or not, as outside of tests.
+    /// `sent`: the step was sent, and its reply not read. The server may have executed it or not, as after a real loss.
     Sent,
     /// `after`: the reply was read, and no later step was sent.
     After,

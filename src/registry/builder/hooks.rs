@@ -15,8 +15,8 @@ impl BindsBuilder {
     ///
     /// The hook runs in the task of the query that begins, and so has its task-local values. If it fails, that query
     /// fails with [`Error::AfterBegin`](crate::Error::AfterBegin), and the transaction is rolled back. The hook must
-    /// not end the transaction: the unit can then only be rolled back. This is checked before the first statement,
-    /// which costs a round trip.
+    /// not end the transaction: the unit can then only be rolled back. The library checks that before the first
+    /// statement, which costs a round trip.
     ///
     /// If a hook failed, panicked or was dropped, its changes are rolled back with its unit. If it may have ended the
     /// transaction, the unit ends with [`TransactionEnded`](crate::CommitError::TransactionEnded).
@@ -25,12 +25,12 @@ impl BindsBuilder {
     /// hook, or run it again: it fails with [`Error::InsideHook`](crate::Error::InsideHook). The deadline of the unit
     /// bounds the hook.
     ///
-    /// On PostgreSQL, `LOCAL` settings end with the transaction. MariaDB and SQLite have no settings for one
-    /// transaction alone. There, settings of the hook are removed from the connection after the unit, unless the bind
-    /// has [`keep_session_state`](crate::BindOptions::keep_session_state).
+    /// On PostgreSQL, `LOCAL` settings end with the transaction. MariaDB and SQLite have no settings that are local to
+    /// a transaction. There, settings of the hook are removed from the connection after the unit, unless the bind has
+    /// [`keep_session_state`](crate::BindOptions::keep_session_state).
     ///
-    /// Writes of the hook are part of the unit, and found like those of a function in a `SELECT`. Do not write in a
-    /// hook if the bind has [`trust_reads`](crate::BindOptions::trust_reads).
+    /// Writes of the hook are part of the unit, and are detected in the same way as those of a function in a `SELECT`.
+    /// Do not write in a hook if the bind has [`trust_reads`](crate::BindOptions::trust_reads).
     ///
     /// # Example
     ///

@@ -72,11 +72,11 @@ impl BindsBuilder {
         }
     }
 
-    /// Sets the name of the application, which is part of the names of its prepared transactions: recovery touches no
-    /// others.
+    /// Sets the name of the application, which is part of the names of its prepared transactions. Recovery finishes
+    /// only transactions with this name.
     ///
-    /// `[a-z0-9_-]`, at most 31 bytes. Has no default, because two applications on one server must not have the same.
-    /// Required if a bind that may prepare is registered beside another bind with a pool of its own, or if a bind
+    /// `[a-z0-9_-]`, at most 31 bytes. Has no default, because two applications on one server must not have the same
+    /// name. Required if a bind that may prepare is registered beside another bind with a pool of its own, or if a bind
     /// [records every commit](crate::BindOptions::record_every_commit).
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());

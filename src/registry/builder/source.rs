@@ -14,7 +14,7 @@ use crate::registry::problem::BuildProblem;
 
 /// The source of a bind's connections: a pool, a URL, an environment variable, or the connection of another bind.
 ///
-/// Given to [`BindsBuilder::bind`](crate::BindsBuilder::bind), which also takes a pool itself.
+/// Pass it to [`BindsBuilder::bind`](crate::BindsBuilder::bind), which also takes a pool itself.
 ///
 /// # Example
 ///
@@ -136,9 +136,9 @@ impl<C: Connection> Source<C> {
     /// Attaches the SQLite file to the connection of another bind, under the key of this one, instead of a pool of its
     /// own. SQLite itself commits both files as one.
     ///
-    /// Needs a rollback journal, and `synchronous` not `OFF`. Otherwise a crash could tear the two files, so the begin
-    /// of a transaction is refused. It is also refused if two files have a table of the same name, because a query
-    /// would reach one of them by accident.
+    /// Needs a rollback journal, and `synchronous` not `OFF`. Otherwise a crash could commit one file without the
+    /// other, so the begin of a transaction is refused. It is also refused if two files have a table of the same name,
+    /// because a query would use whichever file SQLite finds first.
     ///
     /// The schema of the file is the key of the bind. SQLite finds a table in any of the files, but creates one in the
     /// named schema: `CREATE TABLE ledger.entries (…)`. Without a schema, the table is created in the file of `To`.
