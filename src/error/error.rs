@@ -153,7 +153,7 @@ pub enum Error {
         bind: &'static str,
     },
 
-    /// The unit is read-only. The query did not run.
+    /// The unit or the bind is read-only, and the query may write or lock. The query did not run.
     #[error("the unit is read-only: the statement on `{bind}` may write or lock")]
     ReadOnly {
         /// The bind.
@@ -235,7 +235,7 @@ pub enum Error {
     )]
     NoScope,
 
-    /// The scope has ended, and its session with it: uncommitted changes are rolled back. The query did not run.
+    /// The scope has ended together with its session: uncommitted changes are rolled back. The query did not run.
     #[error(
         "the scope of this session has ended: what it had not committed is rolled back, and nothing runs in it any more"
     )]
@@ -296,7 +296,7 @@ impl Error {
         }
     }
 
-    /// Returns whether the unit may be committed, or may still become so. Do not repeat it before you know the outcome.
+    /// Returns whether the unit may be committed now or later. Do not repeat it before you know the outcome.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         match self {

@@ -126,7 +126,7 @@ pub enum MigrationProblem {
         /// The other bind.
         with: String,
     },
-    /// Two binds are in one database, and do not declare it.
+    /// Two binds are in one database, without [`Source::shared_with`](crate::Source::shared_with).
     #[error(
         "`{bind}` and `{with}` are in the same database: one of the URLs is wrong; or say so, with `Source::shared_with(..)`"
     )]

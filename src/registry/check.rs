@@ -60,11 +60,11 @@ pub enum Finding {
         /// The key of the other bind.
         bind: &'static str,
     },
-    /// Its transactions can be prepared.
+    /// The transactions of the bind can be prepared.
     #[error("its transactions can be prepared")]
     CanPrepare,
-    /// Its transactions cannot be prepared. The bind is the holder of every unit that it writes in, and two such binds
-    /// cannot write in one unit.
+    /// The transactions of the bind cannot be prepared. The bind is the holder of every unit that it writes in, and two
+    /// such binds cannot write in one unit.
     #[error(
         "its transactions cannot be prepared ({reason}): it holds the decision of the units that it writes in{}",
         Apart(.not_with)
@@ -90,12 +90,13 @@ pub enum Finding {
     NotDurable {
         /// The setting.
         setting: String,
-        /// `true` if an option allows it to join all the same.
+        /// `true` if an option allows the bind to join anyway.
         allowed: bool,
     },
-    /// Commits wait for no standby or replica. The bind requires that
-    /// ([`BindOptions::require_synchronous_replication`](crate::BindOptions::require_synchronous_replication)), or they
-    /// did for an earlier unit of this process. A failover may lose confirmed commits.
+    /// Commits wait for no standby or replica, so a failover may lose confirmed commits. Reported if the bind requires
+    /// synchronous replication
+    /// ([`BindOptions::require_synchronous_replication`](crate::BindOptions::require_synchronous_replication)), or if
+    /// commits of this process waited before.
     #[error("commits wait for no standby or replica: a failover may lose what was confirmed")]
     NotReplicated {
         /// `true` if the bind requires it, so that it cannot join units of several writers.
@@ -105,14 +106,14 @@ pub enum Finding {
     /// the role of the connection may not write to them.
     #[error("it cannot join units of several writers, nor record its commits")]
     Tables(#[source] Fault),
-    /// The worker of this process recovers, but its role may not delete the records of finished units. The records then
-    /// grow for ever. Nothing else depends on that.
+    /// The worker of this process recovers, but its role may not delete the records of finished units. The number of
+    /// records then grows without limit. That has no other effect.
     #[error(
         "recovery cannot delete the records of finished units: grant the role DELETE on `diesel_binds_decision` and INSERT \
          and UPDATE on `diesel_binds_horizon`, or let a process with another role recover"
     )]
     CannotForget(#[source] Fault),
-    /// Another bind is in the same database, and neither declares it.
+    /// Another bind is in the same database, without [`Source::shared_with`](crate::Source::shared_with).
     #[error(
         "`{with}` is the same database: they wait for each other's locks, and commit with a prepare that is not needed; \
          say so with `Source::shared_with(..)`"

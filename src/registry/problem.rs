@@ -39,14 +39,14 @@ pub enum BuildProblem {
         /// The key.
         key: &'static str,
     },
-    /// A bind shares the connection of a bind that is not registered.
+    /// A bind shares the connection of a bind that is not registered with a pool of its own.
     #[error(
         "`{bind}` shares the connection of `{with}`, which is not registered with a pool of its own"
     )]
     UnknownKey {
         /// The bind.
         bind: &'static str,
-        /// The bind that is not registered.
+        /// The bind whose connection is shared.
         with: &'static str,
     },
     /// A hook was given for a bind that is not registered.

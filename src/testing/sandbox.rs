@@ -16,8 +16,8 @@ use crate::registry::{AnyEnclosure, Binds, NotEnded, NotStarted, Registry, Sandb
 ///
 /// [`binds`](Self::binds) are ordinary [`Binds`]: services, scopes and layers take them like the application's own.
 /// Each bind has one connection, which the sandbox opens like the application's pool. On PostgreSQL and MariaDB it is
-/// in a transaction that cannot commit, and every unit is a savepoint there. A committed unit is visible to later
-/// sessions of the sandbox, and to nobody else. On SQLite the connection is on a private copy of the file.
+/// in a transaction that cannot commit, and every unit is a savepoint there. A committed unit is visible only to later
+/// sessions of the sandbox. On SQLite the connection is on a private copy of the file.
 ///
 /// `docs/testing.md` lists the differences between a sandbox and the real databases.
 ///
@@ -135,7 +135,8 @@ impl Sandbox {
     /// # Panics
     ///
     /// If the bind is not declared, or if the application has an instrumentation of its own on the connection, where
-    /// Diesel has room for one. Put it within [`StatementSpans::over`](crate::trace::StatementSpans::over).
+    /// Diesel has room for one. Wrap that instrumentation in
+    /// [`StatementSpans::over`](crate::trace::StatementSpans::over).
     #[must_use]
     #[track_caller]
     pub fn queries<B: Bind>(&self, _: B) -> Vec<String> {
