@@ -65,10 +65,10 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         stale::staleness(error, Self::STALE, &terms.server.session)
     }
 
-    /// Reads the properties of the server. Outside of a transaction.
+    /// Reads the properties of the server. Call it outside of a transaction.
     fn inspect(&mut self) -> impl Future<Output = QueryResult<Server>> + Send;
 
-    /// Returns remarks for an operator. Outside of a transaction; locks nothing, and waits for no lock.
+    /// Returns remarks for an operator. Call it outside of a transaction. Takes no lock, and waits for none.
     fn remarks(&mut self) -> impl Future<Output = QueryResult<Vec<String>>> + Send {
         async { Ok(Vec::new()) }
     }
@@ -139,8 +139,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         async { Ok(None) }
     }
 
-    /// Lets the driver process the messages that have arrived, if it reads while no statement runs. Waits only for
-    /// other tasks.
+    /// Lets the driver process the messages that have arrived, if it reads while no statement runs. Waits for no
+    /// message, and only lets other tasks run.
     fn read_pending(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -213,15 +213,14 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     /// Rolls the transaction back, in any state, and leaves the connection clean.
     ///
     /// If the transaction may have ended unseen, its marker must be there: [`Fault::TransactionEnded`] if it is not,
-    /// and
-    /// [`Fault::TransactionMaybeEnded`] if that cannot be found out.
+    /// and [`Fault::TransactionMaybeEnded`] if that cannot be found out.
     fn rollback(
         &mut self,
         terms: &Terms,
         unseen: Unseen,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// Removes session state that statements of the application may have left on the connection. Outside of a
+    /// Removes session state that statements of the application may have left on the connection. Call it outside of a
     /// transaction.
     ///
     /// Returns whether the connection is like a fresh one of its pool. If not, it must be closed.
@@ -237,8 +236,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     fn recovery_settings(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Commits an empty transaction, and waits until the server confirms it like any other commit. Everything that this
-    /// connection saw before precedes it. So a standby that the confirmation waits for has all of that as well. On a
-    /// fresh connection.
+    /// connection saw before precedes it. So a standby that the confirmation waits for has all of that as well. Call it
+    /// on a fresh connection.
     ///
     /// May wait for as long as a standby is away; may be cancelled.
     fn barrier(&mut self, schema: &str) -> impl Future<Output = QueryResult<()>> + Send {
@@ -247,7 +246,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     }
 
     /// Records that an operator decides the unit in the place of its holder, which has forgotten it. Returns the
-    /// outcome if the holder still has it. On a fresh connection of the holder.
+    /// outcome if the holder still has it. Call it on a fresh connection of the holder.
     fn force_on_holder(
         &mut self,
         schema: &str,
@@ -266,7 +265,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     }
 
     /// Inserts a fence for a unit, unless there is a row of it: waits for a decision in flight, and excludes a late
-    /// one. On a fresh connection of the holder.
+    /// one. Call it on a fresh connection of the holder.
     fn insert_fence(&mut self, row: String) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Returns the property that shows that the server is a replica, if it is one: its lists may differ from those of
@@ -275,31 +274,31 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         async { Ok(None) }
     }
 
-    /// Returns whether the branch is prepared and unfinished. On a fresh connection of the participant.
+    /// Returns whether the branch is prepared and unfinished. Call it on a fresh connection of the participant.
     fn is_listed(&mut self, branch: &Branch) -> impl Future<Output = QueryResult<bool>> + Send;
 
-    /// Finishes a prepared branch of another connection. On a fresh connection of the participant.
+    /// Finishes a prepared branch of another connection. Call it on a fresh connection of the participant.
     fn finish_listed(
         &mut self,
         branch: &Branch,
         outcome: Outcome,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Returns the branches of our namespace that the server lists as prepared, and those of others in our database. On
-    /// a fresh connection.
+    /// Returns the branches of our namespace that the server lists as prepared, and those of others in our database.
+    /// Call it on a fresh connection.
     fn branches(
         &mut self,
         namespace: &str,
     ) -> impl Future<Output = QueryResult<Vec<ListedBranch>>> + Send;
 
-    /// Returns the outcome of the unit, if the holder has recorded one. On a fresh connection of the holder.
+    /// Returns the outcome of the unit, if the holder has recorded one. Call it on a fresh connection of the holder.
     fn recorded(
         &mut self,
         schema: &str,
         gid: &Gid,
     ) -> impl Future<Output = Result<Option<Outcome>, Fault>> + Send;
 
-    /// Returns the id of the database. On a fresh connection.
+    /// Returns the id of the database. Call it on a fresh connection.
     fn database_id(
         &mut self,
         schema: &str,
@@ -317,8 +316,8 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         statement: String,
     ) -> impl Future<Output = QueryResult<usize>> + Send;
 
-    /// Returns the outcome that an operator has forced on a unit with a branch here. On a fresh connection of the
-    /// participant.
+    /// Returns the outcome that an operator has forced on a unit with a branch here. Call it on a fresh connection of
+    /// the participant.
     fn forced(
         &mut self,
         schema: &str,
@@ -373,7 +372,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     #[cfg(feature = "testing")]
     fn end_enclosure(&mut self, terms: &Terms) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// Lets the database keep its id after a move or copy, or gives it another one. On a fresh connection.
+    /// Lets the database keep its id after a move or copy, or gives it another one. Call it on a fresh connection.
     fn adopt(
         &mut self,
         schema: &str,
@@ -389,7 +388,7 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         }
     }
 
-    /// Creates the tables of the protocol where they are missing. Outside of a transaction.
+    /// Creates the tables of the protocol where they are missing. Call it outside of a transaction.
     fn install(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 }
 

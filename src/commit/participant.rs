@@ -19,9 +19,9 @@ pub struct Decision {
 /// The answer of a server about a transaction, before the end of the unit is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// The transaction wrote.
+    /// `true` if the transaction wrote.
     pub wrote: bool,
-    /// The commit may fail although the transaction only read.
+    /// `true` if the commit may fail although the transaction only read.
     pub serializable: bool,
 }
 
@@ -30,7 +30,8 @@ pub struct Asked {
 pub struct Identified {
     /// The id of the database.
     pub database: DatabaseId,
-    /// Records of units as old as this one may have been deleted there: the database cannot hold the decision.
+    /// `true` if records of units as old as this one may have been deleted there. The database then cannot hold the
+    /// decision.
     pub has_forgotten: bool,
 }
 
@@ -39,7 +40,7 @@ pub struct Identified {
 pub(crate) struct Profile {
     pub(crate) key: &'static str,
     pub(crate) writer: bool,
-    /// The server refuses writes in this transaction.
+    /// `true` if the server refuses writes in this transaction.
     pub(crate) read_only: bool,
     pub(crate) askable: bool,
     pub(crate) database: Option<DatabaseId>,
@@ -49,7 +50,7 @@ pub(crate) struct Profile {
     pub(crate) cannot_prepare: Option<String>,
     pub(crate) holder_rank: i8,
     pub(crate) needs_decision_row: bool,
-    /// The unit is a savepoint in an outer transaction.
+    /// `true` if the unit is a savepoint in an outer transaction.
     pub(crate) within_outer: bool,
 }
 

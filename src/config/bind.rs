@@ -52,7 +52,7 @@ impl BindOptions {
     /// Never prepares a transaction of this bind. The bind is the holder of every unit that it writes in, and two such
     /// binds cannot write in one unit.
     ///
-    /// For a bind that uses features that PostgreSQL cannot prepare: `NOTIFY`, temporary tables. Defaults to off.
+    /// Use it for a bind with features that PostgreSQL cannot prepare: `NOTIFY`, temporary tables. Defaults to off.
     #[must_use]
     pub fn never_prepare(mut self) -> Self {
         self.never_prepare = true;
@@ -127,7 +127,7 @@ impl BindOptions {
 
     /// Restores each connection to the state of a fresh one after every unit, even after units with only typed queries.
     ///
-    /// For databases whose triggers and functions change the session (`set_config(…, false)`, advisory locks,
+    /// Use it for databases whose triggers and functions change the session (`set_config(…, false)`, advisory locks,
     /// `GET_LOCK`, `SET SESSION` in a stored function): a typed query does not show that it calls them. Costs a message
     /// or two after each unit, for which the unit does not wait. Defaults to off. Undoes
     /// [`keep_session_state`](Self::keep_session_state).
@@ -140,8 +140,8 @@ impl BindOptions {
     /// Lets the bind join units of several writers only while its commits wait for a standby or a replica. On
     /// PostgreSQL this requires `synchronous_standby_names`, on MariaDB active semi-synchronous replication.
     ///
-    /// A failover to a server that lacks the last commits loses decisions and prepared branches, and so tears units.
-    /// The setting is read together with the id of the database, at least every 30 seconds. Defaults to off.
+    /// A failover to a server that lacks the last commits loses decisions and prepared branches, so that units are kept
+    /// in part. The setting is read together with the id of the database, at least every 30 seconds. Defaults to off.
     #[must_use]
     pub fn require_synchronous_replication(mut self) -> Self {
         self.require_synchronous_replication = true;

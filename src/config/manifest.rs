@@ -85,8 +85,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`ManifestError`] if the file is missing or cannot be read, or with every mistake in it, each with its line. An
-    /// invalid file is never taken for an empty one.
+    /// [`ManifestError`] if the file is missing, cannot be read or is invalid. In the last case, the error has every
+    /// mistake with its line. An invalid file is never treated as an empty one.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ManifestError> {
         let path = path.as_ref();
         let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -157,7 +157,8 @@ impl Manifest {
         self.binds.iter().find(|bind| bind.key == key)
     }
 
-    /// Returns the bind whose URL leads to the database of `bind`: itself, unless it is in the database of another.
+    /// Returns the bind whose URL leads to the database of `bind`: `bind` itself, unless it is in the database of
+    /// another bind.
     #[must_use]
     pub fn database_of<'a>(&'a self, bind: &'a ManifestBind) -> &'a ManifestBind {
         match &bind.place {

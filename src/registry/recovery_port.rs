@@ -36,8 +36,8 @@ impl<C: Connection> Entry<C> {
 
     /// Reads the outcome, and writes a fence if there is none. Repeats this until it succeeds or the time is up.
     ///
-    /// `server` is the server that the decision was sent to, if it is known. A copy of it has the same id, and would
-    /// report that nothing was decided.
+    /// `server` is the server that the decision was sent to, if it is known. A copy of that server has the same id, and
+    /// would report that nothing was decided.
     pub(crate) async fn resolve(
         &self,
         gid: &Gid,
@@ -60,7 +60,7 @@ impl<C: Connection> Entry<C> {
                     | Fault::Copied),
                 )) => return Err(fault),
                 Ok(Err(fault)) => fault,
-                // The error of an earlier attempt says more.
+                // The error of an earlier attempt is more specific.
                 Err(_) => return Err(told.unwrap_or(Fault::TimedOut)),
             };
             if Instant::now() + pause >= end {
@@ -274,8 +274,8 @@ impl Drop for Abandoned {
     }
 }
 
-/// Refuses a replica. A standby of PostgreSQL lists no branch at all, and one of MariaDB lists them late. Mistaken for
-/// the primary's, its list would show units in doubt as finished, and their records would be deleted.
+/// Refuses a replica. A standby of PostgreSQL lists no branch at all, and one of MariaDB lists them late. If its list
+/// were used in the place of the primary's, units in doubt would count as finished, and their records would be deleted.
 async fn refuse_replica<C: Connection>(connection: &mut C) -> Result<(), Fault> {
     match connection.replica().await.map_err(Fault::Lost)? {
         Some(sign) => Err(Fault::Replica { sign }),

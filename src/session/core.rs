@@ -229,8 +229,8 @@ impl Core {
 
     /// Takes out the lease of one bind, with an id of its own for its commit.
     ///
-    /// Under the id of the unit, recovery would later take this decision for that of the other binds. It would then
-    /// commit their branches although the rest of the unit was rolled back.
+    /// With the id of the unit, this decision would also count for the other binds. Recovery would later commit their
+    /// branches, although the rest of the unit was rolled back.
     pub(super) fn take_one<B: Bind>(&self) -> Result<(UnitId, Vec<Box<dyn Participant>>), Error> {
         let (position, slot) = self.slot::<B>()?;
         let Ok(participant) = slot.take() else {

@@ -122,7 +122,7 @@ pub(super) async fn remarks(connection: &mut AsyncMysqlConnection) -> QueryResul
 }
 
 /// Returns the sign that the server is a replica: `read_only`, which every role may read. Only privileged roles may
-/// read whether it follows another server, and a server that does may still be writable.
+/// read whether it follows another server, and a server that follows another one may still be writable.
 pub(super) async fn replica(
     connection: &mut AsyncMysqlConnection,
 ) -> QueryResult<Option<&'static str>> {
