@@ -168,6 +168,50 @@ async fn a_role_of_the_unit_keeps_no_prepared_transaction_from_its_end() {
     PostgresB::admin(&second, &clean).await;
 }
 
+/// Without its escapes, the name of the role would be another one, or end the text that it is in.
+#[tokio::test]
+async fn the_role_of_a_connection_is_back_before_the_end_whatever_its_name() {
+    let (first, second) = (PostgresA::database().await, PostgresB::database().await);
+    let login = format!("login_{}", first.name().unwrap());
+    let other = format!("other_{login}");
+    let odd = format!("o'br\\ien {login}");
+    let setup = format!(
+        "CREATE ROLE {other}; CREATE ROLE \"{odd}\" IN ROLE {other}; \
+         CREATE ROLE {login} LOGIN IN ROLE \"{odd}\", {other}; \
+         ALTER ROLE {login} SET role = '{}'; \
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO \"{odd}\", {other}; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO \"{odd}\", {other}",
+        odd.replace('\'', "''")
+    );
+    PostgresA::admin(&first, &setup).await;
+    PostgresB::admin(&second, &setup).await;
+    let as_login = |database: &Database| database.url().replace("postgres@", &format!("{login}@"));
+    let binds = Binds::builder()
+        .namespace("odd")
+        .bind(PostgresA, Source::url(as_login(&first)))
+        .bind(PostgresB, Source::url(as_login(&second)))
+        .build()
+        .unwrap();
+    for text in ["first", "second"] {
+        let mut session = binds.session();
+        PostgresA::write(&session, text).await.unwrap();
+        PostgresB::write(&session, text).await.unwrap();
+        for role in [&other, &login] {
+            let role = format!("SET LOCAL ROLE {role}");
+            PostgresA::sql(&session, &role).await.unwrap();
+            PostgresB::sql(&session, &role).await.unwrap();
+        }
+        let committed = session.commit_all().await.unwrap();
+        assert!(committed.pending().is_empty(), "{committed:?}");
+    }
+    assert_eq!(PostgresB::rows(&second).await, ["first", "second"]);
+    binds.close().await;
+    let clean =
+        format!("DROP OWNED BY {login}, {other}, \"{odd}\"; DROP ROLE {login}, {other}, \"{odd}\"");
+    PostgresA::admin(&first, &clean).await;
+    PostgresB::admin(&second, &clean).await;
+}
+
 /// Deferred triggers run with the rights of the unit, not with those of the connection.
 #[tokio::test]
 async fn deferred_triggers_run_in_the_role_of_the_unit() {
