@@ -244,9 +244,10 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
             true => (false, is_recorded),
             false => (!faulty.is_holder(index), faulty.is_holder(index)),
         };
-        // The bytes of each message that ends a transaction here, and whether the message is sent.
+        // The bytes of each message that ends a transaction here, and whether one with a gap is sent.
         let ends: &[(&str, bool)] = match faulty.is_mysql(index) {
-            true => &[("RELEASE SAVEPOINT diesel_binds_unit_", true)],
+            // The message of a plain commit begins with its last check.
+            true => &[("RELEASE SAVEPOINT diesel_binds_unit_", prepares || decides)],
             false => &[
                 ("PREPARE TRANSACTION", prepares),
                 ("INSERT INTO public.diesel_binds", decides),
