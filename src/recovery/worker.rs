@@ -44,7 +44,7 @@ impl Worker {
 
     /// Starts the worker, unless it runs, was stopped, or is not wanted.
     ///
-    /// It can start again after its runtime is gone: a process may have one runtime after the other.
+    /// The worker can start again after its runtime is gone: a process may have one runtime after the other.
     pub(crate) fn start(&self, scope: &Arc<RecoveryScope>, tasks: &TaskTracker, runtime: &Handle) {
         if !self.wanted
             || self.running.load(Ordering::Relaxed)

@@ -105,7 +105,7 @@ impl Scope {
     ///
     /// # Errors
     ///
-    /// Those of [`lock`](Self::lock), after which nothing was changed, and those of [`Session::rollback_all`].
+    /// The errors of [`lock`](Self::lock), after which nothing was changed, and those of [`Session::rollback_all`].
     ///
     /// # Cancel safety
     ///

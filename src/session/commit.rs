@@ -66,7 +66,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`commit_all`](Self::commit_all), and [`Error::UnknownBind`] if the bind is not registered.
+    /// The errors of [`commit_all`](Self::commit_all), and [`Error::UnknownBind`] if the bind is not registered.
     ///
     /// # Cancel safety
     ///

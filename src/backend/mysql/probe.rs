@@ -29,7 +29,7 @@ struct SessionState {
 
 /// A query that returns whether this session wrote anything since the begin of its unit.
 ///
-/// It has a type of its own, so that Diesel keeps it prepared. It then takes one round trip, like the prepares that are
+/// A query with a type of its own stays prepared in Diesel. So this one takes one round trip, like the prepares that are
 /// sent beside it.
 #[derive(QueryId)]
 struct Wrote;

@@ -29,7 +29,7 @@ define_sql_function! {
 /// A query that reads the marker as `SHOW` does, which takes no snapshot: `SET TRANSACTION` of the application may
 /// follow.
 ///
-/// It has a type of its own, so that Diesel keeps it prepared.
+/// A query with a type of its own stays prepared in Diesel.
 #[derive(QueryId)]
 struct ShowMarker;
 

@@ -13,7 +13,7 @@ impl BindsBuilder {
 
     /// Begins each transaction with a comment that identifies it, with the keys of sqlcommenter: the namespace, the
     /// bind, the unit. On PostgreSQL, the `application_name` is also the unit and the bind until the transaction ends.
-    /// It is visible in `pg_stat_activity` and as `%a` in the log. Defaults to off.
+    /// This name is visible in `pg_stat_activity` and as `%a` in the log. Defaults to off.
     pub fn tag_transactions(mut self) -> Self {
         self.trace.tags = true;
         self
