@@ -100,15 +100,15 @@ pub mod query {
     pub use crate::session::{BoundConnection, Execute, Load, On, Target};
 }
 
-/// The runner of [`Binds::retrying`], its error, and the closures that it and [`Binds::transaction`] take.
-pub mod retry {
-    pub use crate::session::{Retried, Retrying, Work, WorkOnce};
-}
-
 /// The thread that an [`AsyncSqliteConnection`] runs on.
 #[cfg(feature = "sqlite")]
 pub mod sqlite {
     pub use crate::backend::sqlite::ConnectionThread;
+}
+
+/// Handles that begin and repeat units, [`Binds::with`] and [`Binds::retrying`], and the closures that they run.
+pub mod units {
+    pub use crate::session::{Retried, Retrying, Units, Work, WorkOnce};
 }
 
 /// Items for the code of the derives, and for the command line. Not for direct use.

@@ -124,7 +124,7 @@ async fn unit(
     random: &mut Rng,
     text: &str,
 ) -> Result<(), Error> {
-    let mut session = binds.session_with(options);
+    let mut session = binds.with(options).session();
     let mut order = [0, 1, 2];
     random.shuffle(&mut order);
     for bind in order {
@@ -163,7 +163,7 @@ async fn all_is_whole(world: &World, counts: &Counts) {
             let binds = world.binds.clone();
             async move {
                 let options = SessionOptions::new().deadline(HANGING).read_only();
-                let session = binds.session_with(options);
+                let session = binds.with(options).session();
                 let rows = Three::read(&session).await.unwrap();
                 (number, rows, session)
             }

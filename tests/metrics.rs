@@ -194,7 +194,7 @@ async fn units_statements_and_pools_are_counted() {
 
     // The outcome of a lone commit whose reply is lost is unknown.
     let lost = FaultPlan::new().at("commit:my-a:after", Effect::Disconnect);
-    let mut session = binds.session_with(SessionOptions::new().faults(&lost));
+    let mut session = binds.with(SessionOptions::new().faults(&lost)).session();
     MariadbA::write(&session, "two").await.unwrap();
     let unknown = session.commit_all().await;
     assert!(

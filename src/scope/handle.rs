@@ -13,9 +13,8 @@ use tokio_util::task::TaskTracker;
 use crate::commit::Committed;
 use crate::error::Error;
 use crate::gid::UnitId;
-use crate::registry::Binds;
 use crate::scope::CURRENT;
-use crate::session::{Lent, Session, SessionOptions};
+use crate::session::{Lent, Session, Units};
 
 /// The session of a scope, shared by all its clones. Returned by [`current`](crate::current).
 ///
@@ -191,14 +190,15 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    pub(crate) fn new(binds: &Binds, options: SessionOptions) -> Self {
-        let session = binds.session_with(options);
+    pub(crate) fn new(units: Units<'_>) -> Self {
+        let background = units.binds().registry.background.clone();
+        let session = units.session();
         let shared = Shared {
             view: session.share(),
             lent: Lent::of(&session),
             session: Arc::new(RwLock::new(session)),
             ended: AtomicBool::new(false),
-            background: binds.registry.background.clone(),
+            background,
         };
         Self {
             scope: Scope {

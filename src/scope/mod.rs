@@ -10,7 +10,7 @@ mod target;
 
 use crate::error::Error;
 use crate::registry::Binds;
-use crate::session::SessionOptions;
+use crate::session::{SessionOptions, Units};
 
 #[cfg(feature = "tower")]
 pub(crate) use self::handle::Open;
@@ -64,16 +64,18 @@ impl Binds {
     ///
     /// Dropping the future rolls back in the background. A `commit_all` that was polled continues.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
-        self.scope_with(SessionOptions::default(), future).await
+        self.with(SessionOptions::default()).scope(future).await
     }
+}
 
-    /// Runs a future in a [`scope`](Self::scope) whose session has these options.
+impl Units<'_> {
+    /// Runs a future in a [scope](Binds::scope) whose session has the options.
     ///
     /// # Cancel safety
     ///
-    /// See [`scope`](Self::scope).
-    pub async fn scope_with<F: Future>(&self, options: SessionOptions, future: F) -> F::Output {
-        let open = handle::Open::new(self, options);
+    /// See [`Binds::scope`].
+    pub async fn scope<F: Future>(self, future: F) -> F::Output {
+        let open = handle::Open::new(self);
         let output = open.scope().within(future).await;
         open.end().await;
         output

@@ -4,7 +4,8 @@
 ///
 /// Implemented for every `async |session| …` that qualifies; do not implement it yourself. In bounds, it is used beside
 /// `AsyncFn(&mut Session)`, which cannot require a `Send` future. With `FnMut` in place of `Fn`, it would reject
-/// closures that change their captures. A plain bound `Fn(T) -> Fut` could not borrow from its argument.
+/// closures that change their captures. A plain bound `Fn(T) -> Fut` could not borrow from its argument. Only
+/// [retries](crate::Binds::retrying) need it: other closures run once ([`WorkOnce`]).
 pub trait Work<T, R>: AsyncFn(T) -> R + Fn(T) -> <Self as Work<T, R>>::Future {
     /// The future of one run.
     type Future: Future<Output = R>;

@@ -7,8 +7,8 @@
 
 // Files, each of which imports only from those before it: `abort`, `closure`, `deadline`, `lease`, `begin`,
 // `participant`, `slot`, `outer`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `claim`,
-// `unit_hooks`, `session`, `target`, `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`, `transaction`,
-// `nested`, `savepoint`, `retry`.
+// `unit_hooks`, `session`, `units`, `target`, `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`,
+// `transaction`, `nested`, `savepoint`, `retry`.
 
 mod abort;
 mod begin;
@@ -40,6 +40,7 @@ mod terms;
 mod transaction;
 mod unit_hooks;
 mod unit_options;
+mod units;
 
 pub(crate) use self::claim::AsClaim;
 pub use self::closure::{Work, WorkOnce};
@@ -55,3 +56,4 @@ pub use self::session::Session;
 pub(crate) use self::target::sealed;
 pub use self::target::{On, Target};
 pub use self::unit_hooks::HookOutput;
+pub use self::units::Units;

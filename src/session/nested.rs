@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{AbortReason, Error};
 use crate::registry::Binds;
-use crate::session::closure::Work;
+use crate::session::closure::WorkOnce;
 use crate::session::lent::{Lent, Nested};
 use crate::session::{Session, SessionOptions};
 
@@ -65,8 +65,8 @@ impl Session {
     /// ```
     pub async fn transaction<R, E, F>(&mut self, propagation: Propagation, work: F) -> Result<R, E>
     where
-        for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
-            + Work<&'s mut Session, Result<R, E>, Future: Send>
+        for<'s> F: AsyncFnOnce(&'s mut Session) -> Result<R, E>
+            + WorkOnce<&'s mut Session, Result<R, E>, Future: Send>
             + Send,
         E: From<Error> + Send,
         R: Send,

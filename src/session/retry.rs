@@ -12,6 +12,7 @@ use crate::registry::Binds;
 use crate::session::closure::Work;
 use crate::session::deadline::Deadline;
 use crate::session::lent::Lent;
+use crate::session::units::Units;
 use crate::session::{Session, SessionOptions};
 
 /// The number of attempts of a unit, and the delays between them. See [`Binds::retrying`].
@@ -103,14 +104,23 @@ impl Binds {
     /// ```
     #[must_use = "it runs no unit by itself"]
     pub fn retrying(&self, retry: Retry) -> Retrying<'_> {
-        Retrying { binds: self, retry }
+        self.with(SessionOptions::default()).retrying(retry)
+    }
+}
+
+impl<'b> Units<'b> {
+    /// Returns a runner that repeats a unit with the options after a conflict, as [`Binds::retrying`] does. A deadline
+    /// covers all attempts.
+    #[must_use = "it runs no unit by itself"]
+    pub fn retrying(self, retry: Retry) -> Retrying<'b> {
+        Retrying { units: self, retry }
     }
 }
 
 /// A runner that repeats units after a conflict. See [`Binds::retrying`].
 #[derive(Clone, Debug)]
 pub struct Retrying<'b> {
-    binds: &'b Binds,
+    units: Units<'b>,
     retry: Retry,
 }
 
@@ -134,13 +144,12 @@ impl Retrying<'_> {
         E: From<Error> + Send,
         R: Send,
     {
-        self.transaction_with(SessionOptions::default(), work)
+        self.transaction_with_commit(work)
             .await
             .map(|(result, _)| result)
     }
 
-    /// Runs `work` in a unit configured by `options`, repeats it after a conflict, and also returns the result of the
-    /// commit. A deadline covers all attempts.
+    /// Runs `work` like [`transaction`](Self::transaction), and also returns the result of the commit.
     ///
     /// # Errors
     ///
@@ -149,9 +158,8 @@ impl Retrying<'_> {
     /// # Cancel safety
     ///
     /// See [`transaction`](Self::transaction).
-    pub async fn transaction_with<R, E, F>(
+    pub async fn transaction_with_commit<R, E, F>(
         &self,
-        mut options: SessionOptions,
         work: F,
     ) -> Result<(R, Committed), Retried<E>>
     where
@@ -162,13 +170,14 @@ impl Retrying<'_> {
         E: From<Error> + Send,
         R: Send,
     {
+        let mut options = self.units.options.clone();
         let deadline = Deadline::within(options.unit.deadline);
         let mut delays = self.retry.delays();
         let mut attempts = NonZeroU32::MIN;
         options.unit.notes_conflicts = true;
         loop {
             let left = options.clone().leaving(deadline.left());
-            let mut session = Session::new(self.binds, left, true);
+            let mut session = Session::new(self.units.binds, left, true);
             let lent = Lent::of(&session);
             let result = work(&mut session).await;
             let result = lent.result(&session, result);

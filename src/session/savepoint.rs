@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use crate::backend::SavepointStep;
 use crate::error::{AbortReason, Error, Waiting};
 use crate::session::Session;
-use crate::session::closure::Work;
+use crate::session::closure::WorkOnce;
 use crate::session::lent::Lent;
 use crate::session::session::Shared;
 use crate::session::unit_hooks::Mark;
@@ -30,8 +30,8 @@ impl Session {
     /// Dropping the future makes the unit abort-only.
     pub async fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
     where
-        for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
-            + Work<&'s mut Session, Result<R, E>, Future: Send>
+        for<'s> F: AsyncFnOnce(&'s mut Session) -> Result<R, E>
+            + WorkOnce<&'s mut Session, Result<R, E>, Future: Send>
             + Send,
         E: From<Error> + Send,
         R: Send,

@@ -38,13 +38,7 @@ impl Binds {
     /// Creates a session. Takes no connection yet.
     #[must_use]
     pub fn session(&self) -> Session {
-        self.session_with(SessionOptions::default())
-    }
-
-    /// Creates a session with options. Takes no connection yet.
-    #[must_use]
-    pub fn session_with(&self, options: SessionOptions) -> Session {
-        Session::new(self, options, false)
+        Session::new(self, SessionOptions::default(), false)
     }
 }
 

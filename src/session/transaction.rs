@@ -3,14 +3,16 @@
 use crate::commit::Committed;
 use crate::error::Error;
 use crate::registry::Binds;
-use crate::session::closure::{Work, WorkOnce};
+use crate::session::closure::WorkOnce;
 use crate::session::lent::Lent;
+use crate::session::units::Units;
 use crate::session::{Session, SessionOptions};
 
 impl Binds {
     /// Runs `work` in a unit of its own: commits all binds on `Ok`, rolls all back on `Err`, panic or cancel.
     ///
-    /// Inside, the unit cannot be ended: the result of the closure ends it.
+    /// Inside, the unit cannot be ended: the result of the closure ends it. The closure runs once, so it may move its
+    /// captures. [`Binds::with`] sets options of the unit, and returns the result of the commit as well.
     ///
     /// ```
     /// # #[cfg(all(feature = "sqlite", feature = "deadpool"))]
@@ -43,59 +45,27 @@ impl Binds {
     /// commit goes on.
     pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
     where
-        for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
-            + Work<&'s mut Session, Result<R, E>, Future: Send>
+        for<'s> F: AsyncFnOnce(&'s mut Session) -> Result<R, E>
+            + WorkOnce<&'s mut Session, Result<R, E>, Future: Send>
             + Send,
         E: From<Error> + Send,
         R: Send,
     {
-        self.transaction_with(SessionOptions::default(), work)
-            .await
-            .map(|(result, _)| result)
+        self.with(SessionOptions::default()).transaction(work).await
     }
+}
 
-    /// Runs `work` in a unit configured by `options`, and also returns the result of the commit.
+impl Units<'_> {
+    /// Runs `work` in a unit of its own with the options, as [`Binds::transaction`] does.
     ///
     /// # Errors
     ///
-    /// See [`transaction`](Self::transaction).
+    /// See [`Binds::transaction`].
     ///
     /// # Cancel safety
     ///
-    /// See [`transaction`](Self::transaction).
-    pub async fn transaction_with<R, E, F>(
-        &self,
-        options: SessionOptions,
-        work: F,
-    ) -> Result<(R, Committed), E>
-    where
-        for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
-            + Work<&'s mut Session, Result<R, E>, Future: Send>
-            + Send,
-        E: From<Error> + Send,
-        R: Send,
-    {
-        let mut session = Session::new(self, options, true);
-        let lent = Lent::of(&session);
-        let result = work(&mut session).await;
-        let result = lent.result(&session, result);
-        end(&mut session, result).await
-    }
-
-    /// Runs `work`, which may move its captures and runs only once, in a unit configured by `options`.
-    ///
-    /// # Errors
-    ///
-    /// See [`transaction`](Self::transaction).
-    ///
-    /// # Cancel safety
-    ///
-    /// See [`transaction`](Self::transaction).
-    pub async fn transaction_once<R, E, F>(
-        &self,
-        options: SessionOptions,
-        work: F,
-    ) -> Result<(R, Committed), E>
+    /// See [`Binds::transaction`].
+    pub async fn transaction<R, E, F>(self, work: F) -> Result<R, E>
     where
         for<'s> F: AsyncFnOnce(&'s mut Session) -> Result<R, E>
             + WorkOnce<&'s mut Session, Result<R, E>, Future: Send>
@@ -103,7 +73,29 @@ impl Binds {
         E: From<Error> + Send,
         R: Send,
     {
-        let mut session = Session::new(self, options, true);
+        self.transaction_with_commit(work)
+            .await
+            .map(|(result, _)| result)
+    }
+
+    /// Runs `work` like [`transaction`](Self::transaction), and also returns the result of the commit.
+    ///
+    /// # Errors
+    ///
+    /// See [`Binds::transaction`].
+    ///
+    /// # Cancel safety
+    ///
+    /// See [`Binds::transaction`].
+    pub async fn transaction_with_commit<R, E, F>(self, work: F) -> Result<(R, Committed), E>
+    where
+        for<'s> F: AsyncFnOnce(&'s mut Session) -> Result<R, E>
+            + WorkOnce<&'s mut Session, Result<R, E>, Future: Send>
+            + Send,
+        E: From<Error> + Send,
+        R: Send,
+    {
+        let mut session = Session::new(self.binds, self.options, true);
         let lent = Lent::of(&session);
         let result = work(&mut session).await;
         let result = lent.result(&session, result);

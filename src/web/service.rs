@@ -49,7 +49,7 @@ where
         if matches!(settings.commit_rule, CommitRule::OnSuccess(_)) {
             request.extensions_mut().insert(CommitsOnSuccess);
         }
-        let open = Open::new(&settings.binds, settings.options.clone());
+        let open = Open::new(settings.binds.with(settings.options.clone()));
         // A service may do its work in `call`, or in its future.
         let handling = open.scope().enclose(|| self.inner.call(request));
         let handling = open.scope().within(handling);

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel_binds::error::{AbortReason, Fault};
 use diesel_binds::{
     AsyncSqliteConnection, Bind, Binds, CommitError, Error, Propagation, Retry, RunQueryDsl,
-    Session, SessionOptions, Source, bind_tables, current,
+    Session, Source, bind_tables, current,
 };
 use tempfile::TempDir;
 
@@ -122,7 +122,7 @@ async fn a_closure_that_drops_its_session_commits_nothing() {
     let world = NotesFile::new();
     let binds = &world.binds;
     let once = binds
-        .transaction_once(SessionOptions::new(), async |session| {
+        .transaction(async |session| {
             write(session).await;
             drop(take(session, binds));
             Ok::<_, Error>(())
@@ -301,7 +301,7 @@ async fn sessions_of_two_closures_that_are_exchanged_commit_nothing() {
     let world = NotesFile::new();
     let binds = &world.binds;
     let failed = binds
-        .transaction_once(SessionOptions::new(), async |outer| {
+        .transaction(async |outer| {
             write(outer).await;
             let outer = Mutex::new(outer);
             let inner = binds

@@ -57,7 +57,7 @@ async fn uncommitted_work_is_rolled_back_when_its_scope_ends() {
         .await;
     // The earlier unit holds no lock any more: `text` is unique.
     let options = SessionOptions::new().deadline(Duration::from_millis(500));
-    let session = world.binds.session_with(options);
+    let session = world.binds.with(options).session();
     PostgresA::write(&session, "gone").await.unwrap();
 }
 
@@ -305,7 +305,8 @@ async fn a_query_whose_type_tells_no_bind_names_it() {
     let options = SessionOptions::new().read_only();
     world
         .binds
-        .scope_with(options, async {
+        .with(options)
+        .scope(async {
             let scope = current().unwrap();
             let query = || diesel::sql_query("SELECT id FROM notes");
             let read = query().execute(&scope.on(PostgresA).reading()).await;
@@ -434,7 +435,8 @@ async fn a_unit_that_did_nothing_commits() {
     let options = SessionOptions::new().deadline(Duration::ZERO);
     let committed = world
         .binds
-        .scope_with(options, async { current()?.commit_all().await });
+        .with(options)
+        .scope(async { current()?.commit_all().await });
     assert!(committed.await.unwrap().binds().is_empty());
 }
 

@@ -107,7 +107,7 @@ async fn a_crash_is_an_interrupted_commit_and_recovery_finishes_it() {
     for (point, committed) in [("decide:before", false), ("decide:after", true)] {
         let plan = FaultPlan::new().at(point, Effect::Crash);
         let options = SessionOptions::new().faults(&plan);
-        let mut session = bench.world.binds.session_with(options);
+        let mut session = bench.world.binds.with(options).session();
         Mixed::write(&session, point).await.unwrap();
         let error = session.commit_all().await.unwrap_err();
         assert!(
@@ -168,7 +168,7 @@ async fn a_holder_that_does_not_answer_leaves_the_unit_in_doubt() {
         .at("decide:my-a:after", Effect::Disconnect)
         .at("resolve:before", Effect::Refuse);
     let options = SessionOptions::new().faults(&plan);
-    let mut session = bench.world.binds.session_with(options);
+    let mut session = bench.world.binds.with(options).session();
     Mixed::write(&session, "doubtful").await.unwrap();
     let error = session.commit_all().await.unwrap_err();
     assert!(matches!(error, CommitError::InDoubt { .. }), "{error:?}");

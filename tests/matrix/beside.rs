@@ -224,7 +224,7 @@ impl<S: Sides> Stage<S> {
         if snapshot {
             options = options.isolation(Isolation::RepeatableRead);
         }
-        let mut session = binds.session_with(options);
+        let mut session = binds.with(options).session();
         let unit = session.unit();
         let forced: Arc<Mutex<Option<Outcome>>> = Arc::default();
         let plan = {

@@ -49,7 +49,7 @@ pub(crate) async fn run<S: Sides>(
 }
 
 fn session(binds: &Binds, plan: &FaultPlan) -> Session {
-    binds.session_with(SessionOptions::new().faults(plan))
+    binds.with(SessionOptions::new().faults(plan)).session()
 }
 
 /// Runs the statements of the unit, and its commit.

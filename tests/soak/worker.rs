@@ -54,7 +54,9 @@ pub(crate) async fn recover(site: Site) {
 
 async fn unit(binds: &Binds, legs: &[Leg]) {
     let deadline = Duration::from_secs(5);
-    let mut session = binds.session_with(SessionOptions::new().deadline(deadline));
+    let mut session = binds
+        .with(SessionOptions::new().deadline(deadline))
+        .session();
     let unit = session.unit().to_string();
     say(&unit, &Answer::None);
     for leg in legs {

@@ -48,7 +48,7 @@ async fn is_whole(binds: &Binds) -> Result<(), Error> {
         .deadline(Duration::from_secs(20))
         .read_only();
     let sessions: Vec<_> = (0..POOL)
-        .map(|_| binds.session_with(options.clone()))
+        .map(|_| binds.with(options.clone()).session())
         .collect();
     let taken = join_all(sessions.iter().map(|session| async move {
         drop(session.connection(Accounts).await?);

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_binds::query::On;
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, Binds, CommitError, Committed, Error, RunQueryDsl, SaveChangesDsl,
-    Session, SessionOptions, Source, bind_tables,
+    AsyncSqliteConnection, Bind, Binds, CommitError, Committed, Error, Retry, RunQueryDsl,
+    SaveChangesDsl, Session, SessionOptions, Source, bind_tables,
 };
 use futures_util::TryStreamExt as _;
 use tempfile::TempDir;
@@ -105,9 +105,18 @@ async fn futures_of_queries_and_ends_may_be_sent() {
         .await
         .unwrap();
     let options = SessionOptions::new();
-    let _ = sent(binds.transaction_with(options, async |session| add(session, "five").await))
+    let _ = sent(
+        binds
+            .with(options)
+            .transaction_with_commit(async |session| add(session, "five").await),
+    )
+    .await
+    .unwrap();
+    let retrying = binds.with(SessionOptions::new()).retrying(Retry::new());
+    let _ = sent(retrying.transaction_with_commit(async |session| add(session, "six").await))
         .await
         .unwrap();
+    sent(binds.with(SessionOptions::new()).scope(async {})).await;
     sent(binds.close()).await;
 }
 

@@ -57,7 +57,7 @@ impl Tables {
     }
 
     pub(crate) fn read_only(&self) -> Session {
-        self.binds.session_with(SessionOptions::new().read_only())
+        self.binds.with(SessionOptions::new().read_only()).session()
     }
 }
 

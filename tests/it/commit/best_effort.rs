@@ -47,7 +47,8 @@ async fn best_effort_commits_two_files_one_after_the_other() {
     let files = files().await;
     let mut session = files
         .binds
-        .session_with(SessionOptions::new().best_effort());
+        .with(SessionOptions::new().best_effort())
+        .session();
     Sqlite::write(&session, "kept").await.unwrap();
     SqliteB::write(&session, "kept").await.unwrap();
     let committed = session.commit_all_best_effort().await.unwrap();
@@ -62,7 +63,8 @@ async fn best_effort_tells_what_a_failure_half_way_left() {
     let files = files().await;
     let mut session = files
         .binds
-        .session_with(SessionOptions::new().best_effort());
+        .with(SessionOptions::new().best_effort())
+        .session();
     Sqlite::write(&session, "torn").await.unwrap();
     SqliteB::write(&session, "torn").await.unwrap();
     SqliteB::sql(&session, ORPHAN).await.unwrap();
@@ -91,7 +93,8 @@ async fn best_effort_whose_first_commit_fails_keeps_nothing() {
     let files = files().await;
     let mut session = files
         .binds
-        .session_with(SessionOptions::new().best_effort());
+        .with(SessionOptions::new().best_effort())
+        .session();
     Sqlite::write(&session, "gone").await.unwrap();
     Sqlite::sql(&session, ORPHAN).await.unwrap();
     SqliteB::write(&session, "gone").await.unwrap();
@@ -117,7 +120,8 @@ async fn commit_all_never_tears_what_best_effort_let_write() {
     let files = files().await;
     let mut session = files
         .binds
-        .session_with(SessionOptions::new().best_effort());
+        .with(SessionOptions::new().best_effort())
+        .session();
     Sqlite::write(&session, "gone").await.unwrap();
     SqliteB::write(&session, "gone").await.unwrap();
     let error = session.commit_all().await.unwrap_err();

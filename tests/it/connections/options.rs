@@ -22,7 +22,7 @@ const ENDINGS: [&str; 4] = ["committed", "rolled back", "dropped", "failed"];
 
 /// Ends a unit in one of these ways, with or without a write.
 async fn end<S: Side>(binds: &Binds, options: SessionOptions, ending: &str, writes: bool) {
-    let mut session = binds.session_with(options);
+    let mut session = binds.with(options).session();
     S::read(&session).await.unwrap();
     if writes {
         S::write(&session, ending).await.unwrap();

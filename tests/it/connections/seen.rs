@@ -58,7 +58,7 @@ async fn mariadb_describes_the_last_statement_of_the_application() {
     for options in [BindOptions::new(), BindOptions::new().never_prepare()] {
         let (_database, binds) = mariadb(options).await;
         for session_options in [SessionOptions::new(), SessionOptions::new().deadline(LATE)] {
-            let session = binds.session_with(session_options);
+            let session = binds.with(session_options).session();
             let number = async |sql: &str| -> i64 {
                 let row: Number = diesel::sql_query(sql.to_owned())
                     .get_result(&session.on(MariadbA))

@@ -182,7 +182,7 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
     for (name, other) in others(&world.database).await {
         let binds = world.both_with(HolderPreference::Prefer).await;
         let plan = FaultPlan::new().at("decide:pg-a:after", Effect::Disconnect);
-        let mut session = binds.session_with(SessionOptions::new().faults(&plan));
+        let mut session = binds.with(SessionOptions::new().faults(&plan)).session();
         PostgresA::write(&session, name).await.unwrap();
         PostgresB::write(&session, name).await.unwrap();
         world
@@ -206,7 +206,7 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
         );
         // The facts about the server are read again, and the next unit is not in doubt.
         let plan = FaultPlan::new().at("decide:pg-a:after", Effect::Disconnect);
-        let mut session = binds.session_with(SessionOptions::new().faults(&plan));
+        let mut session = binds.with(SessionOptions::new().faults(&plan)).session();
         let next = format!("next {name}");
         PostgresA::write(&session, &next).await.unwrap();
         PostgresB::write(&session, &next).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_restored_database_of_mariadb_is_not_believed_in_place_of_its_original
         let builder = PostgresB::register(builder, other.url(), pool, 1, BindOptions::new()).await;
         let binds = builder.build().unwrap();
         let plan = FaultPlan::new().at(point, Effect::Disconnect);
-        let mut session = binds.session_with(SessionOptions::new().faults(&plan));
+        let mut session = binds.with(SessionOptions::new().faults(&plan)).session();
         MariadbA::write(&session, point).await.unwrap();
         PostgresB::write(&session, point).await.unwrap();
         address.lead_to(&restored).await;
@@ -294,7 +294,7 @@ async fn recovery_finishes_a_branch_only_where_it_was_listed() {
     for (name, other) in others(&world.database).await {
         let binds = world.both().await;
         let plan = FaultPlan::new().at("decide:after", Effect::Crash);
-        let mut session = binds.session_with(SessionOptions::new().faults(&plan));
+        let mut session = binds.with(SessionOptions::new().faults(&plan)).session();
         PostgresA::write(&session, name).await.unwrap();
         PostgresB::write(&session, name).await.unwrap();
         let unit = session.unit();

@@ -57,7 +57,9 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
         session.commit_all().await.unwrap();
         server.waits(true).await;
         let limit = Duration::from_millis(300);
-        let mut session = binds.session_with(SessionOptions::new().statement_timeout(limit));
+        let mut session = binds
+            .with(SessionOptions::new().statement_timeout(limit))
+            .session();
         MariadbA::write(&session, text).await.unwrap();
         if text == "both" {
             PostgresB::write(&session, text).await.unwrap();

@@ -22,7 +22,7 @@ async fn commit<S: Sides>(
     options: SessionOptions,
     text: &str,
 ) -> Result<Committed, CommitError> {
-    let mut session = binds.session_with(options);
+    let mut session = binds.with(options).session();
     S::write(&session, text).await.unwrap();
     session.commit_all().await
 }

@@ -169,7 +169,7 @@ async fn nothing_of_a_unit_reaches_the_next_client(pool: PoolKind) {
     .enumerate()
     {
         for ending in ["committed", "together", "rolled back", "dropped", "failed"] {
-            let mut session = place.binds.session_with(options.clone());
+            let mut session = place.binds.with(options.clone()).session();
             let text = format!("{round} {ending}");
             PostgresA::read_sql(&session, "SET LOCAL search_path = public, pg_temp")
                 .await
@@ -217,7 +217,8 @@ async fn recovery_leaves_nothing_to_the_next_client(pool: PoolKind) {
         let plan = FaultPlan::new().at(point, Effect::Crash);
         let mut session = place
             .binds
-            .session_with(SessionOptions::new().faults(&plan));
+            .with(SessionOptions::new().faults(&plan))
+            .session();
         PostgresA::write(&session, point).await.unwrap();
         MariadbA::write(&session, point).await.unwrap();
         session.commit_all().await.unwrap_err();

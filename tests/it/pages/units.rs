@@ -135,9 +135,8 @@ mod options {
             .read_only()
             .isolation(Isolation::Serializable)
             .deadline(Duration::from_secs(5));
-        let work = async |_session: &mut Session| Ok::<_, Error>(());
-        let ((), _committed) = binds.transaction_with(options, work).await?;
-        Ok(())
+        let work = async |_session: &mut Session| Ok(());
+        binds.with(options).transaction(work).await
     }
 }
 
@@ -174,7 +173,8 @@ mod outer {
             .expect("a fresh connection begins");
         let outer = OuterConnection::new(connection);
 
-        let mut session = binds.session_with(SessionOptions::new().within(Accounts, &outer));
+        let options = SessionOptions::new().within(Accounts, &outer);
+        let mut session = binds.with(options).session();
         // … queries …
         let ended = session.commit_all().await?;
         assert_eq!(ended.ending(), Ending::Released); // the savepoint is released, nothing is committed

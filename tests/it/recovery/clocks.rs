@@ -78,7 +78,7 @@ async fn a_session_that_sleeps_for_longer_than_records_are_kept_begins_a_young_u
     let _ = commits(&process).await;
     let plan = FaultPlan::new().at("decide:before", Effect::Crash);
     let options = SessionOptions::new().faults(&plan);
-    let mut session = process.session_with(options);
+    let mut session = process.with(options).session();
     tokio::time::sleep(Duration::from_millis(5)).await;
     everything_so_far_lies_behind(&application, &process).await;
     Three::write(&session, "kept").await.unwrap();

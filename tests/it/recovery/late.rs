@@ -54,7 +54,7 @@ impl Pair {
         let (binds, operator) = (process().await, process().await);
         let plan = FaultPlan::new();
         let options = SessionOptions::new().isolation(isolation).faults(&plan);
-        let mut session = binds.session_with(options);
+        let mut session = binds.with(options).session();
         S::write(&session, "late").await.unwrap();
         let id = "SELECT holder_id AS value FROM diesel_binds_meta";
         let mut admin = Admin::connect(&urls[holder]).await;

@@ -61,10 +61,10 @@ async fn a_worker_needs_no_connection_of_the_pools() {
     }
     let process = builder.build().unwrap();
     // This session holds the only connection of each pool.
-    let greedy = process.session_with(SessionOptions::new().read_only());
+    let greedy = process.with(SessionOptions::new().read_only()).session();
     Three::read(&greedy).await.unwrap();
     let hasty = SessionOptions::new().deadline(Duration::from_millis(50));
-    let starved = Three::read(&process.session_with(hasty)).await;
+    let starved = Three::read(&process.with(hasty).session()).await;
     assert!(starved.is_err(), "{starved:?}");
     application.wait_until_finished(&gid).await;
     assert!(application.is_kept(&gid).await);

@@ -1,8 +1,8 @@
 //! Behaviours of MariaDB alone: deadlocks that end a transaction, DDL that commits, tables without transactions.
 
 use diesel_binds::error::{Fault, PoolError};
-use diesel_binds::retry::Retried;
 use diesel_binds::testing::{Sandbox, SandboxError};
+use diesel_binds::units::Retried;
 use diesel_binds::{CommitError, Error, Retry, Source};
 use kit::side::{MariadbA, Side};
 use tokio::sync::Barrier;

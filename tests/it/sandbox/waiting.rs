@@ -84,7 +84,7 @@ async fn a_deadline_tells_that_a_sandbox_has_one_connection() {
     let first = sandbox.binds().session();
     Sqlite::write(&first, "first").await.unwrap();
     let options = SessionOptions::new().deadline(SHORT);
-    let second = sandbox.binds().session_with(options);
+    let second = sandbox.binds().with(options).session();
     let late = Sqlite::read(&second).await.unwrap_err();
     assert!(
         matches!(

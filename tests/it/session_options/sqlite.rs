@@ -55,7 +55,7 @@ async fn a_unit_leaves_no_setting_on_its_connection() {
             SessionOptions::new().deadline(Duration::from_secs(20)),
         ] {
             for ending in ["committed", "rolled back", "dropped"] {
-                let mut session = binds.session_with(options.clone());
+                let mut session = binds.with(options.clone()).session();
                 Sqlite::read(&session).await.unwrap();
                 match ending {
                     "committed" => drop(session.commit_all().await.unwrap()),
@@ -88,7 +88,7 @@ async fn a_unit_waits_for_locks_until_its_deadline_at_most() {
             1..=3100,
         ),
     ] {
-        let session = binds.session_with(options);
+        let session = binds.with(options).session();
         let query = diesel::sql_query("PRAGMA busy_timeout");
         let found = diesel_binds::RunQueryDsl::get_result(query, &session.on(Sqlite)).await;
         let BusyTimeout { timeout } = found.unwrap();

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use diesel_binds::{Bind, BindOptions, CommitError, Committed, Error, SessionOptions};
+use diesel_binds::{
+    Bind, BindOptions, CommitError, Committed, Error, Propagation, Session, SessionOptions,
+};
 use futures_util::FutureExt as _;
 use kit::side::{PoolKind, Side};
 use kit::world::{Sides, World};
@@ -39,7 +41,8 @@ pub(crate) async fn a_closure_hears_of_its_commit<S: Sides>(pool: PoolKind) {
     let world = World::of::<S>(pool).await;
     let (seven, committed): (i32, Committed) = world
         .binds
-        .transaction_with::<_, Error, _>(SessionOptions::new(), async |session| {
+        .with(SessionOptions::new())
+        .transaction_with_commit::<_, Error, _>(async |session| {
             S::write(session, "kept").await?;
             Ok(7)
         })
@@ -50,9 +53,8 @@ pub(crate) async fn a_closure_hears_of_its_commit<S: Sides>(pool: PoolKind) {
     assert_eq!(committed.gid().is_some(), world.databases.len() > 1);
     let refused = world
         .binds
-        .transaction_with::<(), Error, _>(SessionOptions::new().read_only(), async |session| {
-            S::write(session, "refused").await
-        })
+        .with(SessionOptions::new().read_only())
+        .transaction::<(), Error, _>(async |session| S::write(session, "refused").await)
         .await;
     assert!(matches!(refused, Err(Error::ReadOnly { .. })));
     are::<S>(&world, &["kept"]).await;
@@ -61,9 +63,9 @@ pub(crate) async fn a_closure_hears_of_its_commit<S: Sides>(pool: PoolKind) {
 pub(crate) async fn a_closure_that_runs_once_may_move_what_it_captures<S: Sides>(pool: PoolKind) {
     let world = World::of::<S>(pool).await;
     let moved = String::from("moved");
-    let (text, _) = world
+    let text = world
         .binds
-        .transaction_once::<_, Error, _>(SessionOptions::new(), async move |session| {
+        .transaction::<_, Error, _>(async move |session| {
             S::write(session, &moved).await?;
             Ok(moved)
         })
@@ -71,7 +73,7 @@ pub(crate) async fn a_closure_that_runs_once_may_move_what_it_captures<S: Sides>
         .unwrap();
     let refused = world
         .binds
-        .transaction_once::<(), Refusal, _>(SessionOptions::new(), async move |session| {
+        .transaction::<(), Refusal, _>(async move |session| {
             S::write(session, "gone").await?;
             drop(text);
             Err(Refusal::Mine)
@@ -79,6 +81,21 @@ pub(crate) async fn a_closure_that_runs_once_may_move_what_it_captures<S: Sides>
         .await;
     assert!(matches!(refused, Err(Refusal::Mine)));
     are::<S>(&world, &["moved"]).await;
+    let mut session = world.binds.session();
+    let (mut seen, moved) = (0, String::from("moved too"));
+    let text = session
+        .transaction::<_, Error, _>(Propagation::Never, async |session| {
+            seen += S::read(session).await?.len();
+            let written = async move |session: &mut Session| {
+                S::write(session, &moved).await?;
+                Ok::<_, Error>(moved)
+            };
+            session.savepoint(written).await
+        })
+        .await
+        .unwrap();
+    assert_eq!((text.as_str(), seen), ("moved too", world.databases.len()));
+    are::<S>(&world, &["moved", "moved too"]).await;
 }
 
 /// The closure borrows its captures in a task of its own: the future is `Send`.

@@ -75,7 +75,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_pool<S: Side>(pool: PoolKind
     let binds = binds::<S>(database.url(), pool, 1).await;
     let holding = binds.session();
     S::read(&holding).await.unwrap();
-    let mut waiting = binds.session_with(within(Duration::from_millis(200)));
+    let mut waiting = binds.with(within(Duration::from_millis(200))).session();
     let late = S::read(&waiting).await;
     assert!(
         matches!(
@@ -102,7 +102,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_lock<S: Side>(pool: PoolKind
     let binds = binds::<S>(database.url(), pool, 2).await;
     let mut holding = binds.session();
     S::write(&holding, "theirs").await.unwrap();
-    let mut waiting = binds.session_with(within(SOON));
+    let mut waiting = binds.with(within(SOON)).session();
     let late = async {
         S::write(&waiting, "mine").await?;
         S::write(&waiting, "theirs").await
@@ -135,7 +135,7 @@ pub(crate) async fn a_statement_past_the_deadline_is_stopped<S: Side>(pool: Pool
     };
     let database = S::database().await;
     let binds = binds::<S>(database.url(), pool, 1).await;
-    let mut session = binds.session_with(within(SOON));
+    let mut session = binds.with(within(SOON)).session();
     S::write(&session, "taken").await.unwrap();
     assert!(matches!(
         S::sql(&session, statement).await,
@@ -153,7 +153,7 @@ pub(crate) async fn a_deadline_that_passed_keeps_the_commit_from_beginning<S: Si
 ) {
     let database = S::database().await;
     let binds = binds::<S>(database.url(), pool, 1).await;
-    let mut session = binds.session_with(within(SOON));
+    let mut session = binds.with(within(SOON)).session();
     S::write(&session, "mine").await.unwrap();
     tokio::time::sleep(SOON).await;
     assert!(matches!(
@@ -178,7 +178,7 @@ pub(crate) async fn a_unit_within_its_deadline_is_as_any_other<S: Side>(pool: Po
         ),
         (Duration::MAX, "never"),
     ] {
-        let mut session = binds.session_with(within(deadline));
+        let mut session = binds.with(within(deadline)).session();
         S::write(&session, text).await.unwrap();
         session.commit_all().await.unwrap();
     }
@@ -220,7 +220,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
         let proxy = Proxy::start(database.url()).await;
         let builder = registered::<S>(&proxy.url(database.url()), pool, 1).await;
         let binds = builder.build().unwrap();
-        let mut session = binds.session_with(within(SOON / 2));
+        let mut session = binds.with(within(SOON / 2)).session();
         let hangs = async {
             match moment {
                 Moment::First => {
@@ -290,7 +290,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
 pub(crate) async fn each_unit_of_a_session_has_a_deadline_of_its_own<S: Side>(pool: PoolKind) {
     let database = S::database().await;
     let binds = binds::<S>(database.url(), pool, 1).await;
-    let mut session = binds.session_with(within(SOON));
+    let mut session = binds.with(within(SOON)).session();
     for text in ["one", "two"] {
         S::write(&session, text).await.unwrap();
         session.commit_all().await.unwrap();

@@ -14,7 +14,7 @@ where
 {
     let bench = Bench::<(A, B)>::new(pool).await;
     let options = SessionOptions::new().uses(B::bind()).uses(A::bind());
-    let mut session = bench.world.binds.session_with(options);
+    let mut session = bench.world.binds.with(options).session();
     for number in 0..2 {
         B::write(&session, &format!("text {number}")).await.unwrap();
         let committed = session.commit_all().await.unwrap();
@@ -34,7 +34,7 @@ where
 {
     let mut bench = Bench::<(A, B)>::new(pool).await;
     let options = SessionOptions::new().uses(A::bind()).uses(B::bind());
-    let mut session = bench.world.binds.session_with(options);
+    let mut session = bench.world.binds.with(options).session();
     let (a, b) = tokio::join!(A::write(&session, "both"), B::write(&session, "both"));
     a.unwrap();
     b.unwrap();
@@ -50,7 +50,7 @@ where
 {
     let mut bench = Bench::<(A,)>::new(pool).await;
     let options = SessionOptions::new().uses(A::bind()).uses(B::bind());
-    let session = bench.world.binds.session_with(options);
+    let session = bench.world.binds.with(options).session();
     let refused = A::write(&session, "nothing").await;
     assert!(
         matches!(refused, Err(Error::UnknownBind { bind }) if bind == B::Bind::KEY),
@@ -69,7 +69,7 @@ where
         let text = bench.text();
         let rest = bench.text();
         let options = SessionOptions::new().uses(B::bind()).uses(A::bind());
-        let mut session = bench.world.binds.session_with(options);
+        let mut session = bench.world.binds.with(options).session();
         let ran = Ran::from(&moment.cut(A::write(&session, &text)).await);
         let committed = match <(A, B)>::write(&session, &rest).await {
             Ok(()) => session.commit_all().await.is_ok(),

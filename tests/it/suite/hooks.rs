@@ -336,7 +336,7 @@ pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: P
         let (ear, mut ears) = Ear::new();
         let plan = FaultPlan::new().at(point, Effect::Crash);
         let options = SessionOptions::new().faults(&plan);
-        let mut session = bench.world.binds.session_with(options);
+        let mut session = bench.world.binds.with(options).session();
         S::write(&session, point).await.unwrap();
         ear.listen(&session, "unit");
         let error = session.commit_all().await.unwrap_err();

@@ -27,7 +27,7 @@ async fn world<S: Side, Other: Second>(pool: PoolKind, size: usize, options: Bin
 
 /// Returns whether the second statement of a unit sees rows that were committed after the first.
 async fn sees_what_comes<S: Side>(binds: &Binds, options: SessionOptions, text: &str) -> bool {
-    let watching = binds.session_with(options);
+    let watching = binds.with(options).session();
     S::read(&watching).await.unwrap();
     let mut writing = binds.session();
     S::write(&writing, text).await.unwrap();
@@ -86,7 +86,7 @@ pub(crate) async fn a_statement_past_its_timeout_is_ended_by_the_server<S: Side,
     let options = SessionOptions::new()
         .statement_timeout(SECOND / 5)
         .deadline(LATE);
-    let mut session = world.binds.session_with(options);
+    let mut session = world.binds.with(options).session();
     S::write(&session, "gone").await.unwrap();
     // MariaDB reports success for a `DO SLEEP` that is interrupted.
     let slow = if S::Bind::KEY.starts_with("my") {
@@ -113,7 +113,7 @@ pub(crate) async fn a_lock_that_is_not_free_in_time_is_an_error<S: Side, Other: 
     S::write(&holding, "theirs").await.unwrap();
     // The server reports the error before the deadline ends the wait.
     let options = SessionOptions::new().lock_timeout(SECOND).deadline(LATE);
-    let mut waiting = world.binds.session_with(options);
+    let mut waiting = world.binds.with(options).session();
     let late = S::write(&waiting, "theirs").await;
     assert!(
         matches!(late, Err(Error::Query { .. } | Error::Begin { .. })),
@@ -174,7 +174,7 @@ pub(crate) async fn nothing_that_a_unit_was_told_reaches_the_next<S: Side, Other
             "failed",
             "abandoned",
         ] {
-            let mut session = world.binds.session_with(options.clone());
+            let mut session = world.binds.with(options.clone()).session();
             let within = found::<S>(&session).await;
             assert_ne!(within, before, "{options:?}");
             let text = format!("{round} {ending}");
@@ -259,7 +259,7 @@ pub(crate) async fn options_that_cannot_hold_are_refused_by_bind_and_option<S: S
     }
     let world = world::<S, Nobody>(pool, 1, BindOptions::new()).await;
     for (expected, told, told_of_bind) in refused {
-        let mut session = world.binds.session_with(told);
+        let mut session = world.binds.with(told).session();
         let error = S::read(&session).await.unwrap_err();
         assert!(
             matches!(error, Error::Unsupported { bind, option, .. } if bind == key && option == expected),

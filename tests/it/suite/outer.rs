@@ -58,7 +58,7 @@ impl<S: Side> OuterTransaction<S> {
     }
 
     fn session(&self) -> Session {
-        self.binds.session_with(self.options())
+        self.binds.with(self.options()).session()
     }
 
     /// Returns the rows in the transaction.
@@ -119,7 +119,8 @@ pub(crate) async fn the_outer_transaction_decides_what_is_kept<S: Side>() {
         }
         let (_, released) = transaction
             .binds
-            .transaction_with::<_, Error, _>(transaction.options(), async |session| {
+            .with(transaction.options())
+            .transaction_with_commit::<_, Error, _>(async |session| {
                 S::write(session, "third").await
             })
             .await
@@ -158,7 +159,8 @@ pub(crate) async fn a_roll_back_goes_back_to_where_the_unit_began<S: Side>() {
                 session.rollback_all().await.unwrap();
                 let failed = transaction
                     .binds
-                    .transaction_with::<(), Error, _>(transaction.options(), async |session| {
+                    .with(transaction.options())
+                    .transaction::<(), Error, _>(async |session| {
                         S::write(session, "gone").await?;
                         Err(Error::InsideUnit)
                     })
@@ -271,7 +273,8 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
     let outer = OuterConnection::new(connection);
     let mut session = transaction
         .binds
-        .session_with(SessionOptions::new().within(S::bind(), &outer));
+        .with(SessionOptions::new().within(S::bind(), &outer))
+        .session();
     let refused = S::write(&session, "by itself").await;
     assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
     session.rollback_all().await.unwrap();
@@ -300,7 +303,7 @@ pub(crate) async fn options_that_cannot_hold_in_the_outer_transaction_are_refuse
         ),
         ("lock_timeout", transaction.options().lock_timeout(second)),
     ] {
-        let session = transaction.binds.session_with(options);
+        let session = transaction.binds.with(options).session();
         let refused = S::read(&session).await;
         assert!(
             matches!(refused, Err(Error::Unsupported { option, .. }) if option == expected),
@@ -333,7 +336,7 @@ pub(crate) async fn options_that_cannot_hold_in_the_outer_transaction_are_refuse
     // While the caller has the connection, the unit waits no longer than for a pool.
     let held = transaction.outer.lock().await;
     let options = transaction.options().deadline(Duration::from_millis(50));
-    let session = transaction.binds.session_with(options);
+    let session = transaction.binds.with(options).session();
     let late = S::read(&session).await;
     assert!(
         matches!(late, Err(Error::DeadlineExceeded { .. })),
@@ -347,7 +350,8 @@ pub(crate) async fn a_unit_that_only_reads_leaves_nothing<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
     let mut session = transaction
         .binds
-        .session_with(transaction.options().read_only());
+        .with(transaction.options().read_only())
+        .session();
     let refused = S::write(&session, "refused").await;
     assert!(
         matches!(refused, Err(Error::ReadOnly { .. })),
@@ -368,8 +372,9 @@ pub(crate) async fn a_unit_within_an_outer_transaction_is_not_run_again<S: Side>
     let runs = AtomicUsize::new(0);
     let failed = transaction
         .binds
+        .with(transaction.options())
         .retrying(Retry::new())
-        .transaction_with::<(), Error, _>(transaction.options(), async |session| {
+        .transaction::<(), Error, _>(async |session| {
             runs.fetch_add(1, Ordering::SeqCst);
             S::sql(session, conflict::<S>()).await?;
             Ok(())
@@ -471,7 +476,7 @@ pub(crate) async fn two_binds_within_outer_transactions_are_kept_or_undone_toget
     let builder = B::register(builder, two.database.url(), pool, 1, BindOptions::new()).await;
     let binds = builder.build().unwrap();
     // A bind that did not join has no connection.
-    let session = binds.session_with(one.options());
+    let session = binds.with(one.options()).session();
     A::write(&session, "gone").await.unwrap();
     let refused = B::write(&session, "refused").await;
     assert!(
@@ -480,7 +485,9 @@ pub(crate) async fn two_binds_within_outer_transactions_are_kept_or_undone_toget
     );
     drop(session);
 
-    let mut session = binds.session_with(one.options().within(B::bind(), &two.outer));
+    let mut session = binds
+        .with(one.options().within(B::bind(), &two.outer))
+        .session();
     A::write(&session, "kept").await.unwrap();
     B::write(&session, "kept").await.unwrap();
     let released = session.commit_all().await.unwrap();

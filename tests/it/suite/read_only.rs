@@ -28,7 +28,7 @@ async fn on_one_connection<S: Side>(pool: PoolKind) -> (Database, Binds) {
 
 pub(crate) async fn a_read_only_unit_refuses_what_may_write<S: Side>(pool: PoolKind) {
     let (database, binds) = on_one_connection::<S>(pool).await;
-    let mut session = binds.session_with(read_only());
+    let mut session = binds.with(read_only()).session();
     for refused in [
         S::write(&session, "typed").await,
         S::sql(&session, INSERT).await,
@@ -44,7 +44,7 @@ pub(crate) async fn a_read_only_unit_refuses_what_may_write<S: Side>(pool: PoolK
 /// A statement that is declared read-only, and one on the raw connection, reach the server, which refuses them.
 pub(crate) async fn the_server_refuses_to_write_in_a_read_only_unit<S: Side>(pool: PoolKind) {
     let (database, binds) = on_one_connection::<S>(pool).await;
-    let mut session = binds.session_with(read_only());
+    let mut session = binds.with(read_only()).session();
     assert!(matches!(
         S::read_sql(&session, INSERT).await,
         Err(Error::Query { .. })
@@ -72,7 +72,7 @@ pub(crate) async fn a_read_only_unit_that_text_made_writable_keeps_nothing<S: Si
         "SET LOCAL transaction_read_only = off",
         "PRAGMA query_only = OFF",
     ] {
-        let mut session = binds.session_with(read_only());
+        let mut session = binds.with(read_only()).session();
         let made = S::read_sql(&session, writable).await.is_ok();
         let written = S::read_sql(&session, INSERT).await.is_ok();
         let ended = session.commit_all().await;
@@ -94,7 +94,7 @@ pub(crate) async fn a_connection_may_write_again_after_a_read_only_unit<S: Side>
     let (database, binds) = on_one_connection::<S>(pool).await;
     let mut expected = Vec::new();
     for ending in ["committed", "rolled back", "dropped", "failed"] {
-        let mut session = binds.session_with(read_only());
+        let mut session = binds.with(read_only()).session();
         S::read(&session).await.unwrap();
         match ending {
             "committed" => drop(session.commit_all().await.unwrap()),
@@ -118,7 +118,7 @@ pub(crate) async fn a_read_only_unit_needs_no_decision<S: Sides>(pool: PoolKind)
     let mut session = world.binds.session();
     S::write(&session, "kept").await.unwrap();
     session.commit_all().await.unwrap();
-    let mut session = world.binds.session_with(read_only());
+    let mut session = world.binds.with(read_only()).session();
     assert!(matches!(
         S::write(&session, "refused").await,
         Err(Error::ReadOnly { .. })

@@ -226,7 +226,7 @@ pub(crate) async fn a_hook_at_the_begin_cannot_use_its_own_bind<S: Side>(pool: P
                         By::Connection => session.connection(S::bind()).await.map(drop),
                         By::Enlisted => {
                             let options = SessionOptions::new().uses(S::bind());
-                            let session = binds.session_with(options);
+                            let session = binds.with(options).session();
                             S::read(&session).await.map(drop)
                         }
                     };
@@ -268,7 +268,7 @@ async fn scope_write<S: Side>(scope: &diesel_binds::Scope) -> Result<(), Error> 
 pub(crate) async fn a_hook_ends_with_the_deadline_of_its_unit<S: Side>(pool: PoolKind) {
     let (binds, database) = alone::<S>(pool).await;
     let hasty = || SessionOptions::new().deadline(Duration::from_secs(2));
-    let mut session = binds.session_with(hasty());
+    let mut session = binds.with(hasty()).session();
     S::write(&session, "vetoed").await.unwrap();
     session.before_commit(async |_| std::future::pending::<Result<(), Error>>().await);
     let refused = ends("a hook before the commit", session.commit_all()).await;
@@ -282,7 +282,7 @@ pub(crate) async fn a_hook_ends_with_the_deadline_of_its_unit<S: Side>(pool: Poo
         ),
         "{refused:?}"
     );
-    let mut session = binds.session_with(hasty());
+    let mut session = binds.with(hasty()).session();
     S::write(&session, "kept").await.unwrap();
     session.after_commit(async |_| std::future::pending::<()>().await);
     // The later hooks run.

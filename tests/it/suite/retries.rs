@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use diesel_binds::retry::Retried;
 use diesel_binds::testing::{Effect, FaultPlan};
+use diesel_binds::units::Retried;
 use diesel_binds::{Bind, CommitError, Error, Isolation, Retry, Session, SessionOptions};
 use kit::side::{PoolKind, Side};
 use kit::world::World;
@@ -93,8 +93,9 @@ pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(
     let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
     let gave_up = world
         .binds
+        .with(options)
         .retrying(retry(2))
-        .transaction_with::<_, Error, _>(options, async |session| S::write(session, "theirs").await)
+        .transaction::<_, Error, _>(async |session| S::write(session, "theirs").await)
         .await
         .unwrap_err();
     let said = gave_up.error().diesel().unwrap().to_string();
@@ -113,9 +114,10 @@ pub(crate) async fn a_serialization_failure_is_run_again<S: Side, Other: Second>
         let both = Barrier::new(2);
         let unit = async |text: &'static str| {
             let met = AtomicU32::new(0);
-            let retrying = world.binds.retrying(retry(20));
-            retrying
-                .transaction_with::<(), Error, _>(options.clone(), async |session| {
+            let units = world.binds.with(options.clone());
+            units
+                .retrying(retry(20))
+                .transaction::<(), Error, _>(async |session| {
                     runs.fetch_add(1, Ordering::SeqCst);
                     let seen = S::read(session).await?.len();
                     let meet = met.fetch_add(1, Ordering::SeqCst) == 0;
@@ -155,8 +157,9 @@ pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other
     let write = async |session: &mut Session| S::write(session, "theirs").await;
     let gave_up = world
         .binds
+        .with(options.clone())
         .retrying(retry(2))
-        .transaction_with::<_, Error, _>(options.clone(), write)
+        .transaction::<_, Error, _>(write)
         .await
         .unwrap_err();
     assert_eq!(gave_up.attempts(), 2);
@@ -168,8 +171,8 @@ pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other
     assert_eq!(gave_up.bind(), Some(S::Bind::KEY));
     assert!(!gave_up.is_in_doubt());
     let runs = AtomicU32::new(0);
-    let retrying = world.binds.retrying(retry(9));
-    let waiting = retrying.transaction_with::<_, Error, _>(options, async |session| {
+    let retrying = world.binds.with(options).retrying(retry(9));
+    let waiting = retrying.transaction::<_, Error, _>(async |session| {
         if runs.fetch_add(1, Ordering::SeqCst) == 1 {
             // The second attempt ends with another error.
             return Err(Error::InsideUnit);
@@ -181,8 +184,9 @@ pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other
     // That error is not a conflict, so the unit is not run again.
     assert!(matches!(other.into_error(), Error::InsideUnit));
     holding.rollback_all().await.unwrap();
+    let retrying = world.binds.retrying(retry(9));
     let (_, committed) = retrying
-        .transaction_with::<_, Error, _>(SessionOptions::new(), write)
+        .transaction_with_commit::<_, Error, _>(write)
         .await
         .unwrap();
     assert_eq!(committed.binds()[0], S::Bind::KEY);
@@ -243,8 +247,9 @@ pub(crate) async fn nothing_in_doubt_is_run_again<S: Side, Other: Second>(pool: 
     let runs = AtomicU32::new(0);
     let doubtful = world
         .binds
+        .with(options)
         .retrying(retry(5))
-        .transaction_with::<(), Error, _>(options, async |session| {
+        .transaction::<(), Error, _>(async |session| {
             runs.fetch_add(1, Ordering::SeqCst);
             S::write(session, "mine").await?;
             // Alone, this conflict would be retried.
@@ -272,8 +277,9 @@ pub(crate) async fn nothing_is_run_again_after_the_deadline<S: Side, Other: Seco
     let long = Duration::from_secs(30);
     let late = world
         .binds
+        .with(options)
         .retrying(retry(5).delay(long, long))
-        .transaction_with::<_, Error, _>(options, async |session| S::write(session, "theirs").await)
+        .transaction::<_, Error, _>(async |session| S::write(session, "theirs").await)
         .await
         .unwrap_err();
     assert_eq!(late.attempts(), 1);
@@ -295,8 +301,9 @@ pub(crate) async fn a_unit_that_could_not_be_rolled_back_is_not_run_again<
     let runs = AtomicU32::new(0);
     let refused = world
         .binds
+        .with(options)
         .retrying(retry(5))
-        .transaction_with::<(), Error, _>(options, async |session| {
+        .transaction::<(), Error, _>(async |session| {
             runs.fetch_add(1, Ordering::SeqCst);
             S::write(session, "theirs").await.unwrap_err();
             std::mem::forget(session.connection(S::bind()).await?);
@@ -319,8 +326,9 @@ pub(crate) async fn a_unit_that_got_over_a_conflict_is_not_run_again<S: Side, Ot
     let runs = AtomicU32::new(0);
     let refused = world
         .binds
+        .with(options)
         .retrying(retry(5))
-        .transaction_with::<(), Error, _>(options, async |session| {
+        .transaction::<(), Error, _>(async |session| {
             runs.fetch_add(1, Ordering::SeqCst);
             S::write(session, "theirs").await.unwrap_err();
             S::write(session, "mine").await?;

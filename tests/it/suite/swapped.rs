@@ -33,7 +33,10 @@ async fn pools_are_clean<S: Sides>(world: &World) {
 
 /// Returns a read-only session: two units that write would wait for each other on SQLite.
 fn read_only(world: &World) -> Session {
-    world.binds.session_with(SessionOptions::new().read_only())
+    world
+        .binds
+        .with(SessionOptions::new().read_only())
+        .session()
 }
 
 /// The end of the units.

@@ -150,7 +150,7 @@ where
         assert!(matches!(ended, Err(Error::InsideUnit)), "{ended:?}");
         None
     } else {
-        let mut session = binds.session_with(SessionOptions::new().best_effort());
+        let mut session = binds.with(SessionOptions::new().best_effort()).session();
         listen(&session);
         <(A, B)>::write(&session, text).await.unwrap();
         by.end::<A>(&session).await;

@@ -130,7 +130,7 @@ pub(crate) async fn a_commit_within_a_hook_is_never_reported_as_rolled_back<
             Then::HangsBeyondTheDeadline => options.deadline(Duration::from_secs(1)),
             _ => options,
         };
-        let mut session = binds.session_with(options);
+        let mut session = binds.with(options).session();
         Other::write(&session, &text).await.unwrap();
         let heard = listen(&session);
         let begun = async {
@@ -192,7 +192,7 @@ pub(crate) async fn a_commit_before_a_deadline_is_never_reported_as_rolled_back<
         let options = SessionOptions::new()
             .best_effort()
             .deadline(Duration::from_secs(1));
-        let mut session = world.binds.session_with(options);
+        let mut session = world.binds.with(options).session();
         let heard = listen(&session);
         S::write(&session, &text).await.unwrap();
         S::sql(&session, "COMMIT").await.unwrap();
@@ -246,7 +246,7 @@ pub(crate) async fn a_commit_within_a_joined_unit_is_never_reported_as_rolled_ba
         let options = SessionOptions::new()
             .best_effort()
             .within(S::bind(), &outer);
-        let mut session = world.binds.session_with(options);
+        let mut session = world.binds.with(options).session();
         let heard = listen(&session);
         S::write(&session, &text).await.unwrap();
         match session.connection(S::bind()).await {

@@ -91,7 +91,7 @@ impl Application {
         };
         let plan = FaultPlan::new().at(point, Effect::Crash);
         let process = self.process().await;
-        let mut session = process.session_with(SessionOptions::new().faults(&plan));
+        let mut session = process.with(SessionOptions::new().faults(&plan)).session();
         let unit = session.unit();
         Three::write(&session, &unit.to_string()).await.unwrap();
         let interrupted = session.commit_all().await;

@@ -154,7 +154,7 @@ impl<S: Sides> Faulty<S> {
     /// Writes one row everywhere with a deadline, and commits.
     pub async fn attempt_within(&self, deadline: Duration, text: &str) -> Attempt {
         let options = SessionOptions::new().deadline(deadline);
-        self.attempt_on(&mut self.world.binds.session_with(options), text)
+        self.attempt_on(&mut self.world.binds.with(options).session(), text)
             .await
     }
 

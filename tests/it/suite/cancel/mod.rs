@@ -166,7 +166,8 @@ impl<S: Sides> Bench<S> {
             .map(|_| {
                 self.world
                     .binds
-                    .session_with(SessionOptions::new().read_only())
+                    .with(SessionOptions::new().read_only())
+                    .session()
             })
             .collect();
         let answers = sessions

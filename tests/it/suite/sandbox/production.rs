@@ -87,7 +87,7 @@ pub(crate) async fn two_that_cannot_commit_as_one_are_refused<A: Side, B: Side>(
     session.commit_all().await.unwrap();
     let options = SessionOptions::new().best_effort();
     for by_name in [true, false] {
-        let mut session = sandbox.binds().session_with(options.clone());
+        let mut session = sandbox.binds().with(options.clone()).session();
         let text = format!("both {by_name}");
         A::write(&session, &text).await.unwrap();
         B::write(&session, &text).await.unwrap();
@@ -158,10 +158,10 @@ pub(crate) async fn options_that_a_savepoint_cannot_have_are_refused<S: Side>() 
     ];
     let sandbox = outside.sandbox().await;
     for (name, options) in told.clone() {
-        let session = sandbox.binds().session_with(options.clone());
+        let session = sandbox.binds().with(options.clone()).session();
         let read = S::read(&session).await;
         // On the copy of a file, the options hold.
-        let real = S::read(&outside.binds.session_with(options)).await;
+        let real = S::read(&outside.binds.with(options).session()).await;
         match key::<S>().starts_with("lite") {
             true => assert_eq!(read.is_ok(), real.is_ok()),
             false => assert!(
@@ -176,14 +176,15 @@ pub(crate) async fn options_that_a_savepoint_cannot_have_are_refused<S: Side>() 
         .ignoring_settings();
     let sandbox = builder.start().await.unwrap();
     for (_, options) in told {
-        let session = sandbox.binds().session_with(options.clone());
-        let real = S::read(&outside.binds.session_with(options)).await;
+        let session = sandbox.binds().with(options.clone()).session();
+        let real = S::read(&outside.binds.with(options).session()).await;
         assert_eq!(S::read(&session).await.is_ok(), real.is_ok());
     }
     // Options that the database does not support at all stay an error.
     let session = sandbox
         .binds()
-        .session_with(SessionOptions::new().deferrable());
+        .with(SessionOptions::new().deferrable())
+        .session();
     let refused = S::read(&session).await;
     assert!(
         matches!(refused, Err(Error::Unsupported { .. })),
@@ -197,7 +198,8 @@ pub(crate) async fn a_read_only_unit_writes_nothing<S: Side>() {
     let sandbox = outside.sandbox().await;
     let mut session = sandbox
         .binds()
-        .session_with(SessionOptions::new().read_only());
+        .with(SessionOptions::new().read_only())
+        .session();
     let refused = S::write(&session, "refused").await;
     assert!(
         matches!(refused, Err(Error::ReadOnly { .. })),
@@ -235,7 +237,8 @@ pub(crate) async fn a_plan_of_faults_is_refused<S: Side>() {
     let plan: FaultPlan = FaultPlan::new();
     let mut session = sandbox
         .binds()
-        .session_with(SessionOptions::new().faults(&plan));
+        .with(SessionOptions::new().faults(&plan))
+        .session();
     S::write(&session, "gone").await.unwrap();
     let refused = session.commit_all().await;
     assert!(
