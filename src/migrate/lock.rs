@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::Backend;
 use crate::backend::migrate::{LockAttempt, LockId, NoLockFile};
@@ -18,6 +18,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The interval of messages on the connections that hold locks while a migration runs, so that no proxy closes them as
 /// idle. Also the interval of the search for branches that the migration waits for.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// The time limit for an answer on a connection for a lock. After it, a lock counts as lost.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// The locks that a run holds.
 pub(super) struct Locks {
@@ -90,11 +93,10 @@ impl Locks {
         let own = LockId(self.run.wrapping_add(self.held.len() as u64));
         let mut pause = FIRST_PAUSE;
         loop {
-            let attempt = lock.attempt(own, &ids).await;
-            match attempt.map_err(|error| MigrationProblem::Lock {
-                bind,
-                source: error.into(),
-            })? {
+            let refused = |source| MigrationProblem::Lock { bind, source };
+            let attempt = timeout(ANSWER, lock.attempt(own, &ids)).await;
+            let attempt = attempt.map_err(|late| refused(late.into()))?;
+            match attempt.map_err(|error| refused(error.into()))? {
                 LockAttempt::Locked => break,
                 LockAttempt::Ours(position) => {
                     return Ok(Some(SameDatabase {
@@ -143,19 +145,34 @@ impl Locks {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                () = sleep(KEEP_ALIVE) => {
-                    self.look().await;
-                    self.tell_what_is_in_the_way(bind, place).await;
+                () = sleep(KEEP_ALIVE) => {}
+            }
+            let mut questions = std::pin::pin!(async {
+                self.look().await;
+                self.tell_what_is_in_the_way(bind, place).await;
+            });
+            tokio::select! {
+                biased;
+                // A question that is dropped half-asked would leave its connection unusable.
+                done = &mut work => {
+                    questions.await;
+                    return done;
                 }
+                () = &mut questions => {}
             }
         }
     }
 
     /// Releases the locks. A lock that cannot be released ends with its connection.
     pub(super) async fn release(self) {
-        for mut held in self.held {
-            if let Err(error) = held.lock.release().await {
-                tracing::debug!(%error, bind = held.bind, "a lock of migrations ends with its connection");
+        for mut held in self.held.into_iter().filter(|held| !held.lost) {
+            let released = timeout(ANSWER, held.lock.release()).await;
+            if !matches!(released, Ok(Ok(()))) {
+                tracing::debug!(
+                    ?released,
+                    bind = held.bind,
+                    "a lock of migrations ends with its connection"
+                );
             }
         }
     }
@@ -164,15 +181,16 @@ impl Locks {
     async fn tell_what_is_in_the_way(&mut self, bind: &'static str, place: usize) {
         let held = self.held.iter_mut();
         for held in held.filter(|held| !held.lost && held.place == place) {
-            match held.lock.in_the_way().await {
-                Ok(branches) if branches.is_empty() => {}
-                Ok(branches) => tracing::warn!(
+            match timeout(ANSWER, held.lock.in_the_way()).await {
+                Err(_) => held.lost = true,
+                Ok(Ok(branches)) if branches.is_empty() => {}
+                Ok(Ok(branches)) => tracing::warn!(
                     bind,
                     branches = branches.join(", "),
                     "a migration may wait for the locks of prepared branches: finish those by recovery, or look with \
                      `diesel-binds in-doubt list`",
                 ),
-                Err(error) => {
+                Ok(Err(error)) => {
                     tracing::debug!(%error, bind, "what a migration waits for could not be asked");
                 }
             }
@@ -182,7 +200,8 @@ impl Locks {
     async fn look(&mut self) {
         for held in &mut self.held {
             // A connection that failed once is not asked again, because a lost lock cannot come back.
-            held.lost = held.lost || !matches!(held.lock.is_held().await, Ok(true));
+            held.lost =
+                held.lost || !matches!(timeout(ANSWER, held.lock.is_held()).await, Ok(Ok(true)));
         }
     }
 }

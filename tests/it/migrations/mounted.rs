@@ -7,6 +7,7 @@ use diesel_binds::migrations::MigrationProblem;
 use diesel_binds::{AsyncSqliteConnection, Source};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use kit::database::Database;
+use kit::proxy::{Fault, Proxy};
 use kit::servers::Server;
 use kit::source::Steps;
 
@@ -219,4 +220,23 @@ async fn no_migration_begins_after_the_lock_was_lost() {
         assert_eq!(versions(url).await.len(), 1);
         assert_eq!(binds.migrations().run().await.unwrap().done.len(), 1);
     }
+}
+
+/// The connection of the lock falls silent while a migration runs. The migration ends, and the next one is not begun.
+#[tokio::test]
+async fn a_lock_without_an_answer_counts_as_lost() {
+    let database = Database::on(Server::PostgresA).await;
+    let proxy = Proxy::start(database.url()).await;
+    let steps = Steps::new().step(USERS, "SELECT pg_sleep(7)", "");
+    let binds = on::<Accounts>(&proxy.url(database.url()), steps.table(NAMES, "names"));
+    // The first question is that before the first migration.
+    let second = Fault::before("SAVEPOINT diesel_binds_lock").occurrence(2);
+    proxy.inject(second.stalling());
+    let error = binds.migrations().run().await.unwrap_err();
+    assert_eq!(proxy.fired(), 1);
+    assert!(
+        matches!(error.problem(), MigrationProblem::LockLost { .. }),
+        "{error:?}"
+    );
+    assert_eq!((error.done().len(), error.left().len()), (1, 1));
 }
