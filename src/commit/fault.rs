@@ -245,6 +245,13 @@ pub enum Fault {
     /// The deadline of the unit had passed before the commit began.
     #[error("the deadline of the unit passed before the commit began")]
     DeadlineExceeded,
+
+    /// A hook before the commit had not completed at the deadline of the unit. The hook was dropped.
+    #[error("the hook registered at {registered_at} had not completed at the deadline of the unit")]
+    HookTimedOut {
+        /// The place where the hook was registered.
+        registered_at: &'static std::panic::Location<'static>,
+    },
 }
 
 impl Fault {
@@ -291,6 +298,7 @@ impl Fault {
             Self::UnknownBind => "UnknownBind",
             Self::Connect(_) => "Connect",
             Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::HookTimedOut { .. } => "HookTimedOut",
             Self::NestedWorkFailed => "NestedWorkFailed",
             Self::Hook => "Hook",
             Self::Exchanged => "Exchanged",

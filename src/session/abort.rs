@@ -12,7 +12,9 @@ impl AbortReason {
 impl From<&Fault> for AbortReason {
     fn from(fault: &Fault) -> Self {
         match fault {
-            Fault::DeadlineExceeded | Fault::TimedOut => Self::DeadlineExceeded,
+            Fault::DeadlineExceeded | Fault::HookTimedOut { .. } | Fault::TimedOut => {
+                Self::DeadlineExceeded
+            }
             Fault::NestedTransaction => Self::NestedTransaction,
             Fault::TransactionEnded(_) => Self::TransactionEnded,
             Fault::OutlivedRecords => Self::OutlivedRecords,

@@ -80,10 +80,8 @@ impl Session {
             }
             let registered_at = hook.registered_at;
             let Ok(said) = said else {
-                tracing::warn!(%registered_at, "a hook before the commit did not end before the deadline of its unit");
-                return Err(self
-                    .roll_back_because(bind, Fault::DeadlineExceeded)
-                    .await?);
+                let fault = Fault::HookTimedOut { registered_at };
+                return Err(self.roll_back_because(bind, fault).await?);
             };
             if let Err(source) = said {
                 let Err(ended) = self.roll_back_unit().await else {

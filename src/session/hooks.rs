@@ -20,7 +20,7 @@ impl Session {
     /// rolled back, nor for [`commit_only`](Self::commit_only).
     ///
     /// A hook that has not completed at the [deadline](crate::SessionOptions::deadline) of the unit is dropped, and the
-    /// unit is rolled back ([`Fault::DeadlineExceeded`](crate::error::Fault::DeadlineExceeded)).
+    /// unit is rolled back ([`Fault::HookTimedOut`](crate::error::Fault::HookTimedOut)).
     ///
     /// The hook is registered for this unit only. If it was registered within a [`savepoint`](Self::savepoint) that is
     /// undone, it does not run.

@@ -47,7 +47,8 @@ fn of_commit(error: &CommitError) -> StatusCode {
             | Fault::Unreached(_)
             | Fault::TimedOut
             | Fault::Connect(_)
-            | Fault::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
+            | Fault::DeadlineExceeded
+            | Fault::HookTimedOut { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         },
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -270,17 +270,19 @@ pub(crate) async fn a_hook_ends_with_the_deadline_of_its_unit<S: Side>(pool: Poo
     let hasty = || SessionOptions::new().deadline(Duration::from_secs(2));
     let mut session = binds.with(hasty()).session();
     S::write(&session, "vetoed").await.unwrap();
+    let line = line!() + 1;
     session.before_commit(async |_| std::future::pending::<Result<(), Error>>().await);
     let refused = ends("a hook before the commit", session.commit_all()).await;
-    assert!(
-        matches!(
-            refused,
-            Err(CommitError::RolledBack {
-                source: Fault::DeadlineExceeded,
-                ..
-            })
-        ),
-        "{refused:?}"
+    let Err(CommitError::RolledBack {
+        source: Fault::HookTimedOut { registered_at },
+        ..
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(
+        (registered_at.file(), registered_at.line()),
+        (file!(), line)
     );
     let mut session = binds.with(hasty()).session();
     S::write(&session, "kept").await.unwrap();
