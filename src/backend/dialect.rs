@@ -388,6 +388,12 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
         }
     }
 
+    /// Returns whether the tables of the protocol are there although the role may not use them.
+    fn denies_tables(&mut self, schema: &str) -> impl Future<Output = QueryResult<bool>> + Send {
+        let _ = schema;
+        async { Ok(false) }
+    }
+
     /// Creates the tables of the protocol where they are missing. Call it outside of a transaction.
     fn install(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 }

@@ -24,6 +24,14 @@ pub(super) struct Meta {
     unfit: Option<String>,
 }
 
+/// Whether the tables are there.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[derive(QueryableByName)]
+pub(super) struct Found {
+    #[diesel(sql_type = Bool)]
+    pub(super) found: bool,
+}
+
 /// Returns the query for the row of `diesel_binds_meta` and for the finding of `unfit`. The query fails if a table of a
 /// holder or one of its columns is missing. It locks nothing in them.
 pub(super) fn meta(schema: &str, unfit: &str) -> String {

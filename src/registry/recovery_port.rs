@@ -159,7 +159,15 @@ impl<C: Connection> Entry<C> {
                 .server_outside_pool(&mut connection)
                 .await
                 .map_err(Fault::Lost)?;
-            question(&mut connection, &server).await
+            match question(&mut connection, &server).await {
+                // Recovery ignores a database without the tables. One that refuses them to the role is an error.
+                Err(Fault::NotInstalled(refusal @ diesel::result::Error::DatabaseError(..)))
+                    if !matches!(connection.denies_tables(&server.schema).await, Ok(false)) =>
+                {
+                    Err(Fault::Statement(refusal))
+                }
+                answer => answer,
+            }
         };
         let asked = timeout(self.timeouts.step, asking).await;
         asked.unwrap_or(Err(Fault::TimedOut))

@@ -34,7 +34,7 @@ use diesel_async::{
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use crate::backend::tables::{database_id, verify_holder};
+use crate::backend::tables::{Found, database_id, verify_holder};
 use crate::backend::{
     Backend, Begun, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, RecordRow,
     SavepointStep, Server, Terms, TransactionState, Unseen, internals, sql,
@@ -256,6 +256,11 @@ impl Dialect for AsyncMysqlConnection {
 
     async fn delete_branch_rows(&mut self, schema: &str, namespace: &str) -> QueryResult<usize> {
         prepared::delete_rows(self, schema, namespace).await
+    }
+
+    async fn denies_tables(&mut self, schema: &str) -> QueryResult<bool> {
+        let row: Found = sql_query(tables::exist(schema)).get_result(self).await?;
+        Ok(row.found)
     }
 
     async fn install(&mut self) -> QueryResult<()> {

@@ -98,6 +98,15 @@ pub(super) fn meta_for_writer(schema: &str) -> String {
     )
 }
 
+/// Returns the query whether the tables are there. The server hides them from a role without any privilege on them.
+pub(super) fn exist(schema: &str) -> String {
+    let database = database(schema);
+    format!(
+        "SELECT EXISTS (SELECT 1 FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = 'diesel_binds_meta') AS found"
+    )
+}
+
 /// Returns the name of the database as a value, from the prefix that names it. In hexadecimal, because a name may
 /// contain any character.
 fn database(schema: &str) -> String {

@@ -32,7 +32,7 @@ use diesel_async::{
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use crate::backend::tables::{database_id, verify_holder};
+use crate::backend::tables::{Found, database_id, verify_holder};
 use crate::backend::{
     Backend, Begun, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, RecordRow,
     SavepointStep, Server, Terms, TransactionId, TransactionState, Unseen, internals, sql,
@@ -262,6 +262,11 @@ impl Dialect for AsyncPgConnection {
         persistent_id: Option<&str>,
     ) -> QueryResult<Option<Outcome>> {
         lineage::fate(self, transaction, persistent_id).await
+    }
+
+    async fn denies_tables(&mut self, _: &str) -> QueryResult<bool> {
+        let row: Found = sql_query(tables::EXIST).get_result(self).await?;
+        Ok(row.found)
     }
 
     async fn install(&mut self) -> QueryResult<()> {

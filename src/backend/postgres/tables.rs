@@ -38,6 +38,10 @@ const UNFIT: &str = "(SELECT pg_catalog.concat_ws(':', o.name, f.word, f.detail)
 const DENIED: &str = "CASE WHEN NOT pg_catalog.has_column_privilege('public.diesel_binds_decision', 'unit', 'INSERT') \
     THEN 'diesel_binds_decision:denied:INSERT' END";
 
+/// The query whether the tables are there.
+pub(super) const EXIST: &str = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class \
+    WHERE relname = 'diesel_binds_meta' AND relnamespace = 'public'::pg_catalog.regnamespace) AS found";
+
 /// Returns the query for the row of `diesel_binds_meta`, for reading only.
 pub(super) fn meta() -> String {
     tables::meta(SCHEMA, UNFIT)

@@ -423,49 +423,83 @@ async fn records_that_cannot_be_deleted_are_reported() {
     assert!(is_recorded(&application, &gid).await);
 }
 
+/// A login with few rights on the databases of PostgreSQL and MariaDB.
+struct Login<'a> {
+    application: &'a Application,
+    name: String,
+}
+
+impl<'a> Login<'a> {
+    /// Creates the login. `rights` are privileges and the tables that they are on.
+    async fn with(application: &'a Application, rights: &[(&str, &str)]) -> Self {
+        let database = application.mariadb().name().unwrap();
+        let name = format!("l{}", &database[5..]);
+        let mut on_postgres = format!(
+            "CREATE ROLE {name} LOGIN; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {name}"
+        );
+        let mut on_mariadb = format!("CREATE USER {name} IDENTIFIED BY 'secret'");
+        for (privileges, table) in rights {
+            if *table != "diesel_binds_branch" {
+                on_postgres += &format!("; GRANT {privileges} ON {table} TO {name}");
+            }
+            on_mariadb += &format!("; GRANT {privileges} ON {database}.{table} TO {name}");
+        }
+        run(application.postgres().url(), &on_postgres).await;
+        run(application.mariadb().url(), &on_mariadb).await;
+        Self { application, name }
+    }
+
+    /// Connects as the login.
+    async fn binds(&self) -> Binds {
+        let name = &self.name;
+        let postgres = self.application.postgres().url();
+        let mariadb = self.application.mariadb().url();
+        let postgres = postgres.replace("postgres@", &format!("{name}@"));
+        let mariadb = mariadb.replace("root@", &format!("{name}:secret@"));
+        on_servers(self.application, [&postgres, &mariadb]).await
+    }
+
+    async fn drop(self) {
+        let name = self.name;
+        let user = format!("DROP USER {name}");
+        run(self.application.mariadb().url(), &user).await;
+        let role = format!("DROP OWNED BY {name}; DROP ROLE {name}");
+        run(self.application.postgres().url(), &role).await;
+    }
+}
+
+/// Connects to the databases of PostgreSQL and MariaDB alone.
+async fn on_servers(application: &Application, urls: [&str; 2]) -> Binds {
+    let builder = Binds::builder()
+        .namespace(&application.namespace)
+        .recovery(at_once());
+    let urls = urls.map(str::to_owned);
+    let options = BindOptions::new();
+    let builder = <(PostgresA, MariadbA)>::register(builder, &urls, PoolKind::Deadpool, &options);
+    builder.await.build().unwrap()
+}
+
 /// The roles have only the rights that the docs require for units. A pass reports the records that they cannot delete,
 /// and other roles delete them.
 #[tokio::test]
 async fn records_that_the_role_of_a_process_cannot_delete_are_reported() {
     let application = Application::new().await;
-    let login = format!("login_{}", application.postgres().name().unwrap());
-    let grant = format!(
-        "CREATE ROLE {login} LOGIN; GRANT SELECT, INSERT ON notes TO {login}; \
-         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {login}; \
-         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {login}; GRANT INSERT ON diesel_binds_decision TO {login}"
-    );
-    run(application.postgres().url(), &grant).await;
-    let name = application.mariadb().name().unwrap();
-    let user = format!("'l{}'@'%'", &name[5..]);
-    let grant = format!(
-        "CREATE USER {user} IDENTIFIED BY 'secret'; GRANT SELECT ON {name}.* TO {user}; \
-         GRANT INSERT ON {name}.notes TO {user}; GRANT INSERT ON {name}.diesel_binds_decision TO {user}; \
-         GRANT INSERT, DELETE ON {name}.diesel_binds_branch TO {user}"
-    );
-    run(application.mariadb().url(), &grant).await;
-    let (postgres, mariadb) = (
-        application
-            .postgres()
-            .url()
-            .replace("postgres@", &format!("{login}@")),
-        application
-            .mariadb()
-            .url()
-            .replace("root@", &format!("l{}:secret@", &name[5..])),
-    );
+    let login = Login::with(
+        &application,
+        &[
+            ("SELECT, INSERT", "notes"),
+            ("SELECT", "diesel_binds_meta"),
+            ("SELECT", "diesel_binds_horizon"),
+            ("SELECT", "diesel_binds_forced"),
+            ("SELECT, INSERT", "diesel_binds_decision"),
+            ("SELECT, INSERT, DELETE", "diesel_binds_branch"),
+        ],
+    )
+    .await;
     // The holder is MariaDB.
-    let binds = async |urls: [&str; 2]| {
-        let builder = Binds::builder()
-            .namespace(&application.namespace)
-            .recovery(at_once());
-        let urls = urls.map(str::to_owned);
-        let options = BindOptions::new();
-        let builder =
-            <(PostgresA, MariadbA)>::register(builder, &urls, PoolKind::Deadpool, &options);
-        builder.await.build().unwrap()
-    };
-    let limited = binds([&postgres, &mariadb]).await;
-    let full = binds([application.postgres().url(), application.mariadb().url()]).await;
+    let limited = login.binds().await;
+    let servers = [application.postgres().url(), application.mariadb().url()];
+    let full = on_servers(&application, servers).await;
     let mut session = full.session();
     <(PostgresA, MariadbA)>::write(&session, "kept")
         .await
@@ -479,9 +513,7 @@ async fn records_that_the_role_of_a_process_cannot_delete_are_reported() {
     let deleted = full.recovery().run().await;
     limited.close().await;
     full.close().await;
-    run(application.mariadb().url(), &format!("DROP USER {user}")).await;
-    let drop = format!("DROP OWNED BY {login}; DROP ROLE {login}");
-    run(application.postgres().url(), &drop).await;
+    login.drop().await;
     for pass in [&to_move, &to_delete] {
         assert!(
             matches!(
@@ -492,4 +524,29 @@ async fn records_that_the_role_of_a_process_cannot_delete_are_reported() {
         );
     }
     assert_eq!(deleted.forgotten, 1, "{deleted:?}");
+}
+
+/// The server hides neither table, and refuses to show its rows.
+#[tokio::test]
+async fn a_role_that_may_not_read_the_tables_is_no_database_without_tables() {
+    let application = Application::new().await;
+    let rights = [
+        ("INSERT", "diesel_binds_meta"),
+        ("INSERT", "diesel_binds_decision"),
+    ];
+    let login = Login::with(&application, &rights).await;
+    let binds = login.binds().await;
+    let pass = binds.recovery().run().await;
+    binds.close().await;
+    login.drop().await;
+    let mut refused: Vec<_> = pass.not_forgotten.iter().chain(&pass.unreachable).collect();
+    refused.sort_by_key(|(bind, _)| *bind);
+    refused.dedup_by_key(|(bind, _)| *bind);
+    assert!(
+        matches!(
+            refused.as_slice(),
+            [("my-a", Fault::Statement(_)), ("pg-a", Fault::Statement(_))]
+        ),
+        "{pass:?}"
+    );
 }
