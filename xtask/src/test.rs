@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::command::{cargo, run};
 use crate::packages;
 use crate::servers::{self, Data};
-use crate::tools;
+use crate::{tools, workspace};
 
 /// The variable for the number of concurrent tests of a binary.
 const THREADS: &str = "RUST_TEST_THREADS";
@@ -24,6 +24,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
         if std::env::var_os(THREADS).is_none() {
             test.env(THREADS, threads()?.to_string());
         }
+        test.env("TMPDIR", workspace::scratch());
         run(test.args(arguments).envs(environment))
     })
 }
@@ -33,6 +34,7 @@ pub(crate) fn run_one(name: &str, variables: &[(impl AsRef<OsStr>, String)]) -> 
     with_servers(|environment| {
         let mut test = cargo(&["test", "--quiet", "--all-features", "--test", name]);
         let variables = variables.iter().map(|(name, value)| (name, value));
+        test.env("TMPDIR", workspace::scratch());
         run(test.envs(environment).envs(variables))
     })
 }

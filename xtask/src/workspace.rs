@@ -27,3 +27,19 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn servers() -> PathBuf {
     root().join("target").join("servers")
 }
+
+/// Returns the folder of files that no run needs again: one in memory, if it has room. Tests end processes, never the
+/// machine, so no test depends on the disk.
+pub(crate) fn scratch() -> PathBuf {
+    /// More than the servers of the tests and the copies of them need.
+    const ROOM: u64 = 10 << 30;
+
+    let memory = Path::new("/dev/shm");
+    let has_room = rustix::fs::statvfs(memory)
+        .is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= ROOM);
+    let is_chosen = env::var_os("TMPDIR").is_some();
+    match has_room && !is_chosen {
+        true => memory.to_owned(),
+        false => env::temp_dir(),
+    }
+}

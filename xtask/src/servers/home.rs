@@ -34,9 +34,8 @@ struct Account {
 }
 
 impl Home {
-    /// Returns the home at `directory`, or the best place for a new one. That is `target/servers/` of the workspace,
-    /// unless the account cannot enter it or the path is too long for a Unix socket. Then it is a folder for this
-    /// workspace in the temporary folder.
+    /// Returns the home at `directory`, or the first place for a new one that the account can enter, and whose path is not
+    /// too long for a Unix socket: [`workspace::scratch`], `target/servers/` of the workspace, the temporary folder.
     pub(crate) fn find(server: Server, account: &str, directory: Option<&Path>) -> Result<Self> {
         let account = if rustix::process::geteuid().is_root() {
             Some(Account::find(account)?)
@@ -50,6 +49,7 @@ impl Home {
             });
         }
         for parent in [
+            temporary(workspace::scratch()),
             workspace::servers(),
             temporary(std::env::temp_dir()),
             temporary(PathBuf::from("/var/tmp")),
