@@ -74,6 +74,14 @@ impl fmt::Display for UnitId {
     }
 }
 
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+impl UnitId {
+    /// Appends the id to a text, as `Display` writes it.
+    pub(crate) fn append_to(&self, text: &mut String) {
+        text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
+    }
+}
+
 impl FromStr for UnitId {
     type Err = InvalidGid;
 
@@ -105,6 +113,14 @@ impl DatabaseId {
 impl fmt::Display for DatabaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.simple().fmt(f)
+    }
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+impl DatabaseId {
+    /// Appends the id to a text, as `Display` writes it.
+    pub(crate) fn append_to(&self, text: &mut String) {
+        text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
     }
 }
 

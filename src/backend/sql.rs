@@ -2,26 +2,98 @@
 //!
 //! Every value in the SQL text is a key, a namespace or an id, made of `[a-z0-9_-]`, so nothing needs escaping.
 
-use std::fmt;
+use std::fmt::Write as _;
 
 use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 
 use crate::backend::Terms;
 use crate::commit::{Decision, Fault, Outcome};
-use crate::gid::{Gid, UnitId};
+use crate::gid::{DatabaseId, Gid, UnitId};
+#[cfg(feature = "mysql")]
+use crate::gid::{XA_FORMAT, Xid};
 
-/// Formats a message into one string, usually without a reallocation.
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(super) fn message(parts: fmt::Arguments<'_>) -> String {
-    /// Most messages are shorter.
-    const USUAL_LENGTH: usize = 1024;
-
-    let mut message = String::with_capacity(USUAL_LENGTH);
-    let written = fmt::Write::write_fmt(&mut message, parts);
-    written.expect("a text takes whatever is written");
-    message
+/// Writes the parts of a message, usually without a reallocation. With a text before a semicolon, appends to that.
+macro_rules! sql {
+    { $message:expr; $($part:expr),+ $(,)? } => {
+        $($crate::backend::sql::Part::append_to(&$part, $message);)+
+    };
+    { $($part:expr),+ $(,)? } => {{
+        // Most messages are shorter.
+        let mut message = String::with_capacity(1024);
+        $crate::backend::sql::sql! { &mut message; $($part),+ }
+        message
+    }};
 }
+
+/// Implements `Display` for parts, for the messages that are not written on the path of a commit.
+macro_rules! display_parts {
+    ($($part:ty),+) => {
+        $(impl std::fmt::Display for $part {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&$crate::backend::sql::sql! { *self })
+            }
+        })+
+    };
+}
+
+/// A part of a message. It appends itself without a formatter: the commit of two writers has more than a hundred parts.
+pub(super) trait Part {
+    fn append_to(&self, message: &mut String);
+}
+
+impl Part for str {
+    fn append_to(&self, message: &mut String) {
+        message.push_str(self);
+    }
+}
+
+impl Part for String {
+    fn append_to(&self, message: &mut String) {
+        message.push_str(self);
+    }
+}
+
+impl Part for Box<str> {
+    fn append_to(&self, message: &mut String) {
+        message.push_str(self);
+    }
+}
+
+impl<P: Part + ?Sized> Part for &P {
+    fn append_to(&self, message: &mut String) {
+        (**self).append_to(message);
+    }
+}
+
+impl Part for UnitId {
+    fn append_to(&self, message: &mut String) {
+        self.append_to(message);
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl Part for Xid {
+    fn append_to(&self, message: &mut String) {
+        sql! { message; "'", self.namespace, ":", self.unit, "','", self.bind, "',", i64::from(XA_FORMAT) }
+    }
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl Part for i64 {
+    fn append_to(&self, message: &mut String) {
+        let written = write!(message, "{self}");
+        written.expect("a text takes whatever is written");
+    }
+}
+
+impl Part for DatabaseId {
+    fn append_to(&self, message: &mut String) {
+        self.append_to(message);
+    }
+}
+
+pub(super) use {display_parts, sql};
 
 /// The name of a savepoint that marks the transaction of a unit, on servers where the marker is a savepoint. The name
 /// is unique to the unit, so no statement of the application rolls back to it, or sets it in another transaction.
@@ -57,13 +129,13 @@ pub(super) fn mentions_marker(error: &diesel::result::Error) -> bool {
         if information.message().contains(MARKER))
 }
 
-impl fmt::Display for Marker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MARKER)?;
-        self.unit.fmt(f)?;
-        f.write_str(self.suffix)
+impl Part for Marker {
+    fn append_to(&self, message: &mut String) {
+        sql! { message; MARKER, self.unit, self.suffix }
     }
 }
+
+display_parts!(Marker);
 
 /// Returns a comment that identifies the unit of a transaction, with the keys of sqlcommenter. Empty unless it is asked
 /// for.
@@ -96,37 +168,29 @@ pub(super) struct OutcomeRow {
 /// The key of the row is read from the table with the holder's id. The key is null, and the whole message fails, in
 /// three cases: the table has another id, a record of the unit may have been deleted, or `condition` does not hold. A
 /// snapshot may be older than the horizon; only the unique key is checked outside of snapshots.
-pub(super) fn insert_decision(
-    schema: &str,
-    decision: &Decision,
-    condition: impl fmt::Display,
-) -> String {
+pub(super) fn insert_decision(schema: &str, decision: &Decision, condition: impl Part) -> String {
     let Decision { gid, participants } = decision;
-    let participants = participants
-        .iter()
-        .map(|(bind, id)| format!("{bind}@{id}"))
-        .collect::<Vec<_>>()
-        .join(" ");
-    format!(
-        "INSERT INTO {schema}diesel_binds_decision (unit, outcome, participants, namespace) VALUES (\
-         (SELECT '{}' FROM {schema}diesel_binds_meta WHERE holder_id = '{}' AND {condition} AND NOT {}), \
-         'commit', '{participants}', '{}')",
-        gid.unit,
-        gid.holder_id,
-        is_forgotten(schema, gid),
-        gid.namespace
-    )
+    let mut message = sql! {
+        "INSERT INTO ", schema, "diesel_binds_decision (unit, outcome, participants, namespace) VALUES ((SELECT '",
+        gid.unit, "' FROM ", schema, "diesel_binds_meta WHERE holder_id = '", gid.holder_id, "' AND ", condition,
+        " AND NOT ", is_forgotten(schema, gid), "), 'commit', '",
+    };
+    for (index, (bind, id)) in participants.iter().enumerate() {
+        let separator = if index == 0 { "" } else { " " };
+        sql! { &mut message; separator, bind, "@", id }
+    }
+    sql! { &mut message; "', '", gid.namespace, "')" }
+    message
 }
 
 /// Returns the condition that the row of the decision is there as it was written. A trigger or rule may drop or change
 /// it without an error, and may have been created since the tables were checked.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn decision_stands(schema: &str, decision: &Decision) -> String {
-    format!(
-        "EXISTS (SELECT 1 FROM {schema}diesel_binds_decision WHERE unit = '{}' AND outcome = 'commit' \
-         AND namespace = '{}')",
-        decision.gid.unit, decision.gid.namespace
-    )
+    sql! {
+        "EXISTS (SELECT 1 FROM ", schema, "diesel_binds_decision WHERE unit = '", decision.gid.unit,
+        "' AND outcome = 'commit' AND namespace = '", decision.gid.namespace, "')",
+    }
 }
 
 /// Returns the row of a fence. It is inserted only in the holder's database, and only if no decision can have been
@@ -171,9 +235,10 @@ fn is_forgotten(schema: &str, gid: &Gid) -> String {
 
 /// Returns the condition that a unit of a namespace is behind the horizon.
 pub(super) fn is_behind_horizon(schema: &str, namespace: &str, unit: UnitId) -> String {
-    format!(
-        "EXISTS (SELECT 1 FROM {schema}diesel_binds_horizon h WHERE h.namespace = '{namespace}' AND h.unit >= '{unit}')"
-    )
+    sql! {
+        "EXISTS (SELECT 1 FROM ", schema, "diesel_binds_horizon h WHERE h.namespace = '", namespace,
+        "' AND h.unit >= '", unit, "')",
+    }
 }
 
 /// Returns the outcome in the row, if there is one. Fails if the row comes from another database than the holder's.

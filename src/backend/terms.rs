@@ -1,12 +1,12 @@
 //! The terms of one transaction of a unit on one bind, and its state.
 
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use crate::backend::Durability;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use crate::backend::sql::{Part, display_parts, sql};
 use crate::backend::{Server, Settings};
 use crate::commit::Fault;
 use crate::gid::UnitId;
@@ -89,13 +89,14 @@ pub(super) struct MarkerValue {
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-impl fmt::Display for MarkerValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.unit.fmt(f)?;
-        f.write_str(":")?;
-        f.write_str(self.bind)
+impl Part for MarkerValue {
+    fn append_to(&self, message: &mut String) {
+        sql! { message; self.unit, ":", self.bind }
     }
 }
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+display_parts!(MarkerValue);
 
 /// Findings of a begin that the end needs.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,7 +4,6 @@
 //! `session.on(..)`, like every query without a table.
 
 use std::any::{TypeId, type_name};
-use std::sync::LazyLock;
 
 use diesel::expression::AppearsOnTable;
 use diesel::internal::table_macro::{
@@ -17,7 +16,7 @@ use diesel::query_builder::{
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::query_source::{Alias, AliasSource};
 use diesel::{QuerySource, Table};
-use memchr::memmem::Finder;
+use memchr::memchr3_iter;
 
 use crate::bind::rows::RowsOf;
 use crate::bind::within::{Nothing, Nowhere, Within};
@@ -231,13 +230,13 @@ where
 /// boxed part. An update, a list of values and several rows at once contain none, although they have no static query id
 /// either.
 pub(crate) fn may_have_text(query: &str) -> bool {
-    // Each update and delete is searched, so a search must be quick.
-    static PARTS: LazyLock<[Finder<'static>; 3]> =
-        LazyLock::new(|| ["SqlLiteral<", "Boxed", "dyn "].map(Finder::new));
-
-    PARTS
-        .iter()
-        .any(|part| part.find(query.as_bytes()).is_some())
+    // Each update and delete is searched, so the search looks for bytes that are rare in such names.
+    memchr3_iter(b'L', b'B', b' ', query.as_bytes()).any(|at| {
+        let (before, rest) = query.as_bytes().split_at(at);
+        (before.ends_with(b"Sql") && rest.starts_with(b"Literal<"))
+            || rest.starts_with(b"Boxed")
+            || (before.ends_with(b"dyn") && rest.starts_with(b" "))
+    })
 }
 
 /// Returns whether a query has a boxed subquery, by the name of its type: Diesel lets a boxed subquery read any table.

@@ -1,22 +1,22 @@
 //! The begin of a unit's transaction on MySQL and MariaDB, and restoring the settings that it changes.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::backend::Terms;
 use crate::backend::mysql::writes::{WRITES, counts_writes};
 use crate::backend::mysql::{is_branch, is_mariadb, xid};
-use crate::backend::{Terms, sql};
+use crate::backend::sql::{self, sql};
 
 /// Writes the message that begins the transaction and leaves the marker.
 pub(super) fn begin(terms: &Terms) -> String {
     // A deadlock or DDL ends a plain transaction without the application's knowledge. Without autocommit, later writes
     // go into a transaction without a marker, which never commits. An XA branch refuses all that by itself.
-    let (hold_autocommit, start): (_, Cow<'_, str>) = if is_branch(terms) {
-        ("", format!("XA START {}", xid(terms)).into())
+    let (hold_autocommit, start) = if is_branch(terms) {
+        ("", sql! { "XA START ", xid(terms) })
     } else if terms.read_only {
-        (HOLD_AUTOCOMMIT, "START TRANSACTION READ ONLY".into())
+        (HOLD_AUTOCOMMIT, "START TRANSACTION READ ONLY".to_owned())
     } else {
-        (HOLD_AUTOCOMMIT, "START TRANSACTION".into())
+        (HOLD_AUTOCOMMIT, "START TRANSACTION".to_owned())
     };
     // The level holds only for the next transaction, which is this one.
     let isolation = match terms.settings.isolation {
@@ -28,16 +28,11 @@ pub(super) fn begin(terms: &Terms) -> String {
     } else {
         String::new()
     };
-    sql::message(format_args!(
-        "{}SET {hold_autocommit}@diesel_binds_warnings = NULL, @diesel_binds_unit = '{}'; {}{isolation}{start}; \
-         SAVEPOINT {}; SAVEPOINT {}{}{count}",
-        sql::tag(terms),
-        terms.marker(),
-        limits(terms),
-        sql::last_marker(terms),
-        sql::marker(terms),
-        sql::open_savepoints(terms.savepoints)
-    ))
+    sql! {
+        sql::tag(terms), "SET ", hold_autocommit, "@diesel_binds_warnings = NULL, @diesel_binds_unit = '",
+        terms.marker(), "'; ", limits(terms), isolation, start, "; SAVEPOINT ", sql::last_marker(terms),
+        "; SAVEPOINT ", sql::marker(terms), sql::open_savepoints(terms.savepoints), count,
+    }
 }
 
 /// The part of a `SET` that turns autocommit off, and saves the value of the connection.
@@ -45,6 +40,9 @@ const HOLD_AUTOCOMMIT: &str = "@diesel_binds_autocommit = @@SESSION.autocommit, 
 
 /// Restores autocommit, as a statement after the end of the transaction.
 pub(super) const PUT_BACK_AUTOCOMMIT: &str = "SET autocommit = @diesel_binds_autocommit";
+
+/// Commits a read-only transaction, and restores autocommit.
+pub(super) const COMMIT_READ_ONLY: &str = "COMMIT; SET autocommit = @diesel_binds_autocommit";
 
 /// Commits, and restores autocommit. Nothing in it can fail after the commit: an invalid value of a variable fails
 /// before any variable is set.

@@ -1,6 +1,5 @@
 //! The end of a unit's transaction on MySQL and MariaDB: every message uses up the marker first.
 
-use std::fmt;
 use std::io;
 
 use diesel::{QueryResult, sql_query};
@@ -9,7 +8,8 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _
 use crate::backend::mysql::probe::mentions_rollback;
 use crate::backend::mysql::writes::NOTE_NON_TRANSACTIONAL;
 use crate::backend::mysql::{Flag, begin, is_branch, is_mariadb, outer, probe, verb, xid};
-use crate::backend::{LoneCommitFault, Terms, Unseen, internals, sql};
+use crate::backend::sql::{self, Part, sql};
+use crate::backend::{LoneCommitFault, Terms, Unseen, internals};
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Branch, Gid};
 
@@ -19,33 +19,26 @@ pub(super) async fn prepare(
     terms: &Terms,
     branch: &Branch,
 ) -> Result<(), Fault> {
-    let xid = xid(terms);
-    let parts = branch.parts;
     let Gid {
         unit,
         holder,
         holder_id,
         namespace,
     } = &branch.gid;
-    let schema = &terms.server.schema;
-    let stands = fail_unless(format_args!(
-        "EXISTS (SELECT 1 FROM {schema}diesel_binds_branch WHERE unit = '{unit}' AND branch = '{}' \
-         AND holder = '{holder}' AND holder_id = '{holder_id}' AND connection_id = CONNECTION_ID() \
-         AND namespace = '{namespace}')",
-        branch.bind
-    ));
-    let message = sql::message(format_args!(
-        "RELEASE SAVEPOINT {}{}; {NOTE_NON_TRANSACTIONAL}; \
-         INSERT INTO {}diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts, namespace) \
-         VALUES (IF({}, '{unit}', NULL), '{}', '{holder}', '{holder_id}', CONNECTION_ID(), \
-         {parts}, '{namespace}'); {stands}; \
-         XA END {xid}; XA PREPARE {xid}",
-        sql::marker(terms),
-        begin::put_back(terms),
-        schema,
-        may_record(terms),
-        branch.bind,
-    ));
+    let (xid, schema, bind) = (xid(terms), &terms.server.schema, &branch.bind);
+    let stands = sql! {
+        "EXISTS (SELECT 1 FROM ", schema, "diesel_binds_branch WHERE unit = '", unit, "' AND branch = '", bind,
+        "' AND holder = '", holder, "' AND holder_id = '", holder_id,
+        "' AND connection_id = CONNECTION_ID() AND namespace = '", namespace, "')",
+    };
+    let message = sql! {
+        "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NOTE_NON_TRANSACTIONAL,
+        "; INSERT INTO ", schema,
+        "diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts, namespace) VALUES (IF(",
+        may_record(terms), ", '", unit, "', NULL), '", bind, "', '", holder, "', '", holder_id,
+        "', CONNECTION_ID(), ", i64::from(branch.parts), ", '", namespace, "'); ", fail_unless(stands),
+        "; XA END ", xid, "; XA PREPARE ", xid,
+    };
     match connection.batch_execute(&message).await {
         Ok(()) => Ok(()),
         Err(error) => Err(explain(connection, error).await),
@@ -93,14 +86,12 @@ pub(super) async fn decide(
     terms: &Terms,
     decision: &Decision,
 ) -> Result<(), Fault> {
-    let message = sql::message(format_args!(
-        "RELEASE SAVEPOINT {}{}; {NOTE_NON_TRANSACTIONAL}; {}; {}; {}",
-        sql::marker(terms),
-        begin::put_back(terms),
-        sql::insert_decision(&terms.server.schema, decision, may_record(terms)),
-        fail_unless(sql::decision_stands(&terms.server.schema, decision)),
-        CommitStatement(terms)
-    ));
+    let schema = &terms.server.schema;
+    let message = sql! {
+        "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NOTE_NON_TRANSACTIONAL,
+        "; ", sql::insert_decision(schema, decision, may_record(terms)),
+        "; ", fail_unless(sql::decision_stands(schema, decision)), "; ", CommitStatement(terms),
+    };
     match connection.batch_execute(&message).await {
         Ok(()) => {
             internals::reset(internals::status(connection));
@@ -175,12 +166,9 @@ fn commit_message(terms: &Terms) -> String {
     let commit = CommitStatement(terms);
     // The commit of a plain transaction uses up both markers.
     if put_back.is_empty() && !is_branch(terms) {
-        return sql::message(format_args!("{commit}"));
+        return sql! { commit };
     }
-    let marker = sql::marker(terms);
-    sql::message(format_args!(
-        "RELEASE SAVEPOINT {marker}{put_back}; {commit}"
-    ))
+    sql! { "RELEASE SAVEPOINT ", sql::marker(terms), put_back, "; ", commit }
 }
 
 /// The statement that commits the transaction if it is still that of the unit. A server may end a transaction between
@@ -188,22 +176,22 @@ fn commit_message(terms: &Terms) -> String {
 /// transaction by the second marker.
 struct CommitStatement<'t>(&'t Terms);
 
-impl fmt::Display for CommitStatement<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Part for CommitStatement<'_> {
+    fn append_to(&self, message: &mut String) {
         let Self(terms) = self;
         if is_branch(terms) {
             let xid = xid(terms);
-            return write!(f, "XA END {xid}; XA COMMIT {xid} ONE PHASE");
+            sql! { message; "XA END ", xid, "; XA COMMIT ", xid, " ONE PHASE" }
+            return;
         }
-        write!(f, "RELEASE SAVEPOINT {}; ", sql::last_marker(terms))?;
-        if terms.read_only {
-            // MariaDB keeps the connection read-only if a transaction is not ended by `COMMIT` or `ROLLBACK`. A
-            // read-only transaction has nothing to lose between the two statements.
-            write!(f, "COMMIT; {}", begin::PUT_BACK_AUTOCOMMIT)
-        } else {
-            // A `COMMIT` before it would leave room for a failure between the two.
-            f.write_str(begin::commit_by_autocommit(terms))
-        }
+        // MariaDB keeps the connection read-only if a transaction is not ended by `COMMIT` or `ROLLBACK`. A read-only
+        // transaction has nothing to lose between the two statements. For others, a `COMMIT` before it would leave room
+        // for a failure between the two.
+        let commit = match terms.read_only {
+            true => begin::COMMIT_READ_ONLY,
+            false => begin::commit_by_autocommit(terms),
+        };
+        sql! { message; "RELEASE SAVEPOINT ", sql::last_marker(terms), "; ", commit }
     }
 }
 
@@ -217,10 +205,8 @@ fn may_record(terms: &Terms) -> &'static str {
 }
 
 /// Returns a statement that fails unless a condition holds: a scalar subquery of two rows.
-fn fail_unless(condition: impl fmt::Display) -> String {
-    format!(
-        "SET @diesel_binds_stands = (SELECT 1 UNION ALL SELECT 2 FROM DUAL WHERE NOT {condition})"
-    )
+fn fail_unless(condition: String) -> String {
+    sql! { "SET @diesel_binds_stands = (SELECT 1 UNION ALL SELECT 2 FROM DUAL WHERE NOT ", condition, ")" }
 }
 
 /// Returns the reason why the last message of a transaction failed, as far as the connection can still be asked.

@@ -1,11 +1,9 @@
 //! The begin of a unit's transaction on PostgreSQL. All settings are local to the transaction, because a pooler may
 //! give the connection to another client at its end.
 
-use std::fmt::{self, Write as _};
-
 use crate::backend::Terms;
 use crate::backend::settings::milliseconds;
-use crate::backend::sql;
+use crate::backend::sql::{self, Part, sql};
 
 /// Writes the message that begins the transaction and leaves the marker.
 ///
@@ -15,7 +13,7 @@ use crate::backend::sql;
 pub(super) fn begin(terms: &Terms) -> String {
     let settings = &terms.settings;
     let session = &terms.server.session;
-    let mut message = sql::message(format_args!("{}BEGIN", sql::tag(terms)));
+    let mut message = sql! { sql::tag(terms), "BEGIN" };
     if let Some(isolation) = settings.isolation {
         message.push_str(" ISOLATION LEVEL ");
         message.push_str(isolation.sql());
@@ -29,11 +27,12 @@ pub(super) fn begin(terms: &Terms) -> String {
     if settings.deferrable {
         message.push_str(" DEFERRABLE");
     }
-    let mut set = |name: &str, value: fmt::Arguments<'_>| {
-        let written = write!(message, "; SET LOCAL {name} = E'{value}'");
-        written.expect("a string takes whatever is written");
+    let mut set = |name: &str, value: &dyn Part| {
+        sql! { &mut message; "; SET LOCAL ", name, " = E'" }
+        value.append_to(&mut message);
+        message.push('\'');
     };
-    set("diesel_binds.unit", format_args!("{}", terms.marker()));
+    set("diesel_binds.unit", &terms.marker());
     let lock_timeout = match settings.lock_timeout {
         None if !session.limits_locks => Some(terms.lock_timeout),
         asked => asked,
@@ -45,15 +44,12 @@ pub(super) fn begin(terms: &Terms) -> String {
         ("idle_in_transaction_session_timeout", idle_timeout),
     ] {
         if let Some(limit) = limit {
-            set(name, format_args!("{}", milliseconds(limit)));
+            set(name, &i64::from(milliseconds(limit)));
         }
     }
     if terms.tagged {
         // The server truncates long names, so the bind is cut off and not the unit.
-        set(
-            "application_name",
-            format_args!("{} {}", terms.unit, terms.bind),
-        );
+        set("application_name", &sql! { terms.unit, " ", terms.bind });
     }
     message.push_str(&sql::open_savepoints(terms.savepoints));
     message

@@ -1,7 +1,5 @@
 //! The end of a unit's transaction on PostgreSQL: every message uses up the marker first.
 
-use std::fmt;
-
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::postgres::lineage::Current;
@@ -9,7 +7,8 @@ use crate::backend::postgres::marker::{IsMarked, MARKER_LOST, UseUpMarker};
 use crate::backend::postgres::message::{fault, is_of_server, run};
 use crate::backend::postgres::role::LeaveRole;
 use crate::backend::postgres::{SCHEMA, outer};
-use crate::backend::{Dialect as _, LoneCommitFault, Terms, TransactionId, Unseen, internals, sql};
+use crate::backend::sql::{self, Part, sql};
+use crate::backend::{Dialect as _, LoneCommitFault, Terms, TransactionId, Unseen, internals};
 use crate::commit::{Decision, Fault};
 use crate::gid::Branch;
 
@@ -27,18 +26,17 @@ const STILL_READ_ONLY: &str = "; SELECT CAST(CASE pg_catalog.current_setting('tr
 /// Neither `statement_timeout` nor `transaction_timeout` cuts that wait short: the server disables them before it.
 struct Confirmed<'t, S>(&'t Terms, S);
 
-impl<S: fmt::Display> fmt::Display for Confirmed<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<S: Part> Part for Confirmed<'_, S> {
+    fn append_to(&self, message: &mut String) {
         let Self(terms, stands) = self;
-        let is_marked = IsMarked(terms);
         // Only nested `CASE`s have a fixed order of evaluation.
-        write!(
-            f,
-            "SELECT CAST(CASE WHEN NOT {is_marked} THEN '{MARKER_LOST}' WHEN NOT {stands} THEN '{NOT_KEPT}' \
-             WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local', 'remote_write') THEN '1' \
+        sql! {
+            message; "SELECT CAST(CASE WHEN NOT ", IsMarked(terms), " THEN '", MARKER_LOST,
+            "' WHEN NOT ", stands, " THEN '", NOT_KEPT,
+            "' WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local', 'remote_write') THEN '1' \
              ELSE CASE pg_catalog.set_config('synchronous_commit', 'on', true) WHEN 'on' THEN '1' END END \
-             AS pg_catalog.int4)"
-        )
+             AS pg_catalog.int4)",
+        }
     }
 }
 
@@ -51,12 +49,9 @@ pub(super) async fn prepare(
     // After `SET LOCAL ROLE` the prepared transaction would belong to that role, and could never be finished here. The
     // marker is also checked last: outside of a transaction, `PREPARE TRANSACTION` prepares nothing, and is no error in
     // such a message.
-    let message = sql::message(format_args!(
-        "{}; {}; {}; PREPARE TRANSACTION '{branch}'",
-        UseUpMarker(terms),
-        LeaveRole(terms),
-        Confirmed(terms, true),
-    ));
+    let message = sql! {
+        UseUpMarker(terms), "; ", LeaveRole(terms), "; ", Confirmed(terms, "true"), "; PREPARE TRANSACTION '", branch.to_string(), "'",
+    };
     run(connection, &message).await?;
     internals::reset(internals::status(connection));
     Ok(())
@@ -71,10 +66,7 @@ pub(super) async fn commit(
         true => STILL_READ_ONLY,
         false => "",
     };
-    let message = sql::message(format_args!(
-        "{}{still_read_only}; COMMIT",
-        UseUpMarker(terms)
-    ));
+    let message = sql! { UseUpMarker(terms), still_read_only, "; COMMIT" };
     let (transaction, reply) = {
         // Both requests are sent at once. The id comes back even if a crash during the commit loses that reply. On
         // first use, the statement of the id must be prepared on the connection, and its answer comes too late. Then
@@ -119,13 +111,11 @@ pub(super) async fn decide(
     terms: &Terms,
     decision: &Decision,
 ) -> Result<(), Fault> {
-    let message = sql::message(format_args!(
-        "{}; {}; {}; {}; COMMIT",
-        UseUpMarker(terms),
-        LeaveRole(terms),
-        sql::insert_decision(SCHEMA, decision, IsMarked(terms)),
-        Confirmed(terms, sql::decision_stands(SCHEMA, decision)),
-    ));
+    let message = sql! {
+        UseUpMarker(terms), "; ", LeaveRole(terms),
+        "; ", sql::insert_decision(SCHEMA, decision, IsMarked(terms)),
+        "; ", Confirmed(terms, sql::decision_stands(SCHEMA, decision)), "; COMMIT",
+    };
     run(connection, &message).await?;
     internals::reset(internals::status(connection));
     Ok(())

@@ -1,8 +1,7 @@
 //! The marker of a unit on PostgreSQL: a setting that is local to its transaction.
 
-use std::fmt;
-
 use crate::backend::Terms;
+use crate::backend::sql::{Part, display_parts, sql};
 
 /// The text of the error when the marker is gone. The error contains it in any language of the server.
 pub(super) const MARKER_LOST: &str = "diesel_binds: the transaction of the unit is gone";
@@ -14,25 +13,24 @@ pub(super) const MARKER_LOST: &str = "diesel_binds: the transaction of the unit 
 /// it.
 pub(super) struct UseUpMarker<'t>(pub(super) &'t Terms);
 
-impl fmt::Display for UseUpMarker<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_marked = IsMarked(self.0);
-        write!(
-            f,
-            "SELECT CAST(CASE WHEN {is_marked} THEN '1' ELSE '{MARKER_LOST}' END AS pg_catalog.int4)"
-        )
+impl Part for UseUpMarker<'_> {
+    fn append_to(&self, message: &mut String) {
+        sql! {
+            message; "SELECT CAST(CASE WHEN ", IsMarked(self.0), " THEN '1' ELSE '", MARKER_LOST,
+            "' END AS pg_catalog.int4)",
+        }
     }
 }
+
+display_parts!(UseUpMarker<'_>);
 
 /// A condition that holds in the transaction with the marker of the unit.
 pub(super) struct IsMarked<'t>(pub(super) &'t Terms);
 
-impl fmt::Display for IsMarked<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let marker = self.0.marker();
-        write!(
-            f,
-            "coalesce(pg_catalog.current_setting('diesel_binds.unit', true), '') = '{marker}'"
-        )
+impl Part for IsMarked<'_> {
+    fn append_to(&self, message: &mut String) {
+        sql! {
+            message; "coalesce(pg_catalog.current_setting('diesel_binds.unit', true), '') = '", self.0.marker(), "'",
+        }
     }
 }

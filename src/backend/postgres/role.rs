@@ -1,23 +1,22 @@
 //! The role that a unit set for its transaction.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use crate::backend::Terms;
+use crate::backend::sql::{Part, display_parts, sql};
 
 /// Statements that end a `SET LOCAL ROLE` of the application. Deferred checks and triggers run before, with the rights
 /// of that role.
 pub(super) struct LeaveRole<'t>(pub(super) &'t Terms);
 
-impl fmt::Display for LeaveRole<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Part for LeaveRole<'_> {
+    fn append_to(&self, message: &mut String) {
         let role = escaped(&self.0.server.session.role);
-        write!(
-            f,
-            "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL role = E'{role}'"
-        )
+        sql! { message; "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL role = E'", &*role, "'" }
     }
 }
+
+display_parts!(LeaveRole<'_>);
 
 /// Escapes the name of a role, which may contain any character.
 fn escaped(role: &str) -> Cow<'_, str> {
