@@ -150,8 +150,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("\nGrace sends 80 to Ada:");
     let mut session = binds.session();
     transfer(&mut session, 2, 1, 80).await?;
-    let committed = session.commit_all().await?;
-    println!("  committed: unit {}", committed.unit());
+    let commit = session.commit_all().await?;
+    println!("  committed: unit {}", commit.unit());
     show(&binds).await?;
 
     binds.close().await;

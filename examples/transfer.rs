@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     user.execute(session).await?;
     let entry = insert_into(entries::table).values(entries::amount.eq(100));
     entry.execute(session).await?;
-    let committed = session.commit_all().await?; // both files, or neither
-    println!("committed unit {}", committed.unit());
+    let commit = session.commit_all().await?; // both files, or neither
+    println!("committed unit {}", commit.unit());
     Ok(())
 }

@@ -105,9 +105,9 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     println!("\n3 teapots are ordered:");
     let mut session = binds.session();
     order(&session, "teapot", 3).await?;
-    let committed = session.commit_all().await?;
-    println!("  committed on {:?}", committed.binds());
-    if let Some(gid) = committed.gid() {
+    let commit = session.commit_all().await?;
+    println!("  committed on {:?}", commit.binds());
+    if let Some(gid) = commit.gid() {
         println!("  as {gid}");
     }
     show(&binds).await?;

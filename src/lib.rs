@@ -49,7 +49,7 @@ pub use crate::backend::settings::Isolation;
 #[cfg(feature = "sqlite")]
 pub use crate::backend::sqlite::AsyncSqliteConnection;
 pub use crate::bind::{Bind, Bound};
-pub use crate::commit::{CommitError, Committed};
+pub use crate::commit::{Commit, CommitError, Committed, Released};
 pub use crate::config::bind::BindOptions;
 #[cfg(feature = "manifest")]
 pub use crate::config::manifest::Manifest;
@@ -78,9 +78,9 @@ pub mod check {
     pub use crate::registry::{BindReport, Finding, Report, Severity};
 }
 
-/// Types of hooks: their results, the end of their unit, and the failures of hooks after a commit.
+/// Types of hooks: their results, and the failures of hooks after a commit.
 pub mod hooks {
-    pub use crate::commit::{Ending, HookFailure};
+    pub use crate::commit::HookFailure;
     pub use crate::session::HookOutput;
 }
 

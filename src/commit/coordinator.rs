@@ -31,6 +31,8 @@ pub(crate) struct CommitParameters {
     pub(crate) namespace: Arc<str>,
     /// The span of the unit, unless it ran no query.
     pub(crate) trace: Option<trace::UnitTrace>,
+    /// Writers that cannot commit atomically may commit one after the other.
+    pub(crate) best_effort: bool,
     /// In a sandbox, a unit that a commit would refuse is refused as well.
     pub(crate) rehearses: bool,
     /// The faults to inject.
@@ -307,7 +309,6 @@ impl Unit {
                     binds: self.profiles.iter().map(|profile| profile.key).collect(),
                     pending,
                     hook_failures: Vec::new(),
-                    released: false,
                 })
             }
             Conclusion::RolledBack { because, pending } => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use diesel_binds_derive::ErrorDebug;
 
-/// A hook that failed after the unit had ended: see [`Committed::hook_failures`](crate::Committed::hook_failures).
+/// A hook that failed after the unit had ended: see [`Commit::hook_failures`](crate::Commit::hook_failures).
 #[derive(Clone, ErrorDebug)]
 pub struct HookFailure {
     registered_at: &'static Location<'static>,

@@ -28,8 +28,8 @@ pub use self::fault::Fault;
 pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]
 pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
-pub(crate) use self::observed::{best_effort, commit, release, roll_back};
-pub use self::outcome::{CommitError, Committed, Ending, Partial};
+pub(crate) use self::observed::{commit, release, roll_back};
+pub use self::outcome::{Commit, CommitError, Committed, Partial, Released};
 pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_distinct};
 pub(crate) use self::participant::{LoneCommitError, Participant, Profile};
 pub use self::protocol::Outcome;

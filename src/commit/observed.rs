@@ -1,24 +1,34 @@
 //! The end of a unit, within its span: reports to observers how the unit ended.
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use tracing::Instrument as _;
 
 use crate::commit::coordinator::{self, CommitParameters};
-use crate::commit::outcome::{CommitError, Committed};
+use crate::commit::outcome::{Commit, CommitError};
 use crate::commit::participant::Participant;
 use crate::commit::protocol::Outcome;
 use crate::commit::{outer, without_protocol};
 use crate::gid::Gid;
 use crate::trace::{UnitEndTrace, UnitResult, UnitTrace};
 
-/// Runs [`coordinator::commit`] within the span of the unit.
+/// Runs [`coordinator::commit`] within the span of the unit, or [`without_protocol::best_effort`] if the unit cannot
+/// commit atomically and need not.
 pub(crate) async fn commit(
     mut parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
-) -> Result<Committed, CommitError> {
+) -> Result<Commit, CommitError> {
     let trace = parameters.trace.take();
-    let committing = coordinator::commit(parameters, participants).boxed();
+    let committing = if parameters.best_effort && without_protocol::cannot_be_atomic(&participants)
+    {
+        without_protocol::best_effort(parameters, participants)
+            .map_ok(Commit::Committed)
+            .boxed()
+    } else {
+        coordinator::commit(parameters, participants)
+            .map_ok(Commit::Committed)
+            .boxed()
+    };
     observed(trace, committing).await
 }
 
@@ -26,20 +36,10 @@ pub(crate) async fn commit(
 pub(crate) async fn release(
     mut parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
-) -> Result<Committed, CommitError> {
+) -> Result<Commit, CommitError> {
     let trace = parameters.trace.take();
-    let releasing = outer::release(parameters, participants).boxed();
-    observed(trace, releasing).await
-}
-
-/// Runs [`without_protocol::best_effort`] within the span of the unit.
-pub(crate) async fn best_effort(
-    mut parameters: CommitParameters,
-    participants: Vec<Box<dyn Participant>>,
-) -> Result<Committed, CommitError> {
-    let trace = parameters.trace.take();
-    let committing = without_protocol::best_effort(parameters, participants).boxed();
-    observed(trace, committing).await
+    let releasing = outer::release(parameters, participants).map_ok(Commit::Released);
+    observed(trace, releasing.boxed()).await
 }
 
 /// Runs [`without_protocol::roll_back`] within the span of the unit.
@@ -63,8 +63,8 @@ pub(crate) async fn roll_back(
 /// The future is boxed because it is large, and would be moved several times.
 async fn observed(
     trace: Option<UnitTrace>,
-    committing: BoxFuture<'_, Result<Committed, CommitError>>,
-) -> Result<Committed, CommitError> {
+    committing: BoxFuture<'_, Result<Commit, CommitError>>,
+) -> Result<Commit, CommitError> {
     let Some(ending) = trace.map(|trace| trace.ending(false)) else {
         return committing.await;
     };
@@ -73,10 +73,12 @@ async fn observed(
     ended
 }
 
-fn note(ending: UnitEndTrace, ended: &Result<Committed, CommitError>) {
+fn note(ending: UnitEndTrace, ended: &Result<Commit, CommitError>) {
     match ended {
-        Ok(committed) if committed.is_released() => ending.ended(UnitResult::Released, None, None),
-        Ok(committed) => ending.ended(UnitResult::Committed, committed.gid(), None),
+        Ok(Commit::Committed(committed)) => {
+            ending.ended(UnitResult::Committed, committed.gid(), None);
+        }
+        Ok(Commit::Released(_)) => ending.ended(UnitResult::Released, None, None),
         Err(error) => failed(ending, error),
     }
 }

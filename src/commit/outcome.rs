@@ -8,8 +8,81 @@ use crate::commit::participant::Undone;
 use crate::commit::{Fault, HookFailure};
 use crate::gid::{Gid, UnitId};
 
-/// A unit that is committed on every bind that took part. In a session within outer transactions, the unit is kept
-/// there instead ([`ending`](Self::ending)).
+/// The end of a unit that was not rolled back: it is committed, or only released into outer transactions.
+///
+/// A unit is released only in a session within outer transactions
+/// ([`SessionOptions::within`](crate::SessionOptions::within)), and in a sandbox for tests. There is no third end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// The unit is committed, and the decision is durable.
+    Committed(Committed),
+    /// The savepoints of the unit are released. The outer transactions keep or lose its work.
+    Released(Released),
+}
+
+impl Commit {
+    /// Returns the id of the unit.
+    #[must_use]
+    pub fn unit(&self) -> UnitId {
+        match self {
+            Self::Committed(committed) => committed.unit,
+            Self::Released(released) => released.unit,
+        }
+    }
+
+    /// Returns the keys of the binds that took part.
+    #[must_use]
+    pub fn binds(&self) -> &[&'static str] {
+        match self {
+            Self::Committed(committed) => &committed.binds,
+            Self::Released(released) => &released.binds,
+        }
+    }
+
+    /// Returns the global transaction id, if the unit is committed and several binds wrote.
+    #[must_use]
+    pub fn gid(&self) -> Option<&Gid> {
+        self.committed().and_then(Committed::gid)
+    }
+
+    /// Returns the hooks that failed after the end ([`after_commit`](crate::Session::after_commit)). They change
+    /// nothing of it. For a released unit, hooks run only in a sandbox.
+    #[must_use]
+    pub fn hook_failures(&self) -> &[HookFailure] {
+        match self {
+            Self::Committed(committed) => &committed.hook_failures,
+            Self::Released(released) => &released.hook_failures,
+        }
+    }
+
+    /// Returns the committed unit. `None` if the unit is only released.
+    #[must_use]
+    pub fn committed(&self) -> Option<&Committed> {
+        match self {
+            Self::Committed(committed) => Some(committed),
+            Self::Released(_) => None,
+        }
+    }
+
+    /// Returns the committed unit by value. `None` if the unit is only released.
+    #[must_use]
+    pub fn into_committed(self) -> Option<Committed> {
+        match self {
+            Self::Committed(committed) => Some(committed),
+            Self::Released(_) => None,
+        }
+    }
+
+    /// Adds a hook that failed after the end.
+    pub(crate) fn add_hook_failure(&mut self, failure: HookFailure) {
+        match self {
+            Self::Committed(committed) => committed.hook_failures.push(failure),
+            Self::Released(released) => released.hook_failures.push(failure),
+        }
+    }
+}
+
+/// A unit that is committed on every bind that took part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub(crate) unit: UnitId,
@@ -17,7 +90,6 @@ pub struct Committed {
     pub(crate) binds: Vec<&'static str>,
     pub(crate) pending: Vec<&'static str>,
     pub(crate) hook_failures: Vec<HookFailure>,
-    pub(crate) released: bool,
 }
 
 impl Committed {
@@ -46,23 +118,6 @@ impl Committed {
         &self.pending
     }
 
-    /// Returns whether the unit is only released, and nothing is committed yet: the session works within outer
-    /// transactions ([`SessionOptions::within`](crate::SessionOptions::within)). These keep or lose the work of the
-    /// unit.
-    #[must_use]
-    pub fn is_released(&self) -> bool {
-        self.released
-    }
-
-    /// Returns whether the unit is committed, or released into outer transactions.
-    #[must_use]
-    pub fn ending(&self) -> Ending {
-        match self.released {
-            true => Ending::Released,
-            false => Ending::Committed,
-        }
-    }
-
     /// Returns the hooks that failed after the commit ([`after_commit`](crate::Session::after_commit)). The unit is
     /// committed.
     #[must_use]
@@ -71,14 +126,36 @@ impl Committed {
     }
 }
 
-/// The end of a unit that was not rolled back. See [`Committed::ending`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Ending {
-    /// The unit is committed, and the decision is durable.
-    Committed,
-    /// The savepoints of the unit are released. The outer transactions keep or lose it.
-    Released,
+/// A unit that is released into outer transactions: nothing is committed yet.
+///
+/// The outer transactions keep or lose its work ([`SessionOptions::within`](crate::SessionOptions::within)). In a
+/// sandbox, later sessions of the sandbox see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Released {
+    pub(crate) unit: UnitId,
+    pub(crate) binds: Vec<&'static str>,
+    pub(crate) hook_failures: Vec<HookFailure>,
+}
+
+impl Released {
+    /// Returns the id of the unit.
+    #[must_use]
+    pub fn unit(&self) -> UnitId {
+        self.unit
+    }
+
+    /// Returns the keys of the binds that took part.
+    #[must_use]
+    pub fn binds(&self) -> &[&'static str] {
+        &self.binds
+    }
+
+    /// Returns the hooks that failed after the release. Hooks [after](crate::Session::after_commit) a commit run for a
+    /// released unit only in a sandbox.
+    #[must_use]
+    pub fn hook_failures(&self) -> &[HookFailure] {
+        &self.hook_failures
+    }
 }
 
 /// The reason why a unit is not known to be committed, and the outcome for its data.
@@ -129,7 +206,7 @@ pub enum CommitError {
     /// Two binds that wrote cannot prepare, so that no commit of both is atomic. Nothing is kept on any bind.
     ///
     /// Let one of them prepare, attach SQLite files to one connection, or accept the risk of
-    /// [`commit_all_best_effort`](crate::Session::commit_all_best_effort).
+    /// [`SessionOptions::best_effort`](crate::SessionOptions::best_effort).
     #[error(
         "`{first}` and `{second}` both wrote and neither can prepare ({reason}): the unit was rolled back on every bind"
     )]
@@ -238,21 +315,14 @@ impl Partial {
         }
     }
 
-    /// Returns the result of a unit whose binds ended one after the other.
-    pub(crate) fn conclude(
+    /// Returns the result of a unit whose binds ended one after the other. `done` makes it from the binds, if none
+    /// failed.
+    pub(crate) fn conclude<T>(
         mut self,
-        unit: UnitId,
-        released: bool,
-    ) -> Result<Committed, CommitError> {
+        done: impl FnOnce(Vec<&'static str>) -> T,
+    ) -> Result<T, CommitError> {
         match self.fault.take() {
-            None => Ok(Committed {
-                unit,
-                gid: None,
-                binds: self.committed,
-                pending: Vec::new(),
-                hook_failures: Vec::new(),
-                released,
-            }),
+            None => Ok(done(self.committed)),
             Some((bind, source)) if self.committed.is_empty() && self.unknown.is_empty() => Err(
                 CommitError::rolled_back(bind, self.ended, Vec::new(), source),
             ),

@@ -2,7 +2,7 @@
 
 use crate::commit::Fault;
 use crate::commit::coordinator::CommitParameters;
-use crate::commit::outcome::{CommitError, Committed, Partial};
+use crate::commit::outcome::{CommitError, Partial, Released};
 use crate::commit::participant::{Participant, Profile};
 use crate::commit::without_protocol::roll_back;
 
@@ -13,7 +13,7 @@ use crate::commit::without_protocol::roll_back;
 pub(crate) async fn release(
     parameters: CommitParameters,
     mut participants: Vec<Box<dyn Participant>>,
-) -> Result<Committed, CommitError> {
+) -> Result<Released, CommitError> {
     let mut partial = Partial::default();
     if parameters.rehearses
         && let Err(refusal) = rehearse(&parameters, &mut participants).await
@@ -49,7 +49,11 @@ pub(crate) async fn release(
         }
         partial.undone(key, participant.roll_back().await);
     }
-    partial.conclude(parameters.unit, true)
+    partial.conclude(|binds| Released {
+        unit: parameters.unit,
+        binds,
+        hook_failures: Vec::new(),
+    })
 }
 
 /// The reason why a commit would refuse the unit.
@@ -71,8 +75,6 @@ async fn rehearse(
         let key = participant.profile().key;
         return Err(Refusal::Fault(key, Fault::Sandbox));
     }
-    #[cfg(not(feature = "testing"))]
-    let _ = parameters;
     let several = participants.len() > 1;
     let mut writers: Vec<(&mut Box<dyn Participant>, Profile)> = Vec::new();
     for participant in participants {
@@ -99,6 +101,9 @@ async fn rehearse(
         Some((profile.key, reason))
     });
     if let [(first, _), (second, reason), ..] = unable.collect::<Vec<_>>().as_slice() {
+        if parameters.best_effort {
+            return Ok(());
+        }
         return Err(Refusal::NotAtomic(CommitError::NotAtomic {
             first,
             second,

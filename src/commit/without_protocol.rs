@@ -28,6 +28,15 @@ pub(crate) async fn roll_back(
     }
 }
 
+/// Returns whether two participants wrote that cannot prepare, so that the unit cannot commit atomically.
+pub(crate) fn cannot_be_atomic(participants: &[Box<dyn Participant>]) -> bool {
+    let unable = participants.iter().filter(|participant| {
+        let profile = participant.profile();
+        profile.writer && profile.cannot_prepare.is_some()
+    });
+    unable.count() > 1
+}
+
 /// Commits one participant after the other, and stops at the first failure.
 pub(crate) async fn best_effort(
     parameters: CommitParameters,
@@ -54,5 +63,11 @@ pub(crate) async fn best_effort(
             }
         }
     }
-    partial.conclude(parameters.unit, false)
+    partial.conclude(|binds| Committed {
+        unit: parameters.unit,
+        gid: None,
+        binds,
+        pending: Vec::new(),
+        hook_failures: Vec::new(),
+    })
 }

@@ -10,7 +10,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::commit::Committed;
+use crate::commit::Commit;
 use crate::error::Error;
 use crate::gid::UnitId;
 use crate::scope::CURRENT;
@@ -96,7 +96,7 @@ impl Scope {
     /// # Cancel safety
     ///
     /// See [`Session::commit_all`].
-    pub async fn commit_all(&self) -> Result<Committed, Error> {
+    pub async fn commit_all(&self) -> Result<Commit, Error> {
         Ok(self.lock()?.commit_all().await?)
     }
 

@@ -1,9 +1,7 @@
 //! The methods that end a unit of a session: commit and roll-back.
 
-use futures_util::FutureExt as _;
-
 use crate::bind::Bind;
-use crate::commit::{self, CommitError, CommitParameters, Committed};
+use crate::commit::{Commit, CommitError};
 use crate::error::Error;
 use crate::session::Session;
 
@@ -13,7 +11,10 @@ impl Session {
     /// If several binds wrote, all but one prepare. The last one commits its own work together with the decision. This
     /// takes three round trips, whatever the number of binds. If one bind wrote, the commit is a plain one. If none
     /// wrote, there is no data to commit. In a session [within](crate::SessionOptions::within) outer transactions,
-    /// nothing is committed yet, and [`Committed::is_released`] is `true`.
+    /// nothing is committed yet: the result is [`Commit::Released`].
+    ///
+    /// In a session with [`best_effort`](crate::SessionOptions::best_effort), a unit whose writers cannot commit
+    /// atomically is committed on one bind after the other, and may be kept in part ([`CommitError::Partial`]).
     ///
     /// Hooks [before](Self::before_commit) the commit run first, hooks [after](Self::after_commit) it last.
     ///
@@ -31,7 +32,7 @@ impl Session {
     /// # Panics
     ///
     /// If called outside of a tokio runtime.
-    pub async fn commit_all(&mut self) -> Result<Committed, CommitError> {
+    pub async fn commit_all(&mut self) -> Result<Commit, CommitError> {
         self.core().check_may_end()?;
         self.commit_unit().await
     }
@@ -75,7 +76,7 @@ impl Session {
     /// # Panics
     ///
     /// See [`commit_all`](Self::commit_all).
-    pub async fn commit_only<B: Bind>(&mut self, _: B) -> Result<Committed, Error> {
+    pub async fn commit_only<B: Bind>(&mut self, _: B) -> Result<Commit, Error> {
         self.core().check_may_end()?;
         if let Some(refused) = self.roll_back_unless_committable().await? {
             return Err(refused.into());
@@ -97,43 +98,5 @@ impl Session {
             }
         }
         Ok(committed?)
-    }
-
-    /// Commits one bind after the other, without atomicity.
-    ///
-    /// Use it for units whose writers cannot commit atomically (two SQLite files in WAL mode), in a session with
-    /// [`best_effort`](crate::SessionOptions::best_effort). If a bind fails after another one committed, the unit is
-    /// kept in part.
-    ///
-    /// # Errors
-    ///
-    /// [`CommitError::Partial`] if the unit is kept in part, or may be. [`CommitError::RolledBack`] if the first commit
-    /// failed, and nothing is kept.
-    ///
-    /// # Cancel safety
-    ///
-    /// See [`commit_all`](Self::commit_all).
-    ///
-    /// # Panics
-    ///
-    /// See [`commit_all`](Self::commit_all).
-    pub async fn commit_all_best_effort(&mut self) -> Result<Committed, CommitError> {
-        self.core().check_may_end()?;
-        self.approve().await?;
-        let (unit, participants, hooks) = self.take_all()?;
-        let parameters = CommitParameters {
-            rehearses: false,
-            ..self.commit_parameters(unit)
-        };
-        let ending = match self.core().is_within_outer() {
-            true => commit::release(parameters, participants).boxed(),
-            false => commit::best_effort(parameters, participants).boxed(),
-        };
-        let kept = self.kept();
-        self.in_background(unit, async move {
-            let result = ending.await;
-            hooks.ended(unit, result, kept).await
-        })
-        .await
     }
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::commit::{self, CommitError, CommitParameters, Committed, Fault, Participant};
+use crate::commit::{self, Commit, CommitError, CommitParameters, Fault, Participant};
 use crate::error::{AbortReason, Waiting};
 use crate::gid::UnitId;
 use crate::session::Session;
@@ -18,7 +18,7 @@ type EndingUnit = (UnitId, Vec<Box<dyn Participant>>, Hooks<Session>);
 
 impl Session {
     /// Commits the unit. Does not check whether the caller may end it.
-    pub(super) async fn commit_unit(&mut self) -> Result<Committed, CommitError> {
+    pub(super) async fn commit_unit(&mut self) -> Result<Commit, CommitError> {
         self.approve().await?;
         let (unit, participants, hooks) = self.take_all()?;
         let ending = self.ending(self.commit_parameters(unit), participants);
@@ -35,7 +35,7 @@ impl Session {
         &self,
         parameters: CommitParameters,
         participants: Vec<Box<dyn Participant>>,
-    ) -> BoxFuture<'static, Result<Committed, CommitError>> {
+    ) -> BoxFuture<'static, Result<Commit, CommitError>> {
         match self.core().is_within_outer() {
             true => commit::release(parameters, participants).boxed(),
             false => commit::commit(parameters, participants).boxed(),
@@ -208,6 +208,7 @@ impl Session {
             unit,
             namespace: Arc::clone(&self.core().registry.namespace),
             trace: self.core().trace.end(unit),
+            best_effort: self.core().options.best_effort,
             rehearses: self.core().registry.is_sandbox(),
             #[cfg(feature = "testing")]
             faults: self

@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::commit::Committed;
+use crate::commit::Commit;
 use crate::error::BoxError;
 use crate::gid::UnitId;
 use crate::session::Session;
@@ -47,8 +47,9 @@ impl Session {
     }
 
     /// Runs `hook` once this unit is known to be committed, before `commit_all` returns. Use it to send mail, or to
-    /// invalidate a cache. The hook receives the result of `commit_all`, and cannot change it. An error or a panic of
-    /// the hook is in [`Committed::hook_failures`], and in an event of `tracing`.
+    /// invalidate a cache. The hook receives the result of `commit_all`, and cannot change it. That is
+    /// [`Commit::Committed`], and in a sandbox for tests [`Commit::Released`]. An error or a panic of the hook is in
+    /// [`Commit::hook_failures`], and in an event of `tracing`.
     ///
     /// The hook is `'static` and cannot borrow the session, which may have begun its next unit by then. It runs on the
     /// task of the commit, even if the caller of `commit_all` was dropped. Spawn long work from it. The hook runs once,
@@ -77,7 +78,7 @@ impl Session {
     #[track_caller]
     pub fn after_commit<F, Fut>(&self, hook: F)
     where
-        F: FnOnce(Committed) -> Fut + Send + 'static,
+        F: FnOnce(Commit) -> Fut + Send + 'static,
         Fut: Future<Output: HookOutput> + Send + 'static,
     {
         self.hooks().after_commit(Box::new(move |committed| {

@@ -49,9 +49,11 @@ impl SessionOptions {
         self
     }
 
-    /// Allows two binds to write that cannot commit atomically, for
-    /// [`commit_all_best_effort`](crate::Session::commit_all_best_effort). Defaults to off: the second writer is
-    /// refused.
+    /// Allows two binds to write that cannot commit atomically (two SQLite files in WAL mode). Such a unit is committed
+    /// on one bind after the other. If a bind fails after another one has committed, the unit is kept in part
+    /// ([`CommitError::Partial`](crate::CommitError::Partial)). All other units of the session commit atomically.
+    /// A unit in which only a function of a query wrote on one of the two binds is rolled back
+    /// ([`CommitError::NotAtomic`](crate::CommitError::NotAtomic)). Defaults to off: the second writer is refused.
     #[must_use]
     pub fn best_effort(mut self) -> Self {
         self.unit.best_effort = true;
@@ -73,7 +75,7 @@ impl SessionOptions {
     /// connection of the pool.
     ///
     /// Each unit of the session is a savepoint in your transaction. `commit_all` releases the savepoint, and the result
-    /// [says so](crate::Committed::is_released). Your transaction stays open and decides later what is kept, so no
+    /// is [`Commit::Released`](crate::Commit::Released). Your transaction stays open and decides later what is kept, so no
     /// [`after_commit`](crate::Session::after_commit) hook runs. A roll-back returns to the savepoint, and
     /// [`after_rollback`](crate::Session::after_rollback) hooks run. An error inside the unit undoes the unit only,
     /// unless the server has ended your whole transaction (a deadlock on MariaDB).

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-use crate::commit::{CommitError, Committed};
+use crate::commit::{Commit, CommitError};
 use crate::error::Error;
 use crate::registry::Binds;
 use crate::session::closure::Work;
@@ -149,7 +149,8 @@ impl Retrying<'_> {
             .map(|(result, _)| result)
     }
 
-    /// Runs `work` like [`transaction`](Self::transaction), and also returns the result of the commit.
+    /// Runs `work` like [`transaction`](Self::transaction), and also returns the result of the commit. Within outer transactions,
+    /// it is [`Commit::Released`].
     ///
     /// # Errors
     ///
@@ -158,10 +159,7 @@ impl Retrying<'_> {
     /// # Cancel safety
     ///
     /// See [`transaction`](Self::transaction).
-    pub async fn transaction_with_commit<R, E, F>(
-        &self,
-        work: F,
-    ) -> Result<(R, Committed), Retried<E>>
+    pub async fn transaction_with_commit<R, E, F>(&self, work: F) -> Result<(R, Commit), Retried<E>>
     where
         for<'s> F: AsyncFn(&'s mut Session) -> Result<R, E>
             + Work<&'s mut Session, Result<R, E>, Future: Send>
@@ -203,10 +201,10 @@ impl Session {
     async fn attempted<R, E: From<Error>>(
         &mut self,
         result: Result<R, E>,
-    ) -> Result<(R, Committed), (E, bool)> {
+    ) -> Result<(R, Commit), (E, bool)> {
         match result {
             Ok(value) => match self.commit_unit().await {
-                Ok(committed) => Ok((value, committed)),
+                Ok(commit) => Ok((value, commit)),
                 Err(error) => {
                     let gave_way = self.can_run_again()
                         && error.is_rolled_back()

@@ -1,6 +1,6 @@
 //! Units of work as closures: committed on `Ok`, rolled back on everything else.
 
-use crate::commit::Committed;
+use crate::commit::Commit;
 use crate::error::Error;
 use crate::registry::Binds;
 use crate::session::closure::WorkOnce;
@@ -78,7 +78,8 @@ impl Units<'_> {
             .map(|(result, _)| result)
     }
 
-    /// Runs `work` like [`transaction`](Self::transaction), and also returns the result of the commit.
+    /// Runs `work` like [`transaction`](Self::transaction), and also returns the result of the commit. Within outer transactions,
+    /// it is [`Commit::Released`].
     ///
     /// # Errors
     ///
@@ -87,7 +88,7 @@ impl Units<'_> {
     /// # Cancel safety
     ///
     /// See [`Binds::transaction`].
-    pub async fn transaction_with_commit<R, E, F>(self, work: F) -> Result<(R, Committed), E>
+    pub async fn transaction_with_commit<R, E, F>(self, work: F) -> Result<(R, Commit), E>
     where
         for<'s> F: AsyncFnOnce(&'s mut Session) -> Result<R, E>
             + WorkOnce<&'s mut Session, Result<R, E>, Future: Send>
@@ -107,11 +108,11 @@ impl Units<'_> {
 pub(super) async fn end<R, E: From<Error>>(
     session: &mut Session,
     result: Result<R, E>,
-) -> Result<(R, Committed), E> {
+) -> Result<(R, Commit), E> {
     match result {
         Ok(value) => {
-            let committed = session.commit_unit().await.map_err(Error::from)?;
-            Ok((value, committed))
+            let commit = session.commit_unit().await.map_err(Error::from)?;
+            Ok((value, commit))
         }
         Err(error) => {
             // No lease can be in use any more, and a roll-back that fails closes its connection. The error of the

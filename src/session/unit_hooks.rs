@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
-use crate::commit::{CommitError, Committed};
+use crate::commit::{Commit, CommitError};
 use crate::gid::UnitId;
 
 use self::hook::run;
@@ -24,7 +24,7 @@ pub(super) struct Hooks<S> {
     /// The time limit of each hook after the end.
     limit: Option<Duration>,
     before_commit: VecDeque<Hook<Before<S>>>,
-    after_commit: Vec<Hook<After<Committed>>>,
+    after_commit: Vec<Hook<After<Commit>>>,
     after_rollback: Vec<Hook<After<UnitId>>>,
 }
 
@@ -66,7 +66,7 @@ impl<S> UnitHooks<S> {
     }
 
     #[track_caller]
-    pub(super) fn after_commit(&self, run: After<Committed>) {
+    pub(super) fn after_commit(&self, run: After<Commit>) {
         self.0.lock().after_commit.push(Hook::new(run));
     }
 
@@ -134,18 +134,18 @@ impl<S> Hooks<S> {
     pub(super) async fn ended(
         self,
         unit: UnitId,
-        result: Result<Committed, CommitError>,
+        result: Result<Commit, CommitError>,
         kept: Kept,
-    ) -> Result<Committed, CommitError> {
+    ) -> Result<Commit, CommitError> {
         match result {
-            Ok(released) if released.is_released() => match kept {
+            Ok(released @ Commit::Released(_)) => match kept {
                 Kept::ByOthers => Ok(released),
                 #[cfg(feature = "testing")]
                 Kept::InSandbox(rules) if rules.captures => {
                     let limit = self.limit;
                     for hook in self.after_commit {
-                        let committed = released.clone();
-                        rules.capture(Box::new(move || run(hook, committed, limit).boxed()));
+                        let told = released.clone();
+                        rules.capture(Box::new(move || run(hook, told, limit).boxed()));
                     }
                     Ok(released)
                 }
@@ -164,23 +164,20 @@ impl<S> Hooks<S> {
         }
     }
 
-    async fn committed(self, mut committed: Committed) -> Committed {
+    async fn committed(self, mut commit: Commit) -> Commit {
+        // Each hook gets the result of the commit, without the failures of the hooks before it.
+        let told = commit.clone();
         for hook in self.after_commit {
-            // Each hook gets the result of the commit, without the failures of the hooks before it.
-            let told = Committed {
-                hook_failures: Vec::new(),
-                ..committed.clone()
-            };
-            if let Err(failure) = run(hook, told, self.limit).await {
+            if let Err(failure) = run(hook, told.clone(), self.limit).await {
                 tracing::error!(
-                    unit = %committed.unit,
+                    unit = %commit.unit(),
                     error = &failure as &dyn std::error::Error,
                     "a hook failed after the commit"
                 );
-                committed.hook_failures.push(failure);
+                commit.add_hook_failure(failure);
             }
         }
-        committed
+        commit
     }
 
     /// Runs the hooks after a roll-back, if the roll-back is certain.

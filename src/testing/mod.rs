@@ -25,7 +25,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use diesel::prelude::*;
 //! # use diesel_binds::{AsyncSqliteConnection, Bind, Binds, RunQueryDsl, bind_tables};
-//! # use diesel_binds::{Committed, Error, Session};
+//! # use diesel_binds::{Commit, Error, Session};
 //! use diesel_binds::{testing::dying_at_every_step, Source};
 //!
 //! # diesel::table! { users (id) { id -> Integer, name -> Text, } }
@@ -51,7 +51,7 @@
 //! # }
 //! # setup.commit_all().await?;
 //! // The unit, as the application has it.
-//! async fn sign_up(session: &mut Session) -> Result<Committed, Error> {
+//! async fn sign_up(session: &mut Session) -> Result<Commit, Error> {
 //!     diesel::insert_into(users::table).values(users::name.eq("Ada")).execute(session).await?;
 //!     diesel::insert_into(notes::table).values(notes::text.eq("new: Ada")).execute(session).await?;
 //!     Ok(session.commit_all().await?)

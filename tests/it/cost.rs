@@ -233,7 +233,7 @@ async fn commit_of<A: Side, B: Side, C: Side>(readers: bool) -> usize {
         let before = hops.count();
         let committed = session.commit_all().await.unwrap();
         let hops = hops.count() - before;
-        assert!(committed.gid().is_some() && committed.pending().is_empty());
+        assert!(committed.gid().is_some() && committed.committed().unwrap().pending().is_empty());
         // The first round also asks the questions that are asked only once.
         if round > 0 {
             least = least.min(hops);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel_binds::testing::{Case, Effect, FaultPlan, dying_at_every_step};
-use diesel_binds::{CommitError, Committed, Error, Session, SessionOptions};
+use diesel_binds::{Commit, CommitError, Error, Session, SessionOptions};
 use kit::side::{MariadbA, MariadbB, PoolKind, PostgresA, PostgresB, Sqlite};
 use kit::world::Sides;
 use tokio::sync::Mutex;
@@ -20,11 +20,11 @@ async fn converges<S: Sides>() -> Vec<String> {
     let bench = Mutex::new(bench);
     let number = AtomicUsize::new(0);
     let text = || format!("unit {}", number.load(Ordering::Relaxed));
-    let unit = async |session: &mut Session| -> Result<Committed, Error> {
+    let unit = async |session: &mut Session| -> Result<Commit, Error> {
         S::write(session, &text()).await?;
         Ok(session.commit_all().await?)
     };
-    let check = async |case: &Case, heard: Option<Result<Committed, Error>>| {
+    let check = async |case: &Case, heard: Option<Result<Commit, Error>>| {
         let mut bench = bench.lock().await;
         bench.settle().await;
         let kept = bench.is_everywhere(&text()).await;

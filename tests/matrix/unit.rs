@@ -66,7 +66,7 @@ pub(crate) async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &s
     let names = |pending: &[&str]| pending.iter().map(|key| (*key).to_owned()).collect();
     match session.commit_all().await {
         Ok(committed) => Heard::Committed {
-            pending: names(committed.pending()),
+            pending: names(committed.committed().unwrap().pending()),
         },
         Err(CommitError::RolledBack { pending, .. }) => Heard::RolledBack {
             pending: names(&pending),

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_binds::query::On;
 use diesel_binds::{
-    AsyncSqliteConnection, Bind, Binds, CommitError, Committed, Error, Retry, RunQueryDsl,
+    AsyncSqliteConnection, Bind, Binds, Commit, CommitError, Error, Retry, RunQueryDsl,
     SaveChangesDsl, Session, SessionOptions, Source, bind_tables,
 };
 use futures_util::TryStreamExt as _;
@@ -56,7 +56,7 @@ fn values_may_be_shared_between_threads() {
     shared::<Binds>();
     shared::<Error>();
     shared::<CommitError>();
-    shared::<Committed>();
+    shared::<Commit>();
     shared::<On<'static, Notes>>();
 }
 
@@ -97,10 +97,9 @@ async fn futures_of_queries_and_ends_may_be_sent() {
         );
         let _ = sent(connection.raw().unwrap());
     }
-    let _: Committed = sent(session.commit_all()).await.unwrap();
+    let _: Commit = sent(session.commit_all()).await.unwrap();
     sent(session.rollback_all()).await.unwrap();
     sent(session.commit_only(Notes)).await.unwrap();
-    let _ = sent(session.commit_all_best_effort()).await.unwrap();
     sent(binds.transaction(async |session| add(session, "four").await))
         .await
         .unwrap();

@@ -30,7 +30,7 @@ async fn over(postgres: &str, file: &Path) -> Binds {
         .unwrap()
 }
 
-async fn commit(binds: &Binds, text: &str) -> Result<diesel_binds::Committed, CommitError> {
+async fn commit(binds: &Binds, text: &str) -> Result<diesel_binds::Commit, CommitError> {
     let mut session = binds.session();
     PostgresA::write(&session, text).await.unwrap();
     Sqlite::write(&session, text).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
             true => binds.keep_identity("lite").await.unwrap(),
         }
         let committed = commit(&binds, &format!("after {keep}")).await.unwrap();
-        assert!(committed.pending().is_empty());
+        assert!(committed.committed().unwrap().pending().is_empty());
         assert_eq!(value(copy.to_str().unwrap(), ID).await == id, keep);
         let resolved = binds.recovery().resolve(&gid).await;
         match keep {

@@ -6,7 +6,7 @@ use diesel::ConnectionResult;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use diesel_binds::error::Fault;
 use diesel_binds::{
-    AsyncSqliteConnection, BindOptions, Binds, CommitError, Committed, Error, Session,
+    AsyncSqliteConnection, BindOptions, Binds, Commit, CommitError, Error, Session,
 };
 
 use futures_util::FutureExt as _;
@@ -68,10 +68,10 @@ impl<A: Side, B: Side> Pair<A, B> {
     }
 
     /// Commits. Asserts that both databases then have these rows, and that nothing is left prepared.
-    pub(crate) async fn commits(&self, session: &mut Session, rows: &[&str]) -> Committed {
+    pub(crate) async fn commits(&self, session: &mut Session, rows: &[&str]) -> Commit {
         let unit = session.unit();
         let committed = session.commit_all().await.unwrap();
-        assert!(committed.pending().is_empty());
+        assert!(committed.committed().unwrap().pending().is_empty());
         self.holds(unit, rows).await;
         committed
     }

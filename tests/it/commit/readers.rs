@@ -33,7 +33,7 @@ async fn a_reader_beside_two_writers_prepares_nothing_and_records_nothing() {
     MariadbA::write(&session, "kept").await.unwrap();
     assert!(PostgresA::read(&session).await.unwrap().is_empty());
     let committed = session.commit_all().await.unwrap();
-    assert!(committed.pending().is_empty());
+    assert!(committed.committed().unwrap().pending().is_empty());
     assert_eq!(committed.binds().len(), 3);
     assert!(reader.disarm(), "the reader prepared");
 }
@@ -48,7 +48,7 @@ async fn a_reader_on_mariadb_prepares_nothing_and_does_not_decide() {
     PostgresB::write(&session, "kept").await.unwrap();
     assert!(MariadbA::read(&session).await.unwrap().is_empty());
     let committed = session.commit_all().await.unwrap();
-    assert!(committed.pending().is_empty());
+    assert!(committed.committed().unwrap().pending().is_empty());
     assert_eq!(committed.gid().unwrap().holder(), "pg-a");
     assert!(reader.disarm(), "the reader prepared");
 
@@ -84,7 +84,7 @@ where
         assert_eq!(result.is_err(), lost, "{result:?}");
         if let Ok(committed) = &result {
             assert!(committed.gid().is_some());
-            assert!(committed.pending().is_empty());
+            assert!(committed.committed().unwrap().pending().is_empty());
         }
         let attempt = kit::faulty::Attempt {
             unit,
@@ -204,7 +204,7 @@ async fn the_loss_of_a_reader_after_the_decision_changes_nothing() {
     assert!(PostgresB::read(&session).await.unwrap().is_empty());
     let committed = session.commit_all().await.unwrap();
     assert!(!faulty.proxy(2).disarm());
-    assert!(committed.pending().is_empty());
+    assert!(committed.committed().unwrap().pending().is_empty());
     let attempt = faulty.attempt("after").await;
     assert_eq!(faulty.judge(&attempt).await, Told::COMMITTED);
 }

@@ -152,7 +152,7 @@ async fn the_longest_names_are_prepared_everywhere() {
         insert().execute(&session.on(LongPostgresB)).await.unwrap();
         insert().execute(&session.on(LongMariadb)).await.unwrap();
         let committed = session.commit_all().await.unwrap();
-        assert!(committed.pending().is_empty());
+        assert!(committed.committed().unwrap().pending().is_empty());
         let holder = [LongPostgresA::KEY, LongPostgresB::KEY, LongMariadb::KEY][preferred];
         assert_eq!(committed.gid().unwrap().holder(), holder);
     }

@@ -159,7 +159,10 @@ async fn a_role_of_the_unit_keeps_no_prepared_transaction_from_its_end() {
         PostgresA::sql(&session, &role).await.unwrap();
         PostgresB::sql(&session, &role).await.unwrap();
         let committed = session.commit_all().await.unwrap();
-        assert!(committed.pending().is_empty(), "{committed:?}");
+        assert!(
+            committed.committed().unwrap().pending().is_empty(),
+            "{committed:?}"
+        );
     }
     assert_eq!(PostgresB::rows(&second).await, ["first", "second"]);
     binds.close().await;
@@ -202,7 +205,10 @@ async fn the_role_of_a_connection_is_back_before_the_end_whatever_its_name() {
             PostgresB::sql(&session, &role).await.unwrap();
         }
         let committed = session.commit_all().await.unwrap();
-        assert!(committed.pending().is_empty(), "{committed:?}");
+        assert!(
+            committed.committed().unwrap().pending().is_empty(),
+            "{committed:?}"
+        );
     }
     assert_eq!(PostgresB::rows(&second).await, ["first", "second"]);
     binds.close().await;

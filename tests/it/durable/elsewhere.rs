@@ -158,7 +158,7 @@ async fn a_branch_that_another_server_does_not_list_is_pending() {
             .await;
         world.address.inject(Fault::before("COMMIT PREPARED"));
         let committed = session.commit_all().await.unwrap();
-        assert_eq!(committed.pending(), ["pg-a"], "{name}");
+        assert_eq!(committed.committed().unwrap().pending(), ["pg-a"], "{name}");
         assert!(has_branch(&world, unit).await, "{name}");
         world.address.lead_to(world.database.url()).await;
         let pass = binds.recovery().run_older_than(Duration::ZERO).await;
@@ -211,7 +211,10 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
         PostgresA::write(&session, &next).await.unwrap();
         PostgresB::write(&session, &next).await.unwrap();
         let committed = session.commit_all().await.unwrap();
-        assert!(committed.pending().is_empty(), "{name}: {committed:?}");
+        assert!(
+            committed.committed().unwrap().pending().is_empty(),
+            "{name}: {committed:?}"
+        );
     }
     assert_eq!(
         PostgresA::rows(&world.database).await,
@@ -266,7 +269,11 @@ async fn a_restored_database_of_mariadb_is_not_believed_in_place_of_its_original
                 assert!(matches!(source, Cause::Replaced), "{point}: {source:?}");
             }
             Ok(committed) if holder == HolderPreference::Avoid => {
-                assert_eq!(committed.pending(), ["my-a"], "{point}");
+                assert_eq!(
+                    committed.committed().unwrap().pending(),
+                    ["my-a"],
+                    "{point}"
+                );
             }
             told => panic!("{point}: {told:?}"),
         }

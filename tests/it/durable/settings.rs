@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel_binds::check::Finding;
 use diesel_binds::error::Fault;
-use diesel_binds::{BindOptions, Binds, CommitError, Committed, RecoveryOptions};
+use diesel_binds::{BindOptions, Binds, Commit, CommitError, RecoveryOptions};
 use kit::copy::{Copy, Role};
 use kit::database::Database;
 use kit::semisync::Semisync;
@@ -27,7 +27,7 @@ async fn binds<A: Side>(url: &str, other: &Database, options: BindOptions) -> Bi
         .unwrap()
 }
 
-async fn commit<S: Sides>(binds: &Binds, text: &str) -> Result<Committed, CommitError> {
+async fn commit<S: Sides>(binds: &Binds, text: &str) -> Result<Commit, CommitError> {
     let mut session = binds.session();
     S::write(&session, text).await.unwrap();
     session.commit_all().await

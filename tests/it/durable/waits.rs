@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel_binds::error::Fault;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{BindOptions, Binds, CommitError, Committed, Gid, SessionOptions};
+use diesel_binds::{BindOptions, Binds, Commit, CommitError, Gid, SessionOptions};
 use kit::prepared::prepared;
 use kit::side::{PostgresA, PostgresB};
 use kit::world::Sides;
@@ -21,13 +21,13 @@ async fn commit<S: Sides>(
     binds: &Binds,
     options: SessionOptions,
     text: &str,
-) -> Result<Committed, CommitError> {
+) -> Result<Commit, CommitError> {
     let mut session = binds.with(options).session();
     S::write(&session, text).await.unwrap();
     session.commit_all().await
 }
 
-fn in_doubt(result: Result<Committed, CommitError>) -> Gid {
+fn in_doubt(result: Result<Commit, CommitError>) -> Gid {
     match result {
         Err(CommitError::InDoubt { gid, .. }) => *gid,
         other => panic!("a commit that waits for its standby ended as {other:?}"),
@@ -184,7 +184,7 @@ async fn a_participant_that_waits_is_rolled_back_or_pending() {
         let binds = world.both(Holds::Other).await;
         // Only the prepare is to wait.
         let warm = commit::<Two>(&binds, options(), &format!("warm {setting}")).await;
-        assert!(warm.unwrap().pending().is_empty());
+        assert!(warm.unwrap().committed().unwrap().pending().is_empty());
         world.standby.stop();
         let result = commit::<Two>(&binds, options(), "prepares").await;
         assert!(
@@ -208,7 +208,7 @@ async fn a_participant_that_waits_is_rolled_back_or_pending() {
     let plan = FaultPlan::new().at("apply:pg-a:before", stop);
     let committed = commit::<Two>(&binds, options().faults(&plan), "applied").await;
     let committed = committed.unwrap();
-    assert_eq!(committed.pending(), ["pg-a"]);
+    assert_eq!(committed.committed().unwrap().pending(), ["pg-a"]);
     let mut world = world.lock().await;
     let url = world.url();
     assert_eq!(prepared(&url, committed.unit()).await.len(), 1);

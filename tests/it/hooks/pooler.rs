@@ -121,7 +121,7 @@ async fn units_end_alone_and_together(pool: PoolKind) {
         PostgresA::write(&session, text).await.unwrap();
         MariadbA::write(&session, text).await.unwrap();
         let committed = session.commit_all().await.unwrap();
-        assert!(committed.gid().is_some() && committed.pending().is_empty());
+        assert!(committed.gid().is_some() && committed.committed().unwrap().pending().is_empty());
     }
     PostgresA::write(&session, "gone").await.unwrap();
     MariadbA::write(&session, "gone").await.unwrap();

@@ -91,9 +91,9 @@ mod sandbox {
 }
 
 mod dying {
-    use diesel_binds::{Binds, Committed, Error, Session};
+    use diesel_binds::{Binds, Commit, Error, Session};
 
-    async fn transfer(session: &mut Session) -> Result<Committed, Error> {
+    async fn transfer(session: &mut Session) -> Result<Commit, Error> {
         Ok(session.commit_all().await?)
     }
 

@@ -15,7 +15,7 @@ mod scopes {
     use super::shared::{Ledger, entries};
 
     use diesel::prelude::*;
-    use diesel_binds::{Binds, Committed, Error, RunQueryDsl, current};
+    use diesel_binds::{Binds, Commit, Error, RunQueryDsl, current};
 
     async fn note(amount: i64) -> Result<(), Error> {
         diesel::insert_into(entries::table)
@@ -25,7 +25,7 @@ mod scopes {
         Ok(())
     }
 
-    async fn job(binds: &Binds) -> Result<Committed, Error> {
+    async fn job(binds: &Binds) -> Result<Commit, Error> {
         binds
             .scope(async {
                 note(30).await?;

@@ -14,7 +14,7 @@ mod shared {
 }
 
 mod hooks {
-    use diesel_binds::{Committed, Error, Session};
+    use diesel_binds::{Commit, Error, Session};
 
     async fn balance(_: &Session) -> Result<i64, Error> {
         Ok(0)
@@ -28,18 +28,14 @@ mod hooks {
         Ok(())
     }
 
-    async fn order(
-        session: &mut Session,
-        mail: String,
-        upload: String,
-    ) -> Result<Committed, Error> {
+    async fn order(session: &mut Session, mail: String, upload: String) -> Result<Commit, Error> {
         session.before_commit(async |session| match balance(session).await? {
             0.. => Ok(()),
             _ => Err(Box::<dyn std::error::Error + Send + Sync>::from(
                 "the account is overdrawn",
             )),
         });
-        session.after_commit(async move |_committed| send_mail(&mail).await);
+        session.after_commit(async move |_commit| send_mail(&mail).await);
         session.after_rollback(async move |_unit| delete_upload(&upload).await);
         // … queries …
         Ok(session.commit_all().await?)
@@ -163,8 +159,7 @@ mod outer {
     use super::shared::Accounts;
 
     use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-    use diesel_binds::hooks::Ending;
-    use diesel_binds::{Binds, Error, OuterConnection, SessionOptions};
+    use diesel_binds::{Binds, Commit, Error, OuterConnection, SessionOptions};
 
     async fn test(binds: &Binds, mut connection: AsyncPgConnection) -> Result<(), Error> {
         connection
@@ -176,8 +171,8 @@ mod outer {
         let options = SessionOptions::new().within(Accounts, &outer);
         let mut session = binds.with(options).session();
         // … queries …
-        let ended = session.commit_all().await?;
-        assert_eq!(ended.ending(), Ending::Released); // the savepoint is released, nothing is committed
+        let commit = session.commit_all().await?;
+        assert!(matches!(commit, Commit::Released(_))); // the savepoint is released, nothing is committed
 
         drop(outer); // and nothing is kept
         Ok(())

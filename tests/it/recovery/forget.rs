@@ -63,7 +63,7 @@ async fn commit(application: &Application) -> Gid {
     let text = session.unit().to_string();
     Three::write(&session, &text).await.unwrap();
     let committed = session.commit_all().await.unwrap();
-    assert_eq!(committed.pending(), &[] as &[&str]);
+    assert_eq!(committed.committed().unwrap().pending(), &[] as &[&str]);
     committed.gid().unwrap().clone()
 }
 

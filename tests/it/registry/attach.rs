@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use diesel_binds::check::Finding;
 use diesel_binds::error::Fault;
 use diesel_binds::{
-    AsyncSqliteConnection, BindOptions, Binds, CommitError, Committed, Error, RunQueryDsl, Session,
+    AsyncSqliteConnection, BindOptions, Binds, Commit, CommitError, Error, RunQueryDsl, Session,
     Source,
 };
 use futures_util::FutureExt as _;
@@ -261,9 +261,9 @@ mod with_postgres {
         let mut session = group.binds.session();
         order(&session, 1).await.unwrap();
         write(&session, 1).await.unwrap();
-        let committed: Committed = session.commit_all().await.unwrap();
+        let committed: Commit = session.commit_all().await.unwrap();
         assert_eq!(committed.gid().map(|gid| gid.holder()), Some("cache"));
-        assert!(committed.pending().is_empty());
+        assert!(committed.committed().unwrap().pending().is_empty());
 
         order(&session, 2).await.unwrap();
         write(&session, 2).await.unwrap();

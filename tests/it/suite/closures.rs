@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diesel_binds::{
-    Bind, BindOptions, CommitError, Committed, Error, Propagation, Session, SessionOptions,
+    Bind, BindOptions, Commit, CommitError, Error, Propagation, Session, SessionOptions,
 };
 use futures_util::FutureExt as _;
 use kit::side::{PoolKind, Side};
@@ -39,7 +39,7 @@ async fn assert_works<S: Sides>(world: &World) {
 
 pub(crate) async fn a_closure_hears_of_its_commit<S: Sides>(pool: PoolKind) {
     let world = World::of::<S>(pool).await;
-    let (seven, committed): (i32, Committed) = world
+    let (seven, committed): (i32, Commit) = world
         .binds
         .with(SessionOptions::new())
         .transaction_with_commit::<_, Error, _>(async |session| {

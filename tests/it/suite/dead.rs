@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diesel_binds::error::Fault;
-use diesel_binds::{CommitError, Committed};
+use diesel_binds::{Commit, CommitError};
 use futures_util::StreamExt as _;
 use kit::admin::Admin;
 use kit::database::Database;
@@ -73,7 +73,7 @@ fn is_refused(fault: &Fault) -> bool {
 async fn assert_report_is_true<S: Sides>(
     world: &World,
     text: &str,
-    ended: &Result<Committed, CommitError>,
+    ended: &Result<Commit, CommitError>,
 ) {
     let kept: Vec<bool> = S::rows(world)
         .await

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection as _, TransactionManager};
 use diesel_binds::error::{AbortReason, Fault};
-use diesel_binds::hooks::Ending;
 use diesel_binds::{
-    Bind, BindOptions, Binds, CommitError, Error, Isolation, OuterConnection, Propagation, Retry,
-    Session, SessionOptions,
+    Bind, BindOptions, Binds, Commit, CommitError, Error, Isolation, OuterConnection, Propagation,
+    Retry, Session, SessionOptions,
 };
 use futures_util::FutureExt as _;
 use kit::database::Database;
@@ -110,8 +109,8 @@ pub(crate) async fn the_outer_transaction_decides_what_is_kept<S: Side>() {
             S::write(&session, text).await.unwrap();
             let heard = listen(&session);
             let released = session.commit_all().await.unwrap();
-            assert!(released.is_released() && released.gid().is_none());
-            assert_eq!(released.ending(), Ending::Released);
+            assert!(matches!(released, Commit::Released(_)), "{released:?}");
+            assert!(released.committed().is_none() && released.gid().is_none());
             assert_eq!(released.binds(), [S::Bind::KEY]);
             // The unit is not committed.
             assert_eq!(heard.load(Ordering::SeqCst), 0);
@@ -125,7 +124,7 @@ pub(crate) async fn the_outer_transaction_decides_what_is_kept<S: Side>() {
             })
             .await
             .unwrap();
-        assert!(released.is_released());
+        assert!(matches!(released, Commit::Released(_)), "{released:?}");
         assert_eq!(
             transaction.within().await,
             ["outer", "first", "second", "third"]
@@ -361,7 +360,7 @@ pub(crate) async fn a_unit_that_only_reads_leaves_nothing<S: Side>() {
     let insert = "INSERT INTO notes (text) VALUES ('undone')";
     S::read_sql(&session, insert).await.unwrap();
     let released = session.commit_all().await.unwrap();
-    assert!(released.is_released());
+    assert!(matches!(released, Commit::Released(_)), "{released:?}");
     assert_eq!(transaction.within().await, ["outer"]);
 }
 
@@ -491,7 +490,7 @@ pub(crate) async fn two_binds_within_outer_transactions_are_kept_or_undone_toget
     A::write(&session, "kept").await.unwrap();
     B::write(&session, "kept").await.unwrap();
     let released = session.commit_all().await.unwrap();
-    assert!(released.is_released() && released.binds().len() == 2);
+    assert!(matches!(&released, Commit::Released(it) if it.binds().len() == 2));
 
     // One of them cannot be released.
     A::write(&session, "gone").await.unwrap();

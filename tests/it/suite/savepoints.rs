@@ -176,10 +176,6 @@ where
                 Err(CommitError::InsideTransaction)
             ));
             assert!(matches!(
-                session.commit_all_best_effort().await,
-                Err(CommitError::InsideTransaction)
-            ));
-            assert!(matches!(
                 session.rollback_all().await,
                 Err(CommitError::InsideTransaction)
             ));

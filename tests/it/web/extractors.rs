@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::{FromRef, State};
 use axum::routing::{get, post};
-use diesel_binds::{Binds, Committed, Scope};
+use diesel_binds::{Binds, Commit, Scope};
 
 use super::*;
 
@@ -22,7 +22,7 @@ impl FromRef<App> for Binds {
 
 async fn explicit(State(greeting): State<App>, mut session: Session) -> Result<String, Error> {
     Two::write(&session, "by a session").await?;
-    let _: Committed = session.commit_all().await?;
+    let _: Commit = session.commit_all().await?;
     Two::write(&session, "not committed").await?;
     Ok(greeting.greeting.to_owned())
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use diesel_binds::recovery::Outcome;
-use diesel_binds::{BindOptions, CommitError, Committed, Error, Session, SessionOptions, UnitId};
+use diesel_binds::{BindOptions, Commit, CommitError, Error, Session, SessionOptions, UnitId};
 
 use crate::database::Database;
 use crate::prepared::{decision, finish, prepared};
@@ -52,13 +52,14 @@ impl Told {
         pending: Vec::new(),
     };
 
-    fn of(result: &Result<Committed, CommitError>) -> Self {
+    fn of(result: &Result<Commit, CommitError>) -> Self {
         match result {
             // The unit had been rolled back before the commit.
             Ok(committed) if committed.binds().is_empty() => Self::ROLLED_BACK,
-            Ok(committed) => Self::Committed {
+            Ok(Commit::Committed(committed)) => Self::Committed {
                 pending: committed.pending().to_vec(),
             },
+            Ok(Commit::Released(_)) => panic!("a unit was only released"),
             Err(CommitError::RolledBack { pending, .. }) => Self::RolledBack {
                 pending: pending.clone(),
             },
@@ -80,7 +81,7 @@ pub struct Attempt {
     pub text: String,
     /// The result of the statements.
     pub written: Result<(), Error>,
-    pub result: Result<Committed, CommitError>,
+    pub result: Result<Commit, CommitError>,
 }
 
 impl Attempt {

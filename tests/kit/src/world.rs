@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use diesel_binds::{
-    Bind, BindOptions, Binds, BindsBuilder, Committed, Error, RecoveryOptions, Session,
+    Bind, BindOptions, Binds, BindsBuilder, Commit, Error, RecoveryOptions, Session,
 };
 
 use crate::database::Database;
@@ -74,7 +74,7 @@ pub trait Sides: Send + Sync + 'static {
     fn commit(
         index: usize,
         session: &mut Session,
-    ) -> impl Future<Output = Result<Committed, Error>> + Send;
+    ) -> impl Future<Output = Result<Commit, Error>> + Send;
 
     /// Runs a statement on one side that takes some seconds.
     fn slow(index: usize, session: &Session) -> impl Future<Output = Result<usize, Error>> + Send;
@@ -242,7 +242,7 @@ macro_rules! sides {
                 }
             }
 
-            async fn commit(index: usize, session: &mut Session) -> Result<Committed, Error> {
+            async fn commit(index: usize, session: &mut Session) -> Result<Commit, Error> {
                 match index {
                     $($index => session.commit_only($side::bind()).await,)+
                     _ => unreachable!("there are fewer sides"),

@@ -110,6 +110,7 @@ fn run(scripts: &[Script], mutation: Option<Mutation>) -> Ended {
         unit: UnitClock::new(Duration::MAX).generate(),
         namespace: NAMESPACE.into(),
         trace: None,
+        best_effort: false,
         rehearses: false,
         #[cfg(feature = "testing")]
         faults: None,

@@ -3,9 +3,7 @@
 use accounts::users;
 use diesel::prelude::*;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
-use diesel_binds::{
-    Bind, Binds, Bound, Committed, Error, RunQueryDsl, Session, Source, bind_schema,
-};
+use diesel_binds::{Bind, Binds, Bound, Commit, Error, RunQueryDsl, Session, Source, bind_schema};
 use ledger::entries;
 
 bind_schema! {
@@ -28,11 +26,7 @@ struct User {
     balance: i64,
 }
 
-async fn transfer(
-    session: &mut Session,
-    from: i32,
-    amount: i64,
-) -> Result<Option<Committed>, Error> {
+async fn transfer(session: &mut Session, from: i32, amount: i64) -> Result<Option<Commit>, Error> {
     let rich = users::table.find(from).filter(users::balance.ge(amount));
     let taken = diesel::update(rich) // runs on PostgreSQL
         .set(users::balance.eq(users::balance - amount))
@@ -58,7 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     binds.install().await?; // the tables of the commit protocol; or run their Diesel migrations
 
     match transfer(&mut binds.session(), 1, 30).await? {
-        Some(committed) => println!("committed unit {}", committed.unit()),
+        Some(commit) => println!("committed unit {}", commit.unit()),
         None => println!("not enough"),
     }
     // Or as a closure: commits on `Ok`, rolls back on `Err`, panic or cancel.

@@ -5,13 +5,13 @@ pub mod databases;
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel_binds::{Committed, Error, RunQueryDsl, Session};
+use diesel_binds::{Commit, Error, RunQueryDsl, Session};
 
 use crate::databases::accounts::users;
 use crate::databases::ledger::entries;
 
 /// Takes an amount from a user, and notes it.
-pub async fn pay(session: &mut Session, user: i32, amount: i64) -> Result<Committed, Error> {
+pub async fn pay(session: &mut Session, user: i32, amount: i64) -> Result<Commit, Error> {
     diesel::update(users::table.find(user))
         .set(users::balance.eq(users::balance - amount))
         .execute(session)

@@ -80,7 +80,7 @@ async fn die<S: Sides>(
             tokio::select! {
                 result = session.commit_all() => {
                     let committed = result.unwrap();
-                    assert!(committed.pending().is_empty());
+                    assert!(committed.committed().unwrap().pending().is_empty());
                     end.send(()).unwrap();
                 }
                 _ = killed => {}

@@ -19,7 +19,15 @@ pub(crate) async fn a_commit_dropped_at_any_poll_still_commits_everywhere<S: Sid
         S::write(&session, &text).await.unwrap();
         let output = moment.cut(session.commit_all()).await;
         if let Some(committed) = &output {
-            assert!(committed.as_ref().unwrap().pending().is_empty());
+            assert!(
+                committed
+                    .as_ref()
+                    .unwrap()
+                    .committed()
+                    .unwrap()
+                    .pending()
+                    .is_empty()
+            );
         }
         if !moment.is_before_all() {
             // The session can be used again, even while the commit of its last unit runs.

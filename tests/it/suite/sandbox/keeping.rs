@@ -3,7 +3,7 @@
 use diesel_async::SimpleAsyncConnection as _;
 use diesel_binds::error::PoolError;
 use diesel_binds::testing::SandboxError;
-use diesel_binds::{BindOptions, CommitError, Error, Propagation, Retry};
+use diesel_binds::{BindOptions, Commit, CommitError, Error, Propagation, Retry};
 use kit::side::{PoolKind, Side};
 
 use super::{Outside, within};
@@ -15,8 +15,8 @@ pub(crate) async fn units_see_each_other_and_nobody_else_sees_them<S: Side>() {
         let mut session = sandbox.binds().session();
         for text in ["first", "second"] {
             S::write(&session, text).await.unwrap();
-            let committed = session.commit_all().await.unwrap();
-            assert!(committed.is_released());
+            let released = session.commit_all().await.unwrap();
+            assert!(matches!(released, Commit::Released(_)), "{released:?}");
             assert_eq!(outside.kept().await, ["there"]);
         }
         sandbox
@@ -45,7 +45,8 @@ pub(crate) async fn units_see_each_other_and_nobody_else_sees_them<S: Side>() {
         // The application goes on as usual.
         let mut session = outside.binds.session();
         S::write(&session, "real").await.unwrap();
-        assert!(!session.commit_all().await.unwrap().is_released());
+        let real = session.commit_all().await.unwrap();
+        assert!(matches!(real, Commit::Committed(_)), "{real:?}");
         assert_eq!(outside.kept().await, ["there", "real"]);
     }
 }

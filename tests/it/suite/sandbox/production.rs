@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel_binds::error::Fault;
 use diesel_binds::testing::{FaultPlan, Sandbox};
 use diesel_binds::{
-    BindOptions, Binds, CommitError, Error, Isolation, RecoveryOptions, SessionOptions,
+    BindOptions, Binds, Commit, CommitError, Error, Isolation, RecoveryOptions, SessionOptions,
 };
 use kit::side::{PoolKind, Side};
 
@@ -82,26 +82,28 @@ pub(crate) async fn two_that_cannot_commit_as_one_are_refused<A: Side, B: Side>(
         "{refused:?}"
     );
     session.commit_all().await.unwrap();
-    // One of them may always write. A best-effort commit by name accepts both.
+    // One of them may always write. A best-effort commit accepts both.
     B::write(&session, "two").await.unwrap();
     session.commit_all().await.unwrap();
     let options = SessionOptions::new().best_effort();
-    for by_name in [true, false] {
-        let mut session = sandbox.binds().with(options.clone()).session();
-        let text = format!("both {by_name}");
-        A::write(&session, &text).await.unwrap();
-        B::write(&session, &text).await.unwrap();
-        if by_name {
-            let _ = session.commit_all_best_effort().await.unwrap();
-        } else {
-            let refused = session.commit_all().await;
-            assert!(
-                matches!(refused, Err(CommitError::NotAtomic { .. })),
-                "{refused:?}"
-            );
-        }
-    }
-    let expected = ["there", "two", "both true"];
+    let mut session = sandbox.binds().with(options).session();
+    A::write(&session, "both").await.unwrap();
+    B::write(&session, "both").await.unwrap();
+    let released = session.commit_all().await.unwrap();
+    assert!(matches!(released, Commit::Released(_)), "{released:?}");
+    // A write that only the commit finds.
+    drop(session);
+    let mut session = sandbox.binds().session();
+    let insert = "INSERT INTO notes (text) VALUES ('found')";
+    B::read_sql(&session, insert).await.unwrap();
+    A::write(&session, "found").await.unwrap();
+    let refused = session.commit_all().await;
+    assert!(
+        matches!(refused, Err(CommitError::NotAtomic { .. })),
+        "{refused:?}"
+    );
+    drop(session);
+    let expected = ["there", "two", "both"];
     assert_eq!(within::<B>(&sandbox).await, expected);
     sandbox.end().await.unwrap();
 }
@@ -261,8 +263,8 @@ pub(crate) async fn hooks_run_or_are_captured<S: Side>() {
     let listen = |session: &diesel_binds::Session| {
         let heard = Arc::new(AtomicUsize::new(0));
         let (commits, roll_backs) = (Arc::clone(&heard), Arc::clone(&heard));
-        session.after_commit(async move |committed: diesel_binds::Committed| {
-            assert!(committed.is_released());
+        session.after_commit(async move |released: Commit| {
+            assert!(matches!(released, Commit::Released(_)), "{released:?}");
             commits.fetch_add(10, Ordering::SeqCst);
             Err::<(), _>("no mail today")
         });
