@@ -2,8 +2,6 @@
 //!
 //! Every value in the SQL text is a key, a namespace or an id, made of `[a-z0-9_-]`, so nothing needs escaping.
 
-use std::fmt::Write as _;
-
 use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 
@@ -82,7 +80,7 @@ impl Part for Xid {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 impl Part for i64 {
     fn append_to(&self, message: &mut String) {
-        let written = write!(message, "{self}");
+        let written = std::fmt::Write::write_fmt(message, format_args!("{self}"));
         written.expect("a text takes whatever is written");
     }
 }
@@ -93,7 +91,9 @@ impl Part for DatabaseId {
     }
 }
 
-pub(super) use {display_parts, sql};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) use display_parts;
+pub(super) use sql;
 
 /// The name of a savepoint that marks the transaction of a unit, on servers where the marker is a savepoint. The name
 /// is unique to the unit, so no statement of the application rolls back to it, or sets it in another transaction.
