@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::mutant::Mutation;
-use super::state::{Address, Coordinator, ForceStep, Part, State, Step, Store, Task};
+use super::state::{Address, Coordinator, ForceStep, Part, State, Progress, Store, Task};
 use super::topology::Kind;
 
 impl Model {
@@ -35,8 +35,8 @@ impl Model {
     /// comparison could detect an address that changes between two of them and changes back.
     pub(super) fn is_asked(&self, state: &State, index: usize) -> bool {
         let by_coordinator = match &state.coordinator {
-            Coordinator::Running(running) => running.steps.iter().any(|(at, _, step)| {
-                *at == index && matches!(step, Step::Listing | Step::Finishing | Step::Comparing)
+            Coordinator::Running(running) => running.steps.iter().any(|(at, _, progress)| {
+                *at == index && matches!(progress, Progress::Listing | Progress::Finishing | Progress::Comparing)
             }),
             _ => false,
         };

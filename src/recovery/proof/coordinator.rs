@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::database::{Answered, Executed, Finished};
 use super::model::{Event, Model};
 use super::mutant::Mutation;
-use super::state::{Address, Ask, Connection, Coordinator, State, Step, Store, Told, Work};
+use super::state::{Address, Ask, Connection, Coordinator, State, Progress, Store, Told, Work};
 use super::topology::Kind;
 use crate::commit::Outcome;
 use crate::commit::proof::{Command, Conclusion, Next, Reply, Undone};
@@ -19,15 +19,15 @@ impl Model {
         if state.faults > 0 {
             events.push(self.death(state));
         }
-        for (position, (index, command, step)) in running.steps.iter().enumerate() {
+        for (position, (index, command, progress)) in running.steps.iter().enumerate() {
             let mut next = state.clone();
             let store = &state.stores[*index];
-            let (what, step, heals) = match step {
-                Step::Sent | Step::Replied(_) => continue,
-                Step::AskingFate => {
+            let (what, progress, heals) = match progress {
+                Progress::Sent | Progress::Replied(_) => continue,
+                Progress::AskingFate => {
                     for (fate, heals) in self.fates(store) {
                         let mut next = state.clone();
-                        self.step(&mut next, position, Step::Replied(fate));
+                        self.note_progress(&mut next, position, Progress::Replied(fate));
                         events.push(Event {
                             what: ("asks for the fate of a commit", *index),
                             state: next,
@@ -36,63 +36,63 @@ impl Model {
                     }
                     continue;
                 }
-                Step::Asking(ask) => {
+                Progress::Asking(ask) => {
                     match self.ask_as_coordinator(&mut next, *index, *ask) {
-                        Some((step, heals)) => ("asks the holder", step, heals),
+                        Some((progress, heals)) => ("asks the holder", progress, heals),
                         // The fence waits beyond the time limit of the question.
-                        None => ("asks in vain", Step::Replied(Reply::Failed), false),
+                        None => ("asks in vain", Progress::Replied(Reply::Failed), false),
                     }
                 }
-                Step::Looking | Step::Listing | Step::Finishing | Step::Comparing if !store.up => {
-                    ("cannot finish", Step::Replied(Reply::Failed), true)
+                Progress::Looking | Progress::Listing | Progress::Finishing | Progress::Comparing if !store.up => {
+                    ("cannot finish", Progress::Replied(Reply::Failed), true)
                 }
-                Step::Looking if !self.is_same(store, Mutation::FinishNotComparedBefore) => {
-                    ("meets another database", Step::Replied(Reply::Failed), true)
+                Progress::Looking if !self.is_same(store, Mutation::FinishNotComparedBefore) => {
+                    ("meets another database", Progress::Replied(Reply::Failed), true)
                 }
-                Step::Looking if !self.stays(state, *index) => {
-                    ("compares the database", Step::Listing, true)
+                Progress::Looking if !self.stays(state, *index) => {
+                    ("compares the database", Progress::Listing, true)
                 }
-                Step::Looking | Step::Listing => {
+                Progress::Looking | Progress::Listing => {
                     let is_itself = store.address == Address::Itself;
                     let listed = is_itself && store.work == Work::Prepared;
                     // A branch that is not listed now may be listed later, if its prepare has not arrived.
                     let late = *command == Command::Undo
                         && !running.confirmed.contains(index)
                         && !self.is(Mutation::LatePrepareForgotten);
-                    let step = match (listed, late) {
-                        (true, _) => Step::Finishing,
-                        (false, true) => Step::Replied(Reply::Failed),
+                    let progress = match (listed, late) {
+                        (true, _) => Progress::Finishing,
+                        (false, true) => Progress::Replied(Reply::Failed),
                         // A list from the database itself is true, whatever its address leads to afterwards.
-                        (false, false) if is_itself => Step::Replied(Reply::Done),
-                        (false, false) => Step::Comparing,
+                        (false, false) if is_itself => Progress::Replied(Reply::Done),
+                        (false, false) => Progress::Comparing,
                     };
-                    ("looks for the branch", step, true)
+                    ("looks for the branch", progress, true)
                 }
-                Step::Finishing if store.address != Address::Itself => {
-                    ("finds the branch gone", Step::Comparing, true)
+                Progress::Finishing if store.address != Address::Itself => {
+                    ("finds the branch gone", Progress::Comparing, true)
                 }
-                Step::Comparing => {
+                Progress::Comparing => {
                     let reply = match self.is_same(store, Mutation::FinishNotComparedAfter) {
                         true => Reply::Done,
                         false => Reply::Failed,
                     };
-                    ("compares the database again", Step::Replied(reply), true)
+                    ("compares the database again", Progress::Replied(reply), true)
                 }
-                Step::Finishing => {
+                Progress::Finishing => {
                     let outcome = match command {
                         Command::Apply => Outcome::Committed,
                         _ => Outcome::RolledBack,
                     };
-                    let step = match self.finish(*index, &mut next.stores[*index], outcome) {
-                        Finished::Done => Step::Replied(Reply::Done),
-                        Finished::Killed => Step::Finishing,
+                    let progress = match self.finish(*index, &mut next.stores[*index], outcome) {
+                        Finished::Done => Progress::Replied(Reply::Done),
+                        Finished::Killed => Progress::Finishing,
                         Finished::Wait => continue,
-                        Finished::NotThere => Step::Replied(Reply::Failed),
+                        Finished::NotThere => Progress::Replied(Reply::Failed),
                     };
-                    ("finishes a branch", step, true)
+                    ("finishes a branch", progress, true)
                 }
             };
-            self.step(&mut next, position, step);
+            self.note_progress(&mut next, position, progress);
             events.push(Event {
                 what: (what, *index),
                 state: next,
@@ -108,7 +108,7 @@ impl Model {
             if let Some((position, command)) = waiting {
                 let mut lost = state.clone();
                 lost.stores[index].let_go();
-                self.step(&mut lost, position, self.no_reply(index, command));
+                self.note_progress(&mut lost, position, self.no_reply(index, command));
                 if store.connection != Connection::Live {
                     events.push(Event {
                         what: ("loses its connection", index),
@@ -136,7 +136,7 @@ impl Model {
                         let mut lost = next.clone();
                         lost.faults -= 1;
                         lost.stores[index].let_go();
-                        self.step(&mut lost, position, self.no_reply(index, command));
+                        self.note_progress(&mut lost, position, self.no_reply(index, command));
                         events.push(Event {
                             what: ("replies in vain", index),
                             state: lost,
@@ -148,7 +148,7 @@ impl Model {
                     {
                         store.undone = Undone::Ended;
                     }
-                    self.step(&mut next, position, read(command, reply));
+                    self.note_progress(&mut next, position, read(command, reply));
                 }
             }
             events.push(Event {
@@ -180,7 +180,7 @@ impl Model {
         running
             .steps
             .iter()
-            .position(|(at, _, step)| *at == index && *step == Step::Sent)
+            .position(|(at, _, progress)| *at == index && *progress == Progress::Sent)
             .map(|position| (position, running.steps[position].1))
     }
 
@@ -200,20 +200,20 @@ impl Model {
         }
     }
 
-    fn ask_as_coordinator(&self, next: &mut State, index: usize, ask: Ask) -> Option<(Step, bool)> {
+    fn ask_as_coordinator(&self, next: &mut State, index: usize, ask: Ask) -> Option<(Progress, bool)> {
         if self.is(Mutation::LostDecisionIsAbort) {
-            return Some((Step::Replied(Reply::Outcome(Outcome::RolledBack)), true));
+            return Some((Progress::Replied(Reply::Outcome(Outcome::RolledBack)), true));
         }
         if self.is(Mutation::LostDecisionIsCommit) {
-            return Some((Step::Replied(Reply::Outcome(Outcome::Committed)), true));
+            return Some((Progress::Replied(Reply::Outcome(Outcome::Committed)), true));
         }
         Some(match self.answer(&mut next.stores[index], ask, true) {
             Answered::Blocked => return None,
-            Answered::Failed => (Step::Replied(Reply::Failed), true),
-            Answered::Next(ask) => (Step::Asking(ask), true),
+            Answered::Failed => (Progress::Replied(Reply::Failed), true),
+            Answered::Next(ask) => (Progress::Asking(ask), true),
             Answered::Outcome(outcome) => {
                 self.say(next, outcome);
-                (Step::Replied(Reply::Outcome(outcome)), true)
+                (Progress::Replied(Reply::Outcome(outcome)), true)
             }
         })
     }
@@ -245,24 +245,24 @@ impl Model {
     }
 
     /// Notes the progress of a command. The protocol continues when all members have replied.
-    fn step(&self, state: &mut State, position: usize, step: Step) {
+    fn note_progress(&self, state: &mut State, position: usize, progress: Progress) {
         let Coordinator::Running(running) = &mut state.coordinator else {
             return;
         };
         let running = Rc::make_mut(running);
         let (index, command, before) = &mut running.steps[position];
-        *before = step;
-        if (*command, step) == (Command::Prepare, Step::Replied(Reply::Done)) {
+        *before = progress;
+        if (*command, progress) == (Command::Prepare, Progress::Replied(Reply::Done)) {
             running.confirmed.push(*index);
             running.confirmed.sort_unstable();
         }
-        if matches!(step, Step::Looking) {
+        if matches!(progress, Progress::Looking) {
             state.stores[*index].let_go();
         }
         if running
             .steps
             .iter()
-            .all(|(_, _, step)| matches!(step, Step::Replied(_)))
+            .all(|(_, _, progress)| matches!(progress, Progress::Replied(_)))
         {
             self.advance(state);
         }
@@ -277,8 +277,8 @@ impl Model {
         let replies: Vec<_> = running
             .steps
             .iter()
-            .filter_map(|(index, command, step)| match step {
-                Step::Replied(reply) => Some((*index, *command, self.misread(*command, *reply))),
+            .filter_map(|(index, command, progress)| match progress {
+                Progress::Replied(reply) => Some((*index, *command, self.misread(*command, *reply))),
                 _ => None,
             })
             .collect();
@@ -305,23 +305,23 @@ impl Model {
                         if command == Command::Prepare {
                             store.parts = parts;
                         }
-                        let step = match (command, store.connection) {
-                            (Command::Resolve, _) => Step::Asking(Ask::Look),
+                        let progress = match (command, store.connection) {
+                            (Command::Resolve, _) => Progress::Asking(Ask::Look),
                             (_, Connection::Live) => {
                                 store.wire = Some(command);
-                                Step::Sent
+                                Progress::Sent
                             }
                             // Without a live connection, no reply will come. The protocol continues below, after the
                             // whole round was sent.
                             _ => self.no_reply(index, command),
                         };
-                        (index, command, step)
+                        (index, command, progress)
                     })
                     .collect();
                 if running
                     .steps
                     .iter()
-                    .all(|(_, _, step)| matches!(step, Step::Replied(_)))
+                    .all(|(_, _, progress)| matches!(progress, Progress::Replied(_)))
                 {
                     self.advance(state);
                 }
@@ -329,15 +329,15 @@ impl Model {
         }
     }
 
-    /// Returns the step of a participant that can no longer wait for a reply.
-    fn no_reply(&self, index: usize, command: Command) -> Step {
+    /// Returns the progress of a participant that can no longer wait for a reply.
+    fn no_reply(&self, index: usize, command: Command) -> Progress {
         let kind = self.topology.databases[index].kind;
         match command {
-            Command::Apply | Command::Undo => Step::Looking,
-            Command::CommitAlone if kind == Kind::Postgres => Step::AskingFate,
-            Command::CommitAlone | Command::EndReader => Step::Replied(Reply::Unknown),
-            Command::RollBack => Step::Replied(Reply::Done),
-            _ => Step::Replied(Reply::Failed),
+            Command::Apply | Command::Undo => Progress::Looking,
+            Command::CommitAlone if kind == Kind::Postgres => Progress::AskingFate,
+            Command::CommitAlone | Command::EndReader => Progress::Replied(Reply::Unknown),
+            Command::RollBack => Progress::Replied(Reply::Done),
+            _ => Progress::Replied(Reply::Failed),
         }
     }
 
@@ -378,12 +378,12 @@ impl Model {
     }
 }
 
-/// Returns the step that follows from a reply.
-fn read(command: Command, reply: Reply) -> Step {
+/// Returns the progress that follows from a reply.
+fn read(command: Command, reply: Reply) -> Progress {
     match (command, reply) {
         // Another process may have finished the branch.
-        (Command::Apply | Command::Undo, Reply::Failed) => Step::Looking,
-        _ => Step::Replied(reply),
+        (Command::Apply | Command::Undo, Reply::Failed) => Progress::Looking,
+        _ => Progress::Replied(reply),
     }
 }
 

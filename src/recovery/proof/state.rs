@@ -120,14 +120,14 @@ pub(super) enum Coordinator {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Running {
     pub(super) protocol: Protocol,
-    pub(super) steps: Vec<(usize, Command, Step)>,
+    pub(super) steps: Vec<(usize, Command, Progress)>,
     /// The members whose prepares were confirmed.
     pub(super) confirmed: Vec<usize>,
 }
 
 /// The progress of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Step {
+pub(super) enum Progress {
     Sent,
     /// On another connection, the holder is asked.
     Asking(Ask),
