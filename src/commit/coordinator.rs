@@ -16,12 +16,12 @@ use tracing::{Instrument as _, Span};
 use crate::commit::Fault;
 use crate::commit::outcome::{CommitError, Committed};
 use crate::commit::participant::{Decision, Participant, Profile, Undone, are_distinct, ended};
-use crate::commit::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
+use crate::commit::protocol::{Step, Conclusion, Member, Next, Protocol, Reply};
 use crate::gid::{DatabaseId, Gid, UnitId};
 use crate::trace;
 
 #[cfg(not(feature = "testing"))]
-use self::step::step;
+use self::step::carry_out;
 use self::step::{Prepared, StepResult};
 
 /// The parameters of one commit.
@@ -159,10 +159,10 @@ impl Unit {
 
     async fn run(
         &mut self,
-        round: &[(usize, Command)],
+        round: &[(usize, Step)],
         protocol: &Protocol,
         decision: Option<&Decision>,
-    ) -> Vec<(usize, Command, Reply)> {
+    ) -> Vec<(usize, Step, Reply)> {
         let holder = protocol.holder();
         self.name_branches(round, protocol.most_branches());
         let gid = self.gid.as_ref();
@@ -172,13 +172,13 @@ impl Unit {
             .iter_mut()
             .enumerate()
             .filter_map(|(index, participant)| {
-                let (_, command) = round.iter().find(|(member, _)| *member == index)?;
+                let (_, step) = round.iter().find(|(member, _)| *member == index)?;
                 let key = self.profiles[index].key;
-                let span = trace::commit_step(key, command, self.parameters.unit, gid);
+                let span = trace::commit_step(key, step, self.parameters.unit, gid);
                 #[cfg(not(feature = "testing"))]
-                let result = step(
+                let result = carry_out(
                     participant,
-                    *command,
+                    *step,
                     gid,
                     branches[index].as_ref(),
                     decision,
@@ -186,19 +186,19 @@ impl Unit {
                 #[cfg(feature = "testing")]
                 let result = {
                     let branch = branches[index].as_ref();
-                    let point = (key, *command);
-                    injected::step(&self.injection, participant, point, gid, branch, decision)
+                    let point = (key, *step);
+                    injected::carry_out_with_faults(&self.injection, participant, point, gid, branch, decision)
                 };
                 Some(
                     result
                         .instrument(span.clone())
-                        .map(move |result| (index, *command, span, result)),
+                        .map(move |result| (index, *step, span, result)),
                 )
             });
         let results = join_all(steps).await;
         results
             .into_iter()
-            .map(|(index, command, span, result)| {
+            .map(|(index, step, span, result)| {
                 let reply = match result {
                     StepResult::Done => Reply::Done,
                     StepResult::Asked(reply) => reply,
@@ -208,7 +208,7 @@ impl Unit {
                         if found.has_forgotten && holder == Some(index) =>
                     {
                         let fault = Fault::OutlivedRecords;
-                        self.failed(&span, index, command, fault, Reply::Failed)
+                        self.failed(&span, index, step, fault, Reply::Failed)
                     }
                     StepResult::Identified(found) => {
                         let id = found.database;
@@ -216,7 +216,7 @@ impl Unit {
                         match copied(&self.profiles, known, index, id) {
                             Some(with) => {
                                 let fault = Fault::SameIdentity { with };
-                                self.failed(&span, index, command, fault, Reply::Failed)
+                                self.failed(&span, index, step, fault, Reply::Failed)
                             }
                             None => {
                                 self.databases[index] = Some(id);
@@ -225,24 +225,24 @@ impl Unit {
                         }
                     }
                     StepResult::Failed(fault) => {
-                        self.failed(&span, index, command, fault, Reply::Failed)
+                        self.failed(&span, index, step, fault, Reply::Failed)
                     }
                     StepResult::Unknown(fault) => {
-                        self.failed(&span, index, command, fault, Reply::Unknown)
+                        self.failed(&span, index, step, fault, Reply::Unknown)
                     }
                 };
-                (index, command, reply)
+                (index, step, reply)
             })
             .collect()
     }
 
     /// Names the branches to prepare in this round. Each name contains the largest possible number of branches, so that
     /// recovery can determine whether it sees all of them.
-    fn name_branches(&mut self, round: &[(usize, Command)], parts: u16) {
+    fn name_branches(&mut self, round: &[(usize, Step)], parts: u16) {
         let Some(gid) = &self.gid else {
             return;
         };
-        for (index, _) in round.iter().filter(|(_, c)| *c == Command::Prepare) {
+        for (index, _) in round.iter().filter(|(_, c)| *c == Step::Prepare) {
             self.branches[*index] = self.databases[*index].map(|database| Prepared {
                 branch: gid.branch(self.profiles[*index].key, parts),
                 database,
@@ -255,7 +255,7 @@ impl Unit {
         &mut self,
         span: &Span,
         index: usize,
-        command: Command,
+        step: Step,
         fault: Fault,
         reply: Reply,
     ) -> Reply {
@@ -265,12 +265,12 @@ impl Unit {
             target: "diesel_binds::commit",
             parent: span,
             bind = self.profiles[index].key,
-            %command,
+            %step,
             error = &fault as &dyn std::error::Error,
             "a step of a commit failed"
         );
         let kept = &mut self.faults[index];
-        if kept.is_none() || command == Command::Resolve {
+        if kept.is_none() || step == Step::Resolve {
             *kept = Some(fault);
         }
         reply

@@ -27,16 +27,18 @@ pub(crate) use self::coordinator::CommitParameters;
 pub use self::fault::Fault;
 pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]
-pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
+pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point};
 pub(crate) use self::observed::{commit, release, roll_back};
 pub use self::outcome::{Commit, CommitError, Committed, Partial, Released};
 pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_distinct};
 pub(crate) use self::participant::{LoneCommitError, Participant, Profile};
 pub use self::protocol::Outcome;
+#[cfg(feature = "testing")]
+pub use self::protocol::Step;
 
 /// The types that the exploration of commit and recovery together uses.
 #[cfg(test)]
 pub(crate) mod proof {
     pub(crate) use super::participant::Undone;
-    pub(crate) use super::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
+    pub(crate) use super::protocol::{Step, Conclusion, Member, Next, Protocol, Reply};
 }

@@ -7,10 +7,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::commit::Fault;
-use crate::commit::coordinator::step::{Prepared, StepResult, step as carry_out};
-use crate::commit::inject::{Effect, FaultPlan, Moment, Point, Step};
+use crate::commit::coordinator::step::{Prepared, StepResult, carry_out};
+use crate::commit::inject::{Effect, FaultPlan, Moment, Point};
 use crate::commit::participant::{Decision, Participant};
-use crate::commit::protocol::Command;
+use crate::commit::protocol::Step;
 use crate::gid::Gid;
 
 /// Turns of the runtime after which a step has been sent: the drivers have tasks and threads of their own.
@@ -75,26 +75,26 @@ impl Injection {
 }
 
 /// Carries out a step with the faults that the plan has for it.
-pub(super) fn step<'a>(
+pub(super) fn carry_out_with_faults<'a>(
     injection: &'a Injection,
     participant: &'a mut Box<dyn Participant>,
-    (key, command): (&'static str, Command),
+    (key, step): (&'static str, Step),
     gid: Option<&'a Gid>,
     branch: Option<&'a Prepared>,
     decision: Option<&'a Decision>,
 ) -> BoxFuture<'a, StepResult> {
     let Some(plan) = &injection.plan else {
-        return carry_out(participant, command, gid, branch, decision);
+        return carry_out(participant, step, gid, branch, decision);
     };
     async move {
-        let at = |moment| Point::new(Step::from(command), key, moment);
+        let at = |moment| Point::new(step, key, moment);
         match injection.reach(plan, at(Moment::Before)).await {
             Then::GoOn => {}
             Then::Die | Then::BeDead => return dead(),
-            Then::Disconnect => return lose(participant, command).await,
-            Then::Refuse => return refuse(participant, command).await,
+            Then::Disconnect => return lose(participant, step).await,
+            Then::Refuse => return refuse(participant, step).await,
         }
-        let mut carried_out = carry_out(participant, command, gid, branch, decision);
+        let mut carried_out = carry_out(participant, step, gid, branch, decision);
         let early = tokio::select! {
             biased;
             result = &mut carried_out => Some(result),
@@ -113,14 +113,14 @@ pub(super) fn step<'a>(
             (Then::Die, _) | (Then::BeDead, Some(_)) => return dead(),
             (Then::Disconnect | Then::Refuse, _) => {
                 drop(carried_out);
-                return lose(participant, command).await;
+                return lose(participant, step).await;
             }
         };
         drop(carried_out);
         match injection.reach(plan, at(Moment::After)).await {
             Then::GoOn => result,
             Then::Die | Then::BeDead => dead(),
-            Then::Disconnect | Then::Refuse => lose(participant, command).await,
+            Then::Disconnect | Then::Refuse => lose(participant, step).await,
         }
     }
     .boxed()
@@ -138,28 +138,28 @@ fn dead() -> StepResult {
 }
 
 /// Cuts the connection, so that the work of its transaction or the reply to the step is lost.
-async fn lose(participant: &mut Box<dyn Participant>, command: Command) -> StepResult {
+async fn lose(participant: &mut Box<dyn Participant>, step: Step) -> StepResult {
     participant.cut().await;
     let fault = Fault::Lost(DieselError::DatabaseError(
         DatabaseErrorKind::ClosedConnection,
         Box::new(String::from("the test plan cut the connection")),
     ));
-    match command {
-        Command::RollBack => StepResult::Done,
-        Command::EndReader | Command::CommitAlone => StepResult::Unknown(fault),
+    match step {
+        Step::RollBack => StepResult::Done,
+        Step::End | Step::Commit => StepResult::Unknown(fault),
         _ => StepResult::Failed(fault),
     }
 }
 
 /// Acts for a server that refuses the step. A refused lone commit, or end of a reader, is rolled back.
-async fn refuse(participant: &mut Box<dyn Participant>, command: Command) -> StepResult {
-    match command {
+async fn refuse(participant: &mut Box<dyn Participant>, step: Step) -> StepResult {
+    match step {
         // A roll-back has no reply that could be an error: a connection on which it fails is closed.
-        Command::RollBack => {
+        Step::RollBack => {
             participant.cut().await;
             return StepResult::Done;
         }
-        Command::EndReader | Command::CommitAlone => {
+        Step::End | Step::Commit => {
             let _ = participant.roll_back().await;
         }
         _ => {}

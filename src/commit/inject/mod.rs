@@ -8,4 +8,4 @@ mod plan;
 mod point;
 
 pub use self::plan::{Effect, FaultPlan, Hook};
-pub use self::point::{InvalidPoint, Moment, Point, Step};
+pub use self::point::{InvalidPoint, Moment, Point};

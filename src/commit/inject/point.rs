@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::commit::protocol::Command;
+use crate::commit::protocol::Step;
 
 /// A point of a commit: a step, the bind, and the moment. Written as `prepare:accounts:after`.
 ///
@@ -16,32 +16,6 @@ pub struct Point {
     pub bind: Option<String>,
     /// The moment within the step.
     pub moment: Moment,
-}
-
-/// A step of a commit on one bind. See `docs/commit.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Step {
-    /// `ask`: a bind that seems to have only read is asked whether it wrote.
-    Ask,
-    /// `identify`: the id of the database is read, in the first unit of a process. SQLite is asked each time.
-    Identify,
-    /// `prepare`: a writer promises to commit.
-    Prepare,
-    /// `decide`: the holder commits its own work together with the decision.
-    Decide,
-    /// `apply`: a writer that prepared commits.
-    Apply,
-    /// `end`: a bind that only read ends.
-    End,
-    /// `commit`: the only writer commits.
-    Commit,
-    /// `roll-back`: a bind that has not prepared rolls back.
-    RollBack,
-    /// `resolve`: the holder is asked for the outcome, because the reply to the decision was not read.
-    Resolve,
-    /// `undo`: a bind that prepared, or may have, rolls back.
-    Undo,
 }
 
 /// The moment of a fault within a step.
@@ -94,38 +68,6 @@ impl Step {
         Self::Resolve,
         Self::Undo,
     ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ask => "ask",
-            Self::Identify => "identify",
-            Self::Prepare => "prepare",
-            Self::Decide => "decide",
-            Self::Apply => "apply",
-            Self::End => "end",
-            Self::Commit => "commit",
-            Self::RollBack => "roll-back",
-            Self::Resolve => "resolve",
-            Self::Undo => "undo",
-        }
-    }
-}
-
-impl From<Command> for Step {
-    fn from(command: Command) -> Self {
-        match command {
-            Command::Ask => Self::Ask,
-            Command::Identify => Self::Identify,
-            Command::Prepare => Self::Prepare,
-            Command::Decide => Self::Decide,
-            Command::Apply => Self::Apply,
-            Command::EndReader => Self::End,
-            Command::CommitAlone => Self::Commit,
-            Command::RollBack => Self::RollBack,
-            Command::Resolve => Self::Resolve,
-            Command::Undo => Self::Undo,
-        }
-    }
 }
 
 impl Moment {
@@ -137,12 +79,6 @@ impl Moment {
             Self::Sent => "sent",
             Self::After => "after",
         }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

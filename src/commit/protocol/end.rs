@@ -1,24 +1,24 @@
 //! The steps after the fate of the unit is known: commit the prepared branches, or roll back the open transactions.
 
 use crate::commit::protocol::state::{Phase, Protocol, WithoutCommit};
-use crate::commit::protocol::words::{Command, Conclusion, Next, Reply};
+use crate::commit::protocol::words::{Step, Conclusion, Next, Reply};
 
 impl Protocol {
     /// Commits the prepared branches and ends the readers. The decision is durable.
     pub(super) fn apply(&mut self) -> Next {
         self.phase = Phase::Applying;
-        let round: Vec<(usize, Command)> = self
+        let round: Vec<(usize, Step)> = self
             .members
             .iter()
             .enumerate()
             .filter(|(_, state)| !state.ended)
             .map(|(index, state)| {
-                let command = if state.prepared {
-                    Command::Apply
+                let step = if state.prepared {
+                    Step::Apply
                 } else {
-                    Command::EndReader
+                    Step::End
                 };
-                (index, command)
+                (index, step)
             })
             .collect();
         if round.is_empty() {
@@ -32,7 +32,7 @@ impl Protocol {
         match holder.filter(|holder| !self.members[*holder].ended) {
             Some(holder) => {
                 self.phase = Phase::RollingBackHolder { because };
-                Next::Run(vec![(holder, Command::RollBack)])
+                Next::Run(vec![(holder, Step::RollBack)])
             }
             None => self.roll_back_all(because),
         }
@@ -63,28 +63,28 @@ impl Protocol {
         Next::Run(round)
     }
 
-    pub(super) fn undoing(&self) -> Vec<(usize, Command)> {
+    pub(super) fn undoing(&self) -> Vec<(usize, Step)> {
         self.members
             .iter()
             .enumerate()
             .filter(|(_, state)| !state.ended)
             .map(|(index, state)| {
-                let command = if state.maybe_prepared {
-                    Command::Undo
+                let step = if state.maybe_prepared {
+                    Step::Undo
                 } else {
-                    Command::RollBack
+                    Step::RollBack
                 };
-                (index, command)
+                (index, step)
             })
             .collect()
     }
 }
 
 /// Returns the members whose branches are not confirmed as finished.
-pub(super) fn unfinished(replies: &[(usize, Command, Reply)], finishing: Command) -> Vec<usize> {
+pub(super) fn unfinished(replies: &[(usize, Step, Reply)], finishing: Step) -> Vec<usize> {
     replies
         .iter()
-        .filter(|(_, command, reply)| *command == finishing && *reply != Reply::Done)
+        .filter(|(_, step, reply)| *step == finishing && *reply != Reply::Done)
         .map(|(index, _, _)| *index)
         .collect()
 }

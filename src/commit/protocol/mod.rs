@@ -4,10 +4,10 @@
 //! the decision. Nothing is committed anywhere before it. After it was sent, nothing is rolled back anywhere before its
 //! fate is known.
 //!
-//! The protocol works in rounds: a round is at most one command for each member, carried out in parallel. When all
+//! The protocol works in rounds: a round is at most one step for each member, carried out in parallel. When all
 //! replies have arrived, [`Protocol::next`] returns the next round.
 //!
-//! `words` has commands and replies, `state` the state of a commit, `plan` the steps before the decision, `end` those
+//! `words` has steps and replies, `state` the state of a commit, `plan` the steps before the decision, `end` those
 //! after it.
 
 // Files, each of which imports only from those before it: `words`, `state`, `end`, `plan`.
@@ -21,12 +21,17 @@ use self::end::{committed, unfinished};
 pub(crate) use self::state::Protocol;
 use self::state::{Phase, WithoutCommit};
 pub use self::words::Outcome;
-pub(crate) use self::words::{Command, Conclusion, Member, Next, Reply};
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, reason = "public as `testing::Step`")
+)]
+pub use self::words::Step;
+pub(crate) use self::words::{Conclusion, Member, Next, Reply};
 
 impl Protocol {
     /// Takes the replies to the last round, and returns the next round or the conclusion. The first call has no
     /// replies.
-    pub(crate) fn next(&mut self, replies: &[(usize, Command, Reply)]) -> Next {
+    pub(crate) fn next(&mut self, replies: &[(usize, Step, Reply)]) -> Next {
         self.note(replies);
         let failed = replies
             .iter()
@@ -59,7 +64,7 @@ impl Protocol {
                 Some(Reply::Done) => {
                     self.phase = Phase::EndingAfterCommit;
                     let readers = self.open();
-                    self.run(Command::EndReader, readers)
+                    self.run(Step::End, readers)
                         .unwrap_or_else(|| committed(Vec::new()))
                 }
                 Some(Reply::Unknown) => self.end_without_commit(WithoutCommit::Unknown { writer }),
@@ -75,11 +80,11 @@ impl Protocol {
                 // No error of a decision is interpreted. The holder's connection rolls back first, so that the fence
                 // need not wait for it.
                 self.phase = Phase::LettingGo { holder };
-                Next::Run(vec![(holder, Command::RollBack)])
+                Next::Run(vec![(holder, Step::RollBack)])
             }
             Phase::LettingGo { holder } => {
                 self.phase = Phase::Resolving { holder };
-                Next::Run(vec![(holder, Command::Resolve)])
+                Next::Run(vec![(holder, Step::Resolve)])
             }
             Phase::Resolving { holder } => match replies.first().map(|(_, _, reply)| *reply) {
                 Some(Reply::Outcome(Outcome::Committed)) => self.apply(),
@@ -89,11 +94,11 @@ impl Protocol {
                 }
                 _ => Next::Done(Conclusion::InDoubt { holder }),
             },
-            Phase::Applying => committed(unfinished(replies, Command::Apply)),
+            Phase::Applying => committed(unfinished(replies, Step::Apply)),
             Phase::RollingBackHolder { because } => self.roll_back_all(because),
             Phase::RollingBack { because } => Next::Done(Conclusion::RolledBack {
                 because,
-                pending: unfinished(replies, Command::Undo),
+                pending: unfinished(replies, Step::Undo),
             }),
             Phase::EndingWithoutCommit { reason } => Next::Done(reason.conclusion()),
         }

@@ -2,7 +2,7 @@
 
 use crate::commit::protocol::end::committed;
 use crate::commit::protocol::state::{Phase, Protocol, WithoutCommit};
-use crate::commit::protocol::words::{Command, Next};
+use crate::commit::protocol::words::{Step, Next};
 
 impl Protocol {
     pub(super) fn start(&mut self) -> Next {
@@ -23,7 +23,7 @@ impl Protocol {
                 })
                 .collect();
             self.phase = Phase::Asking;
-            if let Some(next) = self.run(Command::Ask, askable) {
+            if let Some(next) = self.run(Step::Ask, askable) {
                 return next;
             }
         }
@@ -38,14 +38,14 @@ impl Protocol {
             [] => {
                 self.phase = Phase::EndingReaders;
                 let all = self.open();
-                self.run(Command::EndReader, all)
+                self.run(Step::End, all)
                     .unwrap_or_else(|| committed(Vec::new()))
             }
             [writer] if !self.members[*writer].member.needs_decision_row => {
                 let writer = *writer;
                 let serializable = self.serializable_readers();
                 self.phase = Phase::EndingSerializable { writer };
-                self.run(Command::EndReader, serializable)
+                self.run(Step::End, serializable)
                     .unwrap_or_else(|| self.commit_alone(writer))
             }
             writers => match self.choose_holder(writers) {
@@ -81,37 +81,37 @@ impl Protocol {
         let unknown: Vec<usize> = self
             .select(|state| state.member.writer && !state.member.identified)
             .collect();
-        self.run(Command::Identify, unknown)
+        self.run(Step::Identify, unknown)
             .unwrap_or_else(|| self.prepare(holder))
     }
 
     /// Sends one round: prepares the writers, asks the possible writers, ends the serializable readers.
     pub(super) fn prepare(&mut self, holder: usize) -> Next {
         self.phase = Phase::Preparing { holder };
-        let mut round: Vec<(usize, Command)> = Vec::new();
+        let mut round: Vec<(usize, Step)> = Vec::new();
         for (index, state) in self.members.iter().enumerate() {
             if index == holder || state.ended {
                 continue;
             }
-            let command = if state.member.writer {
-                (!state.maybe_prepared).then_some(Command::Prepare)
+            let step = if state.member.writer {
+                (!state.maybe_prepared).then_some(Step::Prepare)
             } else if state.member.askable {
-                Some(Command::Ask)
+                Some(Step::Ask)
             } else {
-                state.serializable.then_some(Command::EndReader)
+                state.serializable.then_some(Step::End)
             };
-            round.extend(command.map(|command| (index, command)));
+            round.extend(step.map(|step| (index, step)));
         }
         if round.is_empty() {
             self.phase = Phase::Deciding { holder };
-            return Next::Run(vec![(holder, Command::Decide)]);
+            return Next::Run(vec![(holder, Step::Decide)]);
         }
         Next::Run(round)
     }
 
     pub(super) fn commit_alone(&mut self, writer: usize) -> Next {
         self.phase = Phase::Alone { writer };
-        Next::Run(vec![(writer, Command::CommitAlone)])
+        Next::Run(vec![(writer, Step::Commit)])
     }
 
     fn serializable_readers(&self) -> Vec<usize> {

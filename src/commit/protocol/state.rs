@@ -1,6 +1,6 @@
 //! The state of a commit and of its members.
 
-use crate::commit::protocol::words::{Command, Conclusion, Member, Next, Reply};
+use crate::commit::protocol::words::{Step, Conclusion, Member, Next, Reply};
 
 /// The phase of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -99,12 +99,12 @@ impl Protocol {
         u16::try_from(writers.count().saturating_sub(1)).unwrap_or(u16::MAX)
     }
 
-    pub(super) fn note(&mut self, replies: &[(usize, Command, Reply)]) {
-        for (index, command, reply) in replies {
+    pub(super) fn note(&mut self, replies: &[(usize, Step, Reply)]) {
+        for (index, step, reply) in replies {
             let state = &mut self.members[*index];
-            match (command, reply) {
+            match (step, reply) {
                 (
-                    Command::Ask,
+                    Step::Ask,
                     Reply::Asked {
                         wrote,
                         serializable,
@@ -114,22 +114,22 @@ impl Protocol {
                     state.member.askable = false;
                     state.serializable = *serializable;
                 }
-                (Command::Identify, Reply::Done) => state.member.identified = true,
-                (Command::Prepare, reply) => {
+                (Step::Identify, Reply::Done) => state.member.identified = true,
+                (Step::Prepare, reply) => {
                     state.maybe_prepared = true;
                     state.prepared = *reply == Reply::Done;
                 }
                 (
-                    Command::EndReader
-                    | Command::CommitAlone
-                    | Command::Decide
-                    | Command::Apply
-                    | Command::Undo,
+                    Step::End
+                    | Step::Commit
+                    | Step::Decide
+                    | Step::Apply
+                    | Step::Undo,
                     Reply::Done,
                 )
                 // A lone commit that was refused has rolled back.
-                | (Command::CommitAlone, Reply::Failed)
-                | (Command::RollBack, _) => state.ended = true,
+                | (Step::Commit, Reply::Failed)
+                | (Step::RollBack, _) => state.ended = true,
                 _ => {}
             }
         }
@@ -147,12 +147,12 @@ impl Protocol {
             .map(|(index, _)| index)
     }
 
-    pub(super) fn run(&self, command: Command, members: Vec<usize>) -> Option<Next> {
+    pub(super) fn run(&self, step: Step, members: Vec<usize>) -> Option<Next> {
         (!members.is_empty()).then(|| {
             Next::Run(
                 members
                     .into_iter()
-                    .map(|member| (member, command))
+                    .map(|member| (member, step))
                     .collect(),
             )
         })

@@ -1,4 +1,4 @@
-//! The words of the protocol: the members, the commands to them and the replies.
+//! The words of the protocol: the members, the steps and the replies.
 
 use std::fmt;
 
@@ -37,73 +37,85 @@ pub(crate) struct Member {
     pub(crate) needs_decision_row: bool,
 }
 
-/// A command to a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Command {
-    /// Asks whether the member wrote.
+/// A step of a commit on one bind. See `docs/commit.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, reason = "public as `testing::Step`")
+)]
+pub enum Step {
+    /// `ask`: a bind that seems to have only read is asked whether it wrote.
     Ask,
-    /// Asks for the id of the database.
+    /// `identify`: the id of the database is read, in the first unit of a process. SQLite is asked each time.
     Identify,
-    /// Prepares the transaction.
+    /// `prepare`: a writer promises to commit.
     Prepare,
-    /// Commits a transaction that only read.
-    EndReader,
-    /// Commits the only writer.
-    CommitAlone,
-    /// Commits together with the decision.
+    /// `decide`: the holder commits its own work together with the decision.
     Decide,
-    /// Rolls back an unprepared transaction.
-    RollBack,
-    /// Reads the outcome, and writes a fence if there is none.
-    Resolve,
-    /// Commits a prepared branch.
+    /// `apply`: a writer that prepared commits.
     Apply,
-    /// Rolls back a branch that was prepared, or may have been.
+    /// `end`: a bind that only read ends.
+    End,
+    /// `commit`: the only writer commits.
+    Commit,
+    /// `roll-back`: a bind that has not prepared rolls back.
+    RollBack,
+    /// `resolve`: the holder is asked for the outcome, because the reply to the decision was not read.
+    Resolve,
+    /// `undo`: a bind that prepared, or may have, rolls back.
     Undo,
 }
 
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Step {
+    /// Returns the name of the step in traces and in the points of a plan of faults.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Ask => "ask",
             Self::Identify => "identify",
             Self::Prepare => "prepare",
-            Self::EndReader => "end",
-            Self::CommitAlone => "commit",
             Self::Decide => "decide",
+            Self::Apply => "apply",
+            Self::End => "end",
+            Self::Commit => "commit",
             Self::RollBack => "roll-back",
             Self::Resolve => "resolve",
-            Self::Apply => "apply",
             Self::Undo => "undo",
-        })
+        }
     }
 }
 
-/// The reply to a command.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The reply to a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reply {
-    /// The command was carried out.
+    /// The step was carried out.
     Done,
-    /// The command was not carried out, or its result is not known.
+    /// The step was not carried out, or its result is not known.
     Failed,
     /// The result of a lone commit is not known.
     Unknown,
-    /// The answer to [`Command::Ask`].
+    /// The answer to [`Step::Ask`].
     Asked {
         /// The member wrote.
         wrote: bool,
         /// The end of the member may fail.
         serializable: bool,
     },
-    /// The answer to [`Command::Resolve`].
+    /// The answer to [`Step::Resolve`].
     Outcome(Outcome),
 }
 
 /// The next action of the coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// A round of commands.
-    Run(Vec<(usize, Command)>),
+    /// A round of steps.
+    Run(Vec<(usize, Step)>),
     /// The end of the commit.
     Done(Conclusion),
 }

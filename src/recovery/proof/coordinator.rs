@@ -1,4 +1,4 @@
-//! The process that commits: the real protocol, and participants that carry out its commands.
+//! The process that commits: the real protocol, and participants that carry out its steps.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use super::mutant::Mutation;
 use super::state::{Address, Ask, Connection, Coordinator, State, Progress, Store, Told, Work};
 use super::topology::Kind;
 use crate::commit::Outcome;
-use crate::commit::proof::{Command, Conclusion, Next, Reply, Undone};
+use crate::commit::proof::{Step, Conclusion, Next, Reply, Undone};
 
 impl Model {
     pub(super) fn of_coordinator(&self, state: &State, events: &mut Vec<Event>) {
@@ -19,7 +19,7 @@ impl Model {
         if state.faults > 0 {
             events.push(self.death(state));
         }
-        for (position, (index, command, progress)) in running.steps.iter().enumerate() {
+        for (position, (index, step, progress)) in running.steps.iter().enumerate() {
             let mut next = state.clone();
             let store = &state.stores[*index];
             let (what, progress, heals) = match progress {
@@ -56,7 +56,7 @@ impl Model {
                     let is_itself = store.address == Address::Itself;
                     let listed = is_itself && store.work == Work::Prepared;
                     // A branch that is not listed now may be listed later, if its prepare has not arrived.
-                    let late = *command == Command::Undo
+                    let late = *step == Step::Undo
                         && !running.confirmed.contains(index)
                         && !self.is(Mutation::LatePrepareForgotten);
                     let progress = match (listed, late) {
@@ -79,8 +79,8 @@ impl Model {
                     ("compares the database again", Progress::Replied(reply), true)
                 }
                 Progress::Finishing => {
-                    let outcome = match command {
-                        Command::Apply => Outcome::Committed,
+                    let outcome = match step {
+                        Step::Apply => Outcome::Committed,
                         _ => Outcome::RolledBack,
                     };
                     let progress = match self.finish(*index, &mut next.stores[*index], outcome) {
@@ -105,10 +105,10 @@ impl Model {
     fn of_wires(&self, state: &State, events: &mut Vec<Event>) {
         for (index, store) in state.stores.iter().enumerate() {
             let waiting = self.waiting(state, index);
-            if let Some((position, command)) = waiting {
+            if let Some((position, step)) = waiting {
                 let mut lost = state.clone();
                 lost.stores[index].let_go();
-                self.note_progress(&mut lost, position, self.no_reply(index, command));
+                self.note_progress(&mut lost, position, self.no_reply(index, step));
                 if store.connection != Connection::Live {
                     events.push(Event {
                         what: ("loses its connection", index),
@@ -124,11 +124,11 @@ impl Model {
                     });
                 }
             }
-            let Some(command) = store.wire.filter(|_| store.up) else {
+            let Some(step) = store.wire.filter(|_| store.up) else {
                 continue;
             };
             let mut next = state.clone();
-            let executed = self.execute(index, &mut next.stores[index], command);
+            let executed = self.execute(index, &mut next.stores[index], step);
             if let (Executed::Reply(reply), true) = (executed, store.up) {
                 next.stores[index].wire = None;
                 if let (Some((position, _)), Connection::Live) = (waiting, store.connection) {
@@ -136,7 +136,7 @@ impl Model {
                         let mut lost = next.clone();
                         lost.faults -= 1;
                         lost.stores[index].let_go();
-                        self.note_progress(&mut lost, position, self.no_reply(index, command));
+                        self.note_progress(&mut lost, position, self.no_reply(index, step));
                         events.push(Event {
                             what: ("replies in vain", index),
                             state: lost,
@@ -144,11 +144,11 @@ impl Model {
                         });
                     }
                     let store = &mut next.stores[index];
-                    if store.kept_apart && (reply == Reply::Failed || command == Command::RollBack)
+                    if store.kept_apart && (reply == Reply::Failed || step == Step::RollBack)
                     {
                         store.undone = Undone::Ended;
                     }
-                    self.note_progress(&mut next, position, read(command, reply));
+                    self.note_progress(&mut next, position, read(step, reply));
                 }
             }
             events.push(Event {
@@ -157,7 +157,7 @@ impl Model {
                 heals: true,
             });
             if state.faults > 0
-                && may_be_refused(self.topology.databases[index].serializable, command)
+                && may_be_refused(self.topology.databases[index].serializable, step)
                 && store.work == Work::Open
             {
                 let mut refused = state.clone();
@@ -172,8 +172,8 @@ impl Model {
         }
     }
 
-    /// Returns the command whose reply the coordinator waits for.
-    fn waiting(&self, state: &State, index: usize) -> Option<(usize, Command)> {
+    /// Returns the step whose reply the coordinator waits for.
+    fn waiting(&self, state: &State, index: usize) -> Option<(usize, Step)> {
         let Coordinator::Running(running) = &state.coordinator else {
             return None;
         };
@@ -244,15 +244,15 @@ impl Model {
         }
     }
 
-    /// Notes the progress of a command. The protocol continues when all members have replied.
+    /// Notes the progress of a step. The protocol continues when all members have replied.
     fn note_progress(&self, state: &mut State, position: usize, progress: Progress) {
         let Coordinator::Running(running) = &mut state.coordinator else {
             return;
         };
         let running = Rc::make_mut(running);
-        let (index, command, before) = &mut running.steps[position];
+        let (index, step, before) = &mut running.steps[position];
         *before = progress;
-        if (*command, progress) == (Command::Prepare, Progress::Replied(Reply::Done)) {
+        if (*step, progress) == (Step::Prepare, Progress::Replied(Reply::Done)) {
             running.confirmed.push(*index);
             running.confirmed.sort_unstable();
         }
@@ -277,8 +277,8 @@ impl Model {
         let replies: Vec<_> = running
             .steps
             .iter()
-            .filter_map(|(index, command, progress)| match progress {
-                Progress::Replied(reply) => Some((*index, *command, self.misread(*command, *reply))),
+            .filter_map(|(index, step, progress)| match progress {
+                Progress::Replied(reply) => Some((*index, *step, self.misread(*step, *reply))),
                 _ => None,
             })
             .collect();
@@ -300,22 +300,22 @@ impl Model {
                 };
                 running.steps = round
                     .into_iter()
-                    .map(|(index, command)| {
+                    .map(|(index, step)| {
                         let store = &mut state.stores[index];
-                        if command == Command::Prepare {
+                        if step == Step::Prepare {
                             store.parts = parts;
                         }
-                        let progress = match (command, store.connection) {
-                            (Command::Resolve, _) => Progress::Asking(Ask::Look),
+                        let progress = match (step, store.connection) {
+                            (Step::Resolve, _) => Progress::Asking(Ask::Look),
                             (_, Connection::Live) => {
-                                store.wire = Some(command);
+                                store.wire = Some(step);
                                 Progress::Sent
                             }
                             // Without a live connection, no reply will come. The protocol continues below, after the
                             // whole round was sent.
-                            _ => self.no_reply(index, command),
+                            _ => self.no_reply(index, step),
                         };
-                        (index, command, progress)
+                        (index, step, progress)
                     })
                     .collect();
                 if running
@@ -330,13 +330,13 @@ impl Model {
     }
 
     /// Returns the progress of a participant that can no longer wait for a reply.
-    fn no_reply(&self, index: usize, command: Command) -> Progress {
+    fn no_reply(&self, index: usize, step: Step) -> Progress {
         let kind = self.topology.databases[index].kind;
-        match command {
-            Command::Apply | Command::Undo => Progress::Looking,
-            Command::CommitAlone if kind == Kind::Postgres => Progress::AskingFate,
-            Command::CommitAlone | Command::EndReader => Progress::Replied(Reply::Unknown),
-            Command::RollBack => Progress::Replied(Reply::Done),
+        match step {
+            Step::Apply | Step::Undo => Progress::Looking,
+            Step::Commit if kind == Kind::Postgres => Progress::AskingFate,
+            Step::Commit | Step::End => Progress::Replied(Reply::Unknown),
+            Step::RollBack => Progress::Replied(Reply::Done),
             _ => Progress::Replied(Reply::Failed),
         }
     }
@@ -364,13 +364,13 @@ impl Model {
         }
     }
 
-    fn misread(&self, command: Command, reply: Reply) -> Reply {
-        match (self.mutation, command, reply) {
-            (Some(Mutation::LostReaderIsFine), Command::EndReader, Reply::Unknown)
-            | (Some(Mutation::LostCommitIsCommit), Command::CommitAlone, Reply::Unknown) => {
+    fn misread(&self, step: Step, reply: Reply) -> Reply {
+        match (self.mutation, step, reply) {
+            (Some(Mutation::LostReaderIsFine), Step::End, Reply::Unknown)
+            | (Some(Mutation::LostCommitIsCommit), Step::Commit, Reply::Unknown) => {
                 Reply::Done
             }
-            (Some(Mutation::LostCommitIsAbort), Command::CommitAlone, Reply::Unknown) => {
+            (Some(Mutation::LostCommitIsAbort), Step::Commit, Reply::Unknown) => {
                 Reply::Failed
             }
             _ => reply,
@@ -379,19 +379,19 @@ impl Model {
 }
 
 /// Returns the progress that follows from a reply.
-fn read(command: Command, reply: Reply) -> Progress {
-    match (command, reply) {
+fn read(step: Step, reply: Reply) -> Progress {
+    match (step, reply) {
         // Another process may have finished the branch.
-        (Command::Apply | Command::Undo, Reply::Failed) => Progress::Looking,
+        (Step::Apply | Step::Undo, Reply::Failed) => Progress::Looking,
         _ => Progress::Replied(reply),
     }
 }
 
-/// Returns whether a deferred constraint or a serialization failure can be reported at this command.
-fn may_be_refused(serializable: bool, command: Command) -> bool {
-    match command {
-        Command::Prepare | Command::CommitAlone | Command::Decide => true,
-        Command::EndReader => serializable,
+/// Returns whether a deferred constraint or a serialization failure can be reported at this step.
+fn may_be_refused(serializable: bool, step: Step) -> bool {
+    match step {
+        Step::Prepare | Step::Commit | Step::Decide => true,
+        Step::End => serializable,
         _ => false,
     }
 }

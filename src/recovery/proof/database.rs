@@ -5,7 +5,7 @@ use super::mutant::Mutation;
 use super::state::{Address, Ask, Connection, Row, Store, Work};
 use super::topology::Kind;
 use crate::commit::Outcome;
-use crate::commit::proof::{Command, Reply};
+use crate::commit::proof::{Step, Reply};
 
 /// The result of a message.
 pub(super) enum Executed {
@@ -37,23 +37,23 @@ pub(super) enum Finished {
 }
 
 impl Model {
-    /// Carries out a command that has arrived on the connection of the unit.
-    pub(super) fn execute(&self, index: usize, store: &mut Store, command: Command) -> Executed {
+    /// Carries out a step that has arrived on the connection of the unit.
+    pub(super) fn execute(&self, index: usize, store: &mut Store, step: Step) -> Executed {
         let database = &self.topology.databases[index];
-        let reply = match (command, store.work) {
-            (Command::Identify, _) => Reply::Done,
-            (Command::Ask, _) => Reply::Asked {
+        let reply = match (step, store.work) {
+            (Step::Identify, _) => Reply::Done,
+            (Step::Ask, _) => Reply::Asked {
                 wrote: database.wrote && !self.is(Mutation::ReaderNotAsked),
                 serializable: database.serializable && !self.is(Mutation::SerializableReaderLate),
             },
-            (Command::Prepare, Work::Open) => {
+            (Step::Prepare, Work::Open) => {
                 store.work = Work::Prepared;
                 store.was_prepared = true;
                 store.placed = database.kind == Kind::MariaDb;
                 Reply::Done
             }
-            (Command::Prepare, Work::Ended) if self.is(Mutation::NoMarkerAtPrepare) => Reply::Done,
-            (Command::Decide, Work::Open | Work::Ended) => {
+            (Step::Prepare, Work::Ended) if self.is(Mutation::NoMarkerAtPrepare) => Reply::Done,
+            (Step::Decide, Work::Open | Work::Ended) => {
                 let unmarked = store.work == Work::Ended;
                 let forgotten = store.horizon && !self.topology.old_snapshots;
                 let is_fenced = matches!(store.row, Some(Row::Abort | Row::Forced));
@@ -72,27 +72,27 @@ impl Model {
                     return Executed::Half;
                 }
             }
-            (Command::Decide, Work::Deciding) => {
+            (Step::Decide, Work::Deciding) => {
                 store.work = Work::Committed;
                 store.row = Some(Row::Commit);
                 Reply::Done
             }
-            (Command::EndReader | Command::CommitAlone, Work::Open) => {
+            (Step::End | Step::Commit, Work::Open) => {
                 store.work = Work::Committed;
                 Reply::Done
             }
-            (Command::EndReader | Command::CommitAlone, Work::Ended) => {
+            (Step::End | Step::Commit, Work::Ended) => {
                 store.work = Work::RolledBack;
                 Reply::Failed
             }
-            (Command::Undo, Work::Prepared)
-            | (Command::Undo | Command::RollBack, Work::Open | Work::Ended) => {
+            (Step::Undo, Work::Prepared)
+            | (Step::Undo | Step::RollBack, Work::Open | Work::Ended) => {
                 store.work = Work::RolledBack;
                 Reply::Done
             }
             // The transaction ends with its connection, if not before.
-            (Command::RollBack, _) => Reply::Done,
-            (Command::Apply, Work::Prepared) => {
+            (Step::RollBack, _) => Reply::Done,
+            (Step::Apply, Work::Prepared) => {
                 store.work = Work::Committed;
                 Reply::Done
             }

@@ -8,7 +8,7 @@ impl Model {
     /// Returns the rule that is broken, if one is.
     pub(super) fn broken(&self, state: &State) -> Option<&'static str> {
         let kept = |index: usize| state.stores[index].work == Work::Committed;
-        // A transaction that was aborted or ended keeps nothing, whatever commands still arrive.
+        // A transaction that was aborted or ended keeps nothing, whatever steps still arrive.
         let lost =
             |index: usize| matches!(state.stores[index].work, Work::RolledBack | Work::Ended);
         let any_kept = self.topology.writers().any(kept);

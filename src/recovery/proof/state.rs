@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::commit::Outcome;
-use crate::commit::proof::{Command, Protocol, Reply, Undone};
+use crate::commit::proof::{Step, Protocol, Reply, Undone};
 
 /// One state of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +31,8 @@ pub(super) struct Store {
     pub(super) work: Work,
     /// The connection that the unit works on.
     pub(super) connection: Connection,
-    /// The command that was sent on the connection and has not arrived.
-    pub(super) wire: Option<Command>,
+    /// The step that was sent on the connection and has not arrived.
+    pub(super) wire: Option<Step>,
     /// The committed row of the unit in `diesel_binds_decision`.
     pub(super) row: Option<Row>,
     /// Units as old as this one are forgotten here.
@@ -120,12 +120,12 @@ pub(super) enum Coordinator {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Running {
     pub(super) protocol: Protocol,
-    pub(super) steps: Vec<(usize, Command, Progress)>,
+    pub(super) steps: Vec<(usize, Step, Progress)>,
     /// The members whose prepares were confirmed.
     pub(super) confirmed: Vec<usize>,
 }
 
-/// The progress of a command.
+/// The progress of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Progress {
     Sent,

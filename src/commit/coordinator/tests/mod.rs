@@ -1,7 +1,7 @@
 //! Properties of the coordinator over participants whose replies are successes, errors or lost.
 //!
 //! The tests of the protocol explore it exhaustively, with up to three members. Here, random units of up to six go
-//! through the real coordinator. The checks are on the commands to each member, the decision, and the result for the
+//! through the real coordinator. The checks are on the steps of each member, the decision, and the result for the
 //! caller.
 
 mod fake;

@@ -1,6 +1,6 @@
 //! Every run of the protocol with up to three members, and the rules that hold in each.
 //!
-//! [`servers`] carries out commands, [`world`] checks them, and [`mutant`] breaks the protocol on purpose: a rule is
+//! [`servers`] carries out steps, [`world`] checks them, and [`mutant`] breaks the protocol on purpose: a rule is
 //! worthless if no broken protocol fails it.
 
 mod mutant;
@@ -10,7 +10,7 @@ mod world;
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use super::{Command, Member, Next, Protocol, Reply};
+use super::{Step, Member, Next, Protocol, Reply};
 
 use self::mutant::{Mutant, Mutation};
 use self::world::{Broken, World};
@@ -21,7 +21,7 @@ const MOST_ROUNDS: usize = 12;
 /// A machine to explore: the protocol, or a mutant of it.
 trait Machine: Clone + Eq + Hash {
     fn of(members: &[Member]) -> Self;
-    fn next(&mut self, replies: &[(usize, Command, Reply)]) -> Next;
+    fn next(&mut self, replies: &[(usize, Step, Reply)]) -> Next;
 }
 
 impl Machine for Protocol {
@@ -29,7 +29,7 @@ impl Machine for Protocol {
         Self::new(members.iter().copied())
     }
 
-    fn next(&mut self, replies: &[(usize, Command, Reply)]) -> Next {
+    fn next(&mut self, replies: &[(usize, Step, Reply)]) -> Next {
         Self::next(self, replies)
     }
 }

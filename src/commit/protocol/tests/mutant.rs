@@ -2,15 +2,15 @@
 
 use super::Machine;
 use crate::commit::Outcome;
-use crate::commit::protocol::{Command, Conclusion, Member, Next, Protocol, Reply};
+use crate::commit::protocol::{Step, Conclusion, Member, Next, Protocol, Reply};
 
 /// The defect of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Mutation {
-    /// Assumes this reply without giving the command.
-    Skip(Command, Reply),
-    /// Takes one reply to a command for another.
-    Misread(Command, Reply, Reply),
+    /// Assumes this reply without giving the step.
+    Skip(Step, Reply),
+    /// Takes one reply to a step for another.
+    Misread(Step, Reply, Reply),
     /// Sends a decision again that failed.
     DecideAgain,
     /// Sends the commits of the prepared branches along with the decision.
@@ -33,37 +33,37 @@ pub(super) fn all() -> Vec<Mutation> {
         serializable: false,
     };
     vec![
-        Skip(Command::Ask, not_written),
-        Skip(Command::Identify, Reply::Done),
-        Skip(Command::Prepare, Reply::Done),
-        Skip(Command::EndReader, Reply::Done),
-        Skip(Command::Decide, Reply::Done),
-        Skip(Command::RollBack, Reply::Done),
-        Skip(Command::Resolve, Reply::Outcome(Outcome::RolledBack)),
-        Skip(Command::Resolve, Reply::Outcome(Outcome::Committed)),
-        Skip(Command::Apply, Reply::Done),
-        Skip(Command::Undo, Reply::Done),
-        Misread(Command::Ask, Reply::Failed, not_written),
-        Misread(Command::Identify, Reply::Failed, Reply::Done),
-        Misread(Command::Prepare, Reply::Failed, Reply::Done),
-        Misread(Command::EndReader, Reply::Failed, Reply::Done),
-        Misread(Command::EndReader, Reply::Unknown, Reply::Done),
-        Misread(Command::CommitAlone, Reply::Failed, Reply::Done),
-        Misread(Command::CommitAlone, Reply::Unknown, Reply::Done),
-        Misread(Command::CommitAlone, Reply::Unknown, Reply::Failed),
-        Misread(Command::Decide, Reply::Failed, Reply::Done),
+        Skip(Step::Ask, not_written),
+        Skip(Step::Identify, Reply::Done),
+        Skip(Step::Prepare, Reply::Done),
+        Skip(Step::End, Reply::Done),
+        Skip(Step::Decide, Reply::Done),
+        Skip(Step::RollBack, Reply::Done),
+        Skip(Step::Resolve, Reply::Outcome(Outcome::RolledBack)),
+        Skip(Step::Resolve, Reply::Outcome(Outcome::Committed)),
+        Skip(Step::Apply, Reply::Done),
+        Skip(Step::Undo, Reply::Done),
+        Misread(Step::Ask, Reply::Failed, not_written),
+        Misread(Step::Identify, Reply::Failed, Reply::Done),
+        Misread(Step::Prepare, Reply::Failed, Reply::Done),
+        Misread(Step::End, Reply::Failed, Reply::Done),
+        Misread(Step::End, Reply::Unknown, Reply::Done),
+        Misread(Step::Commit, Reply::Failed, Reply::Done),
+        Misread(Step::Commit, Reply::Unknown, Reply::Done),
+        Misread(Step::Commit, Reply::Unknown, Reply::Failed),
+        Misread(Step::Decide, Reply::Failed, Reply::Done),
         Misread(
-            Command::Resolve,
+            Step::Resolve,
             Reply::Failed,
             Reply::Outcome(Outcome::RolledBack),
         ),
         Misread(
-            Command::Resolve,
+            Step::Resolve,
             Reply::Failed,
             Reply::Outcome(Outcome::Committed),
         ),
-        Misread(Command::Apply, Reply::Failed, Reply::Done),
-        Misread(Command::Undo, Reply::Failed, Reply::Done),
+        Misread(Step::Apply, Reply::Failed, Reply::Done),
+        Misread(Step::Undo, Reply::Failed, Reply::Done),
         DecideAgain,
         ApplyEarly,
         DecideEarly,
@@ -78,7 +78,7 @@ pub(super) struct Mutant {
     protocol: Protocol,
     mutation: Mutation,
     /// The assumed replies, for the next round.
-    made_up: Vec<(usize, Command, Reply)>,
+    made_up: Vec<(usize, Step, Reply)>,
     used: bool,
 }
 
@@ -93,11 +93,11 @@ impl Mutant {
     }
 
     /// Returns the replies as the mutant reads them.
-    fn read(&self, replies: &[(usize, Command, Reply)]) -> Vec<(usize, Command, Reply)> {
+    fn read(&self, replies: &[(usize, Step, Reply)]) -> Vec<(usize, Step, Reply)> {
         let mut read = replies.to_vec();
-        if let Mutation::Misread(command, from, to) = self.mutation {
+        if let Mutation::Misread(step, from, to) = self.mutation {
             for (_, of, reply) in &mut read {
-                if *of == command && *reply == from {
+                if *of == step && *reply == from {
                     *reply = to;
                 }
             }
@@ -116,44 +116,44 @@ impl Machine for Mutant {
         unreachable!("a mutant has a mutation")
     }
 
-    fn next(&mut self, replies: &[(usize, Command, Reply)]) -> Next {
+    fn next(&mut self, replies: &[(usize, Step, Reply)]) -> Next {
         let failed_decision = replies
             .iter()
-            .find(|(_, command, reply)| *command == Command::Decide && *reply == Reply::Failed);
+            .find(|(_, step, reply)| *step == Step::Decide && *reply == Reply::Failed);
         if let (Mutation::DecideAgain, Some((holder, ..)), false) =
             (self.mutation, failed_decision, self.used)
         {
             self.used = true;
-            return Next::Run(vec![(*holder, Command::Decide)]);
+            return Next::Run(vec![(*holder, Step::Decide)]);
         }
         let mut replies = self.read(replies);
         replies.append(&mut self.made_up);
         loop {
             let mut next = self.protocol.next(&replies);
             match (self.mutation, &mut next) {
-                (Mutation::Skip(command, reply), Next::Run(round)) => {
-                    let skipped = round.iter().filter(|(_, given)| *given == command);
+                (Mutation::Skip(step, reply), Next::Run(round)) => {
+                    let skipped = round.iter().filter(|(_, given)| *given == step);
                     let skipped: Vec<_> = skipped
                         .map(|(index, given)| (*index, *given, reply))
                         .collect();
-                    round.retain(|(_, given)| *given != command);
+                    round.retain(|(_, given)| *given != step);
                     if round.is_empty() {
                         replies = skipped;
                         continue;
                     }
                     self.made_up = skipped;
                 }
-                (Mutation::ApplyEarly, Next::Run(round)) if round[0].1 == Command::Decide => {
+                (Mutation::ApplyEarly, Next::Run(round)) if round[0].1 == Step::Decide => {
                     round.extend(
                         self.prepared()
                             .into_iter()
-                            .map(|index| (index, Command::Apply)),
+                            .map(|index| (index, Step::Apply)),
                     );
                 }
                 (Mutation::DecideEarly, Next::Run(round)) => {
-                    let prepares = round.iter().any(|(_, given)| *given == Command::Prepare);
+                    let prepares = round.iter().any(|(_, given)| *given == Step::Prepare);
                     if let (true, Some(holder)) = (prepares, self.protocol.holder()) {
-                        round.push((holder, Command::Decide));
+                        round.push((holder, Step::Decide));
                     }
                 }
                 (

@@ -1,23 +1,23 @@
-//! The servers: the effects of a command, and the replies that each effect can have.
+//! The servers: the effects of a step, and the replies that each effect can have.
 
 use super::world::{Replies, Server, Transaction, World};
 use crate::commit::Outcome;
-use crate::commit::protocol::{Command, Reply};
+use crate::commit::protocol::{Step, Reply};
 
 impl World {
-    /// Returns each possible end of the commands.
-    pub(super) fn carry_out(&self, round: &[(usize, Command)]) -> Vec<(World, Replies)> {
+    /// Returns each possible end of the steps.
+    pub(super) fn carry_out(&self, round: &[(usize, Step)]) -> Vec<(World, Replies)> {
         let mut ways = vec![(self.clone(), Vec::new())];
-        for (index, command) in round {
+        for (index, step) in round {
             ways = ways
                 .into_iter()
                 .flat_map(|(world, replies)| {
                     world
-                        .ends_of(*index, *command)
+                        .ends_of(*index, *step)
                         .into_iter()
                         .map(move |(world, reply)| {
                             let mut replies = replies.clone();
-                            replies.push((*index, *command, reply));
+                            replies.push((*index, *step, reply));
                             (world, replies)
                         })
                 })
@@ -26,7 +26,7 @@ impl World {
         ways
     }
 
-    fn ends_of(&self, index: usize, command: Command) -> Vec<(World, Reply)> {
+    fn ends_of(&self, index: usize, step: Step) -> Vec<(World, Reply)> {
         use Transaction::{Committed, Open, Prepared, RolledBack};
 
         let after = |change: &dyn Fn(&mut World, &mut Server)| {
@@ -36,8 +36,8 @@ impl World {
             world.servers[index] = server;
             world
         };
-        match command {
-            Command::Ask => {
+        match step {
+            Step::Ask => {
                 let mut ends = vec![(after(&|world, _| world.obstacle = true), Reply::Failed)];
                 for (wrote, serializable) in
                     [(false, false), (false, true), (true, false), (true, true)]
@@ -56,11 +56,11 @@ impl World {
                 }
                 ends
             }
-            Command::Identify => vec![
+            Step::Identify => vec![
                 (after(&|_, server| server.identified = true), Reply::Done),
                 (after(&|world, _| world.obstacle = true), Reply::Failed),
             ],
-            Command::Prepare => [
+            Step::Prepare => [
                 (Prepared, true),
                 (Prepared, false),
                 (RolledBack, false),
@@ -84,7 +84,7 @@ impl World {
                 )
             })
             .collect(),
-            Command::EndReader => {
+            Step::End => {
                 let ended = after(&|_, server| {
                     server.transaction = Committed;
                     server.ended = true;
@@ -106,7 +106,7 @@ impl World {
                     (failed, Reply::Unknown),
                 ]
             }
-            Command::CommitAlone => [
+            Step::Commit => [
                 (Committed, Reply::Done),
                 (RolledBack, Reply::Failed),
                 (Committed, Reply::Unknown),
@@ -121,7 +121,7 @@ impl World {
                 (world, reply)
             })
             .collect(),
-            Command::Decide => [
+            Step::Decide => [
                 (Committed, Reply::Done),
                 (Committed, Reply::Failed),
                 (Open, Reply::Failed),
@@ -137,7 +137,7 @@ impl World {
                 (world, reply)
             })
             .collect(),
-            Command::RollBack => {
+            Step::RollBack => {
                 let world = after(&|_, server| {
                     if server.transaction == Open {
                         server.transaction = RolledBack;
@@ -146,7 +146,7 @@ impl World {
                 });
                 vec![(world, Reply::Done)]
             }
-            Command::Resolve => {
+            Step::Resolve => {
                 let outcome = if self.decided {
                     Outcome::Committed
                 } else {
@@ -160,8 +160,8 @@ impl World {
                     (self.clone(), Reply::Failed),
                 ]
             }
-            Command::Apply | Command::Undo => {
-                let end = if command == Command::Apply {
+            Step::Apply | Step::Undo => {
+                let end = if step == Step::Apply {
                     Committed
                 } else {
                     RolledBack

@@ -1,12 +1,12 @@
-//! The rules for each command, and for the end.
+//! The rules for each step, and for the end.
 
 use std::fmt;
 
 use crate::commit::Outcome;
-use crate::commit::protocol::{Command, Conclusion, Member, Reply};
+use crate::commit::protocol::{Step, Conclusion, Member, Reply};
 
-/// The replies to the commands of a round.
-pub(super) type Replies = Vec<(usize, Command, Reply)>;
+/// The replies to the steps of a round.
+pub(super) type Replies = Vec<(usize, Step, Reply)>;
 
 /// A rule that a run broke, and the state in which it did.
 #[derive(Debug)]
@@ -41,9 +41,9 @@ pub(super) struct Server {
     pub(super) serializable: bool,
     pub(super) prepare_sent: bool,
     pub(super) prepare_confirmed: bool,
-    /// A command that ends the transaction was confirmed, or its result no longer matters.
+    /// A step that ends the transaction was confirmed, or its result no longer matters.
     pub(super) ended: bool,
-    /// The last command failed to end the transaction.
+    /// The last step failed to end the transaction.
     pub(super) end_failed: bool,
 }
 
@@ -101,20 +101,20 @@ impl World {
         }
     }
 
-    /// Checks the rules for these commands before they are sent.
-    pub(super) fn check_round(&mut self, round: &[(usize, Command)]) -> Result<(), Broken> {
-        self.require(!round.is_empty(), "a round has a command")?;
+    /// Checks the rules for these steps before they are sent.
+    pub(super) fn check_round(&mut self, round: &[(usize, Step)]) -> Result<(), Broken> {
+        self.require(!round.is_empty(), "a round has a step")?;
         for (position, (index, _)) in round.iter().enumerate() {
             let again = round[..position].iter().any(|(other, _)| other == index);
-            self.require(!again, "a member gets one command in a round")?;
+            self.require(!again, "a member gets one step in a round")?;
         }
-        for (index, command) in round {
-            self.check(*index, *command)?;
+        for (index, step) in round {
+            self.check(*index, *step)?;
         }
         Ok(())
     }
 
-    fn check(&mut self, index: usize, command: Command) -> Result<(), Broken> {
+    fn check(&mut self, index: usize, step: Step) -> Result<(), Broken> {
         let server = &self.servers[index];
         let others = || {
             self.servers
@@ -124,25 +124,25 @@ impl World {
         };
         let decided = self.decision_confirmed || self.resolved == Some(Outcome::Committed);
         let decision_sent = self.holder.is_some();
-        if command != Command::Resolve {
+        if step != Step::Resolve {
             self.require(!server.ended, "nothing is sent to who has ended")?;
         }
-        match command {
-            Command::Ask | Command::Identify => {
+        match step {
+            Step::Ask | Step::Identify => {
                 self.require(!decision_sent, "all questions come before the decision")
             }
-            Command::Prepare => {
+            Step::Prepare => {
                 self.require(!decision_sent, "all prepare before the decision")?;
                 self.require(server.wrote == Some(true), "who wrote prepares")?;
                 self.require(server.member.can_prepare, "who can prepare prepares")?;
                 self.require(!server.prepare_sent, "nobody prepares twice")?;
                 self.require(server.identified, "who prepares is identified")
             }
-            Command::EndReader => self.require(
+            Step::End => self.require(
                 server.wrote == Some(false),
                 "only who is known to have written nothing ends as a reader",
             ),
-            Command::CommitAlone => {
+            Step::Commit => {
                 self.require(
                     others().all(|(_, other)| other.wrote == Some(false)),
                     "who commits alone is the only writer",
@@ -152,7 +152,7 @@ impl World {
                     "serializable readers end before the commit",
                 )
             }
-            Command::Decide => {
+            Step::Decide => {
                 self.require(!decision_sent, "a decision is sent once")?;
                 self.require(!self.obstacle, "nothing is decided after a failure")?;
                 self.require(server.wrote == Some(true), "the holder wrote")?;
@@ -173,28 +173,28 @@ impl World {
                 self.holder = Some(index);
                 Ok(())
             }
-            Command::Apply => {
+            Step::Apply => {
                 self.require(decided, "nothing is committed before the decision")?;
                 self.require(
                     server.prepare_confirmed,
                     "only what is prepared is committed",
                 )
             }
-            Command::RollBack => {
+            Step::RollBack => {
                 self.require(
                     !server.prepare_sent,
                     "who may be prepared is not just rolled back",
                 )?;
                 self.require(!decided, "nothing is rolled back after the decision")
             }
-            Command::Undo => {
+            Step::Undo => {
                 self.require(server.prepare_sent, "only who may be prepared is undone")?;
                 self.require(
                     !decision_sent || self.resolved == Some(Outcome::RolledBack),
                     "nothing is undone while a decision is on its way",
                 )
             }
-            Command::Resolve => {
+            Step::Resolve => {
                 self.require(self.holder == Some(index), "the holder is asked")?;
                 self.require(server.ended, "the holder lets go before it is asked")
             }
