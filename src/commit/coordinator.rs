@@ -22,7 +22,7 @@ use crate::trace;
 
 #[cfg(not(feature = "testing"))]
 use self::step::carry_out;
-use self::step::{Prepared, StepResult};
+use self::step::{Prepared, StepReply};
 
 /// The parameters of one commit.
 #[derive(Debug)]
@@ -200,17 +200,17 @@ impl Unit {
             .into_iter()
             .map(|(index, step, span, result)| {
                 let reply = match result {
-                    StepResult::Done => Reply::Done,
-                    StepResult::Asked(reply) => reply,
-                    StepResult::Outcome(outcome) => Reply::Outcome(outcome),
+                    StepReply::Done => Reply::Done,
+                    StepReply::Asked(reply) => reply,
+                    StepReply::Outcome(outcome) => Reply::Outcome(outcome),
                     // After a crash of this process, the outcome of the unit could not be determined.
-                    StepResult::Identified(found)
+                    StepReply::Identified(found)
                         if found.has_forgotten && holder == Some(index) =>
                     {
                         let fault = Fault::OutlivedRecords;
                         self.failed(&span, index, step, fault, Reply::Failed)
                     }
-                    StepResult::Identified(found) => {
+                    StepReply::Identified(found) => {
                         let id = found.database;
                         let known = |other: usize| self.databases[other];
                         match copied(&self.profiles, known, index, id) {
@@ -224,10 +224,10 @@ impl Unit {
                             }
                         }
                     }
-                    StepResult::Failed(fault) => {
+                    StepReply::Failed(fault) => {
                         self.failed(&span, index, step, fault, Reply::Failed)
                     }
-                    StepResult::Unknown(fault) => {
+                    StepReply::Unknown(fault) => {
                         self.failed(&span, index, step, fault, Reply::Unknown)
                     }
                 };

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::commit::Fault;
-use crate::commit::coordinator::step::{Prepared, StepResult, carry_out};
+use crate::commit::coordinator::step::{Prepared, StepReply, carry_out};
 use crate::commit::inject::{Effect, FaultPlan, Moment, Point};
 use crate::commit::participant::{Decision, Participant};
 use crate::commit::protocol::Step;
@@ -82,7 +82,7 @@ pub(super) fn carry_out_with_faults<'a>(
     gid: Option<&'a Gid>,
     branch: Option<&'a Prepared>,
     decision: Option<&'a Decision>,
-) -> BoxFuture<'a, StepResult> {
+) -> BoxFuture<'a, StepReply> {
     let Some(plan) = &injection.plan else {
         return carry_out(participant, step, gid, branch, decision);
     };
@@ -133,38 +133,38 @@ async fn turns() {
 }
 
 /// Returns a result that nothing reads: the commit is over.
-fn dead() -> StepResult {
-    StepResult::Failed(Fault::Incomplete)
+fn dead() -> StepReply {
+    StepReply::Failed(Fault::Incomplete)
 }
 
 /// Cuts the connection, so that the work of its transaction or the reply to the step is lost.
-async fn lose(participant: &mut Box<dyn Participant>, step: Step) -> StepResult {
+async fn lose(participant: &mut Box<dyn Participant>, step: Step) -> StepReply {
     participant.cut().await;
     let fault = Fault::Lost(DieselError::DatabaseError(
         DatabaseErrorKind::ClosedConnection,
         Box::new(String::from("the test plan cut the connection")),
     ));
     match step {
-        Step::RollBack => StepResult::Done,
-        Step::End | Step::Commit => StepResult::Unknown(fault),
-        _ => StepResult::Failed(fault),
+        Step::RollBack => StepReply::Done,
+        Step::End | Step::Commit => StepReply::Unknown(fault),
+        _ => StepReply::Failed(fault),
     }
 }
 
 /// Acts for a server that refuses the step. A refused lone commit, or end of a reader, is rolled back.
-async fn refuse(participant: &mut Box<dyn Participant>, step: Step) -> StepResult {
+async fn refuse(participant: &mut Box<dyn Participant>, step: Step) -> StepReply {
     match step {
         // A roll-back has no reply that could be an error: a connection on which it fails is closed.
         Step::RollBack => {
             participant.cut().await;
-            return StepResult::Done;
+            return StepReply::Done;
         }
         Step::End | Step::Commit => {
             let _ = participant.roll_back().await;
         }
         _ => {}
     }
-    StepResult::Failed(Fault::Refused(DieselError::DatabaseError(
+    StepReply::Failed(Fault::Refused(DieselError::DatabaseError(
         DatabaseErrorKind::Unknown,
         Box::new(String::from("the test plan refused the step")),
     )))

@@ -15,8 +15,8 @@ pub(super) struct Prepared {
     pub(super) database: DatabaseId,
 }
 
-/// The result of a step.
-pub(super) enum StepResult {
+/// The reply to a step, with the fault or the id that the coordinator keeps and the protocol does not need.
+pub(super) enum StepReply {
     Done,
     Asked(Reply),
     Identified(Identified),
@@ -32,29 +32,29 @@ pub(super) fn carry_out<'a>(
     gid: Option<&'a Gid>,
     branch: Option<&'a Prepared>,
     decision: Option<&'a Decision>,
-) -> BoxFuture<'a, StepResult> {
+) -> BoxFuture<'a, StepReply> {
     async move {
         match (step, branch, decision) {
             (Step::Ask, ..) => match participant.ask().await {
-                Ok(asked) => StepResult::Asked(Reply::Asked {
+                Ok(asked) => StepReply::Asked(Reply::Asked {
                     wrote: asked.wrote,
                     serializable: asked.serializable,
                 }),
-                Err(fault) => StepResult::Failed(fault),
+                Err(fault) => StepReply::Failed(fault),
             },
             (Step::Identify, ..) => match participant.identify().await {
-                Ok(found) => StepResult::Identified(found),
-                Err(fault) => StepResult::Failed(fault),
+                Ok(found) => StepReply::Identified(found),
+                Err(fault) => StepReply::Failed(fault),
             },
             (Step::End | Step::Commit, ..) => match participant.commit().await {
-                Ok(()) => StepResult::Done,
-                Err(LoneCommitError::Refused(fault)) => StepResult::Failed(fault),
-                Err(LoneCommitError::Unknown(fault)) => StepResult::Unknown(fault),
+                Ok(()) => StepReply::Done,
+                Err(LoneCommitError::Refused(fault)) => StepReply::Failed(fault),
+                Err(LoneCommitError::Unknown(fault)) => StepReply::Unknown(fault),
             },
             (Step::RollBack, ..) => {
                 // `Unit::conclude` reads the result of the roll-back by `Participant::undone`.
                 let _ = participant.roll_back().await;
-                StepResult::Done
+                StepReply::Done
             }
             (Step::Prepare, Some(Prepared { branch, .. }), _) => {
                 done(participant.prepare(branch).await)
@@ -73,8 +73,8 @@ pub(super) fn carry_out<'a>(
             (Step::Resolve, ..) => {
                 let gid = gid.expect("a decision is only sent when the gid is known");
                 match participant.resolve(gid).await {
-                    Ok(outcome) => StepResult::Outcome(outcome),
-                    Err(fault) => StepResult::Failed(fault),
+                    Ok(outcome) => StepReply::Outcome(outcome),
+                    Err(fault) => StepReply::Failed(fault),
                 }
             }
             (Step::Prepare | Step::Decide | Step::Apply | Step::Undo, ..) => {
@@ -85,9 +85,9 @@ pub(super) fn carry_out<'a>(
     .boxed()
 }
 
-fn done(result: Result<(), Fault>) -> StepResult {
+fn done(result: Result<(), Fault>) -> StepReply {
     match result {
-        Ok(()) => StepResult::Done,
-        Err(fault) => StepResult::Failed(fault),
+        Ok(()) => StepReply::Done,
+        Err(fault) => StepReply::Failed(fault),
     }
 }

@@ -15,9 +15,9 @@ use crate::gid::{Branch, DatabaseId, Gid};
 
 pub(super) const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// The result of a step.
+/// The reply to a step, as the script of a test has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum ScriptedReply {
     Done,
     /// The server refuses the step, and has done nothing.
     Refused,
@@ -47,7 +47,7 @@ pub(super) struct Script {
     pub(super) needs_decision_row: bool,
     /// The statement that may have ended the transaction before the commit.
     pub(super) apart: Apart,
-    pub(super) replies: Vec<Reply>,
+    pub(super) replies: Vec<ScriptedReply>,
     /// The duration of each step, in turns of the runtime.
     pub(super) turns: Vec<usize>,
 }
@@ -281,7 +281,7 @@ impl Fake {
     }
 
     /// Returns the result of the next step, after the turns that the script gives it.
-    async fn next(&mut self) -> Reply {
+    async fn next(&mut self) -> ScriptedReply {
         let step = self.step;
         self.step += 1;
         for _ in 0..self.script.turns.get(step).copied().unwrap_or_default() {
@@ -291,7 +291,7 @@ impl Fake {
             .replies
             .get(step)
             .copied()
-            .unwrap_or(Reply::Done)
+            .unwrap_or(ScriptedReply::Done)
     }
 
     /// Sends a message, with the next result of the script.
@@ -299,12 +299,12 @@ impl Fake {
         assert!(self.connected, "{message:?} on a lost connection");
         let reply = self.next().await;
         let finishes = matches!(message, Message::Finish(_));
-        if matches!(reply, Reply::Done | Reply::Refused) && !finishes {
+        if matches!(reply, ScriptedReply::Done | ScriptedReply::Refused) && !finishes {
             self.met_marker()?;
         }
         let mut contents = self.database.lock();
         match reply {
-            Reply::Done => {
+            ScriptedReply::Done => {
                 let decides = matches!(message, Message::Decide);
                 contents.take(message);
                 if decides && contents.state != State::Committed {
@@ -312,11 +312,11 @@ impl Fake {
                 }
                 return Ok(());
             }
-            Reply::Refused => return Err(refused()),
-            Reply::LostBefore => {}
-            Reply::LostAfter => contents.take(message),
-            Reply::Late => contents.late = Some(message),
-            Reply::VeryLate => contents.very_late = Some(message),
+            ScriptedReply::Refused => return Err(refused()),
+            ScriptedReply::LostBefore => {}
+            ScriptedReply::LostAfter => contents.take(message),
+            ScriptedReply::Late => contents.late = Some(message),
+            ScriptedReply::VeryLate => contents.very_late = Some(message),
         }
         contents.hang_up();
         drop(contents);
@@ -327,8 +327,8 @@ impl Fake {
     /// Asks a question, which changes nothing.
     async fn look(&mut self) -> Result<(), Fault> {
         match self.next().await {
-            Reply::Done => Ok(()),
-            Reply::Refused => Err(refused()),
+            ScriptedReply::Done => Ok(()),
+            ScriptedReply::Refused => Err(refused()),
             _ => {
                 self.database.lock().hang_up();
                 self.disconnect();
@@ -420,7 +420,7 @@ impl Participant for Fake {
         async move {
             assert!(!self.may_be_prepared, "it may be prepared");
             let reply = self.next().await;
-            if self.connected && reply == Reply::Done {
+            if self.connected && reply == ScriptedReply::Done {
                 // `undone` returns the result later.
                 let _ = self.met_marker();
             } else {
@@ -442,8 +442,8 @@ impl Participant for Fake {
         async move {
             assert_eq!(gid.holder, self.key, "the holder is asked");
             match self.next().await {
-                Reply::Done => Ok(self.database.fence()),
-                Reply::LostAfter => {
+                ScriptedReply::Done => Ok(self.database.fence()),
+                ScriptedReply::LostAfter => {
                     self.database.fence();
                     Err(lost())
                 }

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestError, TestRng, TestRunner};
 
-use self::fake::{Apart, Database, Fake, Reply, Script, State};
+use self::fake::{Apart, Database, Fake, ScriptedReply, Script, State};
 use self::mutant::Mutation;
 use crate::commit::coordinator::{CommitParameters, commit};
 use crate::commit::{CommitError, Committed, Outcome, Participant};
@@ -27,14 +27,14 @@ const NAMESPACE: &str = "proptest";
 const MOST: usize = fake::KEYS.len();
 
 /// Generates a reply. Most are ok, otherwise few units get far.
-fn reply() -> impl Strategy<Value = Reply> {
+fn reply() -> impl Strategy<Value = ScriptedReply> {
     prop_oneof![
-        12 => Just(Reply::Done),
-        1 => Just(Reply::Refused),
-        1 => Just(Reply::LostBefore),
-        1 => Just(Reply::LostAfter),
-        1 => Just(Reply::Late),
-        1 => Just(Reply::VeryLate),
+        12 => Just(ScriptedReply::Done),
+        1 => Just(ScriptedReply::Refused),
+        1 => Just(ScriptedReply::LostBefore),
+        1 => Just(ScriptedReply::LostAfter),
+        1 => Just(ScriptedReply::Late),
+        1 => Just(ScriptedReply::VeryLate),
     ]
 }
 
@@ -235,7 +235,7 @@ proptest! {
     #[test]
     fn without_a_fault_everything_commits(mut scripts in vec(script(), 1..=MOST)) {
         for script in &mut scripts {
-            script.replies.fill(Reply::Done);
+            script.replies.fill(ScriptedReply::Done);
             script.apart = Apart::Nothing;
         }
         let ended = run(&scripts, None);
