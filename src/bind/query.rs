@@ -37,8 +37,8 @@ pub enum Boxed {}
 
 impl<F, S, D, W, O, L, G, H, K> Bound for SelectStatement<F, S, D, W, O, L, G, H, K>
 where
-    F: From,
-    F::Bind: Selects<F, S> + Finds<F::Source, W> + Orders<F::Source, O>,
+    F: SelectSource,
+    F::Bind: HasSelectedTables<F, S> + HasConditionTables<F::Source, W> + HasOrderTables<F::Source, O>,
     K: 'static,
 {
     type Bind = F::Bind;
@@ -58,12 +58,12 @@ where
     label = "its database is not known",
     note = "name it: `.get_result(&session.on(Bind))`"
 )]
-pub trait From {
+pub trait SelectSource {
     type Source: QuerySource;
     type Bind: Bind;
 }
 
-impl<F: QuerySource + Bound> From for FromClause<F> {
+impl<F: QuerySource + Bound> SelectSource for FromClause<F> {
     type Source = F;
     type Bind = F::Bind;
 }
@@ -78,12 +78,12 @@ impl<F: QuerySource + Bound> From for FromClause<F> {
     note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
-pub trait Selects<F, S> {}
+pub trait HasSelectedTables<F, S> {}
 
 #[diagnostic::do_not_recommend]
-impl<B, F, S> Selects<F, S> for B
+impl<B, F, S> HasSelectedTables<F, S> for B
 where
-    F: From,
+    F: SelectSource,
     S: SelectClauseExpression<F, Selection: AppearsOnTable<Within<F::Source, B>>>,
 {
 }
@@ -95,10 +95,10 @@ where
     note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
-pub trait Finds<F, W> {}
+pub trait HasConditionTables<F, W> {}
 
 #[diagnostic::do_not_recommend]
-impl<B, F, W> Finds<F, W> for B where Conditions<F, B, W>: Query {}
+impl<B, F, W> HasConditionTables<F, W> for B where Conditions<F, B, W>: Query {}
 
 /// A bind that has all tables in the order `O` of a select from `F`.
 #[diagnostic::on_unimplemented(
@@ -107,12 +107,12 @@ impl<B, F, W> Finds<F, W> for B where Conditions<F, B, W>: Query {}
     note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
-pub trait Orders<F, O> {}
+pub trait HasOrderTables<F, O> {}
 
-impl<B, F> Orders<F, NoOrderClause> for B {}
+impl<B, F> HasOrderTables<F, NoOrderClause> for B {}
 
 #[diagnostic::do_not_recommend]
-impl<B, F, E: AppearsOnTable<Within<F, B>>> Orders<F, OrderClause<E>> for B {}
+impl<B, F, E: AppearsOnTable<Within<F, B>>> HasOrderTables<F, OrderClause<E>> for B {}
 
 /// A bind that has all tables in the condition of a join over `J`.
 #[diagnostic::on_unimplemented(
@@ -121,10 +121,10 @@ impl<B, F, E: AppearsOnTable<Within<F, B>>> Orders<F, OrderClause<E>> for B {}
     note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
-pub trait Matches<J, On> {}
+pub trait HasJoinTables<J, On> {}
 
 #[diagnostic::do_not_recommend]
-impl<B, J, On: AppearsOnTable<Within<J, B>>> Matches<J, On> for B {}
+impl<B, J, On: AppearsOnTable<Within<J, B>>> HasJoinTables<J, On> for B {}
 
 /// A bind that has all tables in the `RETURNING` of a statement on `T`.
 #[diagnostic::on_unimplemented(
@@ -133,12 +133,12 @@ impl<B, J, On: AppearsOnTable<Within<J, B>>> Matches<J, On> for B {}
     note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
-pub trait Returns<T, Ret> {}
+pub trait HasReturningTables<T, Ret> {}
 
-impl<B, T> Returns<T, NoReturning> for B {}
+impl<B, T> HasReturningTables<T, NoReturning> for B {}
 
 #[diagnostic::do_not_recommend]
-impl<B, T, E: AppearsOnTable<Within<T, B>>> Returns<T, ReturningClause<E>> for B {}
+impl<B, T, E: AppearsOnTable<Within<T, B>>> HasReturningTables<T, ReturningClause<E>> for B {}
 
 /// A select with the conditions `W`, which is a query if they are valid on `F` and read only tables of the bind `B`.
 type Conditions<F, B, W> = SelectStatement<FromClause<Within<F, B>>, AllOf<F, B>, NoDistinct, W>;
@@ -175,7 +175,7 @@ impl<F, S, D, W, O, L, G, H, K> Clauses for SelectStatement<F, S, D, W, O, L, G,
 /// Reads only, since Diesel does not box a query that has a locking clause.
 impl<ST, F, DB, GB> Bound for BoxedSelectStatement<'_, ST, F, DB, GB>
 where
-    F: From,
+    F: SelectSource,
 {
     type Bind = F::Bind;
 
@@ -187,8 +187,8 @@ where
 impl<T, U, Op, Ret, Form> Bound<Form> for InsertStatement<T, U, Op, Ret>
 where
     T: QuerySource + Bound,
-    T::Bind: Returns<T, Ret>,
-    Self: Fills<T::Bind, Form>,
+    T::Bind: HasReturningTables<T, Ret>,
+    Self: RowsOnlyFrom<T::Bind, Form>,
 {
     type Bind = T::Bind;
 
@@ -203,12 +203,12 @@ where
     label = "a table that it reads belongs to another bind, or to none",
     note = "load the rows first, then insert them; with no other bind in it, name this one: `.execute(&session.on(Bind))`"
 )]
-pub trait Fills<B, Form> {
+pub trait RowsOnlyFrom<B, Form> {
     /// `true` if the type does not show where the rows come from.
     const FROM_UNKNOWN: bool;
 }
 
-impl<T, U, Op, Ret, B> Fills<B, Typed> for InsertStatement<T, U, Op, Ret>
+impl<T, U, Op, Ret, B> RowsOnlyFrom<B, Typed> for InsertStatement<T, U, Op, Ret>
 where
     T: QuerySource,
     B: Bind,
@@ -218,7 +218,7 @@ where
 }
 
 // Only inserts that handle conflicts have conditions, so the compiler finds the one implementation that applies.
-impl<T, U, Op, Ret, B> Fills<B, Upsert> for InsertStatement<T, U, Op, Ret>
+impl<T, U, Op, Ret, B> RowsOnlyFrom<B, Upsert> for InsertStatement<T, U, Op, Ret>
 where
     T: QuerySource,
     Self: FilterDsl<Nothing>,
@@ -271,8 +271,8 @@ fn has_query(upsert: &str) -> bool {
 impl<T, U, V, Ret, Form> Bound<Form> for UpdateStatement<T, U, V, Ret>
 where
     T: QuerySource + Bound,
-    T::Bind: Returns<T, Ret>,
-    Self: Touches<T::Bind, Form>,
+    T::Bind: HasReturningTables<T, Ret>,
+    Self: ConditionsOnlyOn<T::Bind, Form>,
 {
     type Bind = T::Bind;
 }
@@ -280,37 +280,37 @@ where
 impl<T, U, Ret, Form> Bound<Form> for DeleteStatement<T, U, Ret>
 where
     T: QuerySource + Bound,
-    T::Bind: Returns<T, Ret>,
-    Self: Touches<T::Bind, Form>,
+    T::Bind: HasReturningTables<T, Ret>,
+    Self: ConditionsOnlyOn<T::Bind, Form>,
 {
     type Bind = T::Bind;
 }
 
 /// An update or a delete whose conditions read the bind `B` alone, as far as its type shows in this form.
-pub trait Touches<B, Form> {}
+pub trait ConditionsOnlyOn<B, Form> {}
 
-impl<T, U, V, Ret, B> Touches<B, Typed> for UpdateStatement<T, U, V, Ret>
+impl<T, U, V, Ret, B> ConditionsOnlyOn<B, Typed> for UpdateStatement<T, U, V, Ret>
 where
     T: Table,
-    B: Finds<T, U>,
+    B: HasConditionTables<T, U>,
 {
 }
 
-impl<T, U, Ret, B> Touches<B, Typed> for DeleteStatement<T, U, Ret>
+impl<T, U, Ret, B> ConditionsOnlyOn<B, Typed> for DeleteStatement<T, U, Ret>
 where
     T: Table,
-    B: Finds<T, U>,
+    B: HasConditionTables<T, U>,
 {
 }
 
-impl<T: QuerySource, V, Ret, B, DB> Touches<B, Boxed> for BoxedUpdateStatement<'_, DB, T, V, Ret> {}
+impl<T: QuerySource, V, Ret, B, DB> ConditionsOnlyOn<B, Boxed> for BoxedUpdateStatement<'_, DB, T, V, Ret> {}
 
-impl<T: QuerySource, Ret, B, DB> Touches<B, Boxed> for BoxedDeleteStatement<'_, DB, T, Ret> {}
+impl<T: QuerySource, Ret, B, DB> ConditionsOnlyOn<B, Boxed> for BoxedDeleteStatement<'_, DB, T, Ret> {}
 
 impl<J, On> Bound for JoinOn<J, On>
 where
     J: Bound,
-    J::Bind: Matches<J, On>,
+    J::Bind: HasJoinTables<J, On>,
 {
     type Bind = J::Bind;
 
@@ -323,7 +323,7 @@ impl<Left, Right, Kind> Bound for Join<Left, Right, Kind>
 where
     Left: QuerySource + Bound,
     Right: QuerySource + Bound,
-    Left::Bind: Joins<Right::Bind>,
+    Left::Bind: JoinsWith<Right::Bind>,
 {
     type Bind = Left::Bind;
 
@@ -339,9 +339,9 @@ where
     label = "this database does not have all of the tables",
     note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`"
 )]
-pub trait Joins<Other> {}
+pub trait JoinsWith<Other> {}
 
-impl<B: Bind> Joins<B> for B {}
+impl<B: Bind> JoinsWith<B> for B {}
 
 impl<S> Bound for Alias<S>
 where
