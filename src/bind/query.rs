@@ -19,7 +19,7 @@ use diesel::{QuerySource, Table};
 use memchr::memchr3_iter;
 
 use crate::bind::rows::RowsOf;
-use crate::bind::within::{Nothing, Nowhere, Within};
+use crate::bind::within::{NoSelection, NoTables, Within};
 use crate::bind::{Access, Bind, Bound};
 
 /// The form of a statement whose type names all its tables.
@@ -148,7 +148,7 @@ type AllOf<F, B> = <SelectStatement<FromClause<Within<F, B>>> as Clauses>::Selec
 /// The type of an absent `DISTINCT`. Diesel does not export such types, but they are the defaults of its parameters.
 type NoDistinct = <SelectStatement<NoFromClause, ()> as Clauses>::Distinct;
 
-type NoReturning = <InsertStatement<Within<Nowhere, ()>, ()> as Returning>::Clause;
+type NoReturning = <InsertStatement<Within<NoTables, ()>, ()> as Returning>::Clause;
 
 trait Returning {
     type Clause;
@@ -221,7 +221,7 @@ where
 impl<T, U, Op, Ret, B> RowsOnlyFrom<B, Upsert> for InsertStatement<T, U, Op, Ret>
 where
     T: QuerySource,
-    Self: FilterDsl<Nothing>,
+    Self: FilterDsl<NoSelection>,
 {
     const FROM_UNKNOWN: bool = true;
 }

@@ -18,7 +18,7 @@ use diesel::sql_types::{
     TypeMetadata,
 };
 
-use crate::bind::within::{Nowhere, Within};
+use crate::bind::within::{NoTables, Within};
 use crate::bind::{Bind, Bound};
 
 /// The backend of rows that come from the bind `B`.
@@ -27,21 +27,21 @@ pub struct RowsOf<B>(PhantomData<fn() -> B>);
 
 /// The dialect of this backend for selects and inserts of several rows: only the implementations in this file.
 #[derive(Debug)]
-pub enum Ours {}
+pub enum RowsSyntax {}
 
 const NEVER: &str = "no statement is written for this backend: it is for the compiler";
 
 impl<B, Col, E> QueryFragment<RowsOf<B>> for ColumnInsertValue<Col, E>
 where
     B: 'static,
-    E: AppearsOnTable<Within<Nowhere, B>>,
+    E: AppearsOnTable<Within<NoTables, B>>,
 {
     fn walk_ast<'b>(&'b self, _: AstPass<'_, 'b, RowsOf<B>>) -> QueryResult<()> {
         unreachable!("{NEVER}")
     }
 }
 
-impl<B, F, S, D, W, O, L, G, H, K> QueryFragment<RowsOf<B>, Ours>
+impl<B, F, S, D, W, O, L, G, H, K> QueryFragment<RowsOf<B>, RowsSyntax>
     for SelectStatement<F, S, D, W, O, L, G, H, K>
 where
     B: Bind,
@@ -52,7 +52,7 @@ where
     }
 }
 
-impl<B, V, T, Id, const STATIC: bool> QueryFragment<RowsOf<B>, Ours>
+impl<B, V, T, Id, const STATIC: bool> QueryFragment<RowsOf<B>, RowsSyntax>
     for BatchInsert<Vec<V>, T, Id, STATIC>
 where
     B: 'static,
@@ -100,7 +100,7 @@ where
 }
 
 impl<B: 'static> Backend for RowsOf<B> {
-    type QueryBuilder = NoSql;
+    type QueryBuilder = UnusedQueryBuilder;
     type RawValue<'a> = ();
     type BindCollector<'a> = RawBytesBindCollector<Self>;
 }
@@ -108,21 +108,21 @@ impl<B: 'static> Backend for RowsOf<B> {
 impl<B> TrustedBackend for RowsOf<B> {}
 
 impl<B> SqlDialect for RowsOf<B> {
-    type ReturningClause = Ours;
-    type OnConflictClause = Ours;
+    type ReturningClause = RowsSyntax;
+    type OnConflictClause = RowsSyntax;
     type InsertWithDefaultKeyword = sql_dialect::default_keyword_for_insert::IsoSqlDefaultKeyword;
-    type BatchInsertSupport = Ours;
-    type ConcatClause = Ours;
+    type BatchInsertSupport = RowsSyntax;
+    type ConcatClause = RowsSyntax;
     type DefaultValueClauseForInsert = sql_dialect::default_value_clause::AnsiDefaultValueClause;
-    type EmptyFromClauseSyntax = Ours;
-    type ExistsSyntax = Ours;
-    type ArrayComparison = Ours;
-    type SelectStatementSyntax = Ours;
-    type AliasSyntax = Ours;
-    type WindowFrameClauseGroupSupport = Ours;
-    type WindowFrameExclusionSupport = Ours;
-    type AggregateFunctionExpressions = Ours;
-    type BuiltInWindowFunctionRequireOrder = Ours;
+    type EmptyFromClauseSyntax = RowsSyntax;
+    type ExistsSyntax = RowsSyntax;
+    type ArrayComparison = RowsSyntax;
+    type SelectStatementSyntax = RowsSyntax;
+    type AliasSyntax = RowsSyntax;
+    type WindowFrameClauseGroupSupport = RowsSyntax;
+    type WindowFrameExclusionSupport = RowsSyntax;
+    type AggregateFunctionExpressions = RowsSyntax;
+    type BuiltInWindowFunctionRequireOrder = RowsSyntax;
 }
 
 impl<B> TypeMetadata for RowsOf<B> {
@@ -131,28 +131,28 @@ impl<B> TypeMetadata for RowsOf<B> {
 }
 
 /// A type that Diesel requires every backend to support.
-pub trait Demanded {}
+pub trait RequiredSqlType {}
 
-impl Demanded for SmallInt {}
-impl Demanded for Integer {}
-impl Demanded for BigInt {}
-impl Demanded for Float {}
-impl Demanded for Double {}
-impl Demanded for Text {}
-impl Demanded for Binary {}
-impl Demanded for Date {}
-impl Demanded for Time {}
-impl Demanded for Timestamp {}
+impl RequiredSqlType for SmallInt {}
+impl RequiredSqlType for Integer {}
+impl RequiredSqlType for BigInt {}
+impl RequiredSqlType for Float {}
+impl RequiredSqlType for Double {}
+impl RequiredSqlType for Text {}
+impl RequiredSqlType for Binary {}
+impl RequiredSqlType for Date {}
+impl RequiredSqlType for Time {}
+impl RequiredSqlType for Timestamp {}
 
-impl<B, ST: Demanded> HasSqlType<ST> for RowsOf<B> {
+impl<B, ST: RequiredSqlType> HasSqlType<ST> for RowsOf<B> {
     fn metadata((): &mut ()) {}
 }
 
 /// A query builder that builds nothing: no statement is written for the backend.
 #[derive(Debug, Default)]
-pub struct NoSql;
+pub struct UnusedQueryBuilder;
 
-impl<B: 'static> QueryBuilder<RowsOf<B>> for NoSql {
+impl<B: 'static> QueryBuilder<RowsOf<B>> for UnusedQueryBuilder {
     fn push_sql(&mut self, _: &str) {}
 
     fn push_identifier(&mut self, _: &str) -> QueryResult<()> {

@@ -22,11 +22,11 @@ pub struct Within<F, B>(PhantomData<(F, B)>);
 
 /// The source for a value of an insert, which can refer to no table.
 #[derive(Debug)]
-pub enum Nowhere {}
+pub enum NoTables {}
 
 /// The selection of a source that is never read.
 #[derive(Debug)]
-pub enum Nothing {}
+pub enum NoSelection {}
 
 impl<F, B> Clone for Within<F, B> {
     fn clone(&self) -> Self {
@@ -44,29 +44,29 @@ where
     type Count = F::Count;
 }
 
-impl<T> AppearsInFromClause<T> for Nowhere {
+impl<T> AppearsInFromClause<T> for NoTables {
     type Count = Never;
 }
 
 impl<F, B> QuerySource for Within<F, B> {
     type FromClause = ();
-    type DefaultSelection = Nothing;
+    type DefaultSelection = NoSelection;
 
     fn from_clause(&self) {}
 
-    fn default_selection(&self) -> Nothing {
+    fn default_selection(&self) -> NoSelection {
         unreachable!("no statement has this source: it is for the compiler")
     }
 }
 
-impl Expression for Nothing {
+impl Expression for NoSelection {
     type SqlType = Bool;
 }
 
-impl<Source: ?Sized> AppearsOnTable<Source> for Nothing {}
+impl<Source: ?Sized> AppearsOnTable<Source> for NoSelection {}
 
-impl<Source: ?Sized> SelectableExpression<Source> for Nothing {}
+impl<Source: ?Sized> SelectableExpression<Source> for NoSelection {}
 
-impl<Group> ValidGrouping<Group> for Nothing {
+impl<Group> ValidGrouping<Group> for NoSelection {
     type IsAggregate = is_aggregate::Never;
 }
