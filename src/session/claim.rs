@@ -335,7 +335,7 @@ impl<C: Connection> Drop for Claim<'_, C> {
 }
 
 impl Core {
-    /// Waits for the bind, begins its transaction unless it has begun, and checks it for one statement.
+    /// Waits for the bind, enlists it unless it is enlisted, and checks it for one statement.
     ///
     /// A requested statement that could not begin makes the unit abort-only, because the application relies on it.
     ///
@@ -360,14 +360,14 @@ impl Core {
             bind: key,
             otherwise: Some(AbortReason::Incomplete),
         };
-        let beginning = async {
-            declared.begin(self, key).await?;
-            self.begun(position, slot).await
+        let enlisting = async {
+            declared.enlist_all(self, key).await?;
+            self.lock_enlisted(position, slot).await
         };
-        let begun = beginning.await;
-        asked.otherwise = begun.as_ref().err().and_then(reason_to_abort);
+        let enlisted = enlisting.await;
+        asked.otherwise = enlisted.as_ref().err().and_then(reason_to_abort);
         drop(asked);
-        let mut claim = Claim::new(self, slot, begun?);
+        let mut claim = Claim::new(self, slot, enlisted?);
         claim.ready(position, access).await?;
         Ok(claim)
     }

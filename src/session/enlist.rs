@@ -17,14 +17,14 @@ use crate::session::lease::Lease;
 use crate::session::slot::Slot;
 
 impl Core {
-    /// Begins the transaction on `B`, unless it has begun.
-    pub(super) async fn begin<B: Bind>(&self) -> Result<(), Error> {
+    /// Enlists `B`: begins the transaction of the unit there, unless it has begun.
+    pub(super) async fn enlist<B: Bind>(&self) -> Result<(), Error> {
         let (position, slot) = self.slot::<B>()?;
-        self.begun(position, slot).await.map(drop)
+        self.lock_enlisted(position, slot).await.map(drop)
     }
 
-    /// Locks the lease of a slot for one user, and begins its transaction unless it has begun.
-    pub(super) async fn begun<'s, C: Connection>(
+    /// Locks the lease of a slot for one user, and enlists the bind unless it is enlisted.
+    pub(super) async fn lock_enlisted<'s, C: Connection>(
         &self,
         position: usize,
         slot: &'s Slot<C>,
@@ -40,7 +40,7 @@ impl Core {
             .await??;
         self.check_open()?;
         if lease.is_none() {
-            let mut new = self.enlist(position, slot).await?;
+            let mut new = self.checkout_lease(position, slot).await?;
             let bind = slot.entry.key;
             let deadline = self.deadline();
             let begun = deadline.bound(bind, Waiting::Statement, new.begin());
@@ -64,8 +64,8 @@ impl Core {
         Ok(lease)
     }
 
-    /// Checks a connection out for the transaction of the unit.
-    async fn enlist<C: Connection>(
+    /// Checks a connection out, and makes a lease of it for the transaction of the unit.
+    async fn checkout_lease<C: Connection>(
         &self,
         position: usize,
         slot: &Slot<C>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::backend::Isolation;
 use crate::bind::Bind;
-use crate::session::declared::Declared;
+use crate::session::declared::DeclaredBind;
 use crate::session::outer::{OuterBind, OuterConnection};
 use crate::session::unit_options::UnitOptions;
 
@@ -12,7 +12,7 @@ use crate::session::unit_options::UnitOptions;
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
     pub(super) unit: UnitOptions,
-    pub(super) declared: Vec<Declared>,
+    pub(super) declared: Vec<DeclaredBind>,
 }
 
 impl SessionOptions {
@@ -67,7 +67,7 @@ impl SessionOptions {
     /// Units that declare all their binds cannot. Defaults to none: the first query on each bind begins there.
     #[must_use]
     pub fn uses<B: Bind>(mut self, _: B) -> Self {
-        self.declared.push(Declared::of::<B>());
+        self.declared.push(DeclaredBind::of::<B>());
         self
     }
 

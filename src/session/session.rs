@@ -82,7 +82,7 @@ impl Session {
         &self.shared.hooks
     }
 
-    /// Waits for `B`, begins its transaction unless it has begun, and returns the right to run a statement on it.
+    /// Waits for `B`, enlists it unless it is enlisted, and returns the right to run a statement on it.
     pub(super) fn claim_bind<B: Bind>(
         &self,
         access: Access,
