@@ -9,7 +9,7 @@ use diesel_async::AsyncConnection;
 use futures_util::future::BoxFuture;
 
 use crate::backend::{
-    Backend, Begun, Clock, Lineage, ListedBranch, LoneCommitFault, RecordRow, SavepointStep,
+    Backend, PriorState, Clock, Lineage, ListedBranch, LoneCommitFault, RecordRow, SavepointStep,
     Server, Staleness, Terms, TransactionId, TransactionState, Unseen, sql, stale,
 };
 #[cfg(feature = "testing")]
@@ -74,13 +74,13 @@ pub trait Dialect: AsyncConnection + Sized + 'static {
     }
 
     /// Begins the transaction of a unit, and leaves the marker in it.
-    fn begin(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<Begun>> + Send;
+    fn begin(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<PriorState>> + Send;
 
     /// Begins a unit as a savepoint in a transaction that Diesel has begun, and leaves the marker in it.
     fn begin_within_outer(
         &mut self,
         terms: &Terms,
-    ) -> impl Future<Output = QueryResult<Begun>> + Send;
+    ) -> impl Future<Output = QueryResult<PriorState>> + Send;
 
     /// Makes sure that the savepoint of a unit within an outer transaction could be released. In a sandbox, also checks
     /// that nothing would prevent a commit.

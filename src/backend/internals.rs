@@ -4,7 +4,7 @@ use diesel::connection::{DynInstrumentation, Instrumentation, TransactionManager
 use diesel_async::AsyncConnection;
 use diesel_async::methods::LoadQuery;
 
-use crate::backend::Begun;
+use crate::backend::PriorState;
 use crate::commit::Fault;
 
 /// Sends a query and returns the stream of its rows.
@@ -86,11 +86,11 @@ pub(super) fn return_to(status: &mut TransactionManagerStatus, before: u32) {
 /// within an outer transaction.
 pub(super) fn verify_depth(
     status: &mut TransactionManagerStatus,
-    begun: &Begun,
+    prior: &PriorState,
 ) -> Result<(), Fault> {
     match depth(status) {
-        Ok(depth) if depth == begun.depth.max(1) => Ok(()),
-        Ok(depth) if depth > begun.depth => Err(Fault::NestedTransaction),
+        Ok(depth) if depth == prior.depth.max(1) => Ok(()),
+        Ok(depth) if depth > prior.depth => Err(Fault::NestedTransaction),
         Ok(_) => Err(Fault::TransactionEnded(
             diesel::result::Error::NotInTransaction,
         )),

@@ -60,5 +60,5 @@ pub(crate) use self::sql::fence_row;
 pub(crate) use self::stale::Staleness;
 pub(crate) use self::tables::is_of_our_tables;
 pub(crate) use self::terms::{
-    Attached, Begun, LoneCommitFault, SavepointStep, Terms, TransactionId, TransactionState, Unseen,
+    Attached, PriorState, LoneCommitFault, SavepointStep, Terms, TransactionId, TransactionState, Unseen,
 };

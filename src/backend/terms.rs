@@ -53,7 +53,7 @@ pub struct Terms {
     /// Files that are attached to the connection (SQLite).
     pub attached: Arc<[Attached]>,
     /// The value that [`begin`](crate::backend::Dialect::begin) returned.
-    pub begun: Begun,
+    pub prior: PriorState,
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -98,9 +98,9 @@ impl Part for MarkerValue {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 display_parts!(MarkerValue);
 
-/// Findings of a begin that the end needs.
+/// The state of the connection before the begin, which the end needs.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Begun {
+pub struct PriorState {
     /// Diesel's transaction depth in the outer transaction.
     pub depth: u32,
     /// The connection's count of changes before the begin, which covers its whole life (SQLite).

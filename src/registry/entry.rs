@@ -302,7 +302,7 @@ impl<C: Connection> Entry<C> {
             require_replication: self.options.require_synchronous_replication,
             server,
             attached: Arc::clone(&self.attached),
-            begun: crate::backend::Begun::default(),
+            prior: crate::backend::PriorState::default(),
         }
     }
 }

@@ -5,14 +5,14 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection
 
 use crate::backend::mysql::Flag;
 use crate::backend::mysql::writes::{NOTE_NON_TRANSACTIONAL, WRITES, counts_writes};
-use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
+use crate::backend::{PriorState, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
 /// Begins the unit: the savepoint is the marker.
 pub(super) async fn begin(
     connection: &mut AsyncMysqlConnection,
     terms: &Terms,
-) -> QueryResult<Begun> {
+) -> QueryResult<PriorState> {
     let depth = internals::depth(internals::status(connection))?;
     let count = match terms.sandboxed && counts_writes(terms) {
         true => format!("; SET @diesel_binds_writes = {WRITES}"),
@@ -26,9 +26,9 @@ pub(super) async fn begin(
         marker = sql::marker(terms),
     );
     connection.batch_execute(&message).await?;
-    Ok(Begun {
+    Ok(PriorState {
         depth,
-        ..Begun::default()
+        ..PriorState::default()
     })
 }
 
@@ -86,6 +86,6 @@ pub(super) async fn release(
 /// Rolls back to the savepoint. Fails if a deadlock has ended the transaction.
 pub(super) async fn undo(connection: &mut AsyncMysqlConnection, terms: &Terms) -> QueryResult<()> {
     connection.batch_execute(&sql::undo_joined(terms)).await?;
-    internals::return_to(internals::status(connection), terms.begun.depth);
+    internals::return_to(internals::status(connection), terms.prior.depth);
     Ok(())
 }

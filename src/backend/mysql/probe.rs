@@ -92,7 +92,7 @@ pub(super) async fn verify(
     }
     // Checked only now: a nested transaction that was dropped leaves its depth and an unread reply. The roll-back of
     // the unit needs a connection that answers.
-    internals::verify_depth(internals::status(connection), &terms.begun)?;
+    internals::verify_depth(internals::status(connection), &terms.prior)?;
     let is_open = match terms.within_outer {
         // Not every server shows this, and outside of a transaction the next write would commit by itself.
         true => takes_savepoints(connection).await?,

@@ -34,7 +34,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::backend::tables::{Found, database_id, verify_holder};
 use crate::backend::{
-    Backend, Begun, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, RecordRow,
+    Backend, PriorState, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, RecordRow,
     SavepointStep, Server, Terms, TransactionId, TransactionState, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
@@ -75,12 +75,12 @@ impl Dialect for AsyncPgConnection {
         Ok(standby.into_iter().map(Into::into).collect())
     }
 
-    async fn begin(&mut self, terms: &Terms) -> QueryResult<Begun> {
+    async fn begin(&mut self, terms: &Terms) -> QueryResult<PriorState> {
         AnsiTransactionManager::begin_transaction_sql(self, &begin::begin(terms)).await?;
-        Ok(Begun::default())
+        Ok(PriorState::default())
     }
 
-    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<Begun> {
+    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<PriorState> {
         outer::begin(self, terms).await
     }
 

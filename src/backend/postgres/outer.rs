@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use crate::backend::postgres::marker::UseUpMarker;
 use crate::backend::postgres::message::run;
 use crate::backend::postgres::role::LeaveRole;
-use crate::backend::{Begun, Dialect as _, SavepointStep, Terms, internals, sql};
+use crate::backend::{PriorState, Dialect as _, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
 /// Defers all initially deferred constraints again, as after a commit: they are then checked at the end of the next
@@ -42,7 +42,7 @@ pub(super) async fn releasable(
 }
 
 /// Begins the unit, and leaves the marker. An enclosing unit gets its own marker back at the end.
-pub(super) async fn begin(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<Begun> {
+pub(super) async fn begin(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<PriorState> {
     let depth = internals::depth(internals::status(connection))?;
     // The server refuses writes until the savepoint ends.
     let read_only = match terms.sandboxed && terms.read_only {
@@ -58,9 +58,9 @@ pub(super) async fn begin(connection: &mut AsyncPgConnection, terms: &Terms) -> 
         sql::open_savepoints(terms.savepoints),
     );
     connection.batch_execute(&message).await?;
-    Ok(Begun {
+    Ok(PriorState {
         depth,
-        ..Begun::default()
+        ..PriorState::default()
     })
 }
 
@@ -84,6 +84,6 @@ pub(super) async fn release(
 /// Rolls back to the savepoint, in any state of the transaction.
 pub(super) async fn undo(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<()> {
     connection.batch_execute(&sql::undo_joined(terms)).await?;
-    internals::return_to(internals::status(connection), terms.begun.depth);
+    internals::return_to(internals::status(connection), terms.prior.depth);
     Ok(())
 }

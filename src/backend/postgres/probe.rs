@@ -49,7 +49,7 @@ pub(super) async fn verify(
     connection: &mut AsyncPgConnection,
     terms: &Terms,
 ) -> Result<TransactionState, Fault> {
-    internals::verify_depth(internals::status(connection), &terms.begun)?;
+    internals::verify_depth(internals::status(connection), &terms.prior)?;
     let marker: QueryResult<String> = ShowMarker.get_result(connection).await;
     match marker {
         Ok(marker) if marker == terms.marker().to_string() => Ok(TransactionState::Marked),

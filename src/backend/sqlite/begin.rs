@@ -6,10 +6,10 @@ use diesel::{QueryResult, SqliteConnection};
 use crate::backend::settings::milliseconds;
 use crate::backend::sqlite::attach;
 use crate::backend::sqlite::pragma::{busy_timeout, number, written};
-use crate::backend::{Begun, Terms, sql};
+use crate::backend::{PriorState, Terms, sql};
 
 /// Begins the transaction, and leaves the marker.
-pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<Begun> {
+pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<PriorState> {
     // A deferred transaction cannot wait for a lock when it turns from reading to writing, whatever the timeout.
     let begin = if terms.read_only {
         "BEGIN DEFERRED"
@@ -49,7 +49,7 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     if !terms.read_only {
         attach::verify(connection, &terms.attached)?;
     }
-    Ok(Begun {
+    Ok(PriorState {
         depth: 1,
         written: written(connection)?,
         busy_timeout: (limit != before).then_some(before),
@@ -73,11 +73,11 @@ fn limit(terms: &Terms, before: i64) -> i64 {
 
 /// Restores the settings that [`begin`] has changed, which must not reach the next user of the connection.
 pub(super) fn put_back(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<()> {
-    attach::detach(connection, &terms.attached, terms.begun.attached)?;
-    if terms.read_only && !terms.begun.query_only {
+    attach::detach(connection, &terms.attached, terms.prior.attached)?;
+    if terms.read_only && !terms.prior.query_only {
         connection.batch_execute("PRAGMA query_only = OFF")?;
     }
-    if let Some(before) = terms.begun.busy_timeout {
+    if let Some(before) = terms.prior.busy_timeout {
         connection.batch_execute(&format!("PRAGMA busy_timeout = {before}"))?;
     }
     Ok(())

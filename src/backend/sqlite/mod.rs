@@ -36,7 +36,7 @@ use futures_util::future::BoxFuture;
 pub use self::connection_thread::ConnectionThread;
 use crate::backend::tables::database_id;
 use crate::backend::{
-    Backend, Begun, Clock, Dialect, InsertRows, ListedBranch, LoneCommitFault, RecordRow,
+    Backend, PriorState, Clock, Dialect, InsertRows, ListedBranch, LoneCommitFault, RecordRow,
     SavepointStep, Server, Terms, TransactionState, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]
@@ -93,13 +93,13 @@ where
         .await
     }
 
-    async fn begin(&mut self, terms: &Terms) -> QueryResult<Begun> {
+    async fn begin(&mut self, terms: &Terms) -> QueryResult<PriorState> {
         let terms = terms.clone();
         self.spawn_blocking(move |connection| begin::begin(connection, &terms))
             .await
     }
 
-    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<Begun> {
+    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<PriorState> {
         let terms = terms.clone();
         self.spawn_blocking(move |connection| outer::begin(connection, &terms))
             .await
@@ -134,8 +134,8 @@ where
     }
 
     async fn verify(&mut self, terms: &Terms) -> Result<TransactionState, Fault> {
-        let begun = terms.begun;
-        self.spawn_blocking(move |connection| Ok(probe::verify(connection, &begun)))
+        let prior = terms.prior;
+        self.spawn_blocking(move |connection| Ok(probe::verify(connection, &prior)))
             .await
             .map_err(Fault::Lost)?
     }
@@ -159,8 +159,8 @@ where
     }
 
     async fn ask(&mut self, terms: &Terms) -> Result<Asked, Fault> {
-        let begun = terms.begun;
-        self.spawn_blocking(move |connection| probe::ask(connection, &begun))
+        let prior = terms.prior;
+        self.spawn_blocking(move |connection| probe::ask(connection, &prior))
             .await
             .map_err(Fault::Refused)
     }

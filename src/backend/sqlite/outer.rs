@@ -6,11 +6,11 @@ use diesel::{QueryResult, SqliteConnection};
 use crate::backend::sqlite::attach;
 use crate::backend::sqlite::pragma::written;
 use crate::backend::sqlite::probe::is_in_transaction;
-use crate::backend::{Begun, Terms, internals, sql};
+use crate::backend::{PriorState, Terms, internals, sql};
 use crate::commit::Fault;
 
 /// Begins the unit: the savepoint is the marker.
-pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<Begun> {
+pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<PriorState> {
     let depth = internals::depth(internals::sqlite_status(connection))?;
     // Outside of a transaction, a savepoint begins one.
     if !is_in_transaction(connection)? {
@@ -23,10 +23,10 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
         sql::marker(terms),
         sql::open_savepoints(terms.savepoints)
     ))?;
-    Ok(Begun {
+    Ok(PriorState {
         depth,
         written: written(connection)?,
-        ..Begun::default()
+        ..PriorState::default()
     })
 }
 
@@ -48,6 +48,6 @@ pub(super) fn release(connection: &mut SqliteConnection, terms: &Terms) -> Resul
 /// Rolls back to the savepoint. Fails if an error has ended the transaction.
 pub(super) fn undo(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<()> {
     connection.batch_execute(&sql::undo_joined(terms))?;
-    internals::return_to(internals::sqlite_status(connection), terms.begun.depth);
+    internals::return_to(internals::sqlite_status(connection), terms.prior.depth);
     Ok(())
 }

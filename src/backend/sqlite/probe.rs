@@ -9,15 +9,15 @@ use crate::backend::sqlite::lineage;
 use crate::backend::sqlite::pragma::written;
 use crate::backend::sqlite::{SCHEMA, tables};
 use crate::backend::tables::{for_unit, identified};
-use crate::backend::{Begun, Terms, TransactionState, internals};
+use crate::backend::{PriorState, Terms, TransactionState, internals};
 use crate::commit::{Asked, Fault, Identified};
 
 /// Checks that the transaction is still that of the unit.
 pub(super) fn verify(
     connection: &mut SqliteConnection,
-    begun: &Begun,
+    prior: &PriorState,
 ) -> Result<TransactionState, Fault> {
-    internals::verify_depth(internals::sqlite_status(connection), begun)?;
+    internals::verify_depth(internals::sqlite_status(connection), prior)?;
     match is_in_transaction(connection) {
         Ok(true) => Ok(TransactionState::Open),
         Ok(false) => Err(Fault::TransactionEnded(
@@ -38,9 +38,9 @@ pub(super) fn is_in_transaction(connection: &mut SqliteConnection) -> QueryResul
 }
 
 /// Returns whether the transaction wrote.
-pub(super) fn ask(connection: &mut SqliteConnection, begun: &Begun) -> QueryResult<Asked> {
+pub(super) fn ask(connection: &mut SqliteConnection, prior: &PriorState) -> QueryResult<Asked> {
     Ok(Asked {
-        wrote: written(connection)? != begun.written,
+        wrote: written(connection)? != prior.written,
         serializable: false,
     })
 }
