@@ -245,7 +245,7 @@ pub(super) async fn check(registry: &Registry) -> Report {
                 bind: entry.key(),
                 backend: entry.backend(),
                 version: None,
-                findings: neighbours(registry, position),
+                findings: sharing_binds(registry, position),
             };
             match examined {
                 Err(fault) => report.findings.push(Finding::Unreachable(fault)),
@@ -282,11 +282,11 @@ pub(super) async fn check(registry: &Registry) -> Report {
 }
 
 /// The binds that share the connection of an entry.
-fn neighbours(registry: &Registry, entry: usize) -> Vec<Finding> {
-    let neighbours = registry.neighbours.iter();
-    neighbours
-        .filter(|neighbour| neighbour.entry == entry)
-        .map(|neighbour| match (neighbour.key, neighbour.attached) {
+fn sharing_binds(registry: &Registry, entry: usize) -> Vec<Finding> {
+    let sharing_binds = registry.sharing_binds.iter();
+    sharing_binds
+        .filter(|sharing| sharing.entry == entry)
+        .map(|sharing| match (sharing.key, sharing.attached) {
             (bind, true) => Finding::Attached { bind },
             (bind, false) => Finding::Shared { bind },
         })

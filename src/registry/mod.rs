@@ -76,7 +76,7 @@ pub(crate) struct Registry {
     index: BTreeMap<TypeId, usize>,
     pub(crate) entries: Vec<Arc<dyn AnyEntry>>,
     /// Binds that share the connection of an entry.
-    neighbours: Vec<Neighbour>,
+    sharing_binds: Vec<SharingBind>,
     pub(crate) namespace: Arc<str>,
     /// The clock that stamps units.
     pub(crate) clock: Arc<UnitClock>,
@@ -97,8 +97,8 @@ pub(crate) struct Registry {
     sandbox: Option<Arc<SandboxRules>>,
 }
 
-/// A bind without a connection of its own.
-struct Neighbour {
+/// A bind that uses the connection of another: in the same database, or in a file attached to it.
+struct SharingBind {
     key: &'static str,
     /// The position of the entry that the bind shares.
     entry: usize,

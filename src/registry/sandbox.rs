@@ -128,7 +128,7 @@ impl Registry {
             scope: Arc::new(scope),
             entries,
             // Only a check uses them, which finds no database here.
-            neighbours: Vec::new(),
+            sharing_binds: Vec::new(),
             namespace: Arc::clone(&self.namespace),
             clock: Arc::clone(&self.clock),
             background: TaskTracker::new(),

@@ -12,7 +12,7 @@ use crate::recovery::{Database, RecoveryScope, Worker};
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{Attachment, BindId, EntryArguments, Pending, Placement};
 use crate::registry::problem::BuildError;
-use crate::registry::{AnyEntry, Binds, Neighbour, Registry};
+use crate::registry::{AnyEntry, Binds, SharingBind, Registry};
 use crate::trace::describe_metrics;
 
 impl BindsBuilder {
@@ -87,11 +87,11 @@ impl BindsBuilder {
                 Placement::Unresolved(_) | Placement::Broken => {}
             }
         }
-        let mut neighbours = Vec::new();
+        let mut sharing_binds = Vec::new();
         for (id, with) in shared {
             if let Some(&(_, entry)) = owners.iter().find(|(owner, _)| owner.is(with)) {
                 owners.push((id, entry));
-                neighbours.push(Neighbour {
+                sharing_binds.push(SharingBind {
                     key: id.key,
                     entry,
                     attached: attached.iter().any(|file| file.id.is(id)),
@@ -120,7 +120,7 @@ impl BindsBuilder {
         let registry = Registry {
             index,
             entries,
-            neighbours,
+            sharing_binds,
             namespace,
             clock,
             scope: Arc::new(scope),
