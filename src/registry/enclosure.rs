@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::backend::{Connection, Terms};
 use crate::commit::{Fault, HookFailure};
 use crate::error::BoxError;
-use crate::pool::One;
+use crate::pool::SinglePool;
 use crate::trace::QueryLog;
 
 /// The time limit for the end to wait for a session that still has the connection, and for the server.
@@ -52,7 +52,7 @@ pub(crate) enum NotStarted {
 
 /// The enclosure of an entry, which prevents every commit of a unit.
 pub(crate) struct Enclosure<C> {
-    pub(super) one: One<C>,
+    pub(super) pool: SinglePool<C>,
     /// The terms of the transaction around all units. `None` if the units are on a copy.
     pub(super) around: Option<Terms>,
     /// The log of its statements, unless the connection has an instrumentation of the application.
@@ -66,7 +66,7 @@ impl<C: Send + 'static> Enclosure<C> {
 
     /// Returns whether the transaction around all units is gone, so that no unit can follow.
     pub(super) fn is_lost(&self) -> bool {
-        self.one.is_lost()
+        self.pool.is_lost()
     }
 
     pub(super) fn log_statements(&self, is_active: bool) {
@@ -104,10 +104,10 @@ impl<C: Connection> AnyEnclosure for Enclosure<C> {
 
     fn end(&self) -> BoxFuture<'_, Result<(), NotEnded>> {
         async move {
-            let Ok(taken) = timeout(ENDING, self.one.take()).await else {
+            let Ok(taken) = timeout(ENDING, self.pool.take()).await else {
                 return Err(NotEnded::Open);
             };
-            self.one.end();
+            self.pool.end();
             match (taken, &self.around) {
                 (_, None) => Ok(()),
                 (None, Some(_)) => Err(NotEnded::Lost),
@@ -125,6 +125,6 @@ impl<C: Connection> AnyEnclosure for Enclosure<C> {
     }
 
     fn close(&self) {
-        self.one.end();
+        self.pool.end();
     }
 }

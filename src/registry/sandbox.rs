@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{self, Connection, PrivateCopy, Reopen};
 use crate::commit::Fault;
 use crate::config::RecoveryOptions;
-use crate::pool::One;
+use crate::pool::SinglePool;
 use crate::recovery::{Database, RecoveryScope, Worker};
 use crate::registry::enclosure::{Enclosure, NotStarted, SandboxRules};
 use crate::registry::{AnyEntry, Entry, Registry};
@@ -51,11 +51,11 @@ impl<C: Connection> Entry<C> {
         if let Some(limit) = self.pool.wait_limit() {
             timeouts.checkout = timeouts.checkout.min(limit);
         }
-        let one = One::new(connection, reopen.map(|reopen| logging(reopen, &log)));
+        let pool = SinglePool::new(connection, reopen.map(|reopen| logging(reopen, &log)));
         Ok(Self {
             key: self.key,
             metrics: PoolMetrics::new(self.key, 1),
-            pool: Box::new(one.clone()),
+            pool: Box::new(pool.clone()),
             options: self.options.clone(),
             setup: None,
             after_begin: Arc::clone(&self.after_begin),
@@ -68,7 +68,7 @@ impl<C: Connection> Entry<C> {
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
             enclosure: Some(Enclosure {
-                one,
+                pool,
                 around: (!is_copy).then_some(terms),
                 log: logs.then_some(log),
             }),

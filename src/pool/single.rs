@@ -14,7 +14,7 @@ use crate::error::{BoxError, PoolError};
 use crate::pool::port::{Pool, Pooled};
 
 /// A pool of one connection. All clones are one pool.
-pub(crate) struct One<C> {
+pub(crate) struct SinglePool<C> {
     shared: Arc<Shared<C>>,
 }
 
@@ -28,7 +28,7 @@ struct Shared<C> {
     lost: AtomicBool,
 }
 
-impl<C: Send + 'static> One<C> {
+impl<C: Send + 'static> SinglePool<C> {
     pub(crate) fn new(connection: C, reopen: Option<Reopen<C>>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -59,7 +59,7 @@ impl<C: Send + 'static> One<C> {
     }
 }
 
-impl<C> Clone for One<C> {
+impl<C> Clone for SinglePool<C> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -67,7 +67,7 @@ impl<C> Clone for One<C> {
     }
 }
 
-impl<C: Send + 'static> Pool<C> for One<C> {
+impl<C: Send + 'static> Pool<C> for SinglePool<C> {
     fn checkout(&self) -> BoxFuture<'_, Result<Box<dyn Pooled<C>>, PoolError>> {
         async move {
             let shared = &self.shared;
@@ -80,11 +80,11 @@ impl<C: Send + 'static> Pool<C> for One<C> {
                 // Cancellation safety: there is still no connection, and the next checkout opens one.
                 *connection = Some(reopen().await.map_err(PoolError::Connect)?);
             }
-            let lent = Lent {
+            let checkout = Checkout {
                 connection,
                 shared: Arc::clone(shared),
             };
-            Ok(Box::new(lent) as Box<dyn Pooled<C>>)
+            Ok(Box::new(checkout) as Box<dyn Pooled<C>>)
         }
         .boxed()
     }
@@ -111,16 +111,16 @@ impl<C: Send + 'static> Pool<C> for One<C> {
 }
 
 /// The connection while a unit has it.
-struct Lent<C> {
+struct Checkout<C> {
     connection: OwnedMutexGuard<Option<C>>,
     shared: Arc<Shared<C>>,
 }
 
-impl<C: Send + 'static> Pooled<C> for Lent<C> {
+impl<C: Send + 'static> Pooled<C> for Checkout<C> {
     fn connection(&mut self) -> &mut C {
         self.connection
             .as_mut()
-            .expect("a connection that is lent is there until it is closed")
+            .expect("a checkout has its connection until it is closed")
     }
 
     fn close(mut self: Box<Self>) {
@@ -130,7 +130,7 @@ impl<C: Send + 'static> Pooled<C> for Lent<C> {
     }
 }
 
-impl<C> Drop for Lent<C> {
+impl<C> Drop for Checkout<C> {
     fn drop(&mut self) {
         if self.shared.over.load(Ordering::SeqCst) {
             drop(self.connection.take());
