@@ -46,7 +46,7 @@ pub(crate) trait Lock: Send {
         earlier: &'a [LockId],
     ) -> BoxFuture<'a, QueryResult<LockAttempt>>;
     fn is_held(&mut self) -> BoxFuture<'_, QueryResult<bool>>;
-    fn in_the_way(&mut self) -> BoxFuture<'_, QueryResult<Vec<String>>>;
+    fn blocking_branches(&mut self) -> BoxFuture<'_, QueryResult<Vec<String>>>;
     fn release(&mut self) -> BoxFuture<'_, QueryResult<()>>;
 }
 
@@ -288,8 +288,8 @@ impl<C: Migratable> Lock for Held<C> {
         self.0.holds_lock().boxed()
     }
 
-    fn in_the_way(&mut self) -> BoxFuture<'_, QueryResult<Vec<String>>> {
-        self.0.in_the_way().boxed()
+    fn blocking_branches(&mut self) -> BoxFuture<'_, QueryResult<Vec<String>>> {
+        self.0.blocking_branches().boxed()
     }
 
     fn release(&mut self) -> BoxFuture<'_, QueryResult<()>> {

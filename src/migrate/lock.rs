@@ -98,7 +98,7 @@ impl Locks {
             let attempt = attempt.map_err(|late| refused(late.into()))?;
             match attempt.map_err(|error| refused(error.into()))? {
                 LockAttempt::Locked => break,
-                LockAttempt::Ours(position) => {
+                LockAttempt::AlreadyHeld(position) => {
                     return Ok(Some(SameDatabase {
                         with: binds[position],
                     }));
@@ -149,7 +149,7 @@ impl Locks {
             }
             let mut questions = std::pin::pin!(async {
                 self.look().await;
-                self.tell_what_is_in_the_way(bind, place).await;
+                self.warn_of_blocking_branches(bind, place).await;
             });
             tokio::select! {
                 biased;
@@ -178,10 +178,10 @@ impl Locks {
     }
 
     /// Warns of prepared branches that may block the migration: a statement waits until they are finished.
-    async fn tell_what_is_in_the_way(&mut self, bind: &'static str, place: usize) {
+    async fn warn_of_blocking_branches(&mut self, bind: &'static str, place: usize) {
         let held = self.held.iter_mut();
         for held in held.filter(|held| !held.lost && held.place == place) {
-            match timeout(ANSWER, held.lock.in_the_way()).await {
+            match timeout(ANSWER, held.lock.blocking_branches()).await {
                 Err(_) => held.lost = true,
                 Ok(Ok(branches)) if branches.is_empty() => {}
                 Ok(Ok(branches)) => tracing::warn!(

@@ -239,7 +239,7 @@ impl MigrationProblem {
 
 impl MigrationError {
     /// Creates the error of a run that stopped at the first step of `left`.
-    pub(super) fn half_way(
+    pub(super) fn incomplete(
         problem: MigrationProblem,
         done: &[MigrationStep],
         left: &[MigrationStep],
@@ -279,7 +279,7 @@ impl MigrationError {
 
 impl From<MigrationProblem> for MigrationError {
     fn from(problem: MigrationProblem) -> Self {
-        Self::half_way(problem, &[], &[])
+        Self::incomplete(problem, &[], &[])
     }
 }
 

@@ -108,7 +108,7 @@ impl Run {
             let result = self.one(step, direction, &mut open, locks).await;
             if let Err(problem) = result {
                 let (done, left) = steps.split_at(position);
-                return Err(MigrationError::half_way(problem, done, left));
+                return Err(MigrationError::incomplete(problem, done, left));
             }
         }
         Ok(Migrated { done: steps })

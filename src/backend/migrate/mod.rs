@@ -46,7 +46,7 @@ pub trait Migratable: Dialect {
     /// Returns the prepared branches that a long-running migration may be waiting for. On the connection that holds the
     /// lock.
     #[doc(hidden)]
-    fn in_the_way(&mut self) -> impl Future<Output = QueryResult<Vec<String>>> + Send {
+    fn blocking_branches(&mut self) -> impl Future<Output = QueryResult<Vec<String>>> + Send {
         async { Ok(Vec::new()) }
     }
 
@@ -83,7 +83,7 @@ pub enum LockAttempt {
     /// Another run has the lock.
     Busy,
     /// This run has locked the database already, with this one of the earlier locks.
-    Ours(usize),
+    AlreadyHeld(usize),
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]

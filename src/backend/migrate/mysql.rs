@@ -23,7 +23,7 @@ impl Migratable for AsyncMysqlConnection {
             .await?;
         for (position, id) in earlier.iter().enumerate() {
             if !answer(self, &format!("IS_FREE_LOCK({}) = 1", id.name())).await? {
-                return Ok(LockAttempt::Ours(position));
+                return Ok(LockAttempt::AlreadyHeld(position));
             }
         }
         let locks = format!(
@@ -43,7 +43,7 @@ impl Migratable for AsyncMysqlConnection {
     }
 
     /// Returns every old branch of this database, because the server does not report which lock a statement waits for.
-    async fn in_the_way(&mut self) -> QueryResult<Vec<String>> {
+    async fn blocking_branches(&mut self) -> QueryResult<Vec<String>> {
         // An empty namespace lists the branches that have a row here.
         let branches = self.branches("").await?;
         let old = branches

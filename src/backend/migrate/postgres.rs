@@ -36,7 +36,7 @@ impl Migratable for AsyncPgConnection {
         for (position, id) in earlier.iter().enumerate() {
             // Advisory locks belong to one database: this one is free in all others.
             if !try_advisory(self, &format!("{}", id.signed())).await? {
-                attempt = LockAttempt::Ours(position);
+                attempt = LockAttempt::AlreadyHeld(position);
             }
         }
         if attempt == LockAttempt::Busy
@@ -58,7 +58,7 @@ impl Migratable for AsyncPgConnection {
 
     /// Asks in a savepoint. An error would otherwise end the transaction and its lock, and the catalogs would stay
     /// locked.
-    async fn in_the_way(&mut self) -> QueryResult<Vec<String>> {
+    async fn blocking_branches(&mut self) -> QueryResult<Vec<String>> {
         self.batch_execute("SAVEPOINT diesel_binds_lock").await?;
         let branches: QueryResult<Vec<NameRow>> = sql_query(IN_THE_WAY).load(self).await;
         self.batch_execute("ROLLBACK TO diesel_binds_lock; RELEASE diesel_binds_lock")

@@ -73,7 +73,7 @@ async fn best_effort_commits_two_files_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn best_effort_tells_what_a_failure_half_way_left() {
+async fn a_failed_best_effort_commit_lists_committed_and_rolled_back_binds() {
     let files = files().await;
     let mut session = files
         .binds

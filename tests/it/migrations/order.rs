@@ -195,7 +195,7 @@ async fn migrations_that_cannot_be_told_apart_are_not_built() {
 }
 
 #[tokio::test]
-async fn a_run_that_stops_half_way_says_which_binds_are_done() {
+async fn a_run_that_stops_lists_the_binds_that_are_done() {
     let accounts = Database::on(Server::PostgresA).await;
     let ledger = Database::on(Server::MariadbA).await;
     let cache = Database::sqlite();

@@ -31,7 +31,7 @@ mount!(keeping: [
     nothing_escapes_by_statements_of_the_application,
     a_commit_of_the_application_is_an_error,
     one_unit_at_a_time_has_the_connection,
-    a_statement_that_is_dropped_half_way_is_told,
+    a_statement_dropped_before_its_reply_is_reported,
     the_real_database_is_out_of_reach,
 ] on [postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>]);
 

@@ -258,7 +258,7 @@ pub(crate) async fn one_unit_at_a_time_has_the_connection<S: Side>() {
 }
 
 /// On a server, the outer transaction ends with the connection. A copy is opened again.
-pub(crate) async fn a_statement_that_is_dropped_half_way_is_told<S: Side>() {
+pub(crate) async fn a_statement_dropped_before_its_reply_is_reported<S: Side>() {
     let outside = Outside::<S>::new().await;
     let sandbox = outside.sandbox().await;
     let mut session = sandbox.binds().session();
