@@ -19,12 +19,12 @@ const YOUNG: Duration = Duration::from_secs(3600);
 
 /// The clock that stamps the units of one registry.
 pub(crate) struct UnitClock {
-    state: Mutex<State>,
+    state: Mutex<ClockState>,
     /// The time for which records are kept.
     retention: Duration,
 }
 
-struct State {
+struct ClockState {
     /// Keeps the ids of one millisecond distinct and in order.
     context: ContextV7,
     set: Option<Set>,
@@ -46,7 +46,7 @@ struct Set {
 impl UnitClock {
     pub(crate) fn new(retention: Duration) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(ClockState {
                 context: ContextV7::new(),
                 set: None,
                 host_is_off_by: 0,
@@ -103,7 +103,7 @@ impl UnitClock {
     }
 }
 
-impl State {
+impl ClockState {
     fn now(&self) -> i64 {
         let host = self.host();
         match self.set {

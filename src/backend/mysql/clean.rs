@@ -28,14 +28,14 @@ const STATE: &str = "SELECT CONCAT_WS(' ', COALESCE(DATABASE(), ''), COALESCE(CU
      'COM_FLUSH', 'COM_BACKUP', 'COM_BACKUP_LOCK'))) AS state, RELEASE_ALL_LOCKS() AS released";
 
 #[derive(QueryableByName)]
-struct State {
+struct StateRow {
     #[diesel(sql_type = Text)]
     state: String,
 }
 
 /// Reads the state of the connection.
 pub(super) async fn state(connection: &mut AsyncMysqlConnection) -> QueryResult<String> {
-    let State { state } = sql_query(STATE).get_result(connection).await?;
+    let StateRow { state } = sql_query(STATE).get_result(connection).await?;
     Ok(state)
 }
 

@@ -53,11 +53,11 @@ pub struct Hook(Arc<dyn Fn(Point) -> BoxFuture<'static, ()> + Send + Sync>);
 /// ```
 #[derive(Clone, Default)]
 pub struct FaultPlan {
-    state: Arc<State>,
+    state: Arc<PlanState>,
 }
 
 #[derive(Default)]
-struct State {
+struct PlanState {
     planned: Mutex<Vec<Planned>>,
     passed: Mutex<Vec<Point>>,
     crashed: CancellationToken,

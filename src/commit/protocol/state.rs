@@ -40,7 +40,7 @@ impl WithoutCommit {
 
 /// The state of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct State {
+pub(super) struct MemberState {
     pub(super) member: Member,
     pub(super) serializable: bool,
     /// A prepare was sent.
@@ -54,7 +54,7 @@ pub(super) struct State {
 /// The commit of one unit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Protocol {
-    pub(super) members: Vec<State>,
+    pub(super) members: Vec<MemberState>,
     pub(super) phase: Phase,
 }
 
@@ -62,7 +62,7 @@ impl Protocol {
     pub(crate) fn new(members: impl IntoIterator<Item = Member>) -> Self {
         let members = members
             .into_iter()
-            .map(|member| State {
+            .map(|member| MemberState {
                 member,
                 serializable: false,
                 maybe_prepared: false,
@@ -139,7 +139,7 @@ impl Protocol {
         self.select(|state| !state.ended).collect()
     }
 
-    pub(super) fn select(&self, keep: impl Fn(&State) -> bool) -> impl Iterator<Item = usize> {
+    pub(super) fn select(&self, keep: impl Fn(&MemberState) -> bool) -> impl Iterator<Item = usize> {
         self.members
             .iter()
             .enumerate()

@@ -20,7 +20,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::servers::engine::Instance;
-use crate::servers::state::{Record, State};
+use crate::servers::state::{Record, ServersState};
 
 pub(crate) use crate::servers::server::Server;
 
@@ -35,7 +35,7 @@ pub(crate) enum Data {
 
 /// Starts every server that does not run, waits until all answer, and returns those that it started.
 pub(crate) fn start(data: Data) -> Result<Vec<Server>> {
-    let mut state = State::lock()?;
+    let mut state = ServersState::lock()?;
     let mut waiting = Vec::new();
     let mut taken = state.ports();
     let mut ports = state.port_of_each();
@@ -94,7 +94,7 @@ pub(crate) fn start(data: Data) -> Result<Vec<Server>> {
 
 /// Stops these servers, and waits until they are gone.
 pub(crate) fn stop(servers: &[Server]) -> Result<()> {
-    let mut state = State::lock()?;
+    let mut state = ServersState::lock()?;
     for &server in servers {
         let mut instance = Instance::of(server, state.record(server))?;
         instance
@@ -112,7 +112,7 @@ pub(crate) fn stop_all() -> Result<()> {
 
 /// Kills a server and all its processes with SIGKILL.
 pub(crate) fn kill(server: Server) -> Result<()> {
-    let mut state = State::lock()?;
+    let mut state = ServersState::lock()?;
     let mut instance = Instance::of(server, state.record(server))?;
     if !instance.is_running() {
         bail!("{server} is not running");
@@ -124,7 +124,7 @@ pub(crate) fn kill(server: Server) -> Result<()> {
 
 /// Stops a server if it runs, and starts it again with its data, at the same address.
 pub(crate) fn restart(server: Server) -> Result<()> {
-    let mut state = State::lock()?;
+    let mut state = ServersState::lock()?;
     let record = state
         .record(server)
         .with_context(|| format!("{server} was never started"))?;
@@ -141,7 +141,7 @@ pub(crate) fn restart(server: Server) -> Result<()> {
 /// Stops every server and deletes all data.
 pub(crate) fn clean() -> Result<()> {
     stop_all()?;
-    let state = State::lock()?;
+    let state = ServersState::lock()?;
     for server in Server::ALL {
         Instance::of(server, state.record(server))?.delete()?;
     }
@@ -150,7 +150,7 @@ pub(crate) fn clean() -> Result<()> {
 
 /// Returns the environment variables with the URLs of the servers for the tests.
 pub(crate) fn environment() -> Result<BTreeMap<&'static str, String>> {
-    let state = State::lock()?;
+    let state = ServersState::lock()?;
     let mut environment = BTreeMap::new();
     for server in Server::ALL {
         let instance = Instance::of(server, state.record(server))?;
@@ -164,7 +164,7 @@ pub(crate) fn environment() -> Result<BTreeMap<&'static str, String>> {
 
 /// Prints a line for each server.
 pub(crate) fn print_status() -> Result<()> {
-    let state = State::lock()?;
+    let state = ServersState::lock()?;
     for server in Server::ALL {
         let Some(record) = state.record(server) else {
             println!("{:<15} not started yet", server.name());

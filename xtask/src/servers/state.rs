@@ -14,7 +14,7 @@ use crate::servers::engine::Instance;
 use crate::workspace;
 
 /// The state of all servers, locked against other processes while this value lives.
-pub(crate) struct State {
+pub(crate) struct ServersState {
     contents: Contents,
     _lock: File,
 }
@@ -51,7 +51,7 @@ impl Record {
     }
 }
 
-impl State {
+impl ServersState {
     /// Reads the state, after waiting for other processes that have locked it.
     pub(crate) fn lock() -> Result<Self> {
         let directory = workspace::servers();

@@ -88,7 +88,7 @@ impl Apart {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum FakeTransaction {
     Open,
     /// Another statement has ended the transaction.
     Ended,
@@ -103,7 +103,7 @@ pub(super) struct Database(Arc<Mutex<Contents>>);
 
 struct Contents {
     id: DatabaseId,
-    state: State,
+    state: FakeTransaction,
     prepared_for: Option<Branch>,
     outcome: Option<Outcome>,
     /// The message that the server is carrying out.
@@ -136,7 +136,7 @@ impl Default for Contents {
     fn default() -> Self {
         Self {
             id: DatabaseId::generate(),
-            state: State::Open,
+            state: FakeTransaction::Open,
             prepared_for: None,
             outcome: None,
             late: None,
@@ -150,7 +150,7 @@ impl Database {
         self.lock().id
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> FakeTransaction {
         self.lock().state
     }
 
@@ -166,7 +166,7 @@ impl Database {
 
     pub(super) fn prepared_for(&self) -> Option<Gid> {
         let contents = self.lock();
-        let prepared = contents.state == State::Prepared;
+        let prepared = contents.state == FakeTransaction::Prepared;
         let branch = contents.prepared_for.as_ref().filter(|_| prepared);
         branch.map(|branch| branch.gid.clone())
     }
@@ -202,32 +202,32 @@ impl Contents {
 
     fn take(&mut self, message: Message) {
         match (message, self.state) {
-            (Message::Prepare(branch), State::Open) => {
-                self.state = State::Prepared;
+            (Message::Prepare(branch), FakeTransaction::Open) => {
+                self.state = FakeTransaction::Prepared;
                 self.prepared_for = Some(branch);
             }
-            (Message::Decide, State::Open) => {
+            (Message::Decide, FakeTransaction::Open) => {
                 // The unique key of the decision row allows one outcome.
                 self.state = match self.outcome {
-                    None => State::Committed,
-                    Some(_) => State::RolledBack,
+                    None => FakeTransaction::Committed,
+                    Some(_) => FakeTransaction::RolledBack,
                 };
                 self.outcome.get_or_insert(Outcome::Committed);
             }
-            (Message::Commit, State::Open) => self.state = State::Committed,
-            (Message::Finish(Outcome::Committed), State::Prepared) => self.state = State::Committed,
-            (Message::Finish(Outcome::RolledBack), State::Prepared | State::Open) => {
-                self.state = State::RolledBack;
+            (Message::Commit, FakeTransaction::Open) => self.state = FakeTransaction::Committed,
+            (Message::Finish(Outcome::Committed), FakeTransaction::Prepared) => self.state = FakeTransaction::Committed,
+            (Message::Finish(Outcome::RolledBack), FakeTransaction::Prepared | FakeTransaction::Open) => {
+                self.state = FakeTransaction::RolledBack;
             }
             // An earlier message has finished the branch.
-            (Message::Finish(Outcome::Committed), State::Committed)
-            | (Message::Finish(Outcome::RolledBack), State::RolledBack) => {}
+            (Message::Finish(Outcome::Committed), FakeTransaction::Committed)
+            | (Message::Finish(Outcome::RolledBack), FakeTransaction::RolledBack) => {}
             // The message arrives after the server has ended the transaction, or finds no marker.
             (
                 Message::Prepare(_) | Message::Decide | Message::Commit,
-                State::RolledBack | State::Ended,
+                FakeTransaction::RolledBack | FakeTransaction::Ended,
             ) => {}
-            (Message::Finish(Outcome::RolledBack), State::Ended) => {}
+            (Message::Finish(Outcome::RolledBack), FakeTransaction::Ended) => {}
             (message, state) => panic!("{message:?} for a transaction that is {state:?}"),
         }
     }
@@ -235,8 +235,8 @@ impl Contents {
     /// Rolls the transaction back if its connection is lost and no message is in flight.
     fn hang_up(&mut self) {
         let nothing_comes = self.late.is_none() && self.very_late.is_none();
-        if self.state == State::Open && nothing_comes {
-            self.state = State::RolledBack;
+        if self.state == FakeTransaction::Open && nothing_comes {
+            self.state = FakeTransaction::RolledBack;
         }
     }
 }
@@ -249,7 +249,7 @@ impl Fake {
         mutation: Option<Mutation>,
     ) -> Self {
         if script.apart.has_ended() {
-            database.lock().state = State::Ended;
+            database.lock().state = FakeTransaction::Ended;
         }
         Self {
             key,
@@ -307,7 +307,7 @@ impl Fake {
             ScriptedReply::Done => {
                 let decides = matches!(message, Message::Decide);
                 contents.take(message);
-                if decides && contents.state != State::Committed {
+                if decides && contents.state != FakeTransaction::Committed {
                     return Err(refused());
                 }
                 return Ok(());
@@ -474,7 +474,7 @@ impl Participant for Fake {
             // On another connection, if the first is lost.
             let uncertain = !self.connected;
             self.connected = true;
-            let listed = self.database.state() == State::Prepared;
+            let listed = self.database.state() == FakeTransaction::Prepared;
             if self.database.lock().very_late.is_none() {
                 self.send(Message::Finish(outcome)).await?;
             }

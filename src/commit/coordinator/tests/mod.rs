@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestError, TestRng, TestRunner};
 
-use self::fake::{Apart, Database, Fake, ScriptedReply, Script, State};
+use self::fake::{Apart, Database, Fake, ScriptedReply, Script, FakeTransaction};
 use self::mutant::Mutation;
 use crate::commit::coordinator::{CommitParameters, commit};
 use crate::commit::{CommitError, Committed, Outcome, Participant};
@@ -121,7 +121,7 @@ fn run(scripts: &[Script], mutation: Option<Mutation>) -> Ended {
 }
 
 impl Ended {
-    fn keys_in(&self, state: State) -> BTreeSet<&'static str> {
+    fn keys_in(&self, state: FakeTransaction) -> BTreeSet<&'static str> {
         let keyed = fake::KEYS.into_iter().zip(&self.databases);
         keyed
             .filter(|(_, database)| database.state() == state)
@@ -150,9 +150,9 @@ impl Ended {
 fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
     let ended = run(scripts, mutation);
     ended.come_to_rest();
-    let open = ended.keys_in(State::Open);
+    let open = ended.keys_in(FakeTransaction::Open);
     prop_assert!(open.is_empty(), "left open: {open:?}");
-    let prepared = ended.keys_in(State::Prepared);
+    let prepared = ended.keys_in(FakeTransaction::Prepared);
     if let Ok(Committed { pending, .. })
     | Err(
         CommitError::RolledBack { pending, .. } | CommitError::TransactionEnded { pending, .. },
@@ -170,7 +170,7 @@ fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
         .iter()
         .zip(&ended.databases)
         .filter(|(script, _)| script.wrote)
-        .map(|(_, database)| database.state() == State::Committed)
+        .map(|(_, database)| database.state() == FakeTransaction::Committed)
         .collect();
     let kept = writers.first().copied().unwrap_or_default();
     prop_assert!(writers.iter().all(|one| *one == kept), "torn: {writers:?}");
@@ -242,7 +242,7 @@ proptest! {
         match &ended.result {
             Ok(committed) => {
                 prop_assert!(committed.pending().is_empty());
-                prop_assert_eq!(ended.keys_in(State::Committed).len(), scripts.len());
+                prop_assert_eq!(ended.keys_in(FakeTransaction::Committed).len(), scripts.len());
                 // Recovery, if it finds one branch, can tell how many there may be.
                 let parts: Vec<u16> = ended.databases.iter().filter_map(Database::parts).collect();
                 prop_assert!(parts.iter().all(|most| usize::from(*most) >= parts.len()), "{parts:?}");
