@@ -13,7 +13,7 @@ use diesel_binds::backend::Backend;
 use diesel_binds::config::ManifestBind;
 
 use crate::arguments::Written;
-use crate::ending::Refusal;
+use crate::exit::Refusal;
 use crate::project::Address;
 
 /// The first version with the `diesel.toml` and the messages that this file relies on.

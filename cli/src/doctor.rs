@@ -5,7 +5,7 @@ use diesel_binds::error::Fault;
 use serde_json::json;
 
 use crate::arguments::Format;
-use crate::ending::{Ending, Refusal, chain};
+use crate::exit::{Exit, Refusal, chain};
 use crate::migration;
 use crate::project::{Project, Reachable};
 
@@ -13,7 +13,7 @@ pub(crate) async fn doctor(
     project: &Project,
     strict: bool,
     format: Format,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let Reachable { binds, problems } = project.reachable();
     let report = match &binds {
         Some(binds) => Some(binds.check().await),
@@ -57,7 +57,7 @@ pub(crate) async fn doctor(
         Severity::Warning
     };
     let fine = report.is_none_or(|report| report.severity() <= tolerable);
-    Ok(Ending::well_if(problems.is_empty() && fine))
+    Ok(Exit::success_if(problems.is_empty() && fine))
 }
 
 fn bind(project: &Project, report: &BindReport) -> serde_json::Value {

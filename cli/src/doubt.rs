@@ -8,7 +8,7 @@ use diesel_binds::{Binds, Gid};
 use serde_json::{Value, json};
 
 use crate::arguments::{Forced, Format};
-use crate::ending::{Ending, Refusal, chain};
+use crate::exit::{Exit, Refusal, chain};
 use crate::project::{Project, Reachable};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -18,37 +18,37 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const LOOKS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(500);
 
-pub(crate) async fn list(project: &Project, format: Format) -> Result<Ending, Refusal> {
+pub(crate) async fn list(project: &Project, format: Format) -> Result<Exit, Refusal> {
     let (binds, problems) = binds(project)?;
     let recovery = binds.recovery().in_doubt().await;
     print(&recovery, &problems, format, "nothing is in doubt");
-    Ok(ending(&recovery, &problems))
+    Ok(exit(&recovery, &problems))
 }
 
 pub(crate) async fn recover(
     project: &Project,
     retention: Option<u32>,
     format: Format,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let retention = retention.map_or(Duration::MAX, |days| DAY * days);
     let (binds, problems) = usable(project.reachable_keeping(retention))?;
     let recovery = binds.recovery().run().await;
     print(&recovery, &problems, format, "nothing is left");
-    Ok(ending(&recovery, &problems))
+    Ok(exit(&recovery, &problems))
 }
 
 pub(crate) async fn resolve(
     project: &Project,
     name: &str,
     format: Format,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let gid = parse(project, name)?;
     let (binds, problems) = binds(project)?;
     let outcome = match binds.recovery().resolve(&gid).await {
         Ok(outcome) => outcome,
         Err(error) => {
             eprintln!("error: {}", chain(&error));
-            return Ok(Ending::Findings);
+            return Ok(Exit::Findings);
         }
     };
     // The outcome cannot change any more. Passes of recovery finish the branches, and leave a young branch to the
@@ -80,7 +80,7 @@ pub(crate) async fn resolve(
         }
     }
     // A bind that was not asked may list a branch of the unit.
-    Ok(Ending::well_if(
+    Ok(Exit::success_if(
         !left && recovery.unreachable.is_empty() && problems.is_empty(),
     ))
 }
@@ -92,7 +92,7 @@ pub(crate) async fn force(
     reason: &str,
     options: ForceOptions,
     format: Format,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let gid = parse(project, name)?;
     let (binds, problems) = binds(project)?;
     // A bind that is not asked may have a part of the unit. Only the holder's part is known to be lost.
@@ -111,11 +111,11 @@ pub(crate) async fn force(
     {
         Ok(recovery) => {
             print(&recovery, &problems, format, "nothing is left");
-            Ok(Ending::well_if(recovery.is_complete()))
+            Ok(Exit::success_if(recovery.is_complete()))
         }
         Err(error) => {
             eprintln!("error: {}", chain(&error));
-            Ok(Ending::Findings)
+            Ok(Exit::Findings)
         }
     }
 }
@@ -164,8 +164,8 @@ fn usable(reachable: Reachable) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
     Ok((binds, problems))
 }
 
-fn ending(recovery: &RecoveryReport, problems: &[BuildProblem]) -> Ending {
-    Ending::well_if(recovery.is_complete() && problems.is_empty())
+fn exit(recovery: &RecoveryReport, problems: &[BuildProblem]) -> Exit {
+    Exit::success_if(recovery.is_complete() && problems.is_empty())
 }
 
 fn print(recovery: &RecoveryReport, problems: &[BuildProblem], format: Format, nothing: &str) {

@@ -3,14 +3,14 @@
 use diesel_binds::error::Fault;
 
 use crate::arguments::KeptOrNew;
-use crate::ending::{Ending, Refusal, chain};
+use crate::exit::{Exit, Refusal, chain};
 use crate::project::{Project, Reachable};
 
 pub(crate) async fn identity(
     project: &Project,
     key: &str,
     asked: &KeptOrNew,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let Reachable { binds, problems } = project.reachable();
     if let Some(problem) = problems.iter().find(|problem| problem.bind() == Some(key)) {
         return Err(Refusal::new(problem.to_string()));
@@ -30,8 +30,8 @@ pub(crate) async fn identity(
         }
         Err(fault) => {
             eprintln!("error: nothing was changed: {}", chain(&fault));
-            return Ok(Ending::Findings);
+            return Ok(Exit::Findings);
         }
     }
-    Ok(Ending::Well)
+    Ok(Exit::Success)
 }

@@ -7,7 +7,7 @@ mod arguments;
 mod diesel_cli;
 mod doctor;
 mod doubt;
-mod ending;
+mod exit;
 mod identity;
 mod migration;
 mod project;
@@ -21,15 +21,15 @@ use clap::Parser as _;
 use diesel_binds::recovery::ForceOptions;
 
 use crate::arguments::{Arguments, Command, DoubtCommand};
-use crate::ending::{Ending, Refusal};
+use crate::exit::{Exit, Refusal};
 use crate::project::Project;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let ending = run(&arguments);
-    match ending {
-        Ok(Ending::Well) => ExitCode::SUCCESS,
-        Ok(Ending::Findings) => ExitCode::from(1),
+    let exit = run(&arguments);
+    match exit {
+        Ok(Exit::Success) => ExitCode::SUCCESS,
+        Ok(Exit::Findings) => ExitCode::from(1),
         Err(refusal) => {
             eprintln!("error: {refusal}");
             ExitCode::from(2)
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
+fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     // These commands write the manifest that the others read.
     match &arguments.command {
         Command::Init { namespace, binds } => {

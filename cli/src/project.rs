@@ -9,7 +9,7 @@ use diesel_binds::build::BuildProblem;
 use diesel_binds::config::ManifestBind;
 use diesel_binds::{Binds, Manifest, RecoveryOptions};
 
-use crate::ending::{Refusal, chain};
+use crate::exit::{Refusal, chain};
 use crate::redaction::Redaction;
 
 /// A project.

@@ -9,7 +9,7 @@ use diesel_binds::config::{ManifestBind, ManifestPlace};
 
 use crate::arguments::{NewBind, Written};
 use crate::diesel_cli::{config_file, relative};
-use crate::ending::{Ending, Refusal, chain};
+use crate::exit::{Exit, Refusal, chain};
 
 /// Keeps the tables of the protocol, which no query of an application names, out of the schema file.
 const FILTER: &str = "filter = { except_tables = [\"^diesel_binds_\"] }";
@@ -18,7 +18,7 @@ pub(crate) fn init(
     file: Option<&Path>,
     namespace: Option<&str>,
     binds: &[(String, Written)],
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let file = std::path::absolute(file.unwrap_or(Path::new(Manifest::FILE_NAME)))
         .map_err(|error| Refusal::new(format!("there is no current folder: {error}")))?;
     if file.exists() {
@@ -55,10 +55,10 @@ pub(crate) fn init(
     }
     drop(files);
     next(&manifest, &manifest.binds().iter().collect::<Vec<_>>());
-    Ok(Ending::Well)
+    Ok(Exit::Success)
 }
 
-pub(crate) fn add(file: Option<&Path>, key: &str, new: &NewBind) -> Result<Ending, Refusal> {
+pub(crate) fn add(file: Option<&Path>, key: &str, new: &NewBind) -> Result<Exit, Refusal> {
     let read = match file {
         Some(file) => Manifest::load(file),
         None => Manifest::find("."),
@@ -99,7 +99,7 @@ pub(crate) fn add(file: Option<&Path>, key: &str, new: &NewBind) -> Result<Endin
     files.of_bind(bind)?;
     drop(files);
     next(&manifest, &[bind]);
-    Ok(Ending::Well)
+    Ok(Exit::Success)
 }
 
 /// Files that are written unless they exist.

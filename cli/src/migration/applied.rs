@@ -6,7 +6,7 @@ use diesel_binds::__private::{History, SqlitePlace, sqlite_place};
 use diesel_binds::backend::Backend;
 use diesel_binds::migrations::Migratable;
 
-use crate::ending::chain;
+use crate::exit::chain;
 
 /// The longest wait for an answer of a database.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::arguments::Format;
 use crate::diesel_cli::{Diesel, Line};
-use crate::ending::Ending;
+use crate::exit::Exit;
 use crate::project::{Address, Project};
 
 /// The work for one bind.
@@ -118,7 +118,7 @@ pub(crate) async fn drive<'p>(
 }
 
 /// Prints the outcome of all binds as JSON, or as text if there are several and not all are done.
-pub(crate) fn summary(driven: &[Driven<'_>], format: Format) -> Ending {
+pub(crate) fn summary(driven: &[Driven<'_>], format: Format) -> Exit {
     let well = driven.iter().all(|one| one.outcome == Outcome::Done);
     match format {
         Format::Text if driven.len() > 1 && !well => {
@@ -154,7 +154,7 @@ pub(crate) fn summary(driven: &[Driven<'_>], format: Format) -> Ending {
             println!("{:#}", json!({ "binds": binds.collect::<Vec<_>>() }));
         }
     }
-    Ending::well_if(well)
+    Exit::success_if(well)
 }
 
 fn keys(driven: &[Driven<'_>], is: impl Fn(&Outcome) -> bool) -> String {

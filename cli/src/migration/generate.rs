@@ -8,7 +8,7 @@ use diesel_binds::migrations::MigrationId;
 use time::OffsetDateTime;
 
 use crate::arguments::{Driven as Asked, Format};
-use crate::ending::{Ending, Refusal};
+use crate::exit::{Exit, Refusal};
 use crate::migration::drive::{AfterFailure, Job, Show, drive, summary};
 use crate::migration::folder;
 use crate::migration::{in_order, prepare, show};
@@ -19,7 +19,7 @@ pub(super) async fn generate(
     name: &str,
     asked: &Asked,
     format: Format,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let (diesel, binds) = prepare(project, asked)?;
     let mut taken = Vec::new();
     for bind in project.manifest.binds() {

@@ -7,7 +7,7 @@ use diesel_binds::Manifest;
 use diesel_binds::config::ManifestBind;
 
 use crate::diesel_cli::{config_file, relative};
-use crate::ending::Refusal;
+use crate::exit::Refusal;
 
 /// Refuses unless every bind has a `diesel.toml` that names its own folder of migrations and its own schema file.
 ///

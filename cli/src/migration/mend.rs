@@ -3,7 +3,7 @@
 
 use diesel_binds::config::ManifestBind;
 
-use crate::ending::{Refusal, chain};
+use crate::exit::{Refusal, chain};
 use crate::migration::survey::Survey;
 use crate::project::Project;
 

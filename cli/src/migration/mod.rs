@@ -17,7 +17,7 @@ use diesel_binds::config::ManifestBind;
 
 use crate::arguments::{Driven as Asked, Format, MigrationCommand, Selection};
 use crate::diesel_cli::Diesel;
-use crate::ending::{Ending, Refusal};
+use crate::exit::{Exit, Refusal};
 use crate::migration::applied::{Applied, applied};
 use crate::migration::drive::{AfterFailure, Job, Show, drive, summary};
 use crate::migration::survey::{Look, Survey};
@@ -29,7 +29,7 @@ pub(crate) async fn migration(
     project: &Project,
     command: &MigrationCommand,
     format: Format,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     match command {
         MigrationCommand::Status => status::status(project, format).await,
         MigrationCommand::Generate { name, driven } => {
@@ -57,7 +57,7 @@ pub(crate) async fn setup(
     project: &Project,
     asked: &Asked,
     format: Format,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let commands = ["setup", "migration run"];
     change(project, asked, format, Change::Create, &commands).await
 }
@@ -66,7 +66,7 @@ pub(crate) async fn print_schema(
     project: &Project,
     asked: &Asked,
     format: Format,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     look(project, asked, format, "print-schema", Show::Raw).await
 }
 
@@ -85,7 +85,7 @@ async fn change(
     format: Format,
     change: Change,
     commands: &[&str],
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let (diesel, mut binds) = prepare(project, asked)?;
     binds = in_order(&binds);
     if change == Change::Back {
@@ -141,7 +141,7 @@ async fn look(
     format: Format,
     command: &str,
     raw_or_lines: Show,
-) -> Result<Ending, Refusal> {
+) -> Result<Exit, Refusal> {
     let (diesel, binds) = prepare(project, asked)?;
     let survey = Survey::take(project).await;
     let jobs = jobs(
@@ -165,7 +165,7 @@ async fn look(
 
 /// Runs `migration pending`. `diesel` prints `true` or `false` and exits with 0 either way; here the exit code has the
 /// answer.
-async fn pending(project: &Project, asked: &Asked, format: Format) -> Result<Ending, Refusal> {
+async fn pending(project: &Project, asked: &Asked, format: Format) -> Result<Exit, Refusal> {
     let (diesel, binds) = prepare(project, asked)?;
     let survey = Survey::take(project).await;
     let jobs = jobs(
@@ -188,8 +188,8 @@ async fn pending(project: &Project, asked: &Asked, format: Format) -> Result<End
         .iter()
         .any(|one| one.said.iter().any(|line| line.trim() == "true"));
     Ok(match summary(&driven, format) {
-        Ending::Well => Ending::well_if(!something),
-        Ending::Findings => Ending::Findings,
+        Exit::Success => Exit::success_if(!something),
+        Exit::Findings => Exit::Findings,
     })
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::arguments::Format;
 use crate::diesel_cli::{Diesel, Line};
-use crate::ending::{Ending, Refusal};
+use crate::exit::{Exit, Refusal};
 use crate::migration::applied::Applied;
 use crate::migration::layout;
 use crate::migration::survey::{Look, Survey};
@@ -31,7 +31,7 @@ enum Schema {
     NotCompared,
 }
 
-pub(super) async fn status(project: &Project, format: Format) -> Result<Ending, Refusal> {
+pub(super) async fn status(project: &Project, format: Format) -> Result<Exit, Refusal> {
     let layout = layout::problems(&project.manifest);
     let survey = Survey::take(project).await;
     let all: Vec<_> = project.manifest.binds().iter().collect();
@@ -59,7 +59,7 @@ pub(super) async fn status(project: &Project, format: Format) -> Result<Ending, 
         }
         Format::Json => println!("{:#}", as_json(&rows, &problems)),
     }
-    Ok(Ending::well_if(
+    Ok(Exit::success_if(
         problems.is_empty() && rows.iter().all(Row::is_well),
     ))
 }

@@ -1,20 +1,20 @@
-//! The ending of a command, and its exit code.
+//! The exit of a command, with its code.
 
 use std::fmt;
 
-/// The ending of a command that could do its work.
+/// The exit of a command that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Ending {
+pub(crate) enum Exit {
     /// All is well: 0.
-    Well,
+    Success,
     /// Something was found, left undone or failed: 1.
     Findings,
 }
 
-impl Ending {
-    pub(crate) fn well_if(well: bool) -> Self {
-        if well { Self::Well } else { Self::Findings }
+impl Exit {
+    pub(crate) fn success_if(success: bool) -> Self {
+        if success { Self::Success } else { Self::Findings }
     }
 }
 
