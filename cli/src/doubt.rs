@@ -197,7 +197,7 @@ fn report(recovery: &RecoveryReport, problems: &[BuildProblem]) -> Value {
             "name": branch.name,
             "gid": branch.gid.as_ref().map(ToString::to_string),
             "age_seconds": branch.age.map(|age| age.as_secs()),
-            "left": chain(&branch.reason),
+            "reason": chain(&branch.reason),
         })
     });
     let unreachable = recovery
