@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel_binds::error::Fault as Cause;
 use diesel_binds::{BindOptions, Binds, CommitError, RecoveryOptions};
 use kit::admin::Admin;
-use kit::faulty::{Attempt, Faulty, Limits, Told};
+use kit::faulty::{Attempt, Faulty, Limits, CommitReport};
 use kit::kill::{alone, kill, restart};
 use kit::moment::Moment;
 use kit::proxy::Fault;
@@ -43,7 +43,7 @@ fn server<S: Sides>(index: usize) -> Server {
 async fn recovers<S: Sides>(faulty: &Faulty<S>, text: &str) {
     for number in 0..8 {
         let attempt = faulty.attempt(&format!("after {text} {number}")).await;
-        if faulty.judge(&attempt).await == Told::COMMITTED {
+        if faulty.judge(&attempt).await == CommitReport::COMMITTED {
             return;
         }
     }
@@ -74,8 +74,8 @@ async fn crash_before_the_commit<S: Sides>() {
             written,
             result,
         };
-        let told = faulty.judge(&attempt).await;
-        assert!(matches!(told, Told::RolledBack { .. }), "{attempt:?}");
+        let reported = faulty.judge(&attempt).await;
+        assert!(matches!(reported, CommitReport::RolledBack { .. }), "{attempt:?}");
         recovers(&faulty, &text).await;
     }
 }
@@ -110,20 +110,20 @@ async fn crash_during_the_commit<S: Sides>() {
                     restart(server::<S>(index)).await;
                 };
                 let (attempt, ()) = tokio::join!(faulty.attempt(&text), crash);
-                let told = faulty.judge(&attempt).await;
+                let reported = faulty.judge(&attempt).await;
                 match (moment, forwarded) {
                     (Moment::Prepare, _) | (Moment::Decide, false) => {
-                        assert!(matches!(told, Told::RolledBack { .. }), "{attempt:?}");
+                        assert!(matches!(reported, CommitReport::RolledBack { .. }), "{attempt:?}");
                     }
                     // The server may have decided before it crashed, or not. The result is true, as `judge` has
                     // asserted.
                     (Moment::Decide, true) => {
                         assert!(
-                            !matches!(told, Told::InDoubt | Told::Unknown),
+                            !matches!(reported, CommitReport::InDoubt | CommitReport::Unknown),
                             "{attempt:?}"
                         );
                     }
-                    _ => assert!(matches!(told, Told::Committed { .. }), "{attempt:?}"),
+                    _ => assert!(matches!(reported, CommitReport::Committed { .. }), "{attempt:?}"),
                 }
                 recovers(&faulty, &text).await;
             }
@@ -156,7 +156,7 @@ async fn crash_of_the_holder_for_longer_than_it_is_asked<S: Sides>() {
         };
         let (attempt, ()) = tokio::join!(faulty.attempt(&text), crash);
         restart(server::<S>(index)).await;
-        assert_eq!(faulty.judge(&attempt).await, Told::InDoubt, "{attempt:?}");
+        assert_eq!(faulty.judge(&attempt).await, CommitReport::InDoubt, "{attempt:?}");
         recovers(&faulty, &text).await;
     }
 }
@@ -166,7 +166,7 @@ async fn crash_after_the_commit<S: Sides>() {
     let _alone = alone().await;
     let faulty = Faulty::<S>::start(PATIENT, &BindOptions::new()).await;
     let attempt = faulty.attempt("durable").await;
-    assert_eq!(attempt.told(), Told::COMMITTED);
+    assert_eq!(attempt.report(), CommitReport::COMMITTED);
     let servers: Vec<Server> = faulty
         .servers()
         .map(|(index, _)| server::<S>(index))
@@ -177,7 +177,7 @@ async fn crash_after_the_commit<S: Sides>() {
     for server in &servers {
         restart(*server).await;
     }
-    assert_eq!(faulty.judge(&attempt).await, Told::COMMITTED);
+    assert_eq!(faulty.judge(&attempt).await, CommitReport::COMMITTED);
     recovers(&faulty, "all").await;
 }
 
@@ -214,7 +214,7 @@ async fn a_decision_is_durable_where_the_unit_asked_for_no_durability() {
     ] {
         admin.run(statement).await.unwrap();
     }
-    assert_eq!(faulty.attempt("warm").await.told(), Told::COMMITTED);
+    assert_eq!(faulty.attempt("warm").await.report(), CommitReport::COMMITTED);
     let mut session = faulty.world.binds.session();
     let unit = session.unit();
     PostgresA::sql(&session, "SET LOCAL synchronous_commit = off")
@@ -237,7 +237,7 @@ async fn a_decision_is_durable_where_the_unit_asked_for_no_durability() {
     ] {
         admin.run(statement).await.unwrap();
     }
-    assert_eq!(faulty.judge(&attempt).await, Told::COMMITTED);
+    assert_eq!(faulty.judge(&attempt).await, CommitReport::COMMITTED);
 }
 
 /// Other transactions have taken all slots for prepared transactions.
@@ -256,7 +256,7 @@ async fn used_up_slots_roll_the_unit_back() {
     }
     assert!(taken > 0, "no slot was free");
     let attempt = faulty.attempt("gone").await;
-    assert_eq!(faulty.judge(&attempt).await, Told::ROLLED_BACK);
+    assert_eq!(faulty.judge(&attempt).await, CommitReport::ROLLED_BACK);
     let Err(CommitError::RolledBack {
         bind: "pg-b",
         source: Cause::Refused(source),

@@ -9,7 +9,7 @@ use diesel_binds::UnitId;
 use kit::admin::Admin;
 use tokio::time::sleep;
 
-use crate::unit::Heard;
+use crate::unit::CommitReport;
 
 /// The state of a standby when it went away.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(crate) async fn leaves(url: &str) -> Had {
     let mut admin = Admin::connect(url).await;
     let waiting = "SELECT pid::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     // The server applies the setting a moment later.
-    'told: loop {
+    'waiting: loop {
         let url = url.to_owned();
         let probe = tokio::spawn(async move {
             let probe = "SELECT pg_logical_emit_message(true, 'probe', '')";
@@ -36,7 +36,7 @@ pub(crate) async fn leaves(url: &str) -> Had {
         });
         while !probe.is_finished() {
             if !admin.values(waiting).await.unwrap().is_empty() {
-                break 'told;
+                break 'waiting;
             }
         }
     }
@@ -75,7 +75,7 @@ impl Had {
     /// If waits are `ended`, a branch that was finished on the server comes back prepared after a failover.
     pub(crate) fn judge(
         &self,
-        (unit, heard): &(UnitId, Heard),
+        (unit, reported): &(UnitId, CommitReport),
         text: &str,
         others: &[Vec<String>],
         (key, ended): (&str, bool),
@@ -83,11 +83,11 @@ impl Had {
         let unit = unit.to_string();
         let has_ended = self.decided.contains(&unit) || self.rows.iter().any(|row| row == text);
         let is_safe = has_ended || self.prepared.contains(&unit);
-        if let Heard::Committed { pending } = heard {
+        if let CommitReport::Committed { pending } = reported {
             let is_pending = pending.iter().any(|named| named == key);
             if !is_safe || !(has_ended || is_pending || ended) {
                 return Some(format!(
-                    "{heard}, and the standby of {key} does not have it"
+                    "{reported}, and the standby of {key} does not have it"
                 ));
             }
         }
@@ -95,6 +95,6 @@ impl Had {
             return None;
         }
         let kept = others.iter().any(|rows| rows.iter().any(|row| row == text));
-        kept.then(|| format!("others keep it, and the standby of {key} does not have it: {heard}"))
+        kept.then(|| format!("others keep it, and the standby of {key} does not have it: {reported}"))
     }
 }

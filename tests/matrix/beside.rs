@@ -69,13 +69,13 @@ impl<S: Sides> Stage<S> {
             operator.cancel_for(time).await;
         };
         let committing = async {
-            let told = unit::run::<S>(&binds, &armed.plan, case.shape, text).await;
+            let reported = unit::run::<S>(&binds, &armed.plan, case.shape, text).await;
             over.cancel();
-            told
+            reported
         };
-        let (told, ()) = tokio::join!(committing, cancelling);
+        let (reported, ()) = tokio::join!(committing, cancelling);
         binds.close().await;
-        (told, armed.has_fired()).into()
+        (reported, armed.has_fired()).into()
     }
 
     /// Cancels every statement on the server, from the point on, for a while.
@@ -96,10 +96,10 @@ impl<S: Sides> Stage<S> {
             }
             sleep(MOMENT)
         }));
-        let told = self.commit(&plan, case, text).await;
+        let reported = self.commit(&plan, case, text).await;
         tasks.close();
         tasks.wait().await;
-        (told, self.has_fired(case, &plan)).into()
+        (reported, self.has_fired(case, &plan)).into()
     }
 
     /// Ends all sessions on the server at the point.
@@ -118,8 +118,8 @@ impl<S: Sides> Stage<S> {
                 }
             }
         }));
-        let told = self.commit(&plan, case, text).await;
-        (told, self.has_fired(case, &plan)).into()
+        let reported = self.commit(&plan, case, text).await;
+        (reported, self.has_fired(case, &plan)).into()
     }
 
     /// Leads the address of the server to another one, from the point on. In the end it leads back.
@@ -149,9 +149,9 @@ impl<S: Sides> Stage<S> {
                 }
             }
         }));
-        let told = unit::run::<S>(&binds, &plan, case.shape, text).await;
+        let reported = unit::run::<S>(&binds, &plan, case.shape, text).await;
         binds.close().await;
-        (told, self.has_fired(case, &plan)).into()
+        (reported, self.has_fired(case, &plan)).into()
     }
 
     /// Takes the standby of the server away, from the point until the commit is over and another process has recovered
@@ -184,10 +184,10 @@ impl<S: Sides> Stage<S> {
             }))
         };
         let binds = self.site.binds::<S>(&self.site.urls, AWAY).await;
-        let told = unit::run::<S>(&binds, &plan, case.shape, text).await;
+        let reported = unit::run::<S>(&binds, &plan, case.shape, text).await;
         binds.close().await;
         let had = had.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut attempted = Attempted::from((told, self.has_fired(case, &plan)));
+        let mut attempted = Attempted::from((reported, self.has_fired(case, &plan)));
         if let Some(had) = had {
             self.recoverer.pass().await;
             let others = S::rows(&self.world).await;
@@ -199,7 +199,7 @@ impl<S: Sides> Stage<S> {
             // If the unit only read there, it has nothing to lose.
             if case.writes(server) {
                 attempted.meanwhile =
-                    had.judge(&attempted.told, text, &others, (S::keys()[server], ended));
+                    had.judge(&attempted.reported, text, &others, (S::keys()[server], ended));
             }
         }
         end.cancel();
@@ -245,7 +245,7 @@ impl<S: Sides> Stage<S> {
                 }),
             )
         };
-        let heard = unit::work::<S>(&mut session, case.shape, text).await;
+        let reported = unit::work::<S>(&mut session, case.shape, text).await;
         drop(session);
         binds.close().await;
         let mut forced = *forced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -262,7 +262,7 @@ impl<S: Sides> Stage<S> {
         move_horizons(&self.site.urls, &self.site.namespace, None).await;
         Attempted {
             forced,
-            ..Attempted::from(((unit, heard), self.has_fired(case, &plan)))
+            ..Attempted::from(((unit, reported), self.has_fired(case, &plan)))
         }
     }
 }

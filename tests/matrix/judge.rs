@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::case::Shape;
 use crate::history::History;
 use crate::recoverer::{Recoverer, Resolved};
-use crate::unit::Heard;
+use crate::unit::CommitReport;
 
 /// The longest time of recovery after the servers are back.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub(crate) struct Verdict {
     pub(crate) back: usize,
     pub(crate) recovery: Duration,
     /// A word for the result of the unit.
-    pub(crate) heard: &'static str,
+    pub(crate) reported: &'static str,
 }
 
 impl Verdict {
@@ -60,7 +60,7 @@ pub(crate) struct Unit<'a> {
     pub(crate) shape: Shape,
     /// The text that it wrote.
     pub(crate) text: &'a str,
-    pub(crate) heard: &'a Heard,
+    pub(crate) reported: &'a CommitReport,
     /// The MariaDB server that was killed during the unit.
     pub(crate) forgetful: Option<usize>,
     /// The outcome that an operator forced successfully.
@@ -76,7 +76,7 @@ pub(crate) async fn judge<S: Sides>(
     unit: Unit<'_>,
 ) -> Verdict {
     let Unit {
-        shape, text, heard, ..
+        shape, text, reported, ..
     } = unit;
     let mut verdict = Verdict::default();
     let mut looks = Vec::new();
@@ -121,7 +121,7 @@ pub(crate) async fn judge<S: Sides>(
         .map(|rows| rows.iter().any(|row| row == text))
         .collect();
     if kept.iter().any(|one| *one != kept[0]) {
-        verdict.torn = Some(format!("{kept:?}, and its caller heard: {heard}"));
+        verdict.torn = Some(format!("{kept:?}, and its caller got: {reported}"));
     }
     let changed = history.changed(&rows);
     if !changed.is_empty() {
@@ -137,22 +137,22 @@ pub(crate) async fn judge<S: Sides>(
 
 /// Compares the result of the unit, and the force of an operator, with the rows.
 async fn is_true(
-    Unit { heard, forced, .. }: &Unit<'_>,
+    Unit { reported, forced, .. }: &Unit<'_>,
     kept: bool,
     writers: usize,
     recoverer: &Recoverer,
 ) -> Result<(), String> {
-    let holds = match heard {
-        Heard::Nothing => true,
-        Heard::Committed { .. } => kept,
-        Heard::RolledBack { .. } => !kept,
-        Heard::InDoubt(gid) => match recoverer.resolve(gid).await? {
+    let holds = match reported {
+        CommitReport::Nothing => true,
+        CommitReport::Committed { .. } => kept,
+        CommitReport::RolledBack { .. } => !kept,
+        CommitReport::InDoubt(gid) => match recoverer.resolve(gid).await? {
             Resolved::As(outcome) => (outcome == Outcome::Committed) == kept,
             // The holder has no decision only if an operator has decided in its place.
             Resolved::Forced => forced.is_some(),
         },
-        Heard::Unknown => writers == 1,
-        Heard::Unexpected(_) => false,
+        CommitReport::Unknown => writers == 1,
+        CommitReport::Unexpected(_) => false,
     };
     if let Some(forced) = forced
         && (*forced == Outcome::Committed) != kept
@@ -164,7 +164,7 @@ async fn is_true(
     if holds {
         Ok(())
     } else {
-        Err(format!("its caller heard: {heard}, and it is kept: {kept}"))
+        Err(format!("its caller got: {reported}, and it is kept: {kept}"))
     }
 }
 
@@ -180,16 +180,16 @@ async fn listed<S: Sides>(
     history: &History,
     unit: &Unit<'_>,
 ) -> Result<usize, String> {
-    let heard = unit.heard;
+    let reported = unit.reported;
     let mut back = 0;
     for (index, (look, key)) in looks.iter_mut().zip(S::keys()).enumerate() {
         let forgot = unit.forgetful == Some(index);
         for branch in look.prepared(namespace).await {
             let is_named = |pending: &[String]| pending.iter().any(|named| named == key);
             let (may_be, whose) = if branch.unit == unit.id.to_string() {
-                let may_be = match heard {
-                    Heard::Committed { pending } => is_named(pending),
-                    Heard::RolledBack { pending } => forgot || is_named(pending),
+                let may_be = match reported {
+                    CommitReport::Committed { pending } => is_named(pending),
+                    CommitReport::RolledBack { pending } => forgot || is_named(pending),
                     _ => true,
                 };
                 (may_be, "this unit")
@@ -203,7 +203,7 @@ async fn listed<S: Sides>(
             };
             if !may_be {
                 return Err(format!(
-                    "{branch:?} on {key} is of {whose}, and its caller heard: {heard}"
+                    "{branch:?} on {key} is of {whose}, and its caller got: {reported}"
                 ));
             }
         }

@@ -29,7 +29,7 @@ use crate::network::{Damage, How, Message};
 use crate::recoverer::Recoverer;
 use crate::settings::{Attempt, Limits, Site};
 use crate::topology::Topology;
-use crate::unit::{self, Heard, PATIENT};
+use crate::unit::{self, CommitReport, PATIENT};
 
 /// Short limits for a step that hangs.
 const HASTY: Limits = Limits {
@@ -41,11 +41,11 @@ const HASTY: Limits = Limits {
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// A unit and the result for its caller.
-pub(crate) type Told = (UnitId, Heard);
+pub(crate) type UnitReport = (UnitId, CommitReport);
 
 /// The result of a case before it is judged.
 pub(crate) struct Attempted {
-    pub(crate) told: Told,
+    pub(crate) reported: UnitReport,
     /// True if the fault happened.
     pub(crate) fired: bool,
     /// The problem that was seen in the meantime.
@@ -54,10 +54,10 @@ pub(crate) struct Attempted {
     pub(crate) forced: Option<Outcome>,
 }
 
-impl From<(Told, bool)> for Attempted {
-    fn from((told, fired): (Told, bool)) -> Self {
+impl From<(UnitReport, bool)> for Attempted {
+    fn from((reported, fired): (UnitReport, bool)) -> Self {
         Self {
-            told,
+            reported,
             fired,
             meanwhile: None,
             forced: None,
@@ -146,12 +146,12 @@ impl<S: Sides> Stage<S> {
                 ..Verdict::default()
             };
         };
-        let (id, heard) = attempted.told;
+        let (id, reported) = attempted.reported;
         let unit = Unit {
             id,
             shape: case.shape,
             text: &text,
-            heard: &heard,
+            reported: &reported,
             forgetful: match case.fault {
                 Fault::Server { server, .. } if self.is_mysql(server) => Some(server),
                 _ => None,
@@ -160,11 +160,11 @@ impl<S: Sides> Stage<S> {
         };
         let (world, namespace) = (&self.world, &self.site.namespace);
         let history = &mut self.history;
-        let word = heard.word();
+        let word = reported.word();
         let verdict = judge::judge::<S>(world, namespace, &self.recoverer, history, unit).await;
         Verdict {
             missed: !attempted.fired,
-            heard: word,
+            reported: word,
             lie: verdict.lie.or(attempted.meanwhile),
             ..verdict
         }
@@ -199,9 +199,9 @@ impl<S: Sides> Stage<S> {
             Fault::Server { server, .. } => {
                 let crash = Crash::default();
                 let plan = case.plan(crash.effect(self.server(*server), pause(random)));
-                let heard = self.commit(&plan, case, text).await;
+                let reported = self.commit(&plan, case, text).await;
                 crash.is_over().await;
-                (heard, self.has_fired(case, &plan)).into()
+                (reported, self.has_fired(case, &plan)).into()
             }
             Fault::Recovered(_) => {
                 let recoverer = self.recoverer.clone();
@@ -211,14 +211,14 @@ impl<S: Sides> Stage<S> {
                         recoverer.pass().await;
                     }
                 }));
-                let heard = self.commit(&plan, case, text).await;
-                (heard, self.has_fired(case, &plan)).into()
+                let reported = self.commit(&plan, case, text).await;
+                (reported, self.has_fired(case, &plan)).into()
             }
             Fault::Slow(_) => {
                 let plan = case.plan(self.keep_on(pause(random)));
-                let heard = self.commit(&plan, case, text).await;
+                let reported = self.commit(&plan, case, text).await;
                 self.recoverer.stop().await;
-                (heard, self.has_fired(case, &plan)).into()
+                (reported, self.has_fired(case, &plan)).into()
             }
             Fault::Network {
                 server,
@@ -242,11 +242,11 @@ impl<S: Sides> Stage<S> {
                 };
                 let keep_on = Some((point, self.keep_on(Duration::ZERO)));
                 let late = pause(random);
-                let heard = self
+                let reported = self
                     .disturbed(case, text, keep_on, (*server, *message, damage), late)
                     .await;
                 self.recoverer.stop().await;
-                heard.into()
+                reported.into()
             }
             Fault::Cancelled { server, message } => {
                 self.cancelled(case, text, (*server, *message), pause(random) / 6)
@@ -284,7 +284,7 @@ impl<S: Sides> Stage<S> {
     }
 
     /// Commits in a process of its own, which is killed.
-    async fn dying(&self, attempt: Attempt) -> (Told, bool) {
+    async fn dying(&self, attempt: Attempt) -> (UnitReport, bool) {
         let mut process = self.site.coordinator(&attempt);
         let running = tokio::task::spawn_blocking(move || process.output());
         let output = running
@@ -293,21 +293,21 @@ impl<S: Sides> Stage<S> {
             .expect("this program can be started again");
         let killed = output.status.signal() == Some(9);
         let said = String::from_utf8_lossy(&output.stdout);
-        let (unit, heard) = said.split_once('\n').expect("it begins");
-        let heard = match heard.trim().parse() {
-            Ok(heard) => heard,
-            Err(_) if killed => Heard::Nothing,
-            Err(error) => Heard::Unexpected(format!("{} {error}", output.status)),
+        let (unit, reported) = said.split_once('\n').expect("it begins");
+        let reported = match reported.trim().parse() {
+            Ok(reported) => reported,
+            Err(_) if killed => CommitReport::Nothing,
+            Err(error) => CommitReport::Unexpected(format!("{} {error}", output.status)),
         };
         let unit = unit.parse().expect("it says first which unit it is");
-        ((unit, heard), killed)
+        ((unit, reported), killed)
     }
 
-    pub(crate) async fn commit(&self, plan: &FaultPlan, case: &Case, text: &str) -> Told {
+    pub(crate) async fn commit(&self, plan: &FaultPlan, case: &Case, text: &str) -> UnitReport {
         let binds = self.site.binds::<S>(&self.site.urls, PATIENT).await;
-        let heard = unit::run::<S>(&binds, plan, case.shape, text).await;
+        let reported = unit::run::<S>(&binds, plan, case.shape, text).await;
         binds.close().await;
-        heard
+        reported
     }
 
     /// Commits through a proxy, with an effect at a point.
@@ -318,7 +318,7 @@ impl<S: Sides> Stage<S> {
         effect: Option<(&Point, Effect)>,
         (server, message, damage): (usize, Message, Damage),
         late: Duration,
-    ) -> (Told, bool) {
+    ) -> (UnitReport, bool) {
         let mut urls = self.site.urls.clone();
         let fault = damage.fault(message, self.is_mysql(server), late);
         let armed = Armed::new(case, message, fault, &urls[server]).await;
@@ -333,9 +333,9 @@ impl<S: Sides> Stage<S> {
             PATIENT
         };
         let binds = self.site.binds::<S>(&urls, limits).await;
-        let heard = unit::run::<S>(&binds, &plan, case.shape, text).await;
+        let reported = unit::run::<S>(&binds, &plan, case.shape, text).await;
         binds.close().await;
-        (heard, armed.has_fired())
+        (reported, armed.has_fired())
     }
 
     pub(crate) fn has_fired(&self, case: &Case, plan: &FaultPlan) -> bool {

@@ -51,7 +51,7 @@ pub(crate) fn answers(results: &[(Case, Verdict)]) -> String {
     for class in Class::ALL {
         let mut answers: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, verdict) in results.iter().filter(|(case, _)| case.class() == class) {
-            *answers.entry(verdict.heard).or_default() += 1;
+            *answers.entry(verdict.reported).or_default() += 1;
         }
         if !answers.is_empty() {
             let answers: Vec<String> = answers

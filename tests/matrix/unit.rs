@@ -20,7 +20,7 @@ pub(crate) const PATIENT: Limits = Limits {
 
 /// The result for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum CommitReport {
     /// No result: the process was killed.
     Nothing,
     Committed {
@@ -43,7 +43,7 @@ pub(crate) async fn run<S: Sides>(
     plan: &FaultPlan,
     shape: Shape,
     text: &str,
-) -> (UnitId, Heard) {
+) -> (UnitId, CommitReport) {
     let mut session = session(binds, plan);
     (session.unit(), work::<S>(&mut session, shape, text).await)
 }
@@ -53,27 +53,27 @@ fn session(binds: &Binds, plan: &FaultPlan) -> Session {
 }
 
 /// Runs the statements of the unit, and its commit.
-pub(crate) async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &str) -> Heard {
+pub(crate) async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &str) -> CommitReport {
     for index in 0..S::keys().len() {
         let step = match shape {
             Shape::Read if index == 0 => Step::Select,
             _ => Step::Insert,
         };
         if let Err(error) = S::step(index, step, session, "", text).await {
-            return Heard::Unexpected(format!("{error:?}"));
+            return CommitReport::Unexpected(format!("{error:?}"));
         }
     }
     let names = |pending: &[&str]| pending.iter().map(|key| (*key).to_owned()).collect();
     match session.commit_all().await {
-        Ok(committed) => Heard::Committed {
+        Ok(committed) => CommitReport::Committed {
             pending: names(committed.committed().unwrap().pending()),
         },
-        Err(CommitError::RolledBack { pending, .. }) => Heard::RolledBack {
+        Err(CommitError::RolledBack { pending, .. }) => CommitReport::RolledBack {
             pending: names(&pending),
         },
-        Err(CommitError::InDoubt { gid, .. }) => Heard::InDoubt(gid.to_string()),
-        Err(CommitError::Unknown { .. }) => Heard::Unknown,
-        Err(error) => Heard::Unexpected(format!("{error:?}")),
+        Err(CommitError::InDoubt { gid, .. }) => CommitReport::InDoubt(gid.to_string()),
+        Err(CommitError::Unknown { .. }) => CommitReport::Unknown,
+        Err(error) => CommitReport::Unexpected(format!("{error:?}")),
     }
 }
 
@@ -84,11 +84,11 @@ pub(crate) async fn as_process<S: Sides>(site: &Site, attempt: &Attempt) {
     let plan = Trouble::plan(attempt.first.as_ref()).at(&attempt.point, Effect::Kill);
     let mut session = session(&binds, &plan);
     println!("{}", session.unit());
-    let heard = work::<S>(&mut session, attempt.shape, &attempt.text).await;
-    println!("{heard}");
+    let reported = work::<S>(&mut session, attempt.shape, &attempt.text).await;
+    println!("{reported}");
 }
 
-impl Heard {
+impl CommitReport {
     /// Returns a word for the result.
     pub(crate) fn word(&self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ impl Heard {
     }
 }
 
-impl fmt::Display for Heard {
+impl fmt::Display for CommitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing"),
@@ -115,7 +115,7 @@ impl fmt::Display for Heard {
     }
 }
 
-impl FromStr for Heard {
+impl FromStr for CommitReport {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::database::{Answered, Executed, Finished};
 use super::model::{Event, Model};
 use super::mutant::Mutation;
-use super::state::{Address, Ask, Connection, Coordinator, State, Progress, Store, Told, Work};
+use super::state::{Address, Ask, Connection, Coordinator, State, Progress, Store, CommitReport, Work};
 use super::topology::Kind;
 use crate::commit::Outcome;
 use crate::commit::proof::{Step, Conclusion, Next, Reply, Undone};
@@ -284,7 +284,7 @@ impl Model {
             .collect();
         match running.protocol.next(&replies) {
             Next::Done(conclusion) => {
-                state.coordinator = Coordinator::Done(self.told(conclusion, &state.stores));
+                state.coordinator = Coordinator::Done(self.report(conclusion, &state.stores));
                 for store in &mut state.stores {
                     store.let_go();
                 }
@@ -342,7 +342,7 @@ impl Model {
     }
 
     /// Returns the result for the application. Only each database itself can confirm that nothing is kept.
-    fn told(&self, conclusion: Conclusion, stores: &[Store]) -> Told {
+    fn report(&self, conclusion: Conclusion, stores: &[Store]) -> CommitReport {
         let believed = |(index, store): (usize, &Store)| match store.undone {
             _ if self.is(Mutation::OnlyFirstAsked) && index > 0 => Undone::NothingKept,
             Undone::Ended if self.is(Mutation::EndedIsNothing) => Undone::NothingKept,
@@ -351,16 +351,16 @@ impl Model {
         };
         let mut undone = stores.iter().enumerate().map(believed);
         let pending = match conclusion {
-            Conclusion::Committed { pending } => return Told::Committed { pending },
-            Conclusion::Unknown { .. } => return Told::Unknown,
-            Conclusion::InDoubt { .. } => return Told::InDoubt,
+            Conclusion::Committed { pending } => return CommitReport::Committed { pending },
+            Conclusion::Unknown { .. } => return CommitReport::Unknown,
+            Conclusion::InDoubt { .. } => return CommitReport::InDoubt,
             Conclusion::RolledBack { pending, .. } => pending,
             Conclusion::NotAtomic { .. } => Vec::new(),
         };
         match undone.all(|undone| undone == Undone::NothingKept) {
-            true => Told::RolledBack { pending },
-            false if self.is(Mutation::EndedForgetsPending) => Told::Ended { pending: vec![] },
-            false => Told::Ended { pending },
+            true => CommitReport::RolledBack { pending },
+            false if self.is(Mutation::EndedForgetsPending) => CommitReport::Ended { pending: vec![] },
+            false => CommitReport::Ended { pending },
         }
     }
 

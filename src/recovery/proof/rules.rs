@@ -1,7 +1,7 @@
 //! The rules that hold in every state of every run.
 
 use super::model::Model;
-use super::state::{Coordinator, Row, State, Told, Work};
+use super::state::{Coordinator, Row, State, CommitReport, Work};
 use crate::commit::Outcome;
 
 impl Model {
@@ -39,8 +39,8 @@ impl Model {
             databases.any(|at| state.stores[at].work == Work::Prepared && !pending.contains(&at))
         };
         let kept_apart = state.stores.iter().any(|store| store.kept_apart);
-        let told = match &state.coordinator {
-            Coordinator::Done(told) => Some(told),
+        let reported = match &state.coordinator {
+            Coordinator::Done(reported) => Some(reported),
             _ => None,
         };
         let rules = [
@@ -57,25 +57,25 @@ impl Model {
                 !(state.said == Some(Outcome::RolledBack) && any_kept),
                 "who is told that it rolled back is told the truth",
             ),
-            match told {
+            match reported {
                 None => (true, ""),
-                Some(Told::Committed { pending }) => (
+                Some(CommitReport::Committed { pending }) => (
                     !any_lost && !hidden(pending) && self.decided(state),
                     "`Committed` is durable, and names who is behind",
                 ),
-                Some(Told::RolledBack { pending }) => (
+                Some(CommitReport::RolledBack { pending }) => (
                     !any_kept && !kept_apart && !hidden(pending),
                     "`RolledBack` is for good and everywhere, and names who is behind",
                 ),
-                Some(Told::Ended { pending }) => (
+                Some(CommitReport::Ended { pending }) => (
                     !any_kept && kept_apart && !hidden(pending),
                     "`TransactionEnded` is where something else has ended it, and names who is behind",
                 ),
-                Some(Told::Unknown) => (
+                Some(CommitReport::Unknown) => (
                     self.topology.writers().count() == 1,
                     "`Unknown` is only a lone writer",
                 ),
-                Some(Told::InDoubt) => (
+                Some(CommitReport::InDoubt) => (
                     state.holder.is_some(),
                     "`InDoubt` is only a unit with a holder",
                 ),

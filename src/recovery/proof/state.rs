@@ -112,7 +112,7 @@ pub(super) enum Connection {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Coordinator {
     Running(Rc<Running>),
-    Done(Told),
+    Done(CommitReport),
     Dead,
 }
 
@@ -157,7 +157,7 @@ pub(super) enum Ask {
 
 /// The result for the application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Told {
+pub(super) enum CommitReport {
     Committed {
         pending: Vec<usize>,
     },

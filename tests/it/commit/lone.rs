@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::{BindOptions, Binds, CommitError};
 use kit::admin::Admin;
-use kit::faulty::{Faulty, Limits, Told};
+use kit::faulty::{Faulty, Limits, CommitReport};
 use kit::moment::Moment;
 use kit::pooler::Pooler;
 use kit::prepared::decision;
@@ -40,7 +40,7 @@ async fn only_the_commit_of_a_lone_writer_can_be_unknown<S: Sides>() {
             let text = format!("{moment:?} {forwarded}");
             assert_eq!(
                 faulty.with_fault(0, &fault, &text).await,
-                Some(Told::ROLLED_BACK),
+                Some(CommitReport::ROLLED_BACK),
                 "{text}"
             );
         }
@@ -49,10 +49,10 @@ async fn only_the_commit_of_a_lone_writer_can_be_unknown<S: Sides>() {
         } else {
             "COMMIT"
         };
-        let told = faulty
+        let reported = faulty
             .with_fault(0, &fault(commit), &format!("commit {forwarded}"))
             .await;
-        assert_eq!(told, Some(Told::Unknown));
+        assert_eq!(reported, Some(CommitReport::Unknown));
     }
 }
 
@@ -71,12 +71,12 @@ async fn a_record_of_every_commit_leaves_nothing_unknown<S: Sides>() {
     for forwarded in [false, true] {
         let bytes = Moment::Decide.bytes(faulty.is_mysql(0));
         let (fault, expected) = if forwarded {
-            (Fault::after(bytes), Told::COMMITTED)
+            (Fault::after(bytes), CommitReport::COMMITTED)
         } else {
-            (Fault::before(bytes), Told::ROLLED_BACK)
+            (Fault::before(bytes), CommitReport::ROLLED_BACK)
         };
-        let told = faulty.with_fault(0, &fault, &format!("{forwarded}")).await;
-        assert_eq!(told, Some(expected));
+        let reported = faulty.with_fault(0, &fault, &format!("{forwarded}")).await;
+        assert_eq!(reported, Some(expected));
     }
 }
 
@@ -98,12 +98,12 @@ const SLOW_COMMIT: &str = "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plp
      FOR EACH ROW EXECUTE FUNCTION linger()";
 
 /// Loses a commit while it runs. The id of the transaction came back before, so the server can be asked.
-async fn a_commit_that_is_lost_while_it_runs(loss: Loss, text: &str) -> Told {
+async fn a_commit_that_is_lost_while_it_runs(loss: Loss, text: &str) -> CommitReport {
     let faulty = faulty::<(PostgresA,)>(&BindOptions::new()).await;
     let database = &faulty.world.databases[0];
     PostgresA::admin(database, SLOW_COMMIT).await;
     // The question for the id is prepared once on each connection.
-    assert_eq!(faulty.attempt("warm").await.told(), Told::COMMITTED);
+    assert_eq!(faulty.attempt("warm").await.report(), CommitReport::COMMITTED);
     let mut admin = Admin::connect(database.url()).await;
     let lose = async {
         let sleeping = "SELECT pid::text AS value FROM pg_stat_activity \
@@ -122,9 +122,9 @@ async fn a_commit_that_is_lost_while_it_runs(loss: Loss, text: &str) -> Told {
         }
     };
     let (attempt, ()) = tokio::join!(faulty.attempt(text), lose);
-    let told = faulty.judge(&attempt).await;
+    let reported = faulty.judge(&attempt).await;
     faulty.assert_works_again(text).await;
-    told
+    reported
 }
 
 #[derive(Clone, Copy)]
@@ -137,14 +137,14 @@ enum Loss {
 /// visible on one server only.
 #[tokio::test]
 async fn a_lone_commit_goes_on_without_its_network() {
-    let told = a_commit_that_is_lost_while_it_runs(Loss::Network, "slow").await;
-    assert_eq!(told, Told::COMMITTED);
+    let reported = a_commit_that_is_lost_while_it_runs(Loss::Network, "slow").await;
+    assert_eq!(reported, CommitReport::COMMITTED);
 }
 
 #[tokio::test]
 async fn a_lone_commit_whose_server_process_ends_is_rolled_back() {
-    let told = a_commit_that_is_lost_while_it_runs(Loss::Server, "slower").await;
-    assert_eq!(told, Told::ROLLED_BACK);
+    let reported = a_commit_that_is_lost_while_it_runs(Loss::Server, "slower").await;
+    assert_eq!(reported, CommitReport::ROLLED_BACK);
 }
 
 /// The commit of one bind alone is a unit of its own. Its record must not be taken for the decision of the rest.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel_binds::{BindOptions, CommitError, Error, Session};
-use kit::faulty::{Faulty, Limits, Told};
+use kit::faulty::{Faulty, Limits, CommitReport};
 use kit::proxy::Fault;
 use kit::side::{MariadbA, PostgresA, PostgresB, PostgresPlain, Side};
 use kit::world::Sides;
@@ -206,5 +206,5 @@ async fn the_loss_of_a_reader_after_the_decision_changes_nothing() {
     assert!(!faulty.proxy(2).disarm());
     assert!(committed.committed().unwrap().pending().is_empty());
     let attempt = faulty.attempt("after").await;
-    assert_eq!(faulty.judge(&attempt).await, Told::COMMITTED);
+    assert_eq!(faulty.judge(&attempt).await, CommitReport::COMMITTED);
 }

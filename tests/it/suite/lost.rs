@@ -6,18 +6,18 @@ use std::time::Duration;
 use diesel_binds::error::Fault as Cause;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::{BindOptions, CommitError};
-use kit::faulty::{Faulty, Limits, Told};
+use kit::faulty::{Faulty, Limits, CommitReport};
 use kit::moment::Moment;
 use kit::prepared::decision;
 use kit::proxy::Fault;
 use kit::world::Sides;
 
 /// Returns the result of a lost connection if another one can be opened at once.
-fn expected(moment: Moment, forwarded: bool) -> Told {
+fn expected(moment: Moment, forwarded: bool) -> CommitReport {
     match moment {
-        Moment::Begin | Moment::Statement | Moment::Identify | Moment::Prepare => Told::ROLLED_BACK,
-        Moment::Decide if !forwarded => Told::ROLLED_BACK,
-        Moment::Decide | Moment::Finish => Told::COMMITTED,
+        Moment::Begin | Moment::Statement | Moment::Identify | Moment::Prepare => CommitReport::ROLLED_BACK,
+        Moment::Decide if !forwarded => CommitReport::ROLLED_BACK,
+        Moment::Decide | Moment::Finish => CommitReport::COMMITTED,
     }
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn a_lost_message_or_reply_leaves_all_or_nothing<S: Sides>() {
                     Fault::before(bytes)
                 };
                 let text = format!("{index} {moment:?} {forwarded}");
-                let Some(told) = faulty.with_fault(index, &fault, &text).await else {
+                let Some(reported) = faulty.with_fault(index, &fault, &text).await else {
                     continue;
                 };
                 seen.insert(moment);
@@ -46,15 +46,15 @@ pub(crate) async fn a_lost_message_or_reply_leaves_all_or_nothing<S: Sides>() {
                 } else {
                     moment
                 };
-                match (moment, told) {
+                match (moment, reported) {
                     // The branch is not listed yet, but may be in a moment, and must then be reported.
-                    (Moment::Prepare, Told::RolledBack { pending }) => {
+                    (Moment::Prepare, CommitReport::RolledBack { pending }) => {
                         assert!(
                             pending.is_empty() || pending == [S::keys()[index]],
                             "{text}"
                         );
                     }
-                    (moment, told) => assert_eq!(told, expected(moment, forwarded), "{text}"),
+                    (moment, reported) => assert_eq!(reported, expected(moment, forwarded), "{text}"),
                 }
             }
         }
@@ -84,7 +84,7 @@ pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() 
     let faulty = Faulty::<S>::start(limits, &BindOptions::new()).await;
     assert_eq!(
         faulty.judge(&faulty.attempt("warm").await).await,
-        Told::COMMITTED
+        CommitReport::COMMITTED
     );
     for (index, proxy) in faulty.servers() {
         for moment in [Moment::Prepare, Moment::Decide, Moment::Finish] {
@@ -101,14 +101,14 @@ pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() 
                 let attempt = faulty.attempt(&text).await;
                 let fired = !proxy.disarm();
                 proxy.accept();
-                let told = faulty.judge(&attempt).await;
+                let reported = faulty.judge(&attempt).await;
                 let pending = vec![S::keys()[index]];
                 if !fired {
-                    assert_eq!(told, Told::COMMITTED, "{text}");
+                    assert_eq!(reported, CommitReport::COMMITTED, "{text}");
                 } else if faulty.is_holder(index) {
-                    assert_eq!(told, Told::InDoubt, "{text}");
+                    assert_eq!(reported, CommitReport::InDoubt, "{text}");
                     let Err(CommitError::InDoubt { gid, .. }) = &attempt.result else {
-                        unreachable!("it was told to be in doubt");
+                        unreachable!("the commit reported it as in doubt");
                     };
                     assert_eq!(gid.unit(), attempt.unit);
                     assert_eq!(gid.holder(), S::keys()[index]);
@@ -116,9 +116,9 @@ pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() 
                     let decided = decision(url, attempt.unit).await;
                     assert_eq!(decided, forwarded.then_some(Outcome::Committed), "{text}");
                 } else if moment == Moment::Prepare {
-                    assert_eq!(told, Told::RolledBack { pending }, "{text}");
+                    assert_eq!(reported, CommitReport::RolledBack { pending }, "{text}");
                 } else {
-                    assert_eq!(told, Told::Committed { pending }, "{text}");
+                    assert_eq!(reported, CommitReport::Committed { pending }, "{text}");
                 }
                 faulty.assert_works_again(&text).await;
             }
@@ -139,7 +139,7 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
     let faulty = Faulty::<S>::start(limits, &BindOptions::new()).await;
     assert_eq!(
         faulty.judge(&faulty.attempt("warm").await).await,
-        Told::COMMITTED
+        CommitReport::COMMITTED
     );
     for (index, proxy) in faulty.servers() {
         for moment in [Moment::Prepare, Moment::Decide, Moment::Finish] {
@@ -154,7 +154,7 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
                 proxy.inject(fault.stalling());
                 let attempt = faulty.attempt(&text).await;
                 let fired = !proxy.disarm();
-                let told = faulty.judge(&attempt).await;
+                let reported = faulty.judge(&attempt).await;
                 let key = S::keys()[index];
                 let is_slow = matches!(
                     &attempt.result,
@@ -168,12 +168,12 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
                     Moment::Finish => !faulty.is_holder(index) || forwarded,
                     _ => unreachable!(),
                 };
-                match told {
-                    Told::Committed { pending } => assert!(
+                match reported {
+                    CommitReport::Committed { pending } => assert!(
                         committed && (pending.is_empty() || pending == [key]),
                         "{text}: pending {pending:?}"
                     ),
-                    Told::RolledBack { pending } => {
+                    CommitReport::RolledBack { pending } => {
                         assert!(!committed, "{text}: {:?}", attempt.result);
                         // A prepare that hangs on its way may still arrive.
                         let is_named = pending == [key];
@@ -183,7 +183,7 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
                             "{text}: pending {pending:?}"
                         );
                     }
-                    told => panic!("{text}: {told:?}"),
+                    reported => panic!("{text}: {reported:?}"),
                 }
                 proxy.cut();
                 faulty.assert_works_again(&text).await;
@@ -215,7 +215,7 @@ pub(crate) async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
                     ),
                     "{attempt:?}"
                 );
-                assert_eq!(faulty.judge(&attempt).await, Told::ROLLED_BACK, "{text}");
+                assert_eq!(faulty.judge(&attempt).await, CommitReport::ROLLED_BACK, "{text}");
                 proxy.cut();
                 faulty.assert_works_again(&text).await;
             }
@@ -262,13 +262,13 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
                 proxy.inject(Fault::before(end).rolling_back_behind(gaps + 1));
                 let attempt = faulty.attempt(&text).await;
                 proxy.disarm();
-                let told = faulty.judge(&attempt).await;
+                let reported = faulty.judge(&attempt).await;
                 if proxy.fired() == before {
-                    assert_eq!(told, Told::COMMITTED, "{end}: {text}");
+                    assert_eq!(reported, CommitReport::COMMITTED, "{end}: {text}");
                     break;
                 }
                 // The fault ended the transaction before the commit, so nothing is left.
-                assert_ne!(told, Told::COMMITTED, "{end}: {text}");
+                assert_ne!(reported, CommitReport::COMMITTED, "{end}: {text}");
                 gaps += 1;
                 assert!(gaps < 20, "a message has an end");
             }

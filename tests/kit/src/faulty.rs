@@ -35,16 +35,16 @@ impl Default for Limits {
     }
 }
 
-/// The result of a commit.
+/// The result of a commit, as its caller gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum CommitReport {
     Committed { pending: Vec<&'static str> },
     RolledBack { pending: Vec<&'static str> },
     InDoubt,
     Unknown,
 }
 
-impl Told {
+impl CommitReport {
     pub const COMMITTED: Self = Self::Committed {
         pending: Vec::new(),
     };
@@ -85,8 +85,8 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub fn told(&self) -> Told {
-        Told::of(&self.result)
+    pub fn report(&self) -> CommitReport {
+        CommitReport::of(&self.result)
     }
 }
 
@@ -177,24 +177,24 @@ impl<S: Sides> Faulty<S> {
 
     /// Arms a fault, runs a unit, judges it, and runs another without a fault. Returns `None` if the fault did not
     /// fire.
-    pub async fn with_fault(&self, index: usize, fault: &Fault, text: &str) -> Option<Told> {
+    pub async fn with_fault(&self, index: usize, fault: &Fault, text: &str) -> Option<CommitReport> {
         let proxy = self.proxy(index);
         proxy.inject(fault.clone());
         let attempt = self.attempt(text).await;
         let fired = !proxy.disarm();
-        let told = self.judge(&attempt).await;
+        let reported = self.judge(&attempt).await;
         if !fired {
-            assert_eq!(told, Told::COMMITTED, "{fault:?}");
+            assert_eq!(reported, CommitReport::COMMITTED, "{fault:?}");
             return None;
         }
         self.assert_works_again(text).await;
-        Some(told)
+        Some(reported)
     }
 
     /// Asserts that a unit without a fault commits.
     pub async fn assert_works_again(&self, text: &str) {
         let after = self.attempt(&format!("after {text}")).await;
-        assert_eq!(self.judge(&after).await, Told::COMMITTED, "{after:?}");
+        assert_eq!(self.judge(&after).await, CommitReport::COMMITTED, "{after:?}");
     }
 
     /// Cuts all connections through proxies. Prepared branches stay.
@@ -205,8 +205,8 @@ impl<S: Sides> Faulty<S> {
     }
 
     /// Compares the result with the databases. Finishes the remaining branches by hand, according to the decision.
-    pub async fn judge(&self, attempt: &Attempt) -> Told {
-        let told = attempt.told();
+    pub async fn judge(&self, attempt: &Attempt) -> CommitReport {
+        let reported = attempt.report();
         let keys = S::keys();
         let mut left = Vec::new();
         for (index, database) in self.world.databases.iter().enumerate() {
@@ -215,16 +215,16 @@ impl<S: Sides> Faulty<S> {
             }
         }
         for (index, branch) in &left {
-            let named = match &told {
-                Told::Committed { pending } | Told::RolledBack { pending } => {
+            let named = match &reported {
+                CommitReport::Committed { pending } | CommitReport::RolledBack { pending } => {
                     pending.contains(&keys[*index])
                 }
-                Told::InDoubt => true,
-                Told::Unknown => false,
+                CommitReport::InDoubt => true,
+                CommitReport::Unknown => false,
             };
             assert!(
                 named,
-                "{branch:?} is prepared, and nobody says so: {attempt:?}"
+                "{branch:?} is prepared, and the commit does not report it: {attempt:?}"
             );
         }
         if !left.is_empty() {
@@ -251,15 +251,15 @@ impl<S: Sides> Faulty<S> {
             .collect();
         let torn = kept.contains(&true) && kept.contains(&false);
         assert!(!torn, "torn: {kept:?}, {attempt:?}");
-        match &told {
-            Told::Committed { .. } => assert!(kept[0], "committed, and not there: {attempt:?}"),
-            Told::RolledBack { .. } => assert!(!kept[0], "rolled back, and there: {attempt:?}"),
-            Told::InDoubt => assert_eq!(kept[0], decided, "{attempt:?}"),
-            Told::Unknown => assert_eq!(kept.len(), 1, "{attempt:?}"),
+        match &reported {
+            CommitReport::Committed { .. } => assert!(kept[0], "committed, and not there: {attempt:?}"),
+            CommitReport::RolledBack { .. } => assert!(!kept[0], "rolled back, and there: {attempt:?}"),
+            CommitReport::InDoubt => assert_eq!(kept[0], decided, "{attempt:?}"),
+            CommitReport::Unknown => assert_eq!(kept.len(), 1, "{attempt:?}"),
         }
         if attempt.written.is_err() {
             assert!(!kept[0], "a part of the unit failed: {attempt:?}");
         }
-        told
+        reported
     }
 }
