@@ -13,8 +13,8 @@ use futures_util::FutureExt as _;
 use kit::database::Database;
 use kit::side::{PostgresB, Side};
 
-use crate::listener::heard_in;
-use crate::spans::{hear, inserts, named};
+use crate::listener::recorded_in;
+use crate::spans::{record, inserts, named};
 
 /// Returns a pool of one connection, which the application also uses directly.
 pub(crate) async fn pool(
@@ -38,7 +38,7 @@ async fn the_next_user_of_a_connection_is_not_observed() {
         .bind(PostgresB, pool.clone())
         .build()
         .unwrap();
-    let heard = hear(async {
+    let recorded = record(async {
         let mut session = binds.session();
         PostgresB::write(&session, "observed").await.unwrap();
         session.commit_all().await.unwrap();
@@ -47,7 +47,7 @@ async fn the_next_user_of_a_connection_is_not_observed() {
         deleting.await.unwrap();
     })
     .await;
-    let statements = named(&heard, "statement");
+    let statements = named(&recorded, "statement");
     assert!(!statements.is_empty());
     assert!(
         statements
@@ -81,7 +81,7 @@ async fn an_instrumentation_of_the_application_keeps_working() {
                 true => connection.set_instrumentation(StatementSpans::over(counting)),
             }
         }
-        let heard = hear(async {
+        let recorded = record(async {
             let mut session = binds.session();
             PostgresB::write(&session, &format!("{within_ours}"))
                 .await
@@ -91,14 +91,14 @@ async fn an_instrumentation_of_the_application_keeps_working() {
         .await;
         // A begin, an insert, a commit.
         assert!(count.load(Ordering::SeqCst) >= 3);
-        assert_eq!(inserts(&heard).len(), usize::from(within_ours));
-        assert_eq!(named(&heard, "transaction").len(), 1);
+        assert_eq!(inserts(&recorded).len(), usize::from(within_ours));
+        assert_eq!(named(&recorded, "transaction").len(), 1);
     }
 }
 
 /// The reply to a dropped statement on the raw connection is never read, and no event reports its end.
 #[tokio::test(flavor = "multi_thread")]
-async fn statements_that_were_never_heard_of_again_are_forgotten() {
+async fn spans_of_statements_without_an_end_are_removed() {
     use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 
     let database = PostgresB::database().await;
@@ -108,11 +108,11 @@ async fn statements_that_were_never_heard_of_again_are_forgotten() {
         .build()
         .unwrap();
     let open = || {
-        let heard = heard_in(&tracing::Span::current());
-        let statements = named(&heard, "statement");
-        statements.iter().filter(|heard| !heard.is_closed).count()
+        let recorded = recorded_in(&tracing::Span::current());
+        let statements = named(&recorded, "statement");
+        statements.iter().filter(|recorded| !recorded.is_closed).count()
     };
-    let heard = hear(async {
+    let recorded = record(async {
         let mut session = binds.session();
         PostgresB::write(&session, "twice").await.unwrap();
         {
@@ -136,9 +136,9 @@ async fn statements_that_were_never_heard_of_again_are_forgotten() {
     })
     .await;
     // The failure belongs to its own statement.
-    let failed: Vec<_> = named(&heard, "statement")
+    let failed: Vec<_> = named(&recorded, "statement")
         .into_iter()
-        .filter(|heard| !heard.field("error.type").is_empty())
+        .filter(|recorded| !recorded.field("error.type").is_empty())
         .collect();
     let [failed] = failed[..] else {
         panic!("one, but {failed:#?}");

@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// A span, or an event, with its fields as text.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct SpanOrEvent {
     pub(crate) name: String,
     pub(crate) target: String,
     /// The names of the surrounding spans, the nearest first.
@@ -25,14 +25,14 @@ pub(crate) struct Heard {
     ancestors: Vec<u64>,
 }
 
-impl Heard {
+impl SpanOrEvent {
     pub(crate) fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
 }
 
 /// All spans and events so far, of all tests of the program.
-static HEARD: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
+static RECORDED: Mutex<Vec<SpanOrEvent>> = Mutex::new(Vec::new());
 
 /// Subscribes for the whole program: the background work of a session, and SQLite's own thread, do not belong to the
 /// thread of a test.
@@ -45,29 +45,29 @@ pub(crate) fn listen() {
 }
 
 /// Returns the spans and events within the span of a test, in the order of their begins.
-pub(crate) fn heard_in(test: &tracing::Span) -> Vec<Heard> {
+pub(crate) fn recorded_in(test: &tracing::Span) -> Vec<SpanOrEvent> {
     let own = test.id().unwrap().into_u64();
-    let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-    heard
+    let recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+    recorded
         .iter()
-        .filter(|heard| heard.ancestors.contains(&own))
+        .filter(|recorded| recorded.ancestors.contains(&own))
         .cloned()
         .collect()
 }
 
 /// Returns all spans and events with this field.
-pub(crate) fn heard_with(field: &str, value: &str) -> Vec<Heard> {
-    let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-    heard
+pub(crate) fn recorded_with(field: &str, value: &str) -> Vec<SpanOrEvent> {
+    let recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+    recorded
         .iter()
-        .filter(|heard| heard.field(field) == value)
+        .filter(|recorded| recorded.field(field) == value)
         .cloned()
         .collect()
 }
 
 struct Listener;
 
-/// The position of a span in [`HEARD`], because ids are reused.
+/// The position of a span in [`RECORDED`], because ids are reused.
 struct Position(usize);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
@@ -75,13 +75,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
         let span = context.span(id).unwrap();
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-        span.extensions_mut().insert(Position(heard.len()));
+        let mut recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+        span.extensions_mut().insert(Position(recorded.len()));
         let around = span.scope().skip(1);
         let (within, ancestors) = around
             .map(|s| (s.name().to_owned(), s.id().into_u64()))
             .unzip();
-        heard.push(Heard {
+        recorded.push(SpanOrEvent {
             name: span.name().to_owned(),
             target: span.metadata().target().to_owned(),
             within,
@@ -95,7 +95,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         values.record(&mut fields);
-        change(id, &context, |heard| heard.fields.extend(fields.0));
+        change(id, &context, |recorded| recorded.fields.extend(fields.0));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -105,8 +105,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
         let (within, ancestors) = around
             .map(|s| (s.name().to_owned(), s.id().into_u64()))
             .unzip();
-        let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.push(Heard {
+        let mut recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+        recorded.push(SpanOrEvent {
             name: "event".into(),
             target: event.metadata().target().to_owned(),
             within,
@@ -118,19 +118,19 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        change(&id, &context, |heard| heard.is_closed = true);
+        change(&id, &context, |recorded| recorded.is_closed = true);
     }
 }
 
-fn change<S>(id: &Id, context: &Context<'_, S>, change: impl FnOnce(&mut Heard))
+fn change<S>(id: &Id, context: &Context<'_, S>, change: impl FnOnce(&mut SpanOrEvent))
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let span = context.span(id).unwrap();
     let extensions = span.extensions();
     let Position(position) = extensions.get().unwrap();
-    let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-    change(&mut heard[*position]);
+    let mut recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+    change(&mut recorded[*position]);
 }
 
 #[derive(Default)]

@@ -9,7 +9,7 @@ use kit::source::Steps;
 use kit::world::Sides;
 use tokio::time::sleep;
 
-use crate::listener::{heard_with, listen};
+use crate::listener::{recorded_with, listen};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_waits_for_a_branch_says_for_which() {
@@ -58,9 +58,9 @@ async fn a_migration_that_waits_for_a_branch_says_for_which() {
 /// Returns whether an event reported that a migration of the bind waits for a branch of the unit.
 fn is_told(bind: &str, gid: &str) -> bool {
     let unit = gid.split(':').nth(2).unwrap();
-    heard_with("bind", bind).iter().any(|heard| {
-        heard.name == "event"
-            && heard.field("message").starts_with("a migration may wait")
-            && heard.field("branches").contains(unit)
+    recorded_with("bind", bind).iter().any(|recorded| {
+        recorded.name == "event"
+            && recorded.field("message").starts_with("a migration may wait")
+            && recorded.field("branches").contains(unit)
     })
 }

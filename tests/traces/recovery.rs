@@ -12,27 +12,27 @@ use kit::world::Sides;
 use tokio::time::sleep;
 use tracing::Level;
 
-use crate::listener::{Heard, heard_with, listen};
-use crate::spans::{hear, named};
+use crate::listener::{SpanOrEvent, recorded_with, listen};
+use crate::spans::{record, named};
 
 /// Returns the branches of a unit, ordered by the keys of their binds.
-fn branches<'h>(heard: &'h [Heard], gid: &Gid) -> Vec<&'h Heard> {
+fn branches<'h>(recorded: &'h [SpanOrEvent], gid: &Gid) -> Vec<&'h SpanOrEvent> {
     let gid = gid.to_string();
-    let mut found = named(heard, "branch");
-    found.retain(|heard| heard.field("gid") == gid);
-    found.sort_by_key(|heard| heard.field("bind").to_owned());
+    let mut found = named(recorded, "branch");
+    found.retain(|recorded| recorded.field("gid") == gid);
+    found.sort_by_key(|recorded| recorded.field("bind").to_owned());
     found
 }
 
-fn the_pass(heard: &[Heard]) -> &Heard {
-    match named(heard, "recovery").as_slice() {
+fn the_pass(recorded: &[SpanOrEvent]) -> &SpanOrEvent {
+    match named(recorded, "recovery").as_slice() {
         [pass] => pass,
         others => panic!("one pass, but {others:#?}"),
     }
 }
 
-fn told<'h>(heard: &'h [Heard], message: &str) -> Vec<&'h Heard> {
-    let mut events = named(heard, "event");
+fn with_message<'h>(recorded: &'h [SpanOrEvent], message: &str) -> Vec<&'h SpanOrEvent> {
+    let mut events = named(recorded, "event");
     events.retain(|event| event.field("message") == message);
     events
 }
@@ -60,13 +60,13 @@ async fn a_pass_is_a_tree_of_spans_down_to_each_branch() {
         (application.leave(Left::Undecided).await, "rolled back"),
     ];
     let process = application.process().await;
-    let heard = hear(async {
+    let recorded = record(async {
         let pass = process.recovery().run_older_than(Duration::ZERO).await;
         assert!(pass.is_complete(), "{pass}");
     })
     .await;
 
-    let pass = the_pass(&heard);
+    let pass = the_pass(&recorded);
     assert_eq!(pass.target, "diesel_binds::recovery");
     assert_eq!(pass.within, ["request"]);
     for (field, expected) in [
@@ -82,7 +82,7 @@ async fn a_pass_is_a_tree_of_spans_down_to_each_branch() {
     }
     let systems = ["postgresql", "mariadb", "sqlite"];
     for name in ["database", "forget"] {
-        let spans = named(&heard, name);
+        let spans = named(&recorded, name);
         assert_eq!(spans.len(), 3, "{spans:#?}");
         for ((span, bind), system) in spans.iter().zip(Three::keys()).zip(systems) {
             assert_eq!(span.within, ["recovery", "request"]);
@@ -93,7 +93,7 @@ async fn a_pass_is_a_tree_of_spans_down_to_each_branch() {
         }
     }
     for (gid, outcome) in &units {
-        let branches = branches(&heard, gid);
+        let branches = branches(&recorded, gid);
         assert_eq!(branches.len(), 2, "{branches:#?}");
         for (branch, bind) in branches.iter().zip(["my-a", "pg-a"]) {
             assert_eq!(branch.within, ["database", "recovery", "request"]);
@@ -104,13 +104,13 @@ async fn a_pass_is_a_tree_of_spans_down_to_each_branch() {
             assert_eq!(branch.field("done"), "finished");
             assert_eq!(branch.field("error.type"), "");
         }
-        let finished = told(&heard, "finished a unit that was in doubt");
+        let finished = with_message(&recorded, "finished a unit that was in doubt");
         let finished = finished.iter().filter(|event| {
             event.field("gid") == gid.to_string()
                 && event.field("outcome") == *outcome
                 && event.within == ["branch", "database", "recovery", "request"]
         });
-        assert_eq!(finished.count(), 2, "{heard:#?}");
+        assert_eq!(finished.count(), 2, "{recorded:#?}");
     }
 }
 
@@ -118,19 +118,19 @@ async fn a_pass_is_a_tree_of_spans_down_to_each_branch() {
 async fn a_look_and_a_pass_that_is_dropped_are_told_as_such() {
     let application = Application::new().await;
     let process = application.process().await;
-    let heard = hear(async {
+    let recorded = record(async {
         assert!(process.recovery().run().now_or_never().is_none());
     })
     .await;
-    assert_eq!(the_pass(&heard).field("outcome"), "stopped");
-    let heard = hear(async {
+    assert_eq!(the_pass(&recorded).field("outcome"), "stopped");
+    let recorded = record(async {
         let _ = process.recovery().in_doubt().await;
     })
     .await;
-    let look = the_pass(&heard);
+    let look = the_pass(&recorded);
     assert_eq!(look.field("purpose"), "look");
     assert_eq!(look.field("outcome"), "complete");
-    assert!(named(&heard, "forget").is_empty());
+    assert!(named(&recorded, "forget").is_empty());
 }
 
 /// Another process finishes a branch between the list of its server and the answer of its holder.
@@ -139,13 +139,13 @@ async fn branches_that_others_finished_are_not_reported_as_finished_here() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let process = application.process().await;
-    let heard = hear(async {
+    let recorded = record(async {
         let mut holder = Admin::connect(application.file().url()).await;
         holder.run("BEGIN IMMEDIATE").await.unwrap();
         let others = async {
-            while heard_with("gid", &gid.to_string())
+            while recorded_with("gid", &gid.to_string())
                 .iter()
-                .all(|heard| heard.name != "branch")
+                .all(|recorded| recorded.name != "branch")
             {
                 sleep(Duration::from_millis(1)).await;
             }
@@ -156,13 +156,13 @@ async fn branches_that_others_finished_are_not_reported_as_finished_here() {
         assert!(pass.is_complete(), "{pass}");
     })
     .await;
-    let branches = branches(&heard, &gid);
-    assert_eq!(branches.len(), 2, "{heard:#?}");
+    let branches = branches(&recorded, &gid);
+    assert_eq!(branches.len(), 2, "{recorded:#?}");
     for branch in branches {
         assert_eq!(branch.field("outcome"), "rolled back");
         assert_eq!(branch.field("done"), "gone");
     }
-    assert!(told(&heard, "finished a unit that was in doubt").is_empty());
+    assert!(with_message(&recorded, "finished a unit that was in doubt").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,24 +173,24 @@ async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_passwo
     assert!(wrong.contains("hunter2"));
     let down = "postgres://postgres:hunter2@127.0.0.1:1/gone";
     let process = with_urls(&application, &[(0, down), (1, &wrong)]).await;
-    let heard = hear(async {
+    let recorded = record(async {
         let pass = process.recovery().run().await;
         assert_eq!(pass.unreachable.len(), 2, "{pass}");
     })
     .await;
-    let pass = the_pass(&heard);
+    let pass = the_pass(&recorded);
     assert_eq!(pass.field("outcome"), "failed");
     assert_eq!(pass.field("unreachable"), "2");
     assert_eq!(pass.field("otel.status_code"), "ERROR");
     let message = "a bind could not be looked at: what is in doubt there stays so";
-    let unseen = told(&heard, message);
-    assert_eq!(unseen.len(), 2, "{heard:#?}");
+    let unseen = with_message(&recorded, message);
+    assert_eq!(unseen.len(), 2, "{recorded:#?}");
     for (event, bind) in unseen.iter().zip(["pg-a", "my-a"]) {
         assert_eq!(event.field("bind"), bind);
         assert_eq!(event.within, ["database", "recovery", "request"]);
         assert!(!event.field("error").is_empty());
     }
-    for span in named(&heard, "database") {
+    for span in named(&recorded, "database") {
         let (error, status) = match span.field("bind") {
             "lite" => ("", ""),
             _ => ("Connect", "ERROR"),
@@ -199,15 +199,15 @@ async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_passwo
         assert_eq!(span.field("otel.status_code"), status);
     }
     // A mere list of the units in doubt is returned, and emits no event.
-    let look = hear(async {
+    let look = record(async {
         let _ = process.recovery().in_doubt().await;
     })
     .await;
-    assert!(told(&look, message).is_empty());
-    for heard in [&heard, &look] {
-        let text = format!("{heard:?}");
-        assert!(!text.contains("hunter2"), "{heard:#?}");
-        assert!(!text.contains("://"), "no URL at all: {heard:#?}");
+    assert!(with_message(&look, message).is_empty());
+    for recorded in [&recorded, &look] {
+        let text = format!("{recorded:?}");
+        assert!(!text.contains("hunter2"), "{recorded:#?}");
+        assert!(!text.contains("://"), "no URL at all: {recorded:#?}");
     }
     application
         .process()
@@ -224,7 +224,7 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
     let gid = application.leave(Left::Undecided).await;
     let process = application.process().await;
     // The pass treats the unit as new.
-    let heard = hear(async {
+    let recorded = record(async {
         let pass = process
             .recovery()
             .run_older_than(Duration::from_secs(3600))
@@ -232,25 +232,25 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
         assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     })
     .await;
-    assert_eq!(the_pass(&heard).field("outcome"), "complete");
-    assert!(branches(&heard, &gid).is_empty());
-    assert_eq!(told(&heard, "a unit is in doubt").len(), 2);
+    assert_eq!(the_pass(&recorded).field("outcome"), "complete");
+    assert!(branches(&recorded, &gid).is_empty());
+    assert_eq!(with_message(&recorded, "a unit is in doubt").len(), 2);
 
     let lost = with_urls(&application, &[(2, "/nowhere/at/all.db")]).await;
-    let heard = hear(async {
+    let recorded = record(async {
         let pass = lost.recovery().run_older_than(Duration::ZERO).await;
         assert_eq!(pass.in_doubt.len(), 2, "{pass}");
     })
     .await;
-    assert_eq!(the_pass(&heard).field("outcome"), "failed");
-    assert_eq!(the_pass(&heard).field("in_doubt"), "2");
-    for branch in branches(&heard, &gid) {
+    assert_eq!(the_pass(&recorded).field("outcome"), "failed");
+    assert_eq!(the_pass(&recorded).field("in_doubt"), "2");
+    for branch in branches(&recorded, &gid) {
         assert_eq!(branch.field("outcome"), "");
         assert_eq!(branch.field("done"), "left");
         assert_eq!(branch.field("error.type"), "Holder");
         assert_eq!(branch.field("otel.status_code"), "ERROR");
     }
-    for event in told(&heard, "a unit is in doubt") {
+    for event in with_message(&recorded, "a unit is in doubt") {
         assert_eq!(event.field("gid"), gid.to_string());
         let why = event.field("error");
         assert!(why.starts_with("its holder could not be asked"), "{why}");
@@ -260,15 +260,15 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
     let busy = with_urls(&application, &[]).await;
     let mut holder = Admin::connect(application.file().url()).await;
     holder.run("BEGIN IMMEDIATE").await.unwrap();
-    let heard = hear(async {
+    let recorded = record(async {
         let pass = busy.recovery().run_older_than(Duration::ZERO).await;
         assert!(pass.recovered.is_empty(), "{pass}");
     })
     .await;
     holder.run("ROLLBACK").await.unwrap();
-    assert_eq!(the_pass(&heard).field("outcome"), "failed");
+    assert_eq!(the_pass(&recorded).field("outcome"), "failed");
 
-    let heard = hear(async {
+    let recorded = record(async {
         let refused = process
             .recovery()
             .force(&gid, Outcome::RolledBack, "a test")
@@ -282,15 +282,15 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
         assert_eq!(forced.recovered.len(), 2, "{forced}");
     })
     .await;
-    let [refused, forced] = named(&heard, "force")[..] else {
-        panic!("two, but {heard:#?}");
+    let [refused, forced] = named(&recorded, "force")[..] else {
+        panic!("two, but {recorded:#?}");
     };
     assert_eq!(refused.field("error.type"), "HolderAnswers");
     assert_eq!(forced.field("error.type"), "");
     assert_eq!(forced.field("gid"), gid.to_string());
     assert_eq!(forced.field("outcome"), "rolled back");
     assert_eq!(forced.field("reason"), "a test");
-    let branches = branches(&heard, &gid);
+    let branches = branches(&recorded, &gid);
     assert_eq!(branches.len(), 2);
     for branch in branches {
         assert_eq!(branch.within, ["force", "request"]);
@@ -299,7 +299,7 @@ async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_worker_is_heard_from_its_start_to_its_end() {
+async fn the_worker_has_an_event_for_its_start_and_its_end() {
     crate::listener::listen();
     let application = Application::new().await;
     let gid = application.leave(Left::Committed).await;
@@ -309,10 +309,10 @@ async fn the_worker_is_heard_from_its_start_to_its_end() {
     let process = application.process_with(eager).await;
     application.wait_until_finished(&gid).await;
     process.close().await;
-    let of_it = heard_with("application", &application.namespace);
+    let of_it = recorded_with("application", &application.namespace);
     for event in ["starts", "ends"] {
         let message = format!("the worker of recovery {event}");
-        assert_eq!(told(&of_it, &message).len(), 1, "{of_it:#?}");
+        assert_eq!(with_message(&of_it, &message).len(), 1, "{of_it:#?}");
     }
     let passes = named(&of_it, "recovery");
     assert!(!passes.is_empty());
@@ -320,7 +320,7 @@ async fn the_worker_is_heard_from_its_start_to_its_end() {
         assert_eq!(pass.field("purpose"), "worker");
         assert_eq!(pass.within, [""; 0]);
     }
-    let branches = heard_with("gid", &gid.to_string());
+    let branches = recorded_with("gid", &gid.to_string());
     let branches = named(&branches, "branch");
     assert!(!branches.is_empty());
     for branch in branches {
@@ -340,9 +340,9 @@ async fn a_unit_in_doubt_for_a_minute_is_a_warning_with_its_gid() {
         listen();
         let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert_eq!(pass.in_doubt.len(), 1, "{pass}");
-        let heard = heard_with("gid", &gid.to_string());
-        let warns = |heard: &Heard| heard.level.is_some_and(|level| level <= Level::WARN);
-        assert_eq!(heard.iter().any(warns), warned, "{heard:#?}");
+        let recorded = recorded_with("gid", &gid.to_string());
+        let warns = |recorded: &SpanOrEvent| recorded.level.is_some_and(|level| level <= Level::WARN);
+        assert_eq!(recorded.iter().any(warns), warned, "{recorded:#?}");
         application.roll_back(&gid).await;
     }
 }

@@ -8,7 +8,7 @@ use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use kit::world::{Sides, World};
 use tracing::Instrument as _;
 
-use crate::listener::{Heard, heard_in, heard_with, listen};
+use crate::listener::{SpanOrEvent, recorded_in, recorded_with, listen};
 
 pub(crate) type All = (PostgresA, MariadbA, Sqlite);
 
@@ -16,11 +16,11 @@ pub(crate) type All = (PostgresA, MariadbA, Sqlite);
 const SECRET: &str = "the secret of a customer";
 
 /// Runs a part of a test in a span of its own, and returns the spans and events within it.
-pub(crate) async fn hear(part: impl Future<Output = ()>) -> Vec<Heard> {
+pub(crate) async fn record(part: impl Future<Output = ()>) -> Vec<SpanOrEvent> {
     listen();
     let span = tracing::info_span!("request");
     part.instrument(span.clone()).await;
-    heard_in(&span)
+    recorded_in(&span)
 }
 
 pub(crate) async fn builder(databases: &[Database]) -> diesel_binds::BindsBuilder {
@@ -29,36 +29,36 @@ pub(crate) async fn builder(databases: &[Database]) -> diesel_binds::BindsBuilde
     All::register(builder, &urls, PoolKind::Deadpool, &BindOptions::new()).await
 }
 
-pub(crate) fn named<'h>(heard: &'h [Heard], name: &str) -> Vec<&'h Heard> {
-    heard.iter().filter(|heard| heard.name == name).collect()
+pub(crate) fn named<'h>(recorded: &'h [SpanOrEvent], name: &str) -> Vec<&'h SpanOrEvent> {
+    recorded.iter().filter(|recorded| recorded.name == name).collect()
 }
 
 /// Returns the only span of this name on a bind.
-fn the<'h>(heard: &'h [Heard], name: &str, bind: &str) -> &'h Heard {
-    let found: Vec<_> = named(heard, name)
+fn the<'h>(recorded: &'h [SpanOrEvent], name: &str, bind: &str) -> &'h SpanOrEvent {
+    let found: Vec<_> = named(recorded, name)
         .into_iter()
-        .filter(|heard| heard.field("bind") == bind)
+        .filter(|recorded| recorded.field("bind") == bind)
         .collect();
     assert_eq!(found.len(), 1, "{name} on {bind}: {found:#?}");
     found[0]
 }
 
-fn the_unit(heard: &[Heard]) -> &Heard {
-    match named(heard, "unit").as_slice() {
+fn the_unit(recorded: &[SpanOrEvent]) -> &SpanOrEvent {
+    match named(recorded, "unit").as_slice() {
         [unit] => unit,
         others => panic!("one unit, but {others:#?}"),
     }
 }
 
 /// Returns the statements of an application, on all binds.
-pub(crate) fn inserts(heard: &[Heard]) -> Vec<&Heard> {
-    let statements = named(heard, "statement");
+pub(crate) fn inserts(recorded: &[SpanOrEvent]) -> Vec<&SpanOrEvent> {
+    let statements = named(recorded, "statement");
     statements
         .into_iter()
-        .filter(|heard| {
-            heard.field("db.operation.name") == "INSERT"
-                && !heard.field("db.query.text").contains("diesel_binds")
-                && !heard.field("db.query.text").is_empty()
+        .filter(|recorded| {
+            recorded.field("db.operation.name") == "INSERT"
+                && !recorded.field("db.query.text").contains("diesel_binds")
+                && !recorded.field("db.query.text").is_empty()
         })
         .collect()
 }
@@ -67,7 +67,7 @@ pub(crate) fn inserts(heard: &[Heard]) -> Vec<&Heard> {
 async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
     let world = World::of::<All>(PoolKind::Deadpool).await;
     let mut gid = None;
-    let heard = hear(async {
+    let recorded = record(async {
         let mut session = world.binds.session();
         All::write(&session, SECRET).await.unwrap();
         let committed = session.commit_all().await.unwrap();
@@ -76,7 +76,7 @@ async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
     .await;
     let gid = gid.unwrap();
 
-    let unit = the_unit(&heard);
+    let unit = the_unit(&recorded);
     assert_eq!(unit.within, ["request"]);
     assert_eq!(unit.field("unit"), gid.unit().to_string());
     assert_eq!(unit.field("gid"), gid.to_string());
@@ -85,16 +85,16 @@ async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
 
     let systems = ["postgresql", "mariadb", "sqlite"];
     for ((bind, system), database) in All::keys().into_iter().zip(systems).zip(&world.databases) {
-        let transaction = the(&heard, "transaction", bind);
+        let transaction = the(&recorded, "transaction", bind);
         assert_eq!(transaction.within, ["unit", "request"]);
         assert_eq!(transaction.field("unit"), gid.unit().to_string());
         assert_eq!(transaction.field("db.system.name"), system);
         let name = transaction.field("db.namespace");
         assert!(!name.is_empty() && database.url().contains(name), "{name}");
 
-        let inserts = inserts(&heard);
-        let insert = inserts.iter().find(|heard| heard.field("bind") == bind);
-        let insert = insert.unwrap_or_else(|| panic!("no insert on {bind}: {heard:#?}"));
+        let inserts = inserts(&recorded);
+        let insert = inserts.iter().find(|recorded| recorded.field("bind") == bind);
+        let insert = insert.unwrap_or_else(|| panic!("no insert on {bind}: {recorded:#?}"));
         assert_eq!(insert.within, ["transaction", "unit", "request"]);
         assert_eq!(insert.target, "diesel_binds::statement");
         assert_eq!(insert.field("unit"), gid.unit().to_string());
@@ -106,12 +106,12 @@ async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
         assert_eq!(insert.field("error.type"), "");
     }
 
-    let commits = named(&heard, "commit");
+    let commits = named(&recorded, "commit");
     assert_eq!(commits.len(), 1);
     assert_eq!(commits[0].within, ["unit", "request"]);
     assert_eq!(commits[0].field("gid"), gid.to_string());
     assert_eq!(commits[0].field("outcome"), "committed");
-    let mut steps: Vec<_> = named(&heard, "step")
+    let mut steps: Vec<_> = named(&recorded, "step")
         .into_iter()
         .filter(|step| step.field("step") != "identify")
         .map(|step| {
@@ -132,20 +132,20 @@ async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
     // The statements of a step stand below it, even though SQLite has a thread of its own.
     for bind in All::keys() {
         assert!(
-            named(&heard, "statement")
+            named(&recorded, "statement")
                 .iter()
-                .any(|heard| heard.field("bind") == bind
-                    && heard.within == ["step", "commit", "unit", "request"]),
+                .any(|recorded| recorded.field("bind") == bind
+                    && recorded.within == ["step", "commit", "unit", "request"]),
             "{bind}"
         );
     }
-    assert!(heard.iter().all(|heard| heard.is_closed), "{heard:#?}");
+    assert!(recorded.iter().all(|recorded| recorded.is_closed), "{recorded:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_trace_has_a_parameter_or_a_password() {
     let world = World::of::<All>(PoolKind::Deadpool).await;
-    let heard = hear(async {
+    let recorded = record(async {
         let mut session = world.binds.session();
         All::write(&session, SECRET).await.unwrap();
         session.commit_all().await.unwrap();
@@ -164,10 +164,10 @@ async fn no_trace_has_a_parameter_or_a_password() {
         batch::<Sqlite>(&world.binds.session()).await;
     })
     .await;
-    let text = format!("{heard:?}");
-    assert!(!text.contains(SECRET), "{heard:#?}");
-    assert!(!text.contains("app-secret"), "{heard:#?}");
-    assert!(!text.contains("://"), "no URL at all: {heard:#?}");
+    let text = format!("{recorded:?}");
+    assert!(!text.contains(SECRET), "{recorded:#?}");
+    assert!(!text.contains("app-secret"), "{recorded:#?}");
+    assert!(!text.contains("://"), "no URL at all: {recorded:#?}");
 }
 
 async fn batch<S: Side>(session: &Session) {
@@ -191,13 +191,13 @@ async fn parameters_are_shown_to_who_asked_for_them() {
         .trace_parameters()
         .build()
         .unwrap();
-    let heard = hear(async {
+    let recorded = record(async {
         let session = binds.session();
         All::write(&session, SECRET).await.unwrap();
         MariadbA::write(&session, SECRET).await.unwrap_err();
     })
     .await;
-    let inserts = inserts(&heard);
+    let inserts = inserts(&recorded);
     assert_eq!(inserts.len(), 4);
     for insert in inserts {
         assert!(
@@ -209,7 +209,7 @@ async fn parameters_are_shown_to_who_asked_for_them() {
             "{insert:#?}"
         );
     }
-    let failures: Vec<_> = named(&heard, "event");
+    let failures: Vec<_> = named(&recorded, "event");
     assert!(
         failures
             .iter()
@@ -221,7 +221,7 @@ async fn parameters_are_shown_to_who_asked_for_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_statement_and_a_unit_that_rolls_back_are_marked() {
     let world = World::of::<All>(PoolKind::Bb8).await;
-    let heard = hear(async {
+    let recorded = record(async {
         for bind in 0..3 {
             let mut session = world.binds.session();
             for _ in 0..2 {
@@ -236,9 +236,9 @@ async fn a_failed_statement_and_a_unit_that_rolls_back_are_marked() {
     })
     .await;
     for bind in All::keys() {
-        let inserts: Vec<_> = inserts(&heard)
+        let inserts: Vec<_> = inserts(&recorded)
             .into_iter()
-            .filter(|heard| heard.field("bind") == bind)
+            .filter(|recorded| recorded.field("bind") == bind)
             .collect();
         let [first, second] = inserts.as_slice() else {
             panic!("two inserts on {bind}: {inserts:#?}");
@@ -247,14 +247,14 @@ async fn a_failed_statement_and_a_unit_that_rolls_back_are_marked() {
         assert_eq!(second.field("error.type"), "UniqueViolation");
         assert_eq!(second.field("otel.status_code"), "ERROR");
     }
-    let units = named(&heard, "unit");
+    let units = named(&recorded, "unit");
     assert_eq!(units.len(), 3);
     for unit in units {
         assert_eq!(unit.field("outcome"), "rolled back");
         assert!(unit.is_closed);
     }
-    assert_eq!(named(&heard, "roll-back").len(), 3);
-    let failures = named(&heard, "event");
+    assert_eq!(named(&recorded, "roll-back").len(), 3);
+    let failures = named(&recorded, "event");
     let failures = failures
         .iter()
         .filter(|event| event.field("error.type") == "UniqueViolation");
@@ -279,7 +279,7 @@ async fn a_commit_that_fails_says_where_and_why() {
     .await
     .build()
     .unwrap();
-    let heard = hear(async {
+    let recorded = record(async {
         let mut session = binds.session();
         PostgresA::sql(&session, "INSERT INTO once VALUES (1), (1)")
             .await
@@ -288,10 +288,10 @@ async fn a_commit_that_fails_says_where_and_why() {
         assert!(matches!(failed, Err(CommitError::RolledBack { .. })));
     })
     .await;
-    let unit = the_unit(&heard);
+    let unit = the_unit(&recorded);
     assert_eq!(unit.field("outcome"), "rolled back");
     assert_eq!(unit.field("error.type"), "RolledBack");
-    let step = the(&heard, "step", "pg-a");
+    let step = the(&recorded, "step", "pg-a");
     assert_eq!(step.field("step"), "commit");
     assert_eq!(step.field("error.type"), "Refused");
     assert_eq!(step.field("otel.status_code"), "ERROR");
@@ -300,7 +300,7 @@ async fn a_commit_that_fails_says_where_and_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_dropped_ends_its_spans() {
     let world = World::of::<All>(PoolKind::Deadpool).await;
-    let heard = hear(async {
+    let recorded = record(async {
         let session = world.binds.session();
         All::write(&session, "dropped").await.unwrap();
         drop(session);
@@ -308,8 +308,8 @@ async fn a_session_that_is_dropped_ends_its_spans() {
         world.binds.close().await;
     })
     .await;
-    assert_eq!(the_unit(&heard).field("outcome"), "rolled back");
-    assert!(heard.iter().all(|heard| heard.is_closed), "{heard:#?}");
+    assert_eq!(the_unit(&recorded).field("outcome"), "rolled back");
+    assert!(recorded.iter().all(|recorded| recorded.is_closed), "{recorded:#?}");
 }
 
 /// The server does not answer, and the runtime of the commit goes away.
@@ -333,31 +333,31 @@ async fn a_commit_that_its_runtime_drops_is_unknown() {
             PostgresA::write(&session, "unknown").await.unwrap();
             proxy.stall();
             assert!(session.commit_all().now_or_never().is_none());
-            while named(&heard_with("unit", &unit), "commit").is_empty() {
+            while named(&recorded_with("unit", &unit), "commit").is_empty() {
                 tokio::task::yield_now().await;
             }
             unit
         })
     });
-    let heard = heard_with("unit", &unit.await.unwrap());
-    assert_eq!(the_unit(&heard).field("outcome"), "unknown");
+    let recorded = recorded_with("unit", &unit.await.unwrap());
+    assert_eq!(the_unit(&recorded).field("outcome"), "unknown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_without_a_query_has_no_span() {
     let world = World::of::<(Sqlite,)>(PoolKind::Deadpool).await;
-    let heard = hear(async {
+    let recorded = record(async {
         world.binds.session().commit_all().await.unwrap();
         world.binds.session().rollback_all().await.unwrap();
     })
     .await;
-    assert!(named(&heard, "unit").is_empty());
+    assert!(named(&recorded, "unit").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_stands_in_the_span_that_its_caller_opened() {
     let world = World::of::<All>(PoolKind::Deadpool).await;
-    let heard = hear(async {
+    let recorded = record(async {
         let session = world.binds.session();
         All::write(&session, "outside").await.unwrap();
         All::read(&session)
@@ -366,9 +366,9 @@ async fn a_statement_stands_in_the_span_that_its_caller_opened() {
             .unwrap();
     })
     .await;
-    let selects: Vec<_> = named(&heard, "statement")
+    let selects: Vec<_> = named(&recorded, "statement")
         .into_iter()
-        .filter(|heard| heard.field("db.query.text").contains("ORDER BY"))
+        .filter(|recorded| recorded.field("db.query.text").contains("ORDER BY"))
         .collect();
     assert_eq!(selects.len(), 3);
     for select in selects {

@@ -9,7 +9,7 @@ use kit::side::{PostgresB, Side};
 use kit::world::Sides;
 
 use crate::connections::pool;
-use crate::spans::{All, builder, hear, named};
+use crate::spans::{All, builder, record, named};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_begins_with_a_comment_if_that_was_asked_for() {
@@ -22,7 +22,7 @@ async fn a_transaction_begins_with_a_comment_if_that_was_asked_for() {
         }
         let binds = builder.build().unwrap();
         let mut unit = None;
-        let heard = hear(async {
+        let recorded = record(async {
             let mut session = binds.session();
             unit = Some(session.unit());
             All::write(&session, &format!("tagged: {tagged}"))
@@ -36,11 +36,11 @@ async fn a_transaction_begins_with_a_comment_if_that_was_asked_for() {
                 "/*application='traces',bind='{bind}',unit='{}'*/ ",
                 unit.unwrap()
             );
-            let begins = named(&heard, "statement")
+            let begins = named(&recorded, "statement")
                 .into_iter()
-                .filter(|heard| heard.field("db.query.text").starts_with(&tag))
+                .filter(|recorded| recorded.field("db.query.text").starts_with(&tag))
                 .count();
-            assert_eq!(begins, usize::from(tagged), "{bind}: {heard:#?}");
+            assert_eq!(begins, usize::from(tagged), "{bind}: {recorded:#?}");
         }
     }
 }
