@@ -8,8 +8,8 @@ use crate::suite::mount::mount;
 use crate::suite::second::Nobody;
 
 mount!(hooks: [
-    hooks_hear_how_their_unit_ended,
-    hooks_hear_how_their_closure_ended,
+    hooks_run_at_the_end_of_their_unit_with_its_outcome,
+    hooks_run_at_the_end_of_their_closure_with_its_outcome,
     a_hook_that_fails_after_the_commit_is_reported_beside_it,
     a_hook_before_the_commit_takes_part_and_may_veto,
     a_hook_that_did_not_say_yes_is_a_veto,

@@ -86,7 +86,7 @@ mount!(savepoints: [
 ]);
 
 mount!(closures: [
-    a_closure_hears_of_its_commit,
+    a_closure_gets_the_result_of_its_commit,
     a_closure_that_runs_once_may_move_what_it_captures,
     a_closure_borrows_within_a_task,
     a_panic_rolls_back,

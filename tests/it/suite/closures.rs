@@ -37,7 +37,7 @@ async fn assert_works<S: Sides>(world: &World) {
     are::<S>(world, &["works", "and again"]).await;
 }
 
-pub(crate) async fn a_closure_hears_of_its_commit<S: Sides>(pool: PoolKind) {
+pub(crate) async fn a_closure_gets_the_result_of_its_commit<S: Sides>(pool: PoolKind) {
     let world = World::of::<S>(pool).await;
     let (seven, committed): (i32, Commit) = world
         .binds

@@ -18,38 +18,38 @@ use crate::suite::polls::{Ran, at_every_poll};
 
 /// The messages of hooks, in order.
 #[derive(Clone)]
-struct Ear {
-    said: UnboundedSender<String>,
+struct HookLog {
+    sender: UnboundedSender<String>,
 }
 
-impl Ear {
+impl HookLog {
     fn new() -> (Self, UnboundedReceiver<String>) {
-        let (said, heard) = unbounded_channel();
-        (Self { said }, heard)
+        let (sender, receiver) = unbounded_channel();
+        (Self { sender }, receiver)
     }
 
-    fn say(&self, what: &str) {
-        self.said.send(what.to_owned()).unwrap();
+    fn write(&self, what: &str) {
+        self.sender.send(what.to_owned()).unwrap();
     }
 
     /// Adds hooks for both ends of a unit.
-    fn listen(&self, session: &Session, unit: &str) {
-        let (ear, text) = (self.clone(), format!("{unit} committed"));
-        session.after_commit(async move |_| ear.say(&text));
-        let (ear, text) = (self.clone(), format!("{unit} rolled back"));
-        session.after_rollback(async move |_| ear.say(&text));
+    fn add_hooks(&self, session: &Session, unit: &str) {
+        let (log, text) = (self.clone(), format!("{unit} committed"));
+        session.after_commit(async move |_| log.write(&text));
+        let (log, text) = (self.clone(), format!("{unit} rolled back"));
+        session.after_rollback(async move |_| log.write(&text));
     }
 }
 
 /// Returns the messages so far. All expected messages must have been sent.
-fn heard(ear: &mut UnboundedReceiver<String>) -> Vec<String> {
-    std::iter::from_fn(|| ear.try_recv().ok()).collect()
+fn received(messages: &mut UnboundedReceiver<String>) -> Vec<String> {
+    std::iter::from_fn(|| messages.try_recv().ok()).collect()
 }
 
 /// Waits for the next message of a hook in the background.
-async fn next(ear: &mut UnboundedReceiver<String>) -> String {
-    let said = timeout(Duration::from_secs(40), ear.recv()).await;
-    said.expect("nobody said anything").unwrap()
+async fn next(messages: &mut UnboundedReceiver<String>) -> String {
+    let message = timeout(Duration::from_secs(40), messages.recv()).await;
+    message.expect("a hook writes a message in time").unwrap()
 }
 
 async fn panics() {
@@ -57,93 +57,93 @@ async fn panics() {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("it must not be")]
-struct No;
+#[error("the hook of the test vetoes")]
+struct Veto;
 
-pub(crate) async fn hooks_hear_how_their_unit_ended<S: Sides>(pool: PoolKind) {
+pub(crate) async fn hooks_run_at_the_end_of_their_unit_with_its_outcome<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
-    let (ear, mut ears) = Ear::new();
+    let (log, mut messages) = HookLog::new();
     let mut session = bench.session();
     // A unit without work commits as well.
-    ear.listen(&session, "empty");
+    log.add_hooks(&session, "empty");
     session.commit_all().await.unwrap();
-    assert_eq!(heard(&mut ears), ["empty committed"]);
+    assert_eq!(received(&mut messages), ["empty committed"]);
 
     let unit = session.unit();
     S::write(&session, "kept").await.unwrap();
-    ear.listen(&session, "first");
-    let told = Arc::new(Mutex::new(None));
-    let hears = Arc::clone(&told);
-    session.after_commit(async move |committed| *hears.lock().unwrap() = Some(committed));
+    log.add_hooks(&session, "first");
+    let argument = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&argument);
+    session.after_commit(async move |committed| *kept.lock().unwrap() = Some(committed));
     let committed = session.commit_all().await.unwrap();
-    assert_eq!(heard(&mut ears), ["first committed"]);
-    assert_eq!(told.lock().unwrap().take(), Some(committed.clone()));
+    assert_eq!(received(&mut messages), ["first committed"]);
+    assert_eq!(argument.lock().unwrap().take(), Some(committed.clone()));
     assert_eq!(committed.unit(), unit);
 
     // The hooks are gone with their unit.
     S::write(&session, "second").await.unwrap();
     session.commit_all().await.unwrap();
     S::write(&session, "gone").await.unwrap();
-    ear.listen(&session, "third");
+    log.add_hooks(&session, "third");
     session.rollback_all().await.unwrap();
-    assert_eq!(heard(&mut ears), ["third rolled back"]);
+    assert_eq!(received(&mut messages), ["third rolled back"]);
     S::write(&session, "gone").await.unwrap();
-    ear.listen(&session, "fourth");
+    log.add_hooks(&session, "fourth");
     drop(session);
-    assert_eq!(next(&mut ears).await, "fourth rolled back");
+    assert_eq!(next(&mut messages).await, "fourth rolled back");
     // The unit is rolled back by then.
     for rows in S::rows(&bench.world).await {
         assert_eq!(rows, ["kept", "second"]);
     }
     bench.assert_clean().await;
-    assert_eq!(heard(&mut ears), [""; 0]);
+    assert_eq!(received(&mut messages), [""; 0]);
 }
 
-pub(crate) async fn hooks_hear_how_their_closure_ended<S: Sides>(pool: PoolKind) {
+pub(crate) async fn hooks_run_at_the_end_of_their_closure_with_its_outcome<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
-    let (ear, mut ears) = Ear::new();
+    let (log, mut messages) = HookLog::new();
     let binds = bench.world.binds.clone();
     binds
         .transaction::<(), Error, _>(async |session| {
-            ear.listen(session, "ok");
+            log.add_hooks(session, "ok");
             S::write(session, "kept").await
         })
         .await
         .unwrap();
-    assert_eq!(heard(&mut ears), ["ok committed"]);
+    assert_eq!(received(&mut messages), ["ok committed"]);
     let refused = binds
         .transaction::<(), Error, _>(async |session| {
-            ear.listen(session, "error");
+            log.add_hooks(session, "error");
             S::write(session, "kept").await
         })
         .await;
     refused.unwrap_err();
-    assert_eq!(heard(&mut ears), ["error rolled back"]);
+    assert_eq!(received(&mut messages), ["error rolled back"]);
     let panicked =
         std::panic::AssertUnwindSafe(binds.transaction::<(), Error, _>(async |session| {
-            ear.listen(session, "panic");
+            log.add_hooks(session, "panic");
             S::write(session, "gone").await?;
             panic!("as it should be in this test")
         }))
         .catch_unwind()
         .await;
     assert!(panicked.is_err());
-    assert_eq!(next(&mut ears).await, "panic rolled back");
+    assert_eq!(next(&mut messages).await, "panic rolled back");
     {
         let mut cut = std::pin::pin!(binds.transaction::<(), Error, _>(async |session| {
             S::write(session, "gone").await?;
-            ear.listen(session, "cut");
-            ear.say("listens");
+            log.add_hooks(session, "cut");
+            log.write("listens");
             std::future::pending().await
         }));
         tokio::select! {
             _ = &mut cut => unreachable!("it never ends"),
-            said = next(&mut ears) => assert_eq!(said, "listens"),
+            message = next(&mut messages) => assert_eq!(message, "listens"),
         }
     }
-    assert_eq!(next(&mut ears).await, "cut rolled back");
+    assert_eq!(next(&mut messages).await, "cut rolled back");
     bench.assert_clean().await;
-    assert_eq!(heard(&mut ears), [""; 0]);
+    assert_eq!(received(&mut messages), [""; 0]);
 }
 
 /// The failure stands beside the success, never in its place, and the later hooks run.
@@ -151,15 +151,15 @@ pub(crate) async fn a_hook_that_fails_after_the_commit_is_reported_beside_it<S: 
     pool: PoolKind,
 ) {
     let mut bench = Bench::<S>::new(pool).await;
-    let (ear, mut ears) = Ear::new();
+    let (log, mut messages) = HookLog::new();
     let mut session = bench.session();
     S::write(&session, "kept").await.unwrap();
-    session.after_commit(async |_| Err(No));
+    session.after_commit(async |_| Err(Veto));
     session.after_commit(async |_| panics().await);
     session.after_commit(|_| -> std::future::Ready<()> { panic!("before its first poll") });
-    ear.listen(&session, "unit");
+    log.add_hooks(&session, "unit");
     let committed = session.commit_all().await.unwrap();
-    assert_eq!(heard(&mut ears), ["unit committed"]);
+    assert_eq!(received(&mut messages), ["unit committed"]);
     assert!(bench.is_everywhere("kept").await);
     let failures: Vec<String> = committed
         .hook_failures()
@@ -173,7 +173,7 @@ pub(crate) async fn a_hook_that_fails_after_the_commit_is_reported_beside_it<S: 
     assert_eq!(
         failures,
         [
-            "it must not be",
+            "the hook of the test vetoes",
             "it panicked: as it should be in this test",
             "it panicked: before its first poll"
         ]
@@ -181,20 +181,20 @@ pub(crate) async fn a_hook_that_fails_after_the_commit_is_reported_beside_it<S: 
     // The same holds after a roll-back.
     S::write(&session, "gone").await.unwrap();
     session.after_rollback(async |_| panics().await);
-    ear.listen(&session, "unit");
+    log.add_hooks(&session, "unit");
     session.rollback_all().await.unwrap();
-    assert_eq!(heard(&mut ears), ["unit rolled back"]);
+    assert_eq!(received(&mut messages), ["unit rolled back"]);
     bench.assert_clean().await;
 }
 
 pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
-    let (ear, mut ears) = Ear::new();
+    let (log, mut messages) = HookLog::new();
     let mut session = bench.session();
     S::write(&session, "by the unit").await.unwrap();
-    let says = ear.clone();
+    let writes = log.clone();
     session.before_commit(async move |session| {
-        says.say("asked");
+        writes.write("asked");
         S::write(session, "by a hook").await?;
         assert!(matches!(
             session.commit_all().await,
@@ -213,18 +213,18 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
     }
 
     S::write(&session, "gone").await.unwrap();
-    ear.listen(&session, "unit");
+    log.add_hooks(&session, "unit");
     session.before_commit(async |session| {
         S::write(session, "gone too").await.unwrap();
-        Err(No)
+        Err(Veto)
     });
-    session.before_commit(async |_| -> Result<(), No> { unreachable!("one has said no") });
+    session.before_commit(async |_| -> Result<(), Veto> { unreachable!("the hook before it vetoed") });
     let vetoed = session.commit_all().await.unwrap_err();
     assert!(vetoed.is_rolled_back() && !vetoed.is_in_doubt());
     assert!(vetoed.to_string().contains("hooks.rs:"), "{vetoed}");
-    assert!(vetoed.source().unwrap().is::<No>());
+    assert!(vetoed.source().unwrap().is::<Veto>());
     assert!(matches!(vetoed, CommitError::Vetoed { .. }));
-    assert_eq!(heard(&mut ears), ["asked", "unit rolled back"]);
+    assert_eq!(received(&mut messages), ["asked", "unit rolled back"]);
     for text in ["gone", "gone too"] {
         assert!(!bench.is_everywhere(text).await);
     }
@@ -236,7 +236,7 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
         .world
         .binds
         .transaction::<(), Error, _>(async |session| {
-            session.before_commit(async |_| Err(No));
+            session.before_commit(async |_| Err(Veto));
             S::write(session, "gone").await
         })
         .await;
@@ -252,16 +252,16 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
 /// The answer of a hook that was dropped or panicked is unknown.
 pub(crate) async fn a_hook_that_did_not_say_yes_is_a_veto<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
-    let (ear, mut ears) = Ear::new();
+    let (log, mut messages) = HookLog::new();
     let mut session = bench.session();
     for ending in ["dropped", "panicked"] {
         S::write(&session, "gone").await.unwrap();
-        ear.listen(&session, ending);
+        log.add_hooks(&session, ending);
         session.before_commit(async move |_| {
             if ending == "panicked" {
                 panic!("as it should be in this test");
             }
-            std::future::pending::<Result<(), No>>().await
+            std::future::pending::<Result<(), Veto>>().await
         });
         let left = std::panic::AssertUnwindSafe(async { session.commit_all().now_or_never() });
         match left.catch_unwind().await {
@@ -290,7 +290,7 @@ pub(crate) async fn a_hook_that_did_not_say_yes_is_a_veto<S: Sides>(pool: PoolKi
             ),
             "{refused:?}"
         );
-        assert_eq!(heard(&mut ears), [format!("{ending} rolled back")]);
+        assert_eq!(received(&mut messages), [format!("{ending} rolled back")]);
     }
     assert!(!bench.is_everywhere("gone").await);
     drop(session);
@@ -301,24 +301,24 @@ pub(crate) async fn a_hook_that_did_not_say_yes_is_a_veto<S: Sides>(pool: PoolKi
 pub(crate) async fn a_dropped_commit_still_runs_its_hooks<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
     at_every_poll(async |moment| {
-        let (ear, mut ears) = Ear::new();
+        let (log, mut messages) = HookLog::new();
         let text = bench.text();
         let mut session = bench.session();
         S::write(&session, &text).await.unwrap();
-        ear.listen(&session, "unit");
+        log.add_hooks(&session, "unit");
         let output = moment.cut(session.commit_all()).await;
         drop(session);
-        let said = next(&mut ears).await;
+        let message = next(&mut messages).await;
         let committed = !moment.is_before_all();
         let expected = if committed {
             "committed"
         } else {
             "rolled back"
         };
-        assert_eq!(said, format!("unit {expected}"), "{moment:?}");
+        assert_eq!(message, format!("unit {expected}"), "{moment:?}");
         bench.assert_clean().await;
         assert_eq!(bench.is_everywhere(&text).await, committed, "{moment:?}");
-        assert_eq!(heard(&mut ears), [""; 0]);
+        assert_eq!(received(&mut messages), [""; 0]);
         Ran::from(&output)
     })
     .await;
@@ -333,18 +333,18 @@ pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: P
         false => ["decide:before", "decide:after"],
     };
     for point in points {
-        let (ear, mut ears) = Ear::new();
+        let (log, mut messages) = HookLog::new();
         let plan = FaultPlan::new().at(point, Effect::Crash);
         let options = SessionOptions::new().faults(&plan);
         let mut session = bench.world.binds.with(options).session();
         S::write(&session, point).await.unwrap();
-        ear.listen(&session, "unit");
+        log.add_hooks(&session, "unit");
         let error = session.commit_all().await.unwrap_err();
         assert!(error.is_in_doubt(), "{error:?}");
         drop(session);
-        drop(ear);
+        drop(log);
         // The hooks are gone, and with them the senders of messages.
-        assert_eq!(ears.recv().await, None, "{point}");
+        assert_eq!(messages.recv().await, None, "{point}");
         let recovery = bench
             .world
             .binds
@@ -358,17 +358,17 @@ pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: P
 
 pub(crate) async fn hooks_of_a_savepoint_share_its_fate<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
-    let (ear, mut ears) = Ear::new();
+    let (log, mut messages) = HookLog::new();
     let mut session = bench.session();
     S::write(&session, "kept").await.unwrap();
-    ear.listen(&session, "unit");
+    log.add_hooks(&session, "unit");
     let undone = session
         .savepoint::<(), Error, _>(async |session| {
-            ear.listen(session, "undone");
-            session.before_commit(async |_| Err(No));
+            log.add_hooks(session, "undone");
+            session.before_commit(async |_| Err(Veto));
             session
                 .savepoint::<(), Error, _>(async |session| {
-                    ear.listen(session, "within");
+                    log.add_hooks(session, "within");
                     Ok(())
                 })
                 .await?;
@@ -377,18 +377,18 @@ pub(crate) async fn hooks_of_a_savepoint_share_its_fate<S: Sides>(pool: PoolKind
         .await;
     undone.unwrap_err();
     assert_eq!(
-        heard(&mut ears),
+        received(&mut messages),
         ["undone rolled back", "within rolled back"]
     );
     session
         .savepoint::<(), Error, _>(async |session| {
-            ear.listen(session, "part");
+            log.add_hooks(session, "part");
             Ok(())
         })
         .await
         .unwrap();
     session.commit_all().await.unwrap();
-    assert_eq!(heard(&mut ears), ["unit committed", "part committed"]);
+    assert_eq!(received(&mut messages), ["unit committed", "part committed"]);
     drop(session);
     bench.assert_clean().await;
 }
