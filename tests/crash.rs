@@ -9,7 +9,7 @@ use diesel_binds::{BindOptions, Binds, CommitError, RecoveryOptions};
 use kit::admin::Admin;
 use kit::faulty::{Attempt, Faulty, Limits, CommitReport};
 use kit::kill::{alone, kill, restart};
-use kit::moment::Moment;
+use kit::phase::Phase;
 use kit::proxy::Fault;
 use kit::servers::Server;
 use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side, Sqlite};
@@ -86,20 +86,20 @@ async fn crash_during_the_commit<S: Sides>() {
     let faulty = Faulty::<S>::start(PATIENT, &BindOptions::new()).await;
     let servers: Vec<usize> = faulty.servers().map(|(index, _)| index).collect();
     for index in servers {
-        let moments: &[Moment] = if faulty.is_holder(index) {
-            &[Moment::Decide]
+        let phases: &[Phase] = if faulty.is_holder(index) {
+            &[Phase::Decide]
         } else {
-            &[Moment::Prepare, Moment::Finish]
+            &[Phase::Prepare, Phase::Finish]
         };
-        for moment in moments {
+        for phase in phases {
             for forwarded in [false, true] {
-                let bytes = moment.bytes(faulty.is_mysql(index));
+                let bytes = phase.bytes(faulty.is_mysql(index));
                 let fault = if forwarded {
                     Fault::after(bytes)
                 } else {
                     Fault::before(bytes)
                 };
-                let text = format!("{index} {moment:?} {forwarded}");
+                let text = format!("{index} {phase:?} {forwarded}");
                 let proxy = faulty.proxy(index);
                 let fired = proxy.fired() + 1;
                 proxy.inject(fault.stalling());
@@ -111,13 +111,13 @@ async fn crash_during_the_commit<S: Sides>() {
                 };
                 let (attempt, ()) = tokio::join!(faulty.attempt(&text), crash);
                 let reported = faulty.judge(&attempt).await;
-                match (moment, forwarded) {
-                    (Moment::Prepare, _) | (Moment::Decide, false) => {
+                match (phase, forwarded) {
+                    (Phase::Prepare, _) | (Phase::Decide, false) => {
                         assert!(matches!(reported, CommitReport::RolledBack { .. }), "{attempt:?}");
                     }
                     // The server may have decided before it crashed, or not. The result is true, as `judge` has
                     // asserted.
-                    (Moment::Decide, true) => {
+                    (Phase::Decide, true) => {
                         assert!(
                             !matches!(reported, CommitReport::InDoubt | CommitReport::Unknown),
                             "{attempt:?}"
@@ -140,7 +140,7 @@ async fn crash_of_the_holder_for_longer_than_it_is_asked<S: Sides>() {
         .find(|(index, _)| faulty.is_holder(*index))
         .expect("a server holds");
     for forwarded in [false, true] {
-        let bytes = Moment::Decide.bytes(faulty.is_mysql(index));
+        let bytes = Phase::Decide.bytes(faulty.is_mysql(index));
         let fault = if forwarded {
             Fault::after(bytes)
         } else {

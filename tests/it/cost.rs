@@ -45,7 +45,7 @@ macro_rules! by_hand {
             use super::*;
             use $notes as notes;
 
-            struct Far {
+            struct DistantServer {
                 hops: Hops,
                 pool: Pool<$connection>,
                 binds: Binds,
@@ -53,7 +53,7 @@ macro_rules! by_hand {
                 _database: Database,
             }
 
-            async fn far_away() -> Far {
+            async fn distant_server() -> DistantServer {
                 let database = $side::database().await;
                 let hops = Hops::default();
                 let proxy = far(&database, &hops).await;
@@ -64,7 +64,7 @@ macro_rules! by_hand {
                     .build()
                     .unwrap();
                 let binds = Binds::builder().bind($side, pool.clone()).build().unwrap();
-                Far {
+                DistantServer {
                     hops,
                     pool,
                     binds,
@@ -113,7 +113,7 @@ macro_rules! by_hand {
 
             #[tokio::test]
             async fn a_routed_query_adds_no_round_trip() {
-                let far = far_away().await;
+                let far = distant_server().await;
                 let (reads, writes) = {
                     let mut connection = far.pool.get().await.unwrap();
                     read_by_hand(&mut connection).await;
@@ -133,7 +133,7 @@ macro_rules! by_hand {
 
             #[tokio::test]
             async fn a_unit_on_one_bind_adds_no_round_trip() {
-                let far = far_away().await;
+                let far = distant_server().await;
                 let by_hand = async || {
                     let mut connection = far.pool.get().await.unwrap();
                     begin(&mut connection).await;
@@ -157,7 +157,7 @@ macro_rules! by_hand {
             /// The question whether a reader wrote goes in the same hop.
             #[tokio::test]
             async fn a_unit_that_reads_one_bind_adds_no_round_trip() {
-                let far = far_away().await;
+                let far = distant_server().await;
                 let by_hand = async || {
                     let mut connection = far.pool.get().await.unwrap();
                     begin(&mut connection).await;

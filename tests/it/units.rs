@@ -3,7 +3,7 @@
 use kit::side::{MariadbA, MariadbB, PostgresA, PostgresB, PostgresPlain, Sqlite};
 
 use crate::suite::mount::mount;
-use crate::suite::second::Nobody;
+use crate::suite::second::NoSecond;
 
 mount!(atomic: [
     commit_all_keeps_the_unit_on_every_bind,
@@ -78,11 +78,11 @@ mount!(undone: [
 ]);
 
 mount!(undone_within: [a_commit_within_a_hook_is_never_reported_as_rolled_back] on [
-    postgres: <PostgresA, Nobody>,
+    postgres: <PostgresA, NoSecond>,
     postgres_with_mariadb: <PostgresA, MariadbA>,
-    mariadb: <MariadbA, Nobody>,
+    mariadb: <MariadbA, NoSecond>,
     mariadb_with_postgres: <MariadbA, PostgresB>,
-    sqlite: <Sqlite, Nobody>,
+    sqlite: <Sqlite, NoSecond>,
 ]);
 
 mount!(undone_within: [

@@ -13,7 +13,7 @@ use crate::unit::CommitReport;
 
 /// The state of a standby when it went away.
 #[derive(Debug, Default)]
-pub(crate) struct Had {
+pub(crate) struct StandbyState {
     /// The units that the server had decided to commit.
     decided: Vec<String>,
     /// The units that the server had prepared.
@@ -23,7 +23,7 @@ pub(crate) struct Had {
 }
 
 /// Makes the commits of a server wait for a standby that is away. Returns when they do.
-pub(crate) async fn leaves(url: &str) -> Had {
+pub(crate) async fn leaves(url: &str) -> StandbyState {
     set(url, "diesel_binds_nobody").await;
     let mut admin = Admin::connect(url).await;
     let waiting = "SELECT pid::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
@@ -44,7 +44,7 @@ pub(crate) async fn leaves(url: &str) -> Had {
     let prepared = "SELECT split_part(gid, ':', 3) AS value FROM pg_prepared_xacts \
                     WHERE database = current_database()";
     let rows = "SELECT text AS value FROM notes";
-    Had {
+    StandbyState {
         decided: admin.values(decided).await.unwrap(),
         prepared: admin.values(prepared).await.unwrap(),
         rows: admin.values(rows).await.unwrap(),
@@ -68,7 +68,7 @@ async fn set(url: &str, standby: &str) {
     admin.run("SELECT pg_reload_conf()").await.unwrap();
 }
 
-impl Had {
+impl StandbyState {
     /// Returns the problem while the standby of the bind `key` is away: something relies on state that a failover to it
     /// would lose. `others` are the rows of the other writers.
     ///

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::armed::Armed;
-use crate::away::{self, Had};
+use crate::away::{self, StandbyState};
 use crate::case::{Case, Trouble};
 use crate::elsewhere::Other;
 use crate::network::{Damage, How, Message};
@@ -165,7 +165,7 @@ impl<S: Sides> Stage<S> {
     ) -> Attempted {
         let url = self.site.urls[server].clone();
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let had: Arc<Mutex<Option<Had>>> = Arc::default();
+        let had: Arc<Mutex<Option<StandbyState>>> = Arc::default();
         let operator = Once::new(Operator::connect(&url).await);
         let plan = {
             let (url, had) = (url.clone(), Arc::clone(&had));

@@ -39,7 +39,7 @@ impl Others {
             let copy = match self.copies.entry(server) {
                 std::collections::hash_map::Entry::Occupied(made) => made.into_mut(),
                 std::collections::hash_map::Entry::Vacant(new) => {
-                    new.insert(Copy::of(server.url().as_str(), Role::Apart).await)
+                    new.insert(Copy::of(server.url().as_str(), Role::Independent).await)
                 }
             };
             let url = copy.url(database.url());

@@ -3,7 +3,7 @@
 
 use kit::admin::Admin;
 
-use crate::project::{Project, Said, Shop};
+use crate::project::{Project, ProgramOutput, Shop};
 
 /// Creates a project with binds in SQLite files, each with one table of its name.
 pub(crate) fn files(binds: &[&str]) -> Project {
@@ -25,7 +25,7 @@ pub(crate) fn files(binds: &[&str]) -> Project {
 }
 
 /// Runs plain `diesel migration …` with the files of one bind and any database.
-pub(crate) fn plain(project: &Project, command: &str, bind: &str, database: &str) -> Said {
+pub(crate) fn plain(project: &Project, command: &str, bind: &str, database: &str) -> ProgramOutput {
     let config = format!("migrations/{bind}/diesel.toml");
     let arguments = [
         "migration",

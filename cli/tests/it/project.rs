@@ -21,7 +21,7 @@ pub(crate) struct Project {
 
 /// The output of a program, and its exit code.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct ProgramOutput {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -63,7 +63,7 @@ impl Project {
     }
 
     /// Runs the Diesel CLI itself, as a user does without `diesel-binds`.
-    pub(crate) fn plain(&self, folder: &str, arguments: &[&str]) -> Said {
+    pub(crate) fn plain(&self, folder: &str, arguments: &[&str]) -> ProgramOutput {
         self.start_openly(&diesel(), folder, arguments)
     }
 
@@ -93,12 +93,12 @@ impl Project {
     }
 
     /// Runs the program in the folder.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, arguments: &[&str]) -> ProgramOutput {
         self.run_in("", arguments)
     }
 
     /// Runs the program in a subfolder.
-    pub(crate) fn run_in(&self, folder: &str, arguments: &[&str]) -> Said {
+    pub(crate) fn run_in(&self, folder: &str, arguments: &[&str]) -> ProgramOutput {
         self.start(
             Path::new(env!("CARGO_BIN_EXE_diesel-binds")),
             folder,
@@ -107,7 +107,7 @@ impl Project {
     }
 
     /// Runs any program. Asserts that no password is in its output.
-    pub(crate) fn start(&self, program: &Path, folder: &str, arguments: &[&str]) -> Said {
+    pub(crate) fn start(&self, program: &Path, folder: &str, arguments: &[&str]) -> ProgramOutput {
         let said = self.start_openly(program, folder, arguments);
         for secret in SECRETS {
             assert!(
@@ -119,7 +119,7 @@ impl Project {
     }
 
     /// Runs any program, even one that prints passwords.
-    pub(crate) fn start_openly(&self, program: &Path, folder: &str, arguments: &[&str]) -> Said {
+    pub(crate) fn start_openly(&self, program: &Path, folder: &str, arguments: &[&str]) -> ProgramOutput {
         let output = Command::new(program)
             .args(arguments)
             .current_dir(self.path(folder))
@@ -129,7 +129,7 @@ impl Project {
             .envs(self.environment.iter().cloned())
             .output()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        Said {
+        ProgramOutput {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -147,7 +147,7 @@ pub(crate) fn diesel() -> PathBuf {
     program
 }
 
-impl Said {
+impl ProgramOutput {
     /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn ends(self, code: i32) -> Self {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::project::{Project, Said};
+use crate::project::{Project, ProgramOutput};
 
 fn project() -> Project {
     let mut project = Project::empty().with_diesel();
@@ -19,7 +19,7 @@ fn add(project: &Project, name: &str, table: &str) {
     project.migration("a", name, &up, &format!("DROP TABLE {table};"));
 }
 
-fn status(project: &Project) -> Said {
+fn status(project: &Project) -> ProgramOutput {
     project.run(&["migration", "status"])
 }
 

@@ -6,7 +6,7 @@ use diesel_binds::recovery::Outcome;
 use diesel_binds::{BindOptions, Binds, CommitError};
 use kit::admin::Admin;
 use kit::faulty::{Faulty, Limits, CommitReport};
-use kit::moment::Moment;
+use kit::phase::Phase;
 use kit::pooler::Pooler;
 use kit::prepared::decision;
 use kit::proxy::{Fault, Proxy};
@@ -35,9 +35,9 @@ async fn only_the_commit_of_a_lone_writer_can_be_unknown<S: Sides>() {
                 Fault::before(bytes)
             }
         };
-        for moment in [Moment::Begin, Moment::Statement] {
-            let fault = fault(moment.bytes(faulty.is_mysql(0)));
-            let text = format!("{moment:?} {forwarded}");
+        for phase in [Phase::Begin, Phase::Statement] {
+            let fault = fault(phase.bytes(faulty.is_mysql(0)));
+            let text = format!("{phase:?} {forwarded}");
             assert_eq!(
                 faulty.with_fault(0, &fault, &text).await,
                 Some(CommitReport::ROLLED_BACK),
@@ -69,7 +69,7 @@ async fn only_the_commit_of_a_lone_writer_on_mariadb_can_be_unknown() {
 async fn a_record_of_every_commit_leaves_nothing_unknown<S: Sides>() {
     let faulty = faulty::<S>(&BindOptions::new().record_every_commit()).await;
     for forwarded in [false, true] {
-        let bytes = Moment::Decide.bytes(faulty.is_mysql(0));
+        let bytes = Phase::Decide.bytes(faulty.is_mysql(0));
         let (fault, expected) = if forwarded {
             (Fault::after(bytes), CommitReport::COMMITTED)
         } else {

@@ -7,7 +7,7 @@ use diesel_binds::{Bind, BindOptions, Binds};
 use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 
 use crate::connections::pool::{OfMariadb, OfPostgres, OfSqlite, Shared};
-use crate::suite::polls::Moment;
+use crate::suite::polls::DropPoint;
 
 /// The number of units for each backend and pool.
 const UNITS: usize = 2_000;
@@ -188,7 +188,7 @@ where
                 0 => *hook.lock().unwrap() = Some(sql),
                 1 => drop(S::write(&session, &format!("{unit}")).await),
                 2 => drop(S::sql(&session, sql).await),
-                3 => drop(Moment::Asked(1).cut(S::sql(&session, sql)).await),
+                3 => drop(DropPoint::Asked(1).cut(S::sql(&session, sql)).await),
                 _ => {
                     if let Ok(mut connection) = session.connection(S::bind()).await
                         && let Ok(raw) = connection.raw()

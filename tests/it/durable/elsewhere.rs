@@ -80,7 +80,7 @@ async fn others(database: &Database) -> Vec<(&'static str, Copy)> {
     let original = Server::PostgresA.url();
     let standby = Copy::of(original.as_str(), Role::Standby(NAME)).await;
     standby.promote().await;
-    let restored = Copy::of(original.as_str(), Role::Apart).await;
+    let restored = Copy::of(original.as_str(), Role::Independent).await;
     let others = vec![("promoted", standby), ("restored", restored)];
     for (_, other) in &others {
         // Each transaction id that the original gives after the copy also exists on the copy.
@@ -141,7 +141,7 @@ async fn has_branch(world: &Moving, unit: UnitId) -> bool {
 async fn a_branch_that_another_server_does_not_list_is_pending() {
     let world = Moving::new().await;
     let mut others = others(&world.database).await;
-    let different = Copy::of(Server::PostgresA.url().as_str(), Role::Apart).await;
+    let different = Copy::of(Server::PostgresA.url().as_str(), Role::Independent).await;
     let mut admin = Admin::connect(&different.url(world.database.url())).await;
     let renamed = "UPDATE diesel_binds_meta SET holder_id = pg_catalog.md5('another')";
     admin.run(renamed).await.unwrap();

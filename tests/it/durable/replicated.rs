@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 /// The role of the replicated writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
+pub(crate) enum HolderSide {
     /// The replicated writer is the holder.
     Replicated,
     /// The other writer is the holder.
@@ -42,7 +42,7 @@ impl Replicated {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let databases = (PostgresA::database().await, PostgresB::database().await);
         let server = Server::PostgresA.url();
-        let primary = Copy::of(server.as_str(), Role::Apart).await;
+        let primary = Copy::of(server.as_str(), Role::Independent).await;
         let standby = Standby::following(&primary.url(server.as_str())).await;
         primary.set("synchronous_standby_names", NAME).await;
         Self {
@@ -82,15 +82,15 @@ impl Replicated {
     }
 
     /// Returns binds over both databases.
-    pub(crate) async fn both(&self, holds: Holds) -> Binds {
+    pub(crate) async fn both(&self, holds: HolderSide) -> Binds {
         self.both_at(&self.url(), holds).await
     }
 
     /// Returns binds over both databases, the replicated one at this URL.
-    pub(crate) async fn both_at(&self, url: &str, holds: Holds) -> Binds {
+    pub(crate) async fn both_at(&self, url: &str, holds: HolderSide) -> Binds {
         let preference = match holds {
-            Holds::Replicated => HolderPreference::Prefer,
-            Holds::Other => HolderPreference::Avoid,
+            HolderSide::Replicated => HolderPreference::Prefer,
+            HolderSide::Other => HolderPreference::Avoid,
         };
         let options = BindOptions::new().holder(preference);
         let (builder, pool) = (self.builder(), PoolKind::Deadpool);

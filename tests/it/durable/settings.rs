@@ -51,7 +51,7 @@ async fn refused<S: Sides>(binds: &Binds) -> Fault {
 async fn a_postgres_that_becomes_forgetful_is_refused() {
     type Two = (PostgresA, PostgresB);
     let (database, other) = (PostgresA::database().await, PostgresB::database().await);
-    let server = Copy::of(Server::PostgresA.url().as_str(), Role::Apart).await;
+    let server = Copy::of(Server::PostgresA.url().as_str(), Role::Independent).await;
     let url = server.url(database.url());
     let binds = binds::<PostgresA>(&url, &other, BindOptions::new()).await;
     let _ = commit::<Two>(&binds, "first").await.unwrap();
@@ -67,7 +67,7 @@ async fn a_postgres_that_becomes_forgetful_is_refused() {
 async fn a_server_that_was_started_again_is_asked_again() {
     type Two = (PostgresA, PostgresB);
     let (database, other) = (PostgresA::database().await, PostgresB::database().await);
-    let mut server = Copy::of(Server::PostgresA.url().as_str(), Role::Apart).await;
+    let mut server = Copy::of(Server::PostgresA.url().as_str(), Role::Independent).await;
     let url = server.url(database.url());
     let binds = binds::<PostgresA>(&url, &other, BindOptions::new()).await;
     let _ = commit::<Two>(&binds, "first").await.unwrap();
@@ -123,7 +123,7 @@ async fn a_mariadb_that_becomes_forgetful_is_refused() {
 async fn a_standby_that_is_taken_away_is_noticed() {
     type Two = (PostgresA, PostgresB);
     let (database, other) = (PostgresA::database().await, PostgresB::database().await);
-    let server = Copy::of(Server::PostgresA.url().as_str(), Role::Apart).await;
+    let server = Copy::of(Server::PostgresA.url().as_str(), Role::Independent).await;
     let url = server.url(database.url());
     let demanding = BindOptions::new().require_synchronous_replication();
     let demanding = binds::<PostgresA>(&url, &other, demanding).await;

@@ -13,7 +13,7 @@ use kit::world::Sides;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::durable::replicated::{Holds, LONG, Replicated, rows};
+use crate::durable::replicated::{HolderSide, LONG, Replicated, rows};
 
 type Two = (PostgresA, PostgresB);
 
@@ -36,7 +36,7 @@ fn in_doubt(result: Result<Commit, CommitError>) -> Gid {
 
 /// Leaves a unit whose holder waits for the standby.
 async fn left_in_doubt(world: &Replicated, options: SessionOptions, text: &str) -> Gid {
-    let binds = world.both(Holds::Replicated).await;
+    let binds = world.both(HolderSide::Replicated).await;
     let gid = in_doubt(commit::<Two>(&binds, options, text).await);
     let pass = binds.recovery().run_older_than(Duration::ZERO).await;
     assert_eq!(
@@ -78,7 +78,7 @@ async fn a_decision_that_waits_for_its_standby_is_in_doubt_until_that_is_back() 
         world.standby.stop();
         let gid = left_in_doubt(&world, options, text).await;
         world.comes_back().await;
-        let binds = world.both(Holds::Replicated).await;
+        let binds = world.both(HolderSide::Replicated).await;
         recovers(&binds).await;
         assert_eq!(
             binds.recovery().resolve(&gid).await.unwrap(),
@@ -99,7 +99,7 @@ async fn a_decision_that_never_reached_the_standby_is_rolled_back_by_that() {
     world.standby.start().await;
     world.standby.promote().await;
     let url = world.standby_url();
-    let binds = world.both_at(&url, Holds::Replicated).await;
+    let binds = world.both_at(&url, HolderSide::Replicated).await;
     recovers(&binds).await;
     assert_eq!(
         binds.recovery().resolve(&gid).await.unwrap(),
@@ -117,7 +117,7 @@ async fn a_decision_that_can_be_seen_is_not_believed_before_the_standby_has_it()
     world.primary.stop();
     world.primary.start().await;
     assert_eq!(rows(&world.url()).await, ["seen"]);
-    let binds = world.both(Holds::Replicated).await;
+    let binds = world.both(HolderSide::Replicated).await;
     for _ in 0..3 {
         let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert_eq!(
@@ -181,7 +181,7 @@ async fn a_participant_that_waits_is_rolled_back_or_pending() {
         world
             .alter_database(&format!("SET synchronous_commit = {setting}"))
             .await;
-        let binds = world.both(Holds::Other).await;
+        let binds = world.both(HolderSide::Other).await;
         // Only the prepare is to wait.
         let warm = commit::<Two>(&binds, options(), &format!("warm {setting}")).await;
         assert!(warm.unwrap().committed().unwrap().pending().is_empty());
@@ -198,7 +198,7 @@ async fn a_participant_that_waits_is_rolled_back_or_pending() {
     }
 
     world.alter_database("RESET synchronous_commit").await;
-    let binds = world.both(Holds::Other).await;
+    let binds = world.both(HolderSide::Other).await;
     let world = Arc::new(Mutex::new(world));
     let stopping = Arc::clone(&world);
     let stop = Effect::call(move |_| {

@@ -23,7 +23,7 @@ async fn values(copy: &Copy, query: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn postgres_ends_the_limit_of_a_statement_before_it_waits_for_a_standby() {
-    let copy = Copy::of(Server::PostgresA.url().as_str(), Role::Apart).await;
+    let copy = Copy::of(Server::PostgresA.url().as_str(), Role::Independent).await;
     copy.admin()
         .await
         .run("CREATE TABLE t (i int)")
@@ -47,7 +47,7 @@ async fn postgres_ends_the_limit_of_a_statement_before_it_waits_for_a_standby() 
 
 #[tokio::test]
 async fn postgres_calls_a_commit_done_whose_wait_was_cancelled() {
-    let copy = Copy::of(Server::PostgresA.url().as_str(), Role::Apart).await;
+    let copy = Copy::of(Server::PostgresA.url().as_str(), Role::Independent).await;
     copy.admin()
         .await
         .run("CREATE TABLE t (i int)")

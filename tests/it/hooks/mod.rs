@@ -5,7 +5,7 @@ mod pooler;
 use kit::side::{MariadbA, PostgresA, PostgresB, Sqlite};
 
 use crate::suite::mount::mount;
-use crate::suite::second::Nobody;
+use crate::suite::second::NoSecond;
 
 mount!(hooks: [
     hooks_run_at_the_end_of_their_unit_with_its_outcome,
@@ -45,7 +45,7 @@ mount!(after_begin: [
 ] on [
     postgres: <PostgresA, MariadbA>,
     mariadb: <MariadbA, PostgresA>,
-    mariadb_alone: <MariadbA, Nobody>,
+    mariadb_alone: <MariadbA, NoSecond>,
     sqlite: <Sqlite, PostgresA>,
 ]);
 

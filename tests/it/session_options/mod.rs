@@ -6,7 +6,7 @@ mod sqlite;
 use kit::side::{MariadbA, PostgresA, PostgresB, Sqlite};
 
 use crate::suite::mount::mount;
-use crate::suite::second::Nobody;
+use crate::suite::second::NoSecond;
 
 mount!(read_only: [
     a_read_only_unit_refuses_what_may_write,
@@ -28,7 +28,7 @@ mount!(options: [
 ] on [
     postgres: <PostgresA, MariadbA>,
     mariadb: <MariadbA, PostgresA>,
-    mariadb_alone: <MariadbA, Nobody>,
+    mariadb_alone: <MariadbA, NoSecond>,
 ]);
 
 mount!(options: [
@@ -37,7 +37,7 @@ mount!(options: [
 ] on [
     postgres: <PostgresA, MariadbA>,
     mariadb: <MariadbA, PostgresA>,
-    mariadb_alone: <MariadbA, Nobody>,
+    mariadb_alone: <MariadbA, NoSecond>,
     sqlite: <Sqlite, PostgresA>,
 ]);
 

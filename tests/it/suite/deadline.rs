@@ -187,7 +187,7 @@ pub(crate) async fn a_unit_within_its_deadline_is_as_any_other<S: Side>(pool: Po
 
 /// The moment of a unit at which its server stops answering.
 #[derive(Clone, Copy, Debug)]
-enum Moment {
+enum HangPoint {
     /// The first statement, at which the server is asked about itself.
     First,
     /// The begin.
@@ -210,12 +210,12 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
     };
     let database = S::database().await;
     for moment in [
-        Moment::First,
-        Moment::Begin,
-        Moment::Statement,
-        Moment::Verify,
-        Moment::Savepoint,
-        Moment::SavepointEnd,
+        HangPoint::First,
+        HangPoint::Begin,
+        HangPoint::Statement,
+        HangPoint::Verify,
+        HangPoint::Savepoint,
+        HangPoint::SavepointEnd,
     ] {
         let proxy = Proxy::start(database.url()).await;
         let builder = registered::<S>(&proxy.url(database.url()), pool, 1).await;
@@ -223,11 +223,11 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
         let mut session = binds.with(within(SOON / 2)).session();
         let hangs = async {
             match moment {
-                Moment::First => {
+                HangPoint::First => {
                     proxy.inject(Fault::before(about_itself).stalling());
                     return S::read(&session).await.map(drop);
                 }
-                Moment::Begin => {
+                HangPoint::Begin => {
                     proxy.inject(Fault::before("diesel_binds").stalling());
                     return S::read(&session).await.map(drop);
                 }
@@ -235,18 +235,18 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
             }
             S::write(&session, "mine").await?;
             match moment {
-                Moment::Statement => {
+                HangPoint::Statement => {
                     proxy.stall();
                     S::read(&session).await.map(drop)
                 }
-                Moment::Verify => {
+                HangPoint::Verify => {
                     let mut connection = session.connection(S::bind()).await?;
                     connection.raw()?.batch_execute("SELECT 1").await.unwrap();
                     drop(connection);
                     proxy.stall();
                     S::read(&session).await.map(drop)
                 }
-                Moment::Savepoint => {
+                HangPoint::Savepoint => {
                     proxy.stall();
                     session.savepoint(async |_| Ok(())).await
                 }
@@ -271,7 +271,7 @@ pub(crate) async fn the_deadline_ends_waiting_for_a_server_that_hangs<S: Side>(p
             ),
             "{moment:?}: {hangs:?}"
         );
-        if !matches!(moment, Moment::Statement) {
+        if !matches!(moment, HangPoint::Statement) {
             // Otherwise the roll-back would also wait for the server until its own limit.
             proxy.resume();
         }

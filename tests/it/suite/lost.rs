@@ -7,17 +7,17 @@ use diesel_binds::error::Fault as Cause;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::{BindOptions, CommitError};
 use kit::faulty::{Faulty, Limits, CommitReport};
-use kit::moment::Moment;
+use kit::phase::Phase;
 use kit::prepared::decision;
 use kit::proxy::Fault;
 use kit::world::Sides;
 
 /// Returns the result of a lost connection if another one can be opened at once.
-fn expected(moment: Moment, forwarded: bool) -> CommitReport {
-    match moment {
-        Moment::Begin | Moment::Statement | Moment::Identify | Moment::Prepare => CommitReport::ROLLED_BACK,
-        Moment::Decide if !forwarded => CommitReport::ROLLED_BACK,
-        Moment::Decide | Moment::Finish => CommitReport::COMMITTED,
+fn expected(phase: Phase, forwarded: bool) -> CommitReport {
+    match phase {
+        Phase::Begin | Phase::Statement | Phase::Identify | Phase::Prepare => CommitReport::ROLLED_BACK,
+        Phase::Decide if !forwarded => CommitReport::ROLLED_BACK,
+        Phase::Decide | Phase::Finish => CommitReport::COMMITTED,
     }
 }
 
@@ -26,53 +26,53 @@ pub(crate) async fn a_lost_message_or_reply_leaves_all_or_nothing<S: Sides>() {
     let faulty = Faulty::<S>::start(Limits::default(), &BindOptions::new()).await;
     let mut seen = BTreeSet::new();
     for (index, _) in faulty.servers() {
-        for moment in Moment::ALL {
+        for phase in Phase::ALL {
             for forwarded in [false, true] {
-                let bytes = moment.bytes(faulty.is_mysql(index));
+                let bytes = phase.bytes(faulty.is_mysql(index));
                 let fault = if forwarded {
                     Fault::after(bytes)
                 } else {
                     Fault::before(bytes)
                 };
-                let text = format!("{index} {moment:?} {forwarded}");
+                let text = format!("{index} {phase:?} {forwarded}");
                 let Some(reported) = faulty.with_fault(index, &fault, &text).await else {
                     continue;
                 };
-                seen.insert(moment);
+                seen.insert(phase);
                 let holds = faulty.is_holder(index);
                 // A MySQL/MariaDB holder commits its branch in the message of the decision.
-                let moment = if holds && moment == Moment::Finish {
-                    Moment::Decide
+                let phase = if holds && phase == Phase::Finish {
+                    Phase::Decide
                 } else {
-                    moment
+                    phase
                 };
-                match (moment, reported) {
+                match (phase, reported) {
                     // The branch is not listed yet, but may be in a moment, and must then be reported.
-                    (Moment::Prepare, CommitReport::RolledBack { pending }) => {
+                    (Phase::Prepare, CommitReport::RolledBack { pending }) => {
                         assert!(
                             pending.is_empty() || pending == [S::keys()[index]],
                             "{text}"
                         );
                     }
-                    (moment, reported) => assert_eq!(reported, expected(moment, forwarded), "{text}"),
+                    (phase, reported) => assert_eq!(reported, expected(phase, forwarded), "{text}"),
                 }
             }
         }
     }
-    for moment in [
-        Moment::Begin,
-        Moment::Statement,
-        Moment::Prepare,
-        Moment::Finish,
+    for phase in [
+        Phase::Begin,
+        Phase::Statement,
+        Phase::Prepare,
+        Phase::Finish,
     ] {
-        assert!(seen.contains(&moment), "{moment:?} was never hit");
+        assert!(seen.contains(&phase), "{phase:?} was never hit");
     }
     let servers_hold = faulty
         .world
         .databases
         .iter()
         .all(|database| database.name().is_some());
-    assert!(!servers_hold || seen.contains(&Moment::Decide));
+    assert!(!servers_hold || seen.contains(&Phase::Decide));
 }
 
 /// The server accepts no new connections. An unknown outcome is reported as unknown, and an unfinished branch is named.
@@ -87,15 +87,15 @@ pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() 
         CommitReport::COMMITTED
     );
     for (index, proxy) in faulty.servers() {
-        for moment in [Moment::Prepare, Moment::Decide, Moment::Finish] {
+        for phase in [Phase::Prepare, Phase::Decide, Phase::Finish] {
             for forwarded in [false, true] {
-                let bytes = moment.bytes(faulty.is_mysql(index));
+                let bytes = phase.bytes(faulty.is_mysql(index));
                 let fault = if forwarded {
                     Fault::after(bytes)
                 } else {
                     Fault::before(bytes)
                 };
-                let text = format!("{index} {moment:?} {forwarded}");
+                let text = format!("{index} {phase:?} {forwarded}");
                 proxy.inject(fault);
                 proxy.refuse();
                 let attempt = faulty.attempt(&text).await;
@@ -115,7 +115,7 @@ pub(crate) async fn a_server_that_stays_away_is_in_doubt_or_pending<S: Sides>() 
                     let url = faulty.world.databases[index].url();
                     let decided = decision(url, attempt.unit).await;
                     assert_eq!(decided, forwarded.then_some(Outcome::Committed), "{text}");
-                } else if moment == Moment::Prepare {
+                } else if phase == Phase::Prepare {
                     assert_eq!(reported, CommitReport::RolledBack { pending }, "{text}");
                 } else {
                     assert_eq!(reported, CommitReport::Committed { pending }, "{text}");
@@ -142,15 +142,15 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
         CommitReport::COMMITTED
     );
     for (index, proxy) in faulty.servers() {
-        for moment in [Moment::Prepare, Moment::Decide, Moment::Finish] {
+        for phase in [Phase::Prepare, Phase::Decide, Phase::Finish] {
             for forwarded in [false, true] {
-                let bytes = moment.bytes(faulty.is_mysql(index));
+                let bytes = phase.bytes(faulty.is_mysql(index));
                 let fault = if forwarded {
                     Fault::after(bytes)
                 } else {
                     Fault::before(bytes)
                 };
-                let text = format!("{index} {moment:?} {forwarded}");
+                let text = format!("{index} {phase:?} {forwarded}");
                 proxy.inject(fault.stalling());
                 let attempt = faulty.attempt(&text).await;
                 let fired = !proxy.disarm();
@@ -160,12 +160,12 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
                     &attempt.result,
                     Err(CommitError::RolledBack { bind, source: Cause::TimedOut, .. }) if *bind != key
                 );
-                let committed = match moment {
+                let committed = match phase {
                     _ if is_slow => false,
                     _ if !fired => true,
-                    Moment::Prepare => false,
-                    Moment::Decide => forwarded,
-                    Moment::Finish => !faulty.is_holder(index) || forwarded,
+                    Phase::Prepare => false,
+                    Phase::Decide => forwarded,
+                    Phase::Finish => !faulty.is_holder(index) || forwarded,
                     _ => unreachable!(),
                 };
                 match reported {
@@ -177,7 +177,7 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
                         assert!(!committed, "{text}: {:?}", attempt.result);
                         // A prepare that hangs on its way may still arrive.
                         let is_named = pending == [key];
-                        let may_arrive = fired && moment == Moment::Prepare && !forwarded;
+                        let may_arrive = fired && phase == Phase::Prepare && !forwarded;
                         assert!(
                             is_named || is_slow || (pending.is_empty() && !may_arrive),
                             "{text}: pending {pending:?}"
@@ -196,15 +196,15 @@ pub(crate) async fn a_hanging_connection_ends_in_a_true_answer<S: Sides>() {
 pub(crate) async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
     let faulty = Faulty::<S>::start(Limits::default(), &BindOptions::new()).await;
     for (index, proxy) in faulty.servers() {
-        for moment in [Moment::Begin, Moment::Statement] {
+        for phase in [Phase::Begin, Phase::Statement] {
             for forwarded in [false, true] {
-                let bytes = moment.bytes(faulty.is_mysql(index));
+                let bytes = phase.bytes(faulty.is_mysql(index));
                 let fault = if forwarded {
                     Fault::after(bytes)
                 } else {
                     Fault::before(bytes)
                 };
-                let text = format!("{index} {moment:?} {forwarded}");
+                let text = format!("{index} {phase:?} {forwarded}");
                 proxy.inject(fault.stalling());
                 let attempt = faulty.attempt_within(Duration::from_secs(1), &text).await;
                 assert!(!proxy.disarm(), "{text} was never hit");

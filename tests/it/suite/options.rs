@@ -7,7 +7,7 @@ use diesel_binds::{Bind, BindOptions, Binds, Error, Isolation, Session, SessionO
 use kit::side::{PoolKind, Side};
 use kit::world::World;
 
-use crate::suite::second::{Nobody, Second};
+use crate::suite::second::{NoSecond, Second};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -196,7 +196,7 @@ pub(crate) async fn nothing_that_a_unit_was_told_reaches_the_next<S: Side, Other
                 }
                 "abandoned" => {
                     let half = S::text(&session, "SELECT 'half' AS text");
-                    let _ = crate::suite::polls::Moment::Asked(1).cut(half).await;
+                    let _ = crate::suite::polls::DropPoint::Asked(1).cut(half).await;
                     drop(session);
                 }
                 _ => drop(session),
@@ -257,7 +257,7 @@ pub(crate) async fn options_that_cannot_hold_are_refused_by_bind_and_option<S: S
             bind().statement_timeout(SECOND),
         ));
     }
-    let world = world::<S, Nobody>(pool, 1, BindOptions::new()).await;
+    let world = world::<S, NoSecond>(pool, 1, BindOptions::new()).await;
     for (expected, told, told_of_bind) in refused {
         let mut session = world.binds.with(told).session();
         let error = S::read(&session).await.unwrap_err();
@@ -284,7 +284,7 @@ pub(crate) async fn options_that_cannot_hold_are_refused_by_bind_and_option<S: S
 }
 
 pub(crate) async fn a_bind_that_only_reads_refuses_what_may_write<S: Side>(pool: PoolKind) {
-    let world = world::<S, Nobody>(pool, 1, BindOptions::new().read_only()).await;
+    let world = world::<S, NoSecond>(pool, 1, BindOptions::new().read_only()).await;
     let mut session = world.binds.session();
     let refused = S::write(&session, "typed").await;
     assert!(matches!(refused, Err(Error::ReadOnly { bind }) if bind == S::Bind::KEY));

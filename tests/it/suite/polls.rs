@@ -9,14 +9,14 @@ const ENDLESS: usize = 500;
 
 /// The moment at which a future is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum DropPoint {
     /// Right after this many polls: the request of the last poll is on its way.
     Asked(usize),
     /// After this many polls, when the future is woken again: the answer is there, and was not read.
     Answered(usize),
 }
 
-impl Moment {
+impl DropPoint {
     /// Returns whether the future is dropped without ever running.
     pub(crate) fn is_before_all(self) -> bool {
         matches!(self, Self::Asked(0) | Self::Answered(0))
@@ -61,8 +61,8 @@ impl<T> From<&Option<T>> for Ran {
 }
 
 /// Runs a closure for every number of polls, from none to its end, once for each kind of moment.
-pub(crate) async fn at_every_poll(mut run: impl AsyncFnMut(Moment) -> Ran) {
-    for moment in [Moment::Asked, Moment::Answered] {
+pub(crate) async fn at_every_poll(mut run: impl AsyncFnMut(DropPoint) -> Ran) {
+    for moment in [DropPoint::Asked, DropPoint::Answered] {
         let mut polls = 0;
         while run(moment(polls)).await == Ran::Cut {
             polls += 1;

@@ -14,9 +14,9 @@ pub(crate) trait Second: Send + Sync + 'static {
 
 /// No second bind: the first one never prepares.
 #[derive(Debug)]
-pub(crate) struct Nobody;
+pub(crate) struct NoSecond;
 
-impl Second for Nobody {
+impl Second for NoSecond {
     type With<S: Side> = (S,);
 
     async fn write(_: &Session, _: &str) -> Result<(), Error> {

@@ -23,7 +23,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A server that is independent of its original after the copy.
-    Apart,
+    Independent,
     /// A hot standby, with the name that it gives to its primary.
     Standby(&'static str),
 }
@@ -77,7 +77,7 @@ impl Copy {
         }
         command.arg(format!("--dbname={source}"));
         succeeds(&mut command);
-        if role == Role::Apart {
+        if role == Role::Independent {
             // The settings that the original got at run time are not for the copy.
             let settings = self.data().join("postgresql.auto.conf");
             std::fs::write(settings, "").expect("the folder of the copy can be written to");

@@ -8,8 +8,8 @@
 //! programs that are not made of `#[test]` functions.
 //!
 //! [`side`] is a bind of one database, [`world`] several of them, [`faulty`] several behind proxies, [`application`]
-//! one of each backend with the branches of dead processes. [`step`] is a step of a unit on a bind, [`moment`] the
-//! moment at which one of its messages is lost. [`prepared`] finishes branches and reads decisions on the servers,
+//! one of each backend with the branches of dead processes. [`step`] is a step of a unit on a bind, [`phase`] the
+//! phase in which one of its messages is lost. [`prepared`] finishes branches and reads decisions on the servers,
 //! [`source`] has migrations made in the test.
 //!
 //! The kit is a crate, so that it is compiled once for all programs that need it. It depends on the library that it
@@ -23,7 +23,7 @@ pub mod faulty;
 pub mod harness;
 pub mod kill;
 pub mod look;
-pub mod moment;
+pub mod phase;
 pub mod pooler;
 pub mod port;
 pub mod prepared;

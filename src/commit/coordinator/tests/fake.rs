@@ -46,7 +46,7 @@ pub(super) struct Script {
     pub(super) holder_rank: i8,
     pub(super) needs_decision_row: bool,
     /// The statement that may have ended the transaction before the commit.
-    pub(super) apart: Apart,
+    pub(super) foreign_statement: ForeignStatement,
     pub(super) replies: Vec<ScriptedReply>,
     /// The duration of each step, in turns of the runtime.
     pub(super) turns: Vec<usize>,
@@ -54,7 +54,7 @@ pub(super) struct Script {
 
 /// The effect of a statement outside of the unit on the transaction, before the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Apart {
+pub(super) enum ForeignStatement {
     /// No such statement ran, for certain.
     Nothing,
     /// No such statement ended the transaction, but only the marker confirms that.
@@ -67,7 +67,7 @@ pub(super) enum Apart {
     CommittedUnseen,
 }
 
-impl Apart {
+impl ForeignStatement {
     fn has_ended(self) -> bool {
         !matches!(self, Self::Nothing | Self::Perhaps)
     }
@@ -248,7 +248,7 @@ impl Fake {
         database: Database,
         mutation: Option<Mutation>,
     ) -> Self {
-        if script.apart.has_ended() {
+        if script.foreign_statement.has_ended() {
             database.lock().state = FakeTransaction::Ended;
         }
         Self {
@@ -265,8 +265,8 @@ impl Fake {
 
     /// Notes from a reply whether the marker was there.
     fn met_marker(&mut self) -> Result<(), Fault> {
-        self.undone = self.script.apart.seen();
-        match self.script.apart.has_ended() {
+        self.undone = self.script.foreign_statement.seen();
+        match self.script.foreign_statement.has_ended() {
             true => Err(Fault::TransactionEnded(DieselError::NotInTransaction)),
             false => Ok(()),
         }
@@ -275,7 +275,7 @@ impl Fake {
     /// Drops the connection. If the reply about the marker is missing, the end of the transaction is unconfirmed.
     fn disconnect(&mut self) {
         self.connected = false;
-        if self.script.apart != Apart::Nothing && self.undone == Undone::NothingKept {
+        if self.script.foreign_statement != ForeignStatement::Nothing && self.undone == Undone::NothingKept {
             self.undone = Undone::Unconfirmed;
         }
     }

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestError, TestRng, TestRunner};
 
-use self::fake::{Apart, Database, Fake, ScriptedReply, Script, FakeTransaction};
+use self::fake::{ForeignStatement, Database, Fake, ScriptedReply, Script, FakeTransaction};
 use self::mutant::Mutation;
 use crate::commit::coordinator::{CommitParameters, commit};
 use crate::commit::{CommitError, Committed, Outcome, Participant};
@@ -39,13 +39,13 @@ fn reply() -> impl Strategy<Value = ScriptedReply> {
 }
 
 /// Generates the statement that may have ended a transaction. Most units have none, otherwise few get far.
-fn apart() -> impl Strategy<Value = Apart> {
+fn foreign_statement() -> impl Strategy<Value = ForeignStatement> {
     prop_oneof![
-        40 => Just(Apart::Nothing),
-        1 => Just(Apart::Perhaps),
-        1 => Just(Apart::RolledBack),
-        1 => Just(Apart::Committed),
-        1 => Just(Apart::CommittedUnseen),
+        40 => Just(ForeignStatement::Nothing),
+        1 => Just(ForeignStatement::Perhaps),
+        1 => Just(ForeignStatement::RolledBack),
+        1 => Just(ForeignStatement::Committed),
+        1 => Just(ForeignStatement::CommittedUnseen),
     ]
 }
 
@@ -53,7 +53,7 @@ fn script() -> impl Strategy<Value = Script> {
     let profile = (
         prop::bool::weighted(0.8),
         any::<[bool; 4]>(),
-        apart(),
+        foreign_statement(),
         prop::bool::weighted(0.85),
         -1..=1_i8,
         prop::bool::weighted(0.1),
@@ -64,7 +64,7 @@ fn script() -> impl Strategy<Value = Script> {
             (
                 writer,
                 [wrote, serializable, askable, known],
-                apart,
+                foreign_statement,
                 can_prepare,
                 holder_rank,
                 needs_decision_row,
@@ -80,7 +80,7 @@ fn script() -> impl Strategy<Value = Script> {
                 can_prepare,
                 holder_rank,
                 needs_decision_row,
-                apart,
+                foreign_statement,
                 replies,
                 turns,
             }
@@ -176,7 +176,7 @@ fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
     prop_assert!(writers.iter().all(|one| *one == kept), "torn: {writers:?}");
     let keyed = fake::KEYS.into_iter().zip(scripts);
     let kept_apart: BTreeSet<_> = keyed
-        .filter(|(_, script)| script.wrote && script.apart.keeps())
+        .filter(|(_, script)| script.wrote && script.foreign_statement.keeps())
         .map(|(key, _)| key)
         .collect();
     match &ended.result {
@@ -199,7 +199,7 @@ fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
             // Only typed queries ran on the others.
             let mut keyed = fake::KEYS.into_iter().zip(scripts);
             prop_assert!(
-                keyed.all(|(key, script)| script.apart != Apart::Nothing || !named.contains(key)),
+                keyed.all(|(key, script)| script.foreign_statement != ForeignStatement::Nothing || !named.contains(key)),
                 "named: {named:?}"
             );
         }
@@ -236,7 +236,7 @@ proptest! {
     fn without_a_fault_everything_commits(mut scripts in vec(script(), 1..=MOST)) {
         for script in &mut scripts {
             script.replies.fill(ScriptedReply::Done);
-            script.apart = Apart::Nothing;
+            script.foreign_statement = ForeignStatement::Nothing;
         }
         let ended = run(&scripts, None);
         match &ended.result {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::suite::cancel::leaving::{Threads, off_runtime};
 use crate::suite::cancel::{Bench, binds};
-use crate::suite::polls::Moment;
+use crate::suite::polls::DropPoint;
 
 /// More messages than a commit sends on one connection.
 const MESSAGES: usize = 60;
@@ -130,7 +130,7 @@ pub(crate) async fn a_commit_that_dies_at_any_turn_is_kept_everywhere_or_nowhere
                 S::write(&session, &written).await.unwrap();
                 let mut committing = Box::pin(async move { session.commit_all().await });
                 for _ in 0..turns {
-                    if let Some(result) = Moment::Asked(1).cut(committing.as_mut()).await {
+                    if let Some(result) = DropPoint::Asked(1).cut(committing.as_mut()).await {
                         let _ = result.unwrap();
                         return true;
                     }
@@ -138,7 +138,7 @@ pub(crate) async fn a_commit_that_dies_at_any_turn_is_kept_everywhere_or_nowhere
                     tokio::task::yield_now().await;
                     std::thread::yield_now();
                 }
-                let _ = Moment::Asked(1).cut(committing.as_mut()).await;
+                let _ = DropPoint::Asked(1).cut(committing.as_mut()).await;
                 false
             });
             runtime.shutdown_background();

@@ -6,7 +6,7 @@ use kit::step::Step;
 use kit::world::Sides;
 
 use crate::suite::cancel::Bench;
-use crate::suite::polls::{Moment, Ran, at_every_poll};
+use crate::suite::polls::{DropPoint, Ran, at_every_poll};
 
 /// Once polled, the commit goes on by itself.
 pub(crate) async fn a_commit_dropped_at_any_poll_still_commits_everywhere<S: Sides>(
@@ -146,7 +146,7 @@ pub(crate) async fn a_refused_commit_dropped_at_any_poll_keeps_nothing<S: Sides>
         let mut session = bench.session();
         S::write(&session, &text).await.unwrap();
         // A fast server may answer within the first poll.
-        while Moment::Asked(1)
+        while DropPoint::Asked(1)
             .cut(S::step(0, Step::Insert, &mut session, "", &bench.text()))
             .await
             .is_some()

@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use crate::suite::cancel::{Bench, binds};
-use crate::suite::polls::Moment;
+use crate::suite::polls::DropPoint;
 
 pub(crate) async fn a_session_may_be_dropped_outside_of_any_runtime<S: Sides>(pool: PoolKind) {
     let mut bench = Bench::<S>::new(pool).await;
@@ -20,7 +20,7 @@ pub(crate) async fn a_session_may_be_dropped_outside_of_any_runtime<S: Sides>(po
         let mut session = bench.session();
         S::write(&session, &text).await.unwrap();
         let last = S::keys().len() - 1;
-        let _ = Moment::Asked(polls)
+        let _ = DropPoint::Asked(polls)
             .cut(S::step(last, Step::Insert, &mut session, "", &dropped))
             .await;
         let (sender, dropped_there) = oneshot::channel();
@@ -152,7 +152,7 @@ pub(crate) async fn a_runtime_may_end_in_the_middle_of_a_statement<S: Sides>(poo
                 tokio::spawn(async move {
                     let last = S::keys().len() - 1;
                     let mut slow = Box::pin(S::slow(last, &session));
-                    assert!(Moment::Asked(1).cut(slow.as_mut()).await.is_none());
+                    assert!(DropPoint::Asked(1).cut(slow.as_mut()).await.is_none());
                     sender.send(()).unwrap();
                     slow.await
                 });

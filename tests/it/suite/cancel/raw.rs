@@ -10,7 +10,7 @@ use kit::world::Sides;
 use tokio::time::timeout;
 
 use crate::suite::cancel::{Bench, LONG, assert_answers};
-use crate::suite::polls::{Moment, Ran, at_every_poll};
+use crate::suite::polls::{DropPoint, Ran, at_every_poll};
 
 /// The next step of the unit on a connection that may read late replies.
 #[derive(Clone, Copy, Debug)]
@@ -360,7 +360,7 @@ pub(crate) async fn a_query_that_waits_learns_that_its_bind_is_held<A: Side, B: 
         // The second query has to wait while the first begins. The first then holds the bind until the second is done.
         // So the second must not wait for it.
         let mut first = pin!(hold::<A>(&session));
-        let held = Moment::Asked(1).cut(&mut first).await;
+        let held = DropPoint::Asked(1).cut(&mut first).await;
         assert!(held.is_none(), "it is held for ever");
         tokio::select! {
             answer = at_once(A::write(&session, &text)) => busy(answer),

@@ -9,7 +9,7 @@ use kit::world::Sides;
 use tokio::task::JoinSet;
 
 use crate::suite::cancel::Bench;
-use crate::suite::polls::Moment;
+use crate::suite::polls::DropPoint;
 
 const UNITS: u64 = 300;
 const AT_ONCE: usize = 4;
@@ -57,8 +57,8 @@ async fn unit<S: Sides>(binds: &Binds, number: u64) -> Option<String> {
     let text = format!("unit {number}");
     let polls = random.below(60);
     let moment = match random.below(2) {
-        0 => Moment::Asked(polls),
-        _ => Moment::Answered(polls),
+        0 => DropPoint::Asked(polls),
+        _ => DropPoint::Answered(polls),
     };
     let work = async {
         let mut session = binds.session();

@@ -8,7 +8,7 @@ use kit::world::Sides;
 use tokio::sync::Notify;
 
 use crate::suite::cancel::{Bench, assert_answers, binds};
-use crate::suite::polls::{Moment, Ran, at_every_poll};
+use crate::suite::polls::{DropPoint, Ran, at_every_poll};
 
 /// The next step of the unit after one of its statements was dropped.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub(crate) async fn a_second_unit_may_be_dropped_at_any_poll_of_its_begin<S: Sid
     bench.world.binds.close().await;
 }
 
-async fn first<S: Sides>(bench: &mut Bench<S>, index: usize, step: Step, moment: Moment) -> Ran {
+async fn first<S: Sides>(bench: &mut Bench<S>, index: usize, step: Step, moment: DropPoint) -> Ran {
     let mut session = bench.session();
     let text = bench.text();
     let output = moment

@@ -1,8 +1,8 @@
-//! The moments of a unit at which a proxy can lose a message.
+//! The phases of a unit in which a proxy can lose a message.
 
-/// A moment of a unit, known by bytes in the message that it needs.
+/// A phase of a unit, known by bytes in the message that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Moment {
+pub enum Phase {
     Begin,
     Statement,
     Identify,
@@ -11,7 +11,7 @@ pub enum Moment {
     Finish,
 }
 
-impl Moment {
+impl Phase {
     pub const ALL: [Self; 6] = [
         Self::Begin,
         Self::Statement,
