@@ -195,8 +195,8 @@ mod tests {
         let fault = unfit("diesel_binds_decision:trigger:a:b:c");
         assert_eq!(
             fault.to_string(),
-            "the table `diesel_binds_decision` cannot keep what a commit promises: its trigger `a:b:c` may change what \
-             is written; drop the trigger"
+            "the table `diesel_binds_decision` cannot guarantee the outcome of a commit: its trigger `a:b:c` may \
+             change what is written; drop the trigger"
         );
     }
 }

@@ -61,7 +61,10 @@ pub enum Fault {
     NotInstalled(#[source] diesel::result::Error),
 
     /// The tables of the commit protocol belong to another version.
-    #[error("`diesel_binds_meta` says version {found}, this library writes version {expected}")]
+    #[error(
+        "the tables of diesel-binds have version {found}, and this library needs version {expected}: use the version \
+         of the library that made them"
+    )]
     OtherVersion {
         /// The version in the database.
         found: i32,
@@ -71,7 +74,7 @@ pub enum Fault {
 
     /// A table of the commit protocol cannot keep the promise of a commit. A row could be missing, exist twice, or
     /// outlive the work that it stands for.
-    #[error("the table `{table}` cannot keep what a commit promises: {reason}; {remedy}")]
+    #[error("the table `{table}` cannot guarantee the outcome of a commit: {reason}; {remedy}")]
     UnfitTable {
         /// The table.
         table: Box<str>,
@@ -115,14 +118,14 @@ pub enum Fault {
 
     /// The database has another id than before, or is on another server, like a copy or a standby that was promoted.
     #[error(
-        "the database has another id, or is on another server, than the unit noted: it was replaced, or the URL leads \
-         elsewhere"
+        "the database has another id, or is on another server, than before: it was replaced, or the URL leads to \
+         another one"
     )]
     Replaced,
 
     /// The server is a replica, or takes no writes: whether a branch is prepared can only be asked of its primary.
     #[error(
-        "the server is a replica or takes no writes ({sign}): correct the URL, or wait until it does"
+        "the server is a replica or takes no writes ({sign}): correct the URL, or wait until it takes writes"
     )]
     Replica {
         /// The setting or status that shows it.
@@ -132,7 +135,8 @@ pub enum Fault {
     /// The server shows an outcome that it does not confirm as durable. The synchronous standby or semi-synchronous
     /// replica that its commits wait for is away. If the server is lost now, the outcome may change.
     #[error(
-        "the server did not confirm that what it shows is durable: it waits for a standby or replica; bring that back"
+        "the server did not confirm that the outcome is durable, because it waits for a standby or replica: bring \
+         that back"
     )]
     Unconfirmed,
 
@@ -141,7 +145,10 @@ pub enum Fault {
     Statement(#[source] diesel::result::Error),
 
     /// The records of units as old as this one may have been deleted, so the outcome of the unit cannot be determined.
-    #[error("records of units as old as this one were deleted: nobody knows how it ended")]
+    #[error(
+        "the records of units as old as this one were deleted, so its outcome cannot be determined: finish it by hand \
+         or by force"
+    )]
     Forgotten,
 
     /// The unit was refused before anything was prepared, because it is older than the records that its holder keeps.
@@ -155,8 +162,8 @@ pub enum Fault {
     /// An operator has decided the unit in the place of this database, which keeps nothing of it. The table
     /// `diesel_binds_forced` of its other databases says how it ended.
     #[error(
-        "an operator has forced the unit: this database keeps nothing of it, and `diesel_binds_forced` of the others \
-         says how it ended there"
+        "an operator has forced the unit: this database keeps nothing of it; `diesel_binds_forced` of the other \
+         databases has the outcome there"
     )]
     Forced,
 
@@ -207,17 +214,19 @@ pub enum Fault {
     NestedWorkFailed,
 
     /// A hook before the commit was dropped, or panicked, before it returned.
-    #[error("a hook before the commit did not come to its end")]
+    #[error("a hook before the commit was dropped or panicked")]
     Hook,
 
     /// The session, or its raw connection, was lent to the application, and another one was put in its place.
     #[error(
-        "another session, or another connection, was put in the place of the one that was lent; leave it there"
+        "the session or connection that was lent was replaced by another one; do not swap it"
     )]
     Exchanged,
 
     /// The unit belongs to another application. Only that application can read its outcome and write a fence for it.
-    #[error("the unit belongs to the application `{namespace}`: ask there")]
+    #[error(
+        "the unit belongs to the application `{namespace}`: make the call in a process of that application"
+    )]
     ForeignNamespace {
         /// The namespace of that application.
         namespace: String,
@@ -230,7 +239,8 @@ pub enum Fault {
     /// The binds are a sandbox (`testing::Sandbox`), which does not touch the real database. A sandbox has no commit
     /// for a fault plan, no migrations, and nothing to recover.
     #[error(
-        "this is a sandbox, which leaves the real database alone: call it on the application's own `Binds`"
+        "these are the binds of a sandbox, which does not use the real database: make the call on the application's \
+         own `Binds`"
     )]
     Sandbox,
 

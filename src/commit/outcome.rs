@@ -187,8 +187,9 @@ pub enum CommitError {
     ///
     /// Look at the data before you repeat the unit.
     #[error(
-        "the transaction on `{bind}`{} was ended before the unit was, or may have been, by a COMMIT, ROLLBACK or DDL on its \
-         connection or by the server; what it did on any other bind was rolled back{}; look at the data before you repeat the unit",
+        "the transaction on `{bind}`{} was ended before the commit, or may have been, by a COMMIT, ROLLBACK or DDL on \
+         its connection or by the server; all other binds were rolled back{}; check the data before you repeat the \
+         unit",
         and_on(also),
         not_yet(pending)
     )]
@@ -246,7 +247,8 @@ pub enum CommitError {
     /// Only `bind` wrote, and its reply to the commit was lost. No record says how the unit ended. Look at the data
     /// before you repeat the unit.
     #[error(
-        "nobody knows whether `{bind}` committed: its reply was lost; look at the data before you repeat the unit"
+        "the reply to the commit on `{bind}` was lost: the unit is committed or rolled back, and no record shows \
+         which; check the data before you repeat it"
     )]
     Unknown {
         /// The bind.
@@ -259,8 +261,8 @@ pub enum CommitError {
     /// recovery commits the unit or rolls it back. If one bind wrote, its work may be committed or not, and no record
     /// shows which. Look at the data before you repeat the unit.
     #[error(
-        "the commit of unit {unit} was interrupted: nobody knows how it ended; recovery finishes what several binds wrote, \
-         all of it one way; look at the data before you repeat the unit"
+        "the commit of unit {unit} was interrupted: recovery commits or rolls back a unit of several writers as a \
+         whole, and a unit of one writer is committed or not; check the data before you repeat it"
     )]
     Interrupted {
         /// The id of the unit.

@@ -43,11 +43,11 @@ impl fmt::Display for AbortReason {
             }
             Self::NestedTransaction => "a nested transaction was left open on the raw connection",
             Self::NestedWorkFailed => "nested work of the unit failed",
-            Self::Hook => "a hook before the commit did not come to its end",
+            Self::Hook => "a hook before the commit was dropped or panicked",
             Self::OutlivedRecords => "it is older than the records that databases keep of units",
             Self::SandboxEnded => "the sandbox has ended, and nothing of it is kept",
             Self::Exchanged => {
-                "another session, or another connection, was put in the place of the one that was lent; leave it there"
+                "the session or connection that was lent was replaced by another one; do not swap it"
             }
         })
     }

@@ -387,8 +387,7 @@ async fn a_person_can_read_the_report() {
         format!(
             "pg-a (PostgreSQL {})\n\
              \x20 ok: its transactions can be prepared\n\
-             \x20 warning: it cannot join units of several writers, nor record its commits: `diesel_binds_meta` says version 7, this library \
-             writes version 2\n\
+             \x20 warning: it cannot join units of several writers, nor record its commits: the tables of diesel-binds have version 7, and this library needs version 2: use the version of the library that made them\n\
              pg-plain (PostgreSQL {})\n\
              \x20 ok: its transactions cannot be prepared (`max_prepared_transactions` is 0): it holds the decision of \
              the units that it writes in\n",
