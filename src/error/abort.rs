@@ -36,15 +36,16 @@ impl fmt::Display for AbortReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Incomplete => "a statement was dropped before it completed",
-            Self::NotBegun => "a statement of it could not begin",
+            Self::NotBegun => "a statement could not begin",
             Self::DeadlineExceeded => "the deadline passed during a statement",
             Self::TransactionEnded => {
-                "its transaction has ended, by a `COMMIT` or `ROLLBACK` of the application or by the server after an error"
+                "its transaction was ended by a `COMMIT` or `ROLLBACK` of the application or by the server after an \
+                 error"
             }
             Self::NestedTransaction => "a nested transaction was left open on the raw connection",
             Self::NestedWorkFailed => "nested work of the unit failed",
             Self::Hook => "a hook before the commit was dropped or panicked",
-            Self::OutlivedRecords => "it is older than the records that databases keep of units",
+            Self::OutlivedRecords => "the unit is older than the records that databases keep of units",
             Self::SandboxEnded => "the sandbox has ended, and nothing of it is kept",
             Self::Exchanged => {
                 "the session or connection that was lent was replaced by another one; do not swap it"

@@ -26,8 +26,8 @@ pub enum Error {
     /// [`Binds::retrying`](crate::Binds::retrying) does so. The connection is closed when the unit ends, and not used
     /// again.
     #[error(
-        "a query on `{bind}` failed because its connection knows a column or a type as it was before it was changed; \
-         roll back and run the unit again: the connection is not used again"
+        "a query on `{bind}` failed because its connection has cached a column or a type that was changed since; roll \
+         back and run the unit again: the connection is not used again"
     )]
     StaleConnection {
         /// The bind.
@@ -47,7 +47,7 @@ pub enum Error {
 
     /// A hook of the bind failed after its transaction had begun
     /// ([`after_begin`](crate::BindsBuilder::after_begin)). That transaction is rolled back, and the query did not run.
-    #[error("the hook after the begin failed on `{bind}`; the query did not run")]
+    #[error("the `after_begin` hook failed on `{bind}`; the query did not run: roll the unit back")]
     AfterBegin {
         /// The bind.
         bind: &'static str,
@@ -74,7 +74,7 @@ pub enum Error {
     },
 
     /// The unit can only be rolled back, for the given `reason`. The query did not run.
-    #[error("the unit can only be rolled back: {reason} on `{bind}`")]
+    #[error("the unit can only be rolled back, because of `{bind}`: {reason}")]
     AbortOnly {
         /// The bind.
         bind: &'static str,
@@ -92,8 +92,8 @@ pub enum Error {
     /// A hook at the begin of a transaction on the bind ([`after_begin`](crate::BindsBuilder::after_begin)) ran a query
     /// on that bind through a session. The query would have waited for the hook, or run it again. It did not run.
     #[error(
-        "a hook at the begin of a transaction on `{bind}` ran a query on that bind; the query did not run: use the \
-         connection that the hook is given"
+        "an `after_begin` hook of `{bind}` ran a query on that bind; the query did not run: use the connection that \
+         the hook gets"
     )]
     InsideHook {
         /// The bind.
@@ -196,7 +196,8 @@ pub enum Error {
     /// The work must not be part of an open unit ([`Propagation::Never`](crate::Propagation::Never)), and one is open
     /// in the session. No part of the work ran.
     #[error(
-        "the work must be a unit of its own, and one is open in the session; nothing of the work ran"
+        "the work must be a unit of its own, and a unit is open in the session; the work did not run: commit or roll \
+         back first"
     )]
     InsideUnit,
 
@@ -215,14 +216,18 @@ pub enum Error {
     },
 
     /// The registry was closed. The query did not run.
-    #[error("the binds are closed: `{bind}` takes no new work")]
+    #[error(
+        "the binds are closed; the query on `{bind}` did not run: start no work after `binds.close()`"
+    )]
     Closed {
         /// The bind.
         bind: &'static str,
     },
 
     /// The call is outside of a tokio runtime. The query did not run.
-    #[error("a session on `{bind}` needs a tokio runtime")]
+    #[error(
+        "a session on `{bind}` needs a tokio runtime; the query did not run: make the call within a runtime"
+    )]
     NoRuntime {
         /// The bind.
         bind: &'static str,
@@ -237,14 +242,15 @@ pub enum Error {
 
     /// The scope has ended together with its session: uncommitted changes are rolled back. The query did not run.
     #[error(
-        "the scope of this session has ended: what it had not committed is rolled back, and nothing runs in it any more"
+        "the scope of this session has ended; its uncommitted work is rolled back, and the call had no effect: join \
+         tasks before the scope ends"
     )]
     ScopeEnded,
 
     /// The session of the scope is in use elsewhere. A query cannot run while the unit ends or is locked. The unit
     /// cannot end or be locked while a query, a stream or a raw connection is in use. Nothing was changed.
     #[error(
-        "the session of the scope is in use by another part of it; nothing was changed: let that end first, or join it"
+        "the session of the scope is in use by another part of it; nothing was changed: wait for that part first"
     )]
     SessionInUse,
 

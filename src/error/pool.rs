@@ -29,8 +29,9 @@ pub enum PoolError {
     /// statement that was dropped before it completed, a `COMMIT` or `ROLLBACK` of the application, or a deadlock on
     /// MariaDB.
     #[error(
-        "the sandbox had to close its connection, after a statement that was dropped half-way, a COMMIT or ROLLBACK of \
-         the application, or an error of the server; nothing that ran in its transaction was kept: start another sandbox"
+        "the sandbox had to close its connection, after a statement that was dropped before its reply, a COMMIT or \
+         ROLLBACK of the application, or an error of the server; nothing that ran in its transaction was kept: start \
+         another sandbox"
     )]
     SandboxLost,
 

@@ -82,8 +82,8 @@ pub enum SandboxError {
     /// Writes to tables without transactions stay, and are no longer reported. Transactions on the raw connection after
     /// a `ROLLBACK` of the application may be committed.
     #[error(
-        "the sandbox had lost its transaction on `{bind}` before its end: by a COMMIT or ROLLBACK of the application, a \
-         statement that was dropped half-way, or an error of the server (a deadlock on MariaDB)"
+        "the sandbox had lost its transaction on `{bind}` before its end: by a COMMIT or ROLLBACK of the application, \
+         a statement that was dropped before its reply, or an error of the server (a deadlock on MariaDB)"
     )]
     Lost {
         /// The bind.
@@ -98,7 +98,9 @@ pub enum SandboxError {
     },
 
     /// A change cannot be rolled back, usually in a table without transactions. **It is still there.**
-    #[error("something that the sandbox did on `{bind}` is, or may be, still there")]
+    #[error(
+        "a change of the sandbox on `{bind}` was kept, or may have been: clean the database by hand"
+    )]
     Kept {
         /// The bind.
         bind: &'static str,
