@@ -39,7 +39,7 @@ pub(super) fn note_listing(
                     parent: span,
                     bind = database.key(),
                     error = fault as &dyn std::error::Error,
-                    "a bind could not be looked at: what is in doubt there stays so"
+                    "a database could not be read: its branches in doubt wait for a later pass"
                 );
             }
         }
@@ -55,7 +55,7 @@ pub(super) fn report_finished(trace: &BranchTrace, recovered: &Recovered, was_th
         tracing::info!(bind, %gid, outcome = result.word(), "finished a unit that was in doubt");
     } else {
         trace.done(result, Done::Gone);
-        tracing::debug!(bind, %gid, outcome = result.word(), "somebody else finished a unit that was in doubt");
+        tracing::debug!(bind, %gid, outcome = result.word(), "another process finished a unit that was in doubt");
     }
 }
 

@@ -70,8 +70,8 @@ pub enum ForceError {
     },
     /// This process has no bind of the holder's key, and cannot ask the holder for its decision. Nothing was finished.
     #[error(
-        "this process has no bind `{holder}`, which decides: register it wherever it was, or say that it is gone \
-         (`holder_is_gone`, `--holder-is-gone`), if it is"
+        "this process has no bind `{holder}`, which holds the decision; nothing was finished: register it, or, if its \
+         database is lost for good, state that (`holder_is_gone`, `--holder-is-gone`)"
     )]
     UnknownHolder {
         /// The key of the holder.
@@ -79,7 +79,8 @@ pub enum ForceError {
     },
     /// The holder answers, and is the database that decides: recovery finishes the unit by the holder's record.
     #[error(
-        "`{holder}` answers and is the database that decides: `binds.recovery().run()` finishes the unit as that has it"
+        "`{holder}` answers and is the database that decides; nothing was forced: `binds.recovery().run()` finishes \
+         the unit by its record"
     )]
     HolderAnswers {
         /// The key of the holder.
@@ -90,8 +91,8 @@ pub enum ForceError {
     /// The holder answers, is the database that decides, and has no decision of the unit. Its branches were not
     /// committed by a decision, and the coordinator may be rolling them back. Roll the unit back.
     #[error(
-        "`{holder}` answers and has no decision of the unit: it can only be rolled back, or finished by hand where a \
-         database was restored"
+        "`{holder}` answers and has no decision of the unit; nothing was finished: force a roll-back, or finish the \
+         unit by hand if a database was restored"
     )]
     NotDecided {
         /// The key of the holder.
@@ -100,8 +101,8 @@ pub enum ForceError {
     /// The holder can be reached, but cannot be identified as the database that decides or as another one. If a
     /// database has taken its place, install the tables there first.
     #[error(
-        "`{holder}` can be reached, and may be the database that decides: make it answer, or install the tables where \
-         it was replaced"
+        "`{holder}` can be reached, and may be the database that decides; nothing was finished: correct the cause, or \
+         install the tables if the database was replaced"
     )]
     HolderUnclear {
         /// The key of the holder.
@@ -112,7 +113,8 @@ pub enum ForceError {
     /// A bind could not be read or written to: it may have a branch of the unit, or another forced outcome. Records on
     /// other binds stay. Nothing was finished.
     #[error(
-        "`{bind}` could not be looked at or written to, and may have a part of the unit; nothing was finished"
+        "`{bind}` could not be read or written, and may have a part of the unit; nothing was finished: repeat the \
+         call when it can be reached"
     )]
     Unreachable {
         /// The key of the bind.
@@ -123,8 +125,8 @@ pub enum ForceError {
     /// A part of the unit is neither prepared nor recorded as forced on any bind of this process. Another process may
     /// have its bind, and force it the other way.
     #[error(
-        "{seen} of up to {parts} prepared parts of the unit are seen; nothing was finished: force it where all have binds, \
-         or say that {} are gone, if they are", parts - seen
+        "{seen} of up to {parts} prepared parts of the unit were found; nothing was finished: force the unit in a \
+         process with a bind for each, or, if {} are gone, state that (`parts_are_gone`, `--parts-are-gone`)", parts - seen
     )]
     PartsMissing {
         /// The number of parts that were found.
@@ -143,7 +145,8 @@ pub enum ForceError {
     },
     /// The other outcome was forced before. Nothing was finished now.
     #[error(
-        "`{bind}` has it recorded that the unit was forced to {recorded:?} before: only that can be done to the rest of it"
+        "the unit was already forced on `{bind}`, as {recorded}; nothing was finished: repeat the call with that \
+         outcome"
     )]
     Contradicts {
         /// The key of the bind.

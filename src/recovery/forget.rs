@@ -77,7 +77,7 @@ pub(super) async fn forget(scope: &RecoveryScope, recovery: &mut RecoveryReport)
                     parent: &span,
                     bind,
                     error = &fault as &dyn std::error::Error,
-                    "old records stay, because a participant could not be looked at"
+                    "old records are kept, because a participant could not be read"
                 );
                 recovery.not_forgotten.push((bind, fault));
             }

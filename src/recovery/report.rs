@@ -59,49 +59,60 @@ pub struct InDoubtBranch {
 #[non_exhaustive]
 pub enum InDoubtReason {
     /// The pass only lists.
-    #[error("it was only listed")]
+    #[error(
+        "the call only lists; `binds.recovery().run()` or `diesel-binds recover` finishes the unit"
+    )]
     OnlyListed,
     /// The process that prepared the branch may still be about to finish it.
-    #[error("it was prepared only just now")]
+    #[error("it was prepared a moment ago, and its process may still finish it: wait")]
     Young,
     /// No row names the holder of the branch: it belongs to another database of the server, or its row is gone.
-    #[error("nothing here says who holds its decision")]
+    #[error(
+        "no row names the holder of its decision: correct the URL of the bind, or finish the branch by hand"
+    )]
     HolderNotNamed,
     /// The branch belongs to another application, which has not finished it for a minute. It keeps locks in our
     /// database.
     #[error("it belongs to the application `{0}`")]
     ForeignNamespace(String),
     /// The branch is in another database of the server (PostgreSQL): the bind led there when it was prepared.
-    #[error("it is in the database `{0}` of the server, and the bind leads to another one")]
+    #[error(
+        "it is in the database `{0}` of the server, and the bind leads to another one: correct the URL"
+    )]
     OtherDatabase(String),
     /// The branch belongs to a role, and the connection's role is not a member of it (PostgreSQL).
-    #[error("it belongs to the role `{0}`, and ours is no member of that")]
+    #[error(
+        "it belongs to the role `{0}`, of which the role of the bind is not a member: grant it"
+    )]
     OtherRole(String),
     /// The server does not list the branch any more, and keeps it prepared (MariaDB). It was finished while the
     /// connection that prepared it was closing. After a restart, the server lists it again.
-    #[error("the server has lost its name: restart the server, which then lets it be finished")]
+    #[error("the server does not list it any more, and keeps it prepared: restart the server")]
     NameLost,
     /// The holder of the branch is not a bind of this process.
-    #[error("this process has no bind of its holder's key")]
+    #[error("this process has no bind of its holder's key: recover in a process that has it")]
     UnknownHolder,
     /// The holder's bind leads to another database than the one that decided.
-    #[error("its holder's key leads to another database than the one that decided")]
+    #[error(
+        "the bind of its holder leads to another database than the one that decided: correct the URL; if that \
+         database is lost, force the unit"
+    )]
     ReplacedHolder,
     /// The holder has no record of the unit, and may have deleted it: the branch was prepared for longer than records
     /// are kept.
-    #[error("its holder may have deleted the record of how it ended")]
+    #[error("its holder may have deleted the record of the outcome: force the unit")]
     Forgotten,
     /// An operator has decided in the place of the holder, which had forgotten the unit. The same call of force
     /// finishes the rest.
     #[error(
-        "an operator has forced the unit: repeat that call, as `diesel_binds_forced` of its databases says"
+        "an operator has forced the unit: repeat that call, with the outcome in `diesel_binds_forced`"
     )]
     Forced,
     /// The holder could not be asked.
     #[error("its holder could not be asked")]
     Holder(#[source] Arc<Fault>),
     /// The outcome is known, but the branch could not be finished.
-    #[error("it could not be finished as {0:?}")]
+    #[error("the unit is {0}, and the branch could not be finished")]
     Unfinished(Outcome, #[source] Arc<Fault>),
 }
 

@@ -182,7 +182,7 @@ async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_passwo
     assert_eq!(pass.field("outcome"), "failed");
     assert_eq!(pass.field("unreachable"), "2");
     assert_eq!(pass.field("otel.status_code"), "ERROR");
-    let message = "a bind could not be looked at: what is in doubt there stays so";
+    let message = "a database could not be read: its branches in doubt wait for a later pass";
     let unseen = with_message(&recorded, message);
     assert_eq!(unseen.len(), 2, "{recorded:#?}");
     for (event, bind) in unseen.iter().zip(["pg-a", "my-a"]) {

@@ -48,7 +48,7 @@ pub(super) async fn finish(
         {
             kill(connection, owner.id).await;
             if !is_gone(connection, owner.id, MANY_CHECKS).await? {
-                return Err(error("the connection that prepared it does not go away"));
+                return Err(error("the connection that prepared the branch does not close"));
             }
         }
         let Err(error) = connection.batch_execute(&finish).await else {
@@ -69,7 +69,7 @@ pub(super) async fn finish(
     }
     if is_lost(connection, unit, bind).await? {
         return Err(error(
-            "the server has lost its name, and lets it be finished only after a restart",
+            "the server does not list the branch any more, and finishes it only after a restart",
         ));
     }
     match refused {
