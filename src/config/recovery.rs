@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Options of recovery: the worker, its interval, and the retention of decisions. See
 /// [`BindsBuilder::recovery`](crate::BindsBuilder::recovery).
 #[derive(Clone, Debug)]
-#[must_use = "it says nothing before it is passed to `BindsBuilder::recovery`"]
+#[must_use = "the options have no effect until they are passed to `BindsBuilder::recovery`"]
 pub struct RecoveryOptions {
     pub(crate) interval: Duration,
     pub(crate) jitter: Duration,

@@ -80,7 +80,7 @@ pub enum MigrationMistake {
         version: String,
     },
     /// Binds need each other in a circle.
-    #[error("they need each other in a circle: {}", .binds.join(", "))]
+    #[error("their needs form a cycle: {}", .binds.join(", "))]
     Cycle {
         /// All binds of the circle, and those that need them.
         binds: Vec<&'static str>,

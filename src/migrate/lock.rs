@@ -191,7 +191,7 @@ impl Locks {
                      `diesel-binds in-doubt list`",
                 ),
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, bind, "what a migration waits for could not be asked");
+                    tracing::debug!(%error, bind, "the branches that may block a migration could not be listed");
                 }
             }
         }

@@ -65,7 +65,7 @@ pub enum MigrationProblem {
     },
     /// The database is in memory: other connections would not see the changes of a migration.
     #[error(
-        "the database of `{bind}` is in memory: what a migration makes there, no other connection sees; use a file"
+        "the database of `{bind}` is in memory: no other connection sees the tables of a migration there; use a file"
     )]
     InMemory {
         /// The bind.
@@ -73,7 +73,7 @@ pub enum MigrationProblem {
     },
     /// Another run has the lock of the database, and did not end in time.
     #[error(
-        "another process migrates the database of `{bind}`, and was not done within {waited:?}"
+        "another process migrates the database of `{bind}`, and had not finished after {waited:?}"
     )]
     Locked {
         /// The bind.
@@ -90,7 +90,7 @@ pub enum MigrationProblem {
         source: BoxError,
     },
     /// The connection that holds the lock was lost: another process may migrate now.
-    #[error("the lock of the database of `{bind}` was lost, so no further migration was begun")]
+    #[error("the lock of the database of `{bind}` was lost, and no further migration was run")]
     LockLost {
         /// The bind.
         bind: &'static str,
@@ -128,7 +128,8 @@ pub enum MigrationProblem {
     },
     /// Two binds are in one database, without [`Source::shared_with`](crate::Source::shared_with).
     #[error(
-        "`{bind}` and `{with}` are in the same database: one of the URLs is wrong; or say so, with `Source::shared_with(..)`"
+        "`{bind}` and `{with}` are in the same database: correct one of the URLs, or declare that they share it, with \
+         `Source::shared_with(..)`"
     )]
     SameDatabase {
         /// The bind.
@@ -138,8 +139,8 @@ pub enum MigrationProblem {
     },
     /// The database has migrations of another bind.
     #[error(
-        "the database of `{bind}` has migrations of `{owner}` ({}): its URL is wrong; or say that they share it, with \
-         `Source::shared_with(..)`",
+        "the database of `{bind}` has migrations of `{owner}` ({}): correct its URL, or declare that they share it, \
+         with `Source::shared_with(..)`",
         .versions.join(", ")
     )]
     Foreign {
@@ -193,7 +194,7 @@ pub enum MigrationProblem {
     /// A migration failed.
     #[error(
         "`{migration}` of `{bind}` failed{}",
-        if *.rolled_back { " and was rolled back" } else { ": what it changed before may have stayed, so look before it is run again" }
+        if *.rolled_back { " and was rolled back" } else { "; its changes before the error may be kept: check the database before you run it again" }
     )]
     Failed {
         /// The bind.
@@ -207,7 +208,10 @@ pub enum MigrationProblem {
         source: BoxError,
     },
     /// The run was stopped from within, usually because its runtime was shut down.
-    #[error("the run did not come to its end: look at the report before the next one")]
+    #[error(
+        "the run was stopped before its end, and some migrations may be applied: check `binds.migrations().report()` \
+         before the next run"
+    )]
     Stopped,
 }
 
@@ -307,7 +311,7 @@ impl std::error::Error for MigrationError {
 impl fmt::Display for Migrated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.done.is_empty() {
-            return f.write_str("nothing was to be done");
+            return f.write_str("no migration had to be run or reverted");
         }
         write!(f, "done: {}", by_bind(&self.done))
     }

@@ -115,8 +115,8 @@ pub enum Finding {
     CannotForget(#[source] Fault),
     /// Another bind is in the same database, without [`Source::shared_with`](crate::Source::shared_with).
     #[error(
-        "`{with}` is the same database: they wait for each other's locks, and commit with a prepare that is not needed; \
-         say so with `Source::shared_with(..)`"
+        "`{with}` is the same database: they wait for each other's locks, and commit with a prepare that is not \
+         needed; declare it with `Source::shared_with(..)`"
     )]
     SameDatabase {
         /// The other bind.

@@ -235,7 +235,8 @@ impl<C: Connection> Entry<C> {
         if identity.is_replicated && !replicated {
             tracing::warn!(
                 bind = self.key,
-                "commits wait for no standby or replica any more: what is confirmed from now on is lost with the server"
+                "commits wait for no standby or replica any more: a commit that is confirmed from now on is lost with \
+                 the server"
             );
         }
         identity.is_replicated = replicated;

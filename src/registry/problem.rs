@@ -66,7 +66,7 @@ pub enum BuildProblem {
         reason: &'static str,
     },
     /// The URL of a bind is invalid.
-    #[error("the URL of `{bind}` is of no use: {problem}")]
+    #[error("the URL of `{bind}` is not valid: {problem}")]
     Url {
         /// The bind.
         bind: &'static str,
@@ -166,7 +166,7 @@ pub enum BuildProblem {
     },
     /// The migrations of a bind have a mistake.
     #[cfg(feature = "migrations")]
-    #[error("the migrations of `{bind}` are of no use: {mistake}")]
+    #[error("the migrations of `{bind}` are not valid: {mistake}")]
     Migrations {
         /// The bind.
         bind: &'static str,

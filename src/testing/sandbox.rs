@@ -23,7 +23,7 @@ use crate::registry::{AnyEnclosure, Binds, NotEnded, NotStarted, Registry, Sandb
 ///
 /// Dropping it closes its connections, which rolls everything back; [`end`](Self::end) also reports whether that
 /// succeeded.
-#[must_use = "dropped, it takes its binds along"]
+#[must_use = "the binds of the sandbox are closed when it is dropped"]
 pub struct Sandbox {
     binds: Binds,
     rules: Arc<SandboxRules>,

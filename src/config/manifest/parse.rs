@@ -85,7 +85,7 @@ impl Reader<'_> {
         if written.bind.is_empty() {
             self.problem(
                 &written.namespace,
-                "there is no bind: `[bind.accounts]`".into(),
+                "there is no bind: add a table such as `[bind.accounts]`".into(),
             );
         }
         let mut in_order: Vec<_> = written.bind.into_iter().collect();
@@ -215,27 +215,27 @@ impl Reader<'_> {
             match binds.iter().find(|other| other.key == *with) {
                 Some(other) if other.place == ManifestPlace::Own && other.key != *name => {
                     if other.backend != bind.backend {
-                        self.problem(key, format!("`{name}` and `{with}` are of two backends"));
+                        self.problem(key, format!("`{name}` and `{with}` have different backends"));
                     }
                 }
                 _ => self.problem(
                     key,
-                    format!("`{name}` is to be with a bind that has no database of its own here"),
+                    format!("`{name}` shares or is attached to a bind that has no database of its own in the manifest"),
                 ),
             }
         }
         if matches!(bind.place, ManifestPlace::AttachedTo(_)) && bind.backend != Backend::Sqlite {
-            self.problem(key, format!("only SQLite files attach, `{name}` is none"));
+            self.problem(key, format!("only SQLite files can be attached, and `{name}` is not one"));
         }
         for (other, version) in &written.needs {
             if other == name || !binds.iter().any(|bind| bind.key == *other) {
-                self.problem(version, format!("`{name}` needs a bind that is not here"));
+                self.problem(version, format!("`needs` of `{name}` names a bind that is not in the manifest"));
             }
             let text = version.get_ref();
             if text.is_empty() || !text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
                 self.problem(
                     version,
-                    format!("what `{name}` needs is not the version of a migration"),
+                    format!("`needs` of `{name}` has a value that is not the version of a migration"),
                 );
             }
         }

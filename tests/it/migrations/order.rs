@@ -144,7 +144,7 @@ async fn migrations_that_cannot_be_ordered_are_not_built() {
         .unwrap_err();
     assert_eq!(
         unknown.to_string(),
-        "the binds cannot be built; the migrations of `ledger` are of no use: they need `accounts` at version \
+        "the binds cannot be built; the migrations of `ledger` are not valid: they need `accounts` at version \
          20270101000000, which it does not have"
     );
 
