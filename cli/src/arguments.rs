@@ -144,14 +144,14 @@ impl Written {
 fn new_bind(text: &str) -> Result<(String, Written), String> {
     let (key, backend) = text
         .split_once('=')
-        .ok_or("it is written `accounts=postgres`")?;
+        .ok_or("write it as `accounts=postgres`")?;
     let backend = Written::from_str(backend, false).map_err(|_| {
         let known: Vec<_> = Written::value_variants()
             .iter()
             .map(|written| written.text())
             .collect();
         format!(
-            "`{backend}` is no backend, but {} are (MariaDB is `mysql`)",
+            "`{backend}` is not a backend: use one of {} (MariaDB is `mysql`)",
             known.join(", ")
         )
     })?;

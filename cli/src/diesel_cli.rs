@@ -75,7 +75,7 @@ impl Diesel {
         };
         match backends.iter().find(|backend| !has(backend)) {
             Some(lacks) => Err(refusal(format!(
-                "the installed `diesel` is built without {lacks}"
+                "the installed `diesel` was built without {lacks}"
             ))),
             None => Ok(Self(())),
         }

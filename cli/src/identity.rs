@@ -25,7 +25,7 @@ pub(crate) async fn identity(
         Ok(()) => println!("`{key}` keeps its id"),
         Err(Fault::UnknownBind) => {
             return Err(Refusal::new(format!(
-                "`{key}` is no bind with a database of its own"
+                "`{key}` is not a bind with a database of its own"
             )));
         }
         Err(fault) => {

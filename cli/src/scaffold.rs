@@ -74,7 +74,7 @@ pub(crate) fn add(file: Option<&Path>, key: &str, new: &NewBind) -> Result<Exit,
                 .map(|with| Written::of(with.backend()));
             let Some(backend) = new.backend.or(of_other) else {
                 return Err(Refusal::new(format!(
-                    "`{key}` is not in {} yet: `--backend` says what it is",
+                    "`{key}` is not in {} yet: pass its `--backend`",
                     Manifest::FILE_NAME
                 )));
             };
@@ -236,7 +236,7 @@ fn refuse_other(bind: &ManifestBind, new: &NewBind) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(format!(
-        "`{}` is in {} already: change it there",
+        "`{}` is already in {}: change it there",
         bind.key(),
         Manifest::FILE_NAME
     )))
@@ -246,7 +246,7 @@ fn refuse_other(bind: &ManifestBind, new: &NewBind) -> Result<(), Refusal> {
 fn package(folder: &Path) -> Result<String, Refusal> {
     let refusal = || {
         Refusal::new(format!(
-            "there is no package in {}, whose name the application could have: `--namespace` gives one",
+            "there is no package in {} whose name could be the namespace: pass `--namespace`",
             folder.display()
         ))
     };

@@ -223,7 +223,7 @@ fn selected<'p>(
     {
         let keys: Vec<_> = all.iter().map(ManifestBind::key).collect();
         return Err(Refusal::new(format!(
-            "there is no bind `{key}` in diesel-binds.toml, but {}",
+            "there is no bind `{key}` in diesel-binds.toml: its binds are {}",
             keys.join(", ")
         )));
     }
@@ -237,8 +237,8 @@ fn refuse_addresses(passed: &[String]) -> Result<(), Refusal> {
     for name in ["--database-url", "--config-file", "--migration-dir"] {
         if passed.iter().any(|argument| argument.starts_with(name)) {
             return Err(Refusal::new(format!(
-                "`{name}` of a bind follows from diesel-binds.toml and the environment; to say it yourself, call \
-                 `diesel`"
+                "`{name}` of a bind follows from diesel-binds.toml and the environment; to pass it, call `diesel` \
+                 directly"
             )));
         }
     }

@@ -80,8 +80,8 @@ impl<'p> Survey<'p> {
         for (one, two) in &self.same {
             if one == key || two == key {
                 troubles.push(format!(
-                    "`{one}` and `{two}` lead to the same database: if that is meant, diesel-binds.toml says so with \
-                     `shared_with`"
+                    "`{one}` and `{two}` lead to the same database: correct one of the URLs, or declare it in \
+                     diesel-binds.toml with `shared_with`"
                 ));
             }
         }
@@ -201,8 +201,9 @@ impl<'p> Survey<'p> {
         let (version, bind) = noted?;
         let database = self.project.manifest.database_of(look.bind);
         Some(format!(
-            "in the database that `{}` leads to, {version} was applied for `{bind}`, not for `{}`: it is another bind's; \
-             if `{bind}` is what `{}` was called before, its table `diesel_binds_migrations` is to say the new name",
+            "in the database that `{}` leads to, {version} was applied for `{bind}`, not for `{}`: it is another \
+             bind's; if `{bind}` is what `{}` was called before, write the new name into its table \
+             `diesel_binds_migrations`",
             database.variable().unwrap_or_default(),
             look.bind.key(),
             look.bind.key(),

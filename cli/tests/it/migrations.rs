@@ -303,7 +303,7 @@ async fn a_database_with_tls_is_left_to_diesel() {
     shop.project
         .run(&["migration", "status"])
         .ends(1)
-        .says("accounts: it asks for TLS, and was not asked");
+        .says("accounts: its URL requires TLS, so its database was not read");
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn a_backend_that_there_is_not_is_told_those_that_there_are() {
         project
             .run(command)
             .ends(2)
-            .says("is no backend, but postgres, mysql, sqlite are (MariaDB is `mysql`)");
+            .says("is not a backend: use one of postgres, mysql, sqlite (MariaDB is `mysql`)");
     }
     assert!(!project.path("diesel-binds.toml").exists());
 }
