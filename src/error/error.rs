@@ -154,7 +154,10 @@ pub enum Error {
     },
 
     /// The unit or the bind is read-only, and the query may write or lock. The query did not run.
-    #[error("the unit is read-only: the statement on `{bind}` may write or lock")]
+    #[error(
+        "the statement on `{bind}` may write or lock, and the unit or the bind is read-only; it did not run: use a \
+         unit that may write"
+    )]
     ReadOnly {
         /// The bind.
         bind: &'static str,
