@@ -53,7 +53,7 @@ pub trait Bind: Send + Sync + 'static {
     message = "no bind is known for `{Self}`",
     label = "its database is not known",
     note = "tag a table in the crate that declares it: with `bind_tables!(Bind => table)`, `bind_schema!`, or `#[bind(Bind)]` on one of its models there",
-    note = "what has no table of its own (`sql_query`, a set operation) names its bind: `.load(&session.on(Bind))`"
+    note = "a query without a table (`sql_query`, a set operation) names its bind: `.load(&session.on(Bind))`"
 )]
 pub trait Bound<Form = Typed> {
     /// The bind.

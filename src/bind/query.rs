@@ -54,7 +54,7 @@ where
 
 /// The source of a select. A separate trait gives a select without a table an error of its own.
 #[diagnostic::on_unimplemented(
-    message = "a select without a table does not tell its bind",
+    message = "a select without a table has no bind",
     label = "its database is not known",
     note = "name it: `.get_result(&session.on(Bind))`"
 )]
@@ -75,7 +75,7 @@ impl<F: QuerySource + Bound> SelectSource for FromClause<F> {
 #[diagnostic::on_unimplemented(
     message = "the selection of a query on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
-    note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
+    note = "load the ids from one database, and filter by them in the other: `.filter(id.eq_any(ids))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
 pub trait HasSelectedTables<F, S> {}
@@ -92,7 +92,7 @@ where
 #[diagnostic::on_unimplemented(
     message = "a condition of a query on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
-    note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
+    note = "load the ids from one database, and filter by them in the other: `.filter(id.eq_any(ids))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
 pub trait HasConditionTables<F, W> {}
@@ -104,7 +104,7 @@ impl<B, F, W> HasConditionTables<F, W> for B where Conditions<F, B, W>: Query {}
 #[diagnostic::on_unimplemented(
     message = "the order of a query on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
-    note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
+    note = "load the ids from one database, and filter by them in the other: `.filter(id.eq_any(ids))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
 pub trait HasOrderTables<F, O> {}
@@ -118,7 +118,7 @@ impl<B, F, E: AppearsOnTable<Within<F, B>>> HasOrderTables<F, OrderClause<E>> fo
 #[diagnostic::on_unimplemented(
     message = "the condition of a join on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
-    note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
+    note = "load the ids from one database, and filter by them in the other: `.filter(id.eq_any(ids))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
 pub trait HasJoinTables<J, On> {}
@@ -130,7 +130,7 @@ impl<B, J, On: AppearsOnTable<Within<J, B>>> HasJoinTables<J, On> for B {}
 #[diagnostic::on_unimplemented(
     message = "the `RETURNING` of a statement on `{Self}` reads a table of another bind, or of none",
     label = "this database does not have all of the tables",
-    note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`",
+    note = "load the ids from one database, and filter by them in the other: `.filter(id.eq_any(ids))`",
     note = "a table without a bind is tagged where it is declared: `bind_tables!(Bind => table)`"
 )]
 pub trait HasReturningTables<T, Ret> {}
@@ -199,9 +199,10 @@ where
 
 /// An insert whose rows come from the bind `B` alone, as far as its type shows in this form.
 #[diagnostic::on_unimplemented(
-    message = "an insert into `{B}` whose rows are not known to come from there",
+    message = "an insert into `{B}` whose rows may come from another bind",
     label = "a table that it reads belongs to another bind, or to none",
-    note = "load the rows first, then insert them; with no other bind in it, name this one: `.execute(&session.on(Bind))`"
+    note = "load the rows first, then insert them; if all its tables belong to this bind, name it: \
+            `.execute(&session.on(Bind))`"
 )]
 pub trait RowsOnlyFrom<B, Form> {
     /// `true` if the type does not show where the rows come from.
@@ -337,7 +338,7 @@ where
 #[diagnostic::on_unimplemented(
     message = "a join over two databases: its tables belong to `{Self}` and `{Other}`",
     label = "this database does not have all of the tables",
-    note = "load from the one first, then from the other by what was found: `.filter(id.eq_any(found))`"
+    note = "load the ids from one database, and filter by them in the other: `.filter(id.eq_any(ids))`"
 )]
 pub trait JoinsWith<Other> {}
 

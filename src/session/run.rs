@@ -175,7 +175,7 @@ pub trait Load<'q, Q, U, Form = Typed>: Sync {
 /// The compiler infers `Via`, the way to run the statement: directly, unless diesel-async cannot run it.
 #[diagnostic::on_unimplemented(
     message = "this cannot be executed on `{Self}`",
-    label = "not a session, or its database does not take this",
+    label = "not a session, or the backend of its bind does not support this statement",
     note = "pass a `Session`, `session.on(Bind)`, or what `session.connection(Bind)` returns, each by reference"
 )]
 pub trait Execute<'q, Q, Via = Direct>: Sync {
