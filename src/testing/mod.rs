@@ -69,7 +69,7 @@
 //!         Some(Err(Error::Commit(error))) if error.is_rolled_back() => {
 //!             assert_eq!(users, 0, "rolled back, and there: {case}");
 //!         }
-//!         // In doubt, or nobody was there any more to hear of it: both is true.
+//!         // In doubt, or the caller is gone: kept or not, both are correct.
 //!         Some(Err(_)) | None => {}
 //!     }
 //! })

@@ -221,7 +221,7 @@ impl Model {
     /// Notes an answer about the outcome of the unit.
     pub(super) fn say(&self, state: &mut State, outcome: Outcome) {
         if state.said.is_some_and(|said| said != outcome) {
-            state.offence = Some("two who ask for the outcome hear the same");
+            state.offence = Some("two processes that ask for the outcome get the same");
         }
         state.said = Some(outcome);
     }

@@ -204,7 +204,7 @@ impl Model {
 
     fn touch(&self, process: &Process, state: &mut State) {
         if process.namespace != OURS {
-            state.offence = Some("nobody touches what is not its own");
+            state.offence = Some("a process finishes only branches of its own units");
         }
     }
 }

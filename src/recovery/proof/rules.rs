@@ -51,11 +51,11 @@ impl Model {
             ),
             (
                 !(state.said == Some(Outcome::Committed) && any_lost),
-                "who is told that it committed is told the truth",
+                "an outcome reported as committed is committed",
             ),
             (
                 !(state.said == Some(Outcome::RolledBack) && any_kept),
-                "who is told that it rolled back is told the truth",
+                "an outcome reported as rolled back is rolled back",
             ),
             match reported {
                 None => (true, ""),

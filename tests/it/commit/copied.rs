@@ -74,7 +74,7 @@ async fn assert_refused(binds: &Binds) {
 /// Both files would decide the same units: one process could abort through the copy a unit that another committed in
 /// the original.
 #[tokio::test]
-async fn a_copied_file_decides_nothing_until_somebody_says_what_it_is() {
+async fn a_copied_file_decides_nothing_until_it_is_given_an_id_or_keeps_its_own() {
     let pair = Pair::<PostgresA, Sqlite>::new().await;
     let mut session = pair.binds.session();
     pair.write(&session, "kept").await.unwrap();

@@ -492,11 +492,11 @@ impl Participant for Fake {
     }
 
     fn releasable(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
-        async { unreachable!("no unit here stands in a transaction of somebody else") }.boxed()
+        async { unreachable!("no unit of these tests is within an outer transaction") }.boxed()
     }
 
     fn release(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
-        async { unreachable!("no unit here stands in a transaction of somebody else") }.boxed()
+        async { unreachable!("no unit of these tests is within an outer transaction") }.boxed()
     }
 
     #[cfg(feature = "testing")]

@@ -135,7 +135,7 @@ impl World {
                 self.require(!decision_sent, "all prepare before the decision")?;
                 self.require(server.wrote == Some(true), "who wrote prepares")?;
                 self.require(server.member.can_prepare, "who can prepare prepares")?;
-                self.require(!server.prepare_sent, "nobody prepares twice")?;
+                self.require(!server.prepare_sent, "a member prepares once")?;
                 self.require(server.identified, "who prepares is identified")
             }
             Step::End => self.require(
