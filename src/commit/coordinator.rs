@@ -300,7 +300,7 @@ impl Unit {
                     tracing::warn!(
                         gid = self.gid.as_ref().map(tracing::field::display),
                         ?pending,
-                        "the unit is committed, recovery must bring up some binds"
+                        "the unit is committed, and recovery commits it on the pending binds"
                     );
                 }
                 Ok(Committed {

@@ -100,7 +100,7 @@ fn sqlite(url: &str) -> Result<(), UrlProblem> {
         SqlitePlace::OwnMemory => Err(UrlProblem::OwnMemory),
         SqlitePlace::Temporary => Err(UrlProblem::Invalid {
             backend: Backend::Sqlite,
-            reason: "it is empty, which is a temporary file".into(),
+            reason: "it is empty, so SQLite would open a temporary file".into(),
         }),
     }
 }

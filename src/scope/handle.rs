@@ -221,7 +221,7 @@ impl Open {
         if let Ok(mut session) = self.scope.shared.session.try_write()
             && let Err(error) = session.roll_back_unit().await
         {
-            tracing::warn!(%error, "the session of a scope has ended, and its roll-back is not certain");
+            tracing::warn!(%error, "the session of a scope has ended, and its roll-back is not confirmed: check the data");
         }
     }
 }

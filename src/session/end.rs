@@ -177,7 +177,7 @@ impl Session {
             let rolled_back = commit::roll_back(trace, participants).await;
             hooks.undone(unit, &rolled_back).await;
             if let Err(error) = rolled_back {
-                tracing::warn!(%unit, %error, "a session was dropped, and its roll-back is not certain");
+                tracing::warn!(%unit, %error, "a session was dropped, and its roll-back is not confirmed: check the data");
             }
         };
         self.core().registry.spawn(ending, &handle);

@@ -215,7 +215,7 @@ impl Session {
             Err(error) => {
                 let rolled_back = self.roll_back_unit().await;
                 if let Err(uncertain) = &rolled_back {
-                    tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not certain");
+                    tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not confirmed: check the data");
                 }
                 let gave_way = self.can_run_again() && self.core().met_conflict();
                 Err((error, rolled_back.is_ok() && gave_way))
@@ -273,7 +273,7 @@ impl<E> Retried<E> {
 impl<E> fmt::Display for Retried<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.attempts.get() {
-            1 => f.write_str("the unit failed, and is not to be run again"),
+            1 => f.write_str("the unit failed, and must not be run again"),
             attempts => write!(f, "the unit failed {attempts} times"),
         }
     }

@@ -118,7 +118,7 @@ pub(super) async fn end<R, E: From<Error>>(
             // No lease can be in use any more, and a roll-back that fails closes its connection. The error of the
             // application is returned.
             if let Err(uncertain) = session.roll_back_unit().await {
-                tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not certain");
+                tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not confirmed: check the data");
             }
             Err(error)
         }

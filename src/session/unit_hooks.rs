@@ -206,7 +206,7 @@ impl<S> Hooks<S> {
     /// Runs no hooks, because the outcome of the unit is not certain or another statement ended it.
     pub(super) fn discard(self, unit: UnitId) {
         if !(self.after_commit.is_empty() && self.after_rollback.is_empty()) {
-            tracing::warn!(%unit, "how the unit ended is not certain: its hooks do not run");
+            tracing::warn!(%unit, "the outcome of the unit is not confirmed: its hooks do not run");
         }
     }
 

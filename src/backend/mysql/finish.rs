@@ -80,7 +80,7 @@ pub(super) async fn finish(
 
 async fn kill(connection: &mut AsyncMysqlConnection, id: u64) {
     if let Err(error) = connection.batch_execute(&format!("KILL {id}")).await {
-        tracing::trace!(%error, "the connection of a branch is gone already");
+        tracing::trace!(%error, "the connection of a branch was already closed");
     }
 }
 

@@ -53,7 +53,7 @@ impl<C: Connection> Lease<C> {
             Err(_) => {
                 tracing::debug!(
                     bind = self.entry.key,
-                    "a roll-back took too long: the connection is closed"
+                    "a roll-back exceeded its time limit: the connection is closed"
                 );
                 self.close().await;
             }
@@ -80,7 +80,7 @@ impl<C: Connection> Lease<C> {
                 _ => {
                     tracing::debug!(
                         bind = self.entry.key,
-                        "a connection is not as it was before its unit, and is closed"
+                        "a unit changed the state of its connection: the connection is closed"
                     );
                     self.close().await;
                 }
@@ -179,7 +179,8 @@ impl<C: Connection> Drop for Lease<C> {
                     tracing::warn!(
                         bind = rest.entry.key,
                         %fault,
-                        "a session was dropped, and what its unit did is not certain to be rolled back"
+                        "a session was dropped, and the roll-back of its unit on this bind is not confirmed: check \
+                         the data"
                     );
                 }
             };

@@ -71,7 +71,7 @@ async fn a_commit_is_printed_as_what_became_of_the_unit() {
         .transaction::<(), Error, _>(async |_| Err(Error::ScopeEnded))
         .await
         .unwrap_err();
-    assert!(printed(retried).ends_with("not to be run again: the scope of this session has ended; its uncommitted work is rolled back, and the call had no effect: join tasks before the scope ends"));
+    assert!(printed(retried).ends_with("must not be run again: the scope of this session has ended; its uncommitted work is rolled back, and the call had no effect: join tasks before the scope ends"));
 }
 
 #[test]
