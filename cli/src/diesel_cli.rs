@@ -90,7 +90,7 @@ impl Diesel {
         bind: &ManifestBind,
         address: Option<&Address>,
         arguments: &[String],
-        mut heard: impl FnMut(Line),
+        mut on_line: impl FnMut(Line),
     ) -> Result<(), Failed> {
         let config = config_file(bind);
         let mut command = Command::new("diesel");
@@ -117,7 +117,7 @@ impl Diesel {
             None => command.env("DATABASE_URL", ""),
         };
         let mut child = command.spawn().map_err(Failed::Lost)?;
-        let (lines, hearing) = mpsc::channel();
+        let (lines, received) = mpsc::channel();
         let out = child.stdout.take().map(|out| {
             let lines = lines.clone();
             thread::spawn(move || read(out, |line| lines.send(Line::Out(line)).is_ok()))
@@ -129,8 +129,8 @@ impl Diesel {
             Some(address) => address.redaction.apply(&text),
             None => text,
         };
-        for line in hearing {
-            heard(match line {
+        for line in received {
+            on_line(match line {
                 // A printed schema is no message: a table may have the name of a password.
                 Line::Out(line) if arguments[0] == "print-schema" => Line::Out(line),
                 Line::Out(line) => Line::Out(redact(line)),

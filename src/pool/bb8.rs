@@ -105,7 +105,7 @@ impl<T: 'static> Future for Checkout<T> {
         let getting = self.getting.as_mut();
         let got = ready!(
             getting
-                .expect("nobody polls it again")
+                .expect("a future that has returned is not polled again")
                 .as_mut()
                 .poll(context)
         );

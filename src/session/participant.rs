@@ -46,7 +46,7 @@ impl<C: Connection> Participant for Lease<C> {
     fn ask(&mut self) -> BoxFuture<'_, Result<Asked, Fault>> {
         async move {
             self.verify_in_time().await?;
-            self.hear_in_time().await?;
+            self.verify_open().await?;
             self.step(Self::start, async |connection, terms| {
                 refused_or_lost(connection.ask(terms).await, connection, terms).await
             })
@@ -58,7 +58,7 @@ impl<C: Connection> Participant for Lease<C> {
     fn identify(&mut self) -> BoxFuture<'_, Result<Identified, Fault>> {
         async move {
             self.verify_in_time().await?;
-            self.hear_in_time().await?;
+            self.verify_open().await?;
             let identifying = self.step(Self::start, async |connection, terms| {
                 let identified = connection.identify(terms).await;
                 let identified = refused_or_lost(identified, connection, terms).await?;
@@ -297,7 +297,7 @@ impl<C: Connection> Lease<C> {
     /// Makes sure that the server replies, if that is worth a round trip. A step that is sent on a lost connection
     /// cannot be distinguished from one whose reply is lost. A step that is not sent has no effect.
     async fn answer_in_time(&mut self) -> Result<(), Fault> {
-        self.hear_in_time().await?;
+        self.verify_open().await?;
         if !self.is_unsure() {
             return Ok(());
         }
@@ -314,7 +314,7 @@ impl<C: Connection> Lease<C> {
     }
 
     /// Fails if the driver has noticed that the connection is closed. Sends nothing.
-    async fn hear_in_time(&mut self) -> Result<(), Fault> {
+    async fn verify_open(&mut self) -> Result<(), Fault> {
         let limit = self.entry.timeouts.step;
         let (connection, _) = self.start().ok_or(Fault::Incomplete)?;
         // Outside of the limit, which would set a timer for each call.

@@ -131,7 +131,7 @@ async fn run<T, E>(
     let plan = case.plan();
     binds.inject(&plan);
     let mut session = binds.session();
-    let heard = tokio::select! {
+    let result = tokio::select! {
         biased;
         // A dead process receives and does nothing more, so the unit is dropped.
         () = plan.crashed() => None,
@@ -140,7 +140,7 @@ async fn run<T, E>(
     binds.registry.set_faults(None);
     drop(session);
     recover(binds, case).await;
-    check(case, heard).await;
+    check(case, result).await;
     plan
 }
 

@@ -57,14 +57,14 @@
 //!     Ok(session.commit_all().await?)
 //! }
 //!
-//! let cases = dying_at_every_step(&binds, sign_up, async |case, heard| {
+//! let cases = dying_at_every_step(&binds, sign_up, async |case, result| {
 //!     let mut session = binds.session();
 //!     let users = diesel::delete(users::table).execute(&session).await.unwrap();
 //!     let notes = diesel::delete(notes::table).execute(&session).await.unwrap();
 //!     session.commit_all().await.unwrap();
 //!
 //!     assert_eq!(users, notes, "torn by {case}");
-//!     match heard {
+//!     match result {
 //!         Some(Ok(_)) => assert_eq!(users, 1, "committed, and not there: {case}"),
 //!         Some(Err(Error::Commit(error))) if error.is_rolled_back() => {
 //!             assert_eq!(users, 0, "rolled back, and there: {case}");

@@ -24,11 +24,11 @@ async fn converges<S: Sides>() -> Vec<String> {
         S::write(session, &text()).await?;
         Ok(session.commit_all().await?)
     };
-    let check = async |case: &Case, heard: Option<Result<Commit, Error>>| {
+    let check = async |case: &Case, result: Option<Result<Commit, Error>>| {
         let mut bench = bench.lock().await;
         bench.settle().await;
         let kept = bench.is_everywhere(&text()).await;
-        match heard {
+        match result {
             Some(Ok(_)) => assert!(kept, "committed, and not there: {case}"),
             Some(Err(Error::Commit(error))) if !error.is_in_doubt() => {
                 assert!(error.is_rolled_back(), "{error:?}: {case}");

@@ -170,14 +170,14 @@ fn keys(driven: &[Driven<'_>], is: impl Fn(&Outcome) -> bool) -> String {
     }
 }
 
-fn run(project: &Project, diesel: &Diesel, job: &Job<'_>, mut heard: impl FnMut(Line)) -> Outcome {
+fn run(project: &Project, diesel: &Diesel, job: &Job<'_>, mut on_line: impl FnMut(Line)) -> Outcome {
     for arguments in &job.commands {
         let ran = diesel.run(
             &project.manifest,
             job.bind,
             job.address.as_ref(),
             arguments,
-            &mut heard,
+            &mut on_line,
         );
         if let Err(failed) = ran {
             return Outcome::Failed(failed.to_string());
