@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel_binds::error::Fault as Cause;
 use diesel_binds::{BindOptions, Binds, CommitError, RecoveryOptions};
 use kit::admin::Admin;
-use kit::faulty::{Attempt, Faulty, Limits, CommitReport};
+use kit::faulty::{Attempt, CommitReport, Faulty, Limits};
 use kit::kill::{alone, kill, restart};
 use kit::phase::Phase;
 use kit::proxy::Fault;
@@ -75,7 +75,10 @@ async fn crash_before_the_commit<S: Sides>() {
             result,
         };
         let reported = faulty.judge(&attempt).await;
-        assert!(matches!(reported, CommitReport::RolledBack { .. }), "{attempt:?}");
+        assert!(
+            matches!(reported, CommitReport::RolledBack { .. }),
+            "{attempt:?}"
+        );
         recovers(&faulty, &text).await;
     }
 }
@@ -113,7 +116,10 @@ async fn crash_during_the_commit<S: Sides>() {
                 let reported = faulty.judge(&attempt).await;
                 match (phase, forwarded) {
                     (Phase::Prepare, _) | (Phase::Decide, false) => {
-                        assert!(matches!(reported, CommitReport::RolledBack { .. }), "{attempt:?}");
+                        assert!(
+                            matches!(reported, CommitReport::RolledBack { .. }),
+                            "{attempt:?}"
+                        );
                     }
                     // The server may have decided before it crashed, or not. The result is true, as `judge` has
                     // asserted.
@@ -123,7 +129,10 @@ async fn crash_during_the_commit<S: Sides>() {
                             "{attempt:?}"
                         );
                     }
-                    _ => assert!(matches!(reported, CommitReport::Committed { .. }), "{attempt:?}"),
+                    _ => assert!(
+                        matches!(reported, CommitReport::Committed { .. }),
+                        "{attempt:?}"
+                    ),
                 }
                 recovers(&faulty, &text).await;
             }
@@ -156,7 +165,11 @@ async fn crash_of_the_holder_for_longer_than_it_is_asked<S: Sides>() {
         };
         let (attempt, ()) = tokio::join!(faulty.attempt(&text), crash);
         restart(server::<S>(index)).await;
-        assert_eq!(faulty.judge(&attempt).await, CommitReport::InDoubt, "{attempt:?}");
+        assert_eq!(
+            faulty.judge(&attempt).await,
+            CommitReport::InDoubt,
+            "{attempt:?}"
+        );
         recovers(&faulty, &text).await;
     }
 }
@@ -214,7 +227,10 @@ async fn a_decision_is_durable_where_the_unit_asked_for_no_durability() {
     ] {
         admin.run(statement).await.unwrap();
     }
-    assert_eq!(faulty.attempt("warm").await.report(), CommitReport::COMMITTED);
+    assert_eq!(
+        faulty.attempt("warm").await.report(),
+        CommitReport::COMMITTED
+    );
     let mut session = faulty.world.binds.session();
     let unit = session.unit();
     PostgresA::sql(&session, "SET LOCAL synchronous_commit = off")

@@ -14,7 +14,11 @@ pub(crate) enum Exit {
 
 impl Exit {
     pub(crate) fn success_if(success: bool) -> Self {
-        if success { Self::Success } else { Self::Findings }
+        if success {
+            Self::Success
+        } else {
+            Self::Findings
+        }
     }
 }
 

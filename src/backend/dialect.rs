@@ -9,7 +9,7 @@ use diesel_async::AsyncConnection;
 use futures_util::future::BoxFuture;
 
 use crate::backend::{
-    Backend, PriorState, Clock, Lineage, ListedBranch, LoneCommitFault, RecordRow, SavepointStep,
+    Backend, Clock, Lineage, ListedBranch, LoneCommitFault, PriorState, RecordRow, SavepointStep,
     Server, Staleness, Terms, TransactionId, TransactionState, Unseen, sql, stale,
 };
 #[cfg(feature = "testing")]

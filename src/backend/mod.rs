@@ -60,5 +60,6 @@ pub(crate) use self::sql::fence_row;
 pub(crate) use self::stale::Staleness;
 pub(crate) use self::tables::is_of_our_tables;
 pub(crate) use self::terms::{
-    Attached, PriorState, LoneCommitFault, SavepointStep, Terms, TransactionId, TransactionState, Unseen,
+    Attached, LoneCommitFault, PriorState, SavepointStep, Terms, TransactionId, TransactionState,
+    Unseen,
 };

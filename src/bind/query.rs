@@ -38,7 +38,8 @@ pub enum Boxed {}
 impl<F, S, D, W, O, L, G, H, K> Bound for SelectStatement<F, S, D, W, O, L, G, H, K>
 where
     F: SelectSource,
-    F::Bind: HasSelectedTables<F, S> + HasConditionTables<F::Source, W> + HasOrderTables<F::Source, O>,
+    F::Bind:
+        HasSelectedTables<F, S> + HasConditionTables<F::Source, W> + HasOrderTables<F::Source, O>,
     K: 'static,
 {
     type Bind = F::Bind;
@@ -304,9 +305,15 @@ where
 {
 }
 
-impl<T: QuerySource, V, Ret, B, DB> ConditionsOnlyOn<B, Boxed> for BoxedUpdateStatement<'_, DB, T, V, Ret> {}
+impl<T: QuerySource, V, Ret, B, DB> ConditionsOnlyOn<B, Boxed>
+    for BoxedUpdateStatement<'_, DB, T, V, Ret>
+{
+}
 
-impl<T: QuerySource, Ret, B, DB> ConditionsOnlyOn<B, Boxed> for BoxedDeleteStatement<'_, DB, T, Ret> {}
+impl<T: QuerySource, Ret, B, DB> ConditionsOnlyOn<B, Boxed>
+    for BoxedDeleteStatement<'_, DB, T, Ret>
+{
+}
 
 impl<J, On> Bound for JoinOn<J, On>
 where

@@ -16,7 +16,7 @@ use tracing::{Instrument as _, Span};
 use crate::commit::Fault;
 use crate::commit::outcome::{CommitError, Committed};
 use crate::commit::participant::{Decision, Participant, Profile, Undone, are_distinct, ended};
-use crate::commit::protocol::{Step, Conclusion, Member, Next, Protocol, Reply};
+use crate::commit::protocol::{Conclusion, Member, Next, Protocol, Reply, Step};
 use crate::gid::{DatabaseId, Gid, UnitId};
 use crate::trace;
 
@@ -176,18 +176,19 @@ impl Unit {
                 let key = self.profiles[index].key;
                 let span = trace::commit_step(key, step, self.parameters.unit, gid);
                 #[cfg(not(feature = "testing"))]
-                let result = carry_out(
-                    participant,
-                    *step,
-                    gid,
-                    branches[index].as_ref(),
-                    decision,
-                );
+                let result = carry_out(participant, *step, gid, branches[index].as_ref(), decision);
                 #[cfg(feature = "testing")]
                 let result = {
                     let branch = branches[index].as_ref();
                     let point = (key, *step);
-                    injected::carry_out_with_faults(&self.injection, participant, point, gid, branch, decision)
+                    injected::carry_out_with_faults(
+                        &self.injection,
+                        participant,
+                        point,
+                        gid,
+                        branch,
+                        decision,
+                    )
                 };
                 Some(
                     result

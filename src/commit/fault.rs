@@ -218,9 +218,7 @@ pub enum Fault {
     Hook,
 
     /// The session, or its raw connection, was lent to the application, and another one was put in its place.
-    #[error(
-        "the session or connection that was lent was replaced by another one; do not swap it"
-    )]
+    #[error("the session or connection that was lent was replaced by another one; do not swap it")]
     Exchanged,
 
     /// The unit belongs to another application. Only that application can read its outcome and write a fence for it.

@@ -40,5 +40,5 @@ pub use self::protocol::Step;
 #[cfg(test)]
 pub(crate) mod proof {
     pub(crate) use super::participant::Undone;
-    pub(crate) use super::protocol::{Step, Conclusion, Member, Next, Protocol, Reply};
+    pub(crate) use super::protocol::{Conclusion, Member, Next, Protocol, Reply, Step};
 }

@@ -95,6 +95,8 @@ impl StandbyState {
             return None;
         }
         let kept = others.iter().any(|rows| rows.iter().any(|row| row == text));
-        kept.then(|| format!("others keep it, and the standby of {key} does not have it: {reported}"))
+        kept.then(|| {
+            format!("others keep it, and the standby of {key} does not have it: {reported}")
+        })
     }
 }

@@ -198,8 +198,12 @@ impl<S: Sides> Stage<S> {
             let others: Vec<_> = writers.map(|(_, rows)| rows).collect();
             // If the unit only read there, it has nothing to lose.
             if case.writes(server) {
-                attempted.meanwhile =
-                    had.judge(&attempted.reported, text, &others, (S::keys()[server], ended));
+                attempted.meanwhile = had.judge(
+                    &attempted.reported,
+                    text,
+                    &others,
+                    (S::keys()[server], ended),
+                );
             }
         }
         end.cancel();

@@ -76,7 +76,10 @@ pub(crate) async fn judge<S: Sides>(
     unit: Unit<'_>,
 ) -> Verdict {
     let Unit {
-        shape, text, reported, ..
+        shape,
+        text,
+        reported,
+        ..
     } = unit;
     let mut verdict = Verdict::default();
     let mut looks = Vec::new();
@@ -137,7 +140,9 @@ pub(crate) async fn judge<S: Sides>(
 
 /// Compares the result of the unit, and the force of an operator, with the rows.
 async fn is_true(
-    Unit { reported, forced, .. }: &Unit<'_>,
+    Unit {
+        reported, forced, ..
+    }: &Unit<'_>,
     kept: bool,
     writers: usize,
     recoverer: &Recoverer,
@@ -164,7 +169,9 @@ async fn is_true(
     if holds {
         Ok(())
     } else {
-        Err(format!("its caller got: {reported}, and it is kept: {kept}"))
+        Err(format!(
+            "its caller got: {reported}, and it is kept: {kept}"
+        ))
     }
 }
 

@@ -53,7 +53,11 @@ fn session(binds: &Binds, plan: &FaultPlan) -> Session {
 }
 
 /// Runs the statements of the unit, and its commit.
-pub(crate) async fn work<S: Sides>(session: &mut Session, shape: Shape, text: &str) -> CommitReport {
+pub(crate) async fn work<S: Sides>(
+    session: &mut Session,
+    shape: Shape,
+    text: &str,
+) -> CommitReport {
     for index in 0..S::keys().len() {
         let step = match shape {
             Shape::Read if index == 0 => Step::Select,

@@ -14,7 +14,7 @@ use kit::database::Database;
 use kit::side::{PostgresB, Side};
 
 use crate::listener::recorded_in;
-use crate::spans::{record, inserts, named};
+use crate::spans::{inserts, named, record};
 
 /// Returns a pool of one connection, which the application also uses directly.
 pub(crate) async fn pool(
@@ -110,7 +110,10 @@ async fn spans_of_statements_without_an_end_are_removed() {
     let open = || {
         let recorded = recorded_in(&tracing::Span::current());
         let statements = named(&recorded, "statement");
-        statements.iter().filter(|recorded| !recorded.is_closed).count()
+        statements
+            .iter()
+            .filter(|recorded| !recorded.is_closed)
+            .count()
     };
     let recorded = record(async {
         let mut session = binds.session();

@@ -9,7 +9,7 @@ use kit::source::Steps;
 use kit::world::Sides;
 use tokio::time::sleep;
 
-use crate::listener::{recorded_with, listen};
+use crate::listener::{listen, recorded_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_waits_for_a_branch_says_for_which() {
@@ -60,7 +60,9 @@ fn is_told(bind: &str, gid: &str) -> bool {
     let unit = gid.split(':').nth(2).unwrap();
     recorded_with("bind", bind).iter().any(|recorded| {
         recorded.name == "event"
-            && recorded.field("message").starts_with("a migration may wait")
+            && recorded
+                .field("message")
+                .starts_with("a migration may wait")
             && recorded.field("branches").contains(unit)
     })
 }

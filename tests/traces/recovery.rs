@@ -12,8 +12,8 @@ use kit::world::Sides;
 use tokio::time::sleep;
 use tracing::Level;
 
-use crate::listener::{SpanOrEvent, recorded_with, listen};
-use crate::spans::{record, named};
+use crate::listener::{SpanOrEvent, listen, recorded_with};
+use crate::spans::{named, record};
 
 /// Returns the branches of a unit, ordered by the keys of their binds.
 fn branches<'h>(recorded: &'h [SpanOrEvent], gid: &Gid) -> Vec<&'h SpanOrEvent> {
@@ -341,7 +341,8 @@ async fn a_unit_in_doubt_for_a_minute_is_a_warning_with_its_gid() {
         let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert_eq!(pass.in_doubt.len(), 1, "{pass}");
         let recorded = recorded_with("gid", &gid.to_string());
-        let warns = |recorded: &SpanOrEvent| recorded.level.is_some_and(|level| level <= Level::WARN);
+        let warns =
+            |recorded: &SpanOrEvent| recorded.level.is_some_and(|level| level <= Level::WARN);
         assert_eq!(recorded.iter().any(warns), warned, "{recorded:#?}");
         application.roll_back(&gid).await;
     }

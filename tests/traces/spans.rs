@@ -8,7 +8,7 @@ use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use kit::world::{Sides, World};
 use tracing::Instrument as _;
 
-use crate::listener::{SpanOrEvent, recorded_in, recorded_with, listen};
+use crate::listener::{SpanOrEvent, listen, recorded_in, recorded_with};
 
 pub(crate) type All = (PostgresA, MariadbA, Sqlite);
 
@@ -30,7 +30,10 @@ pub(crate) async fn builder(databases: &[Database]) -> diesel_binds::BindsBuilde
 }
 
 pub(crate) fn named<'h>(recorded: &'h [SpanOrEvent], name: &str) -> Vec<&'h SpanOrEvent> {
-    recorded.iter().filter(|recorded| recorded.name == name).collect()
+    recorded
+        .iter()
+        .filter(|recorded| recorded.name == name)
+        .collect()
 }
 
 /// Returns the only span of this name on a bind.
@@ -93,7 +96,9 @@ async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
         assert!(!name.is_empty() && database.url().contains(name), "{name}");
 
         let inserts = inserts(&recorded);
-        let insert = inserts.iter().find(|recorded| recorded.field("bind") == bind);
+        let insert = inserts
+            .iter()
+            .find(|recorded| recorded.field("bind") == bind);
         let insert = insert.unwrap_or_else(|| panic!("no insert on {bind}: {recorded:#?}"));
         assert_eq!(insert.within, ["transaction", "unit", "request"]);
         assert_eq!(insert.target, "diesel_binds::statement");
@@ -139,7 +144,10 @@ async fn a_unit_is_a_tree_of_spans_with_bind_and_gid() {
             "{bind}"
         );
     }
-    assert!(recorded.iter().all(|recorded| recorded.is_closed), "{recorded:#?}");
+    assert!(
+        recorded.iter().all(|recorded| recorded.is_closed),
+        "{recorded:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,7 +317,10 @@ async fn a_session_that_is_dropped_ends_its_spans() {
     })
     .await;
     assert_eq!(the_unit(&recorded).field("outcome"), "rolled back");
-    assert!(recorded.iter().all(|recorded| recorded.is_closed), "{recorded:#?}");
+    assert!(
+        recorded.iter().all(|recorded| recorded.is_closed),
+        "{recorded:#?}"
+    );
 }
 
 /// The server does not answer, and the runtime of the commit goes away.

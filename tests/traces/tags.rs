@@ -9,7 +9,7 @@ use kit::side::{PostgresB, Side};
 use kit::world::Sides;
 
 use crate::connections::pool;
-use crate::spans::{All, builder, record, named};
+use crate::spans::{All, builder, named, record};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_begins_with_a_comment_if_that_was_asked_for() {

@@ -170,7 +170,12 @@ fn keys(driven: &[Driven<'_>], is: impl Fn(&Outcome) -> bool) -> String {
     }
 }
 
-fn run(project: &Project, diesel: &Diesel, job: &Job<'_>, mut on_line: impl FnMut(Line)) -> Outcome {
+fn run(
+    project: &Project,
+    diesel: &Diesel,
+    job: &Job<'_>,
+    mut on_line: impl FnMut(Line),
+) -> Outcome {
     for arguments in &job.commands {
         let ran = diesel.run(
             &project.manifest,

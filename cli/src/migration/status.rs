@@ -83,7 +83,10 @@ fn row<'p>(
             notes.push(format!("it cannot be reached: {why}"));
         }
         Applied::NotAsked => {
-            notes.push("its URL requires TLS, so its database was not read: use `migration list`".to_owned());
+            notes.push(
+                "its URL requires TLS, so its database was not read: use `migration list`"
+                    .to_owned(),
+            );
         }
         Applied::NoFile => notes.push("there is no database file yet".to_owned()),
         Applied::Recorded(_) if survey.has_lost_its_tables(look) => notes.push(format!(

@@ -3,7 +3,7 @@
 
 use kit::admin::Admin;
 
-use crate::project::{Project, ProgramOutput, Shop};
+use crate::project::{ProgramOutput, Project, Shop};
 
 /// Creates a project with binds in SQLite files, each with one table of its name.
 pub(crate) fn files(binds: &[&str]) -> Project {

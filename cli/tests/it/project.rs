@@ -119,7 +119,12 @@ impl Project {
     }
 
     /// Runs any program, even one that prints passwords.
-    pub(crate) fn start_openly(&self, program: &Path, folder: &str, arguments: &[&str]) -> ProgramOutput {
+    pub(crate) fn start_openly(
+        &self,
+        program: &Path,
+        folder: &str,
+        arguments: &[&str],
+    ) -> ProgramOutput {
         let output = Command::new(program)
             .args(arguments)
             .current_dir(self.path(folder))

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::project::{Project, ProgramOutput};
+use crate::project::{ProgramOutput, Project};
 
 fn project() -> Project {
     let mut project = Project::empty().with_diesel();

@@ -48,7 +48,9 @@ pub(super) async fn finish(
         {
             kill(connection, owner.id).await;
             if !is_gone(connection, owner.id, MANY_CHECKS).await? {
-                return Err(error("the connection that prepared the branch does not close"));
+                return Err(error(
+                    "the connection that prepared the branch does not close",
+                ));
             }
         }
         let Err(error) = connection.batch_execute(&finish).await else {

@@ -5,7 +5,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection
 
 use crate::backend::mysql::Flag;
 use crate::backend::mysql::writes::{NOTE_NON_TRANSACTIONAL, WRITES, counts_writes};
-use crate::backend::{PriorState, Dialect as _, SavepointStep, Terms, internals, sql};
+use crate::backend::{Dialect as _, PriorState, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
 /// Begins the unit: the savepoint is the marker.

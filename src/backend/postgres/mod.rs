@@ -34,7 +34,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::backend::tables::{Found, database_id, verify_holder};
 use crate::backend::{
-    Backend, PriorState, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, RecordRow,
+    Backend, Clock, Dialect, Lineage, ListedBranch, LoneCommitFault, PriorState, RecordRow,
     SavepointStep, Server, Terms, TransactionId, TransactionState, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]

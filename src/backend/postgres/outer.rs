@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use crate::backend::postgres::marker::UseUpMarker;
 use crate::backend::postgres::message::run;
 use crate::backend::postgres::role::LeaveRole;
-use crate::backend::{PriorState, Dialect as _, SavepointStep, Terms, internals, sql};
+use crate::backend::{Dialect as _, PriorState, SavepointStep, Terms, internals, sql};
 use crate::commit::Fault;
 
 /// Defers all initially deferred constraints again, as after a commit: they are then checked at the end of the next
@@ -42,7 +42,10 @@ pub(super) async fn releasable(
 }
 
 /// Begins the unit, and leaves the marker. An enclosing unit gets its own marker back at the end.
-pub(super) async fn begin(connection: &mut AsyncPgConnection, terms: &Terms) -> QueryResult<PriorState> {
+pub(super) async fn begin(
+    connection: &mut AsyncPgConnection,
+    terms: &Terms,
+) -> QueryResult<PriorState> {
     let depth = internals::depth(internals::status(connection))?;
     // The server refuses writes until the savepoint ends.
     let read_only = match terms.sandboxed && terms.read_only {

@@ -36,7 +36,7 @@ use futures_util::future::BoxFuture;
 pub use self::connection_thread::ConnectionThread;
 use crate::backend::tables::database_id;
 use crate::backend::{
-    Backend, PriorState, Clock, Dialect, InsertRows, ListedBranch, LoneCommitFault, RecordRow,
+    Backend, Clock, Dialect, InsertRows, ListedBranch, LoneCommitFault, PriorState, RecordRow,
     SavepointStep, Server, Terms, TransactionState, Unseen, internals, sql,
 };
 #[cfg(feature = "testing")]

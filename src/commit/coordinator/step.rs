@@ -3,7 +3,7 @@
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::commit::participant::{Decision, Identified, LoneCommitError, Participant};
-use crate::commit::protocol::{Step, Reply};
+use crate::commit::protocol::{Reply, Step};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid};
 

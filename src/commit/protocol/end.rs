@@ -1,7 +1,7 @@
 //! The steps after the fate of the unit is known: commit the prepared branches, or roll back the open transactions.
 
 use crate::commit::protocol::state::{Phase, Protocol, WithoutCommit};
-use crate::commit::protocol::words::{Step, Conclusion, Next, Reply};
+use crate::commit::protocol::words::{Conclusion, Next, Reply, Step};
 
 impl Protocol {
     /// Commits the prepared branches and ends the readers. The decision is durable.

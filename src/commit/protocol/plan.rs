@@ -2,7 +2,7 @@
 
 use crate::commit::protocol::end::committed;
 use crate::commit::protocol::state::{Phase, Protocol, WithoutCommit};
-use crate::commit::protocol::words::{Step, Next};
+use crate::commit::protocol::words::{Next, Step};
 
 impl Protocol {
     pub(super) fn start(&mut self) -> Next {

@@ -1,6 +1,6 @@
 //! The state of a commit and of its members.
 
-use crate::commit::protocol::words::{Step, Conclusion, Member, Next, Reply};
+use crate::commit::protocol::words::{Conclusion, Member, Next, Reply, Step};
 
 /// The phase of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -139,7 +139,10 @@ impl Protocol {
         self.select(|state| !state.ended).collect()
     }
 
-    pub(super) fn select(&self, keep: impl Fn(&MemberState) -> bool) -> impl Iterator<Item = usize> {
+    pub(super) fn select(
+        &self,
+        keep: impl Fn(&MemberState) -> bool,
+    ) -> impl Iterator<Item = usize> {
         self.members
             .iter()
             .enumerate()
@@ -148,13 +151,7 @@ impl Protocol {
     }
 
     pub(super) fn run(&self, step: Step, members: Vec<usize>) -> Option<Next> {
-        (!members.is_empty()).then(|| {
-            Next::Run(
-                members
-                    .into_iter()
-                    .map(|member| (member, step))
-                    .collect(),
-            )
-        })
+        (!members.is_empty())
+            .then(|| Next::Run(members.into_iter().map(|member| (member, step)).collect()))
     }
 }

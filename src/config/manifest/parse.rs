@@ -225,17 +225,25 @@ impl Reader<'_> {
             }
         }
         if matches!(bind.place, ManifestPlace::AttachedTo(_)) && bind.backend != Backend::Sqlite {
-            self.problem(key, format!("only SQLite files can be attached, and `{name}` is not one"));
+            self.problem(
+                key,
+                format!("only SQLite files can be attached, and `{name}` is not one"),
+            );
         }
         for (other, version) in &written.needs {
             if other == name || !binds.iter().any(|bind| bind.key == *other) {
-                self.problem(version, format!("`needs` of `{name}` names a bind that is not in the manifest"));
+                self.problem(
+                    version,
+                    format!("`needs` of `{name}` names a bind that is not in the manifest"),
+                );
             }
             let text = version.get_ref();
             if text.is_empty() || !text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
                 self.problem(
                     version,
-                    format!("`needs` of `{name}` has a value that is not the version of a migration"),
+                    format!(
+                        "`needs` of `{name}` has a value that is not the version of a migration"
+                    ),
                 );
             }
         }

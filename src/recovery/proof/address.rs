@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::mutant::Mutation;
-use super::state::{Address, Coordinator, ForceStep, Part, State, Progress, Store, Task};
+use super::state::{Address, Coordinator, ForceStep, Part, Progress, State, Store, Task};
 use super::topology::Kind;
 
 impl Model {
@@ -36,7 +36,11 @@ impl Model {
     pub(super) fn is_asked(&self, state: &State, index: usize) -> bool {
         let by_coordinator = match &state.coordinator {
             Coordinator::Running(running) => running.steps.iter().any(|(at, _, progress)| {
-                *at == index && matches!(progress, Progress::Listing | Progress::Finishing | Progress::Comparing)
+                *at == index
+                    && matches!(
+                        progress,
+                        Progress::Listing | Progress::Finishing | Progress::Comparing
+                    )
             }),
             _ => false,
         };

@@ -5,10 +5,12 @@ use std::rc::Rc;
 use super::database::{Answered, Executed, Finished};
 use super::model::{Event, Model};
 use super::mutant::Mutation;
-use super::state::{Address, Ask, Connection, Coordinator, State, Progress, Store, CommitReport, Work};
+use super::state::{
+    Address, Ask, CommitReport, Connection, Coordinator, Progress, State, Store, Work,
+};
 use super::topology::Kind;
 use crate::commit::Outcome;
-use crate::commit::proof::{Step, Conclusion, Next, Reply, Undone};
+use crate::commit::proof::{Conclusion, Next, Reply, Step, Undone};
 
 impl Model {
     pub(super) fn of_coordinator(&self, state: &State, events: &mut Vec<Event>) {
@@ -43,12 +45,19 @@ impl Model {
                         None => ("asks in vain", Progress::Replied(Reply::Failed), false),
                     }
                 }
-                Progress::Looking | Progress::Listing | Progress::Finishing | Progress::Comparing if !store.up => {
+                Progress::Looking
+                | Progress::Listing
+                | Progress::Finishing
+                | Progress::Comparing
+                    if !store.up =>
+                {
                     ("cannot finish", Progress::Replied(Reply::Failed), true)
                 }
-                Progress::Looking if !self.is_same(store, Mutation::FinishNotComparedBefore) => {
-                    ("meets another database", Progress::Replied(Reply::Failed), true)
-                }
+                Progress::Looking if !self.is_same(store, Mutation::FinishNotComparedBefore) => (
+                    "meets another database",
+                    Progress::Replied(Reply::Failed),
+                    true,
+                ),
                 Progress::Looking if !self.stays(state, *index) => {
                     ("compares the database", Progress::Listing, true)
                 }
@@ -76,7 +85,11 @@ impl Model {
                         true => Reply::Done,
                         false => Reply::Failed,
                     };
-                    ("compares the database again", Progress::Replied(reply), true)
+                    (
+                        "compares the database again",
+                        Progress::Replied(reply),
+                        true,
+                    )
                 }
                 Progress::Finishing => {
                     let outcome = match step {
@@ -144,8 +157,7 @@ impl Model {
                         });
                     }
                     let store = &mut next.stores[index];
-                    if store.kept_apart && (reply == Reply::Failed || step == Step::RollBack)
-                    {
+                    if store.kept_apart && (reply == Reply::Failed || step == Step::RollBack) {
                         store.undone = Undone::Ended;
                     }
                     self.note_progress(&mut next, position, read(step, reply));
@@ -200,7 +212,12 @@ impl Model {
         }
     }
 
-    fn ask_as_coordinator(&self, next: &mut State, index: usize, ask: Ask) -> Option<(Progress, bool)> {
+    fn ask_as_coordinator(
+        &self,
+        next: &mut State,
+        index: usize,
+        ask: Ask,
+    ) -> Option<(Progress, bool)> {
         if self.is(Mutation::LostDecisionIsAbort) {
             return Some((Progress::Replied(Reply::Outcome(Outcome::RolledBack)), true));
         }
@@ -359,7 +376,9 @@ impl Model {
         };
         match undone.all(|undone| undone == Undone::NothingKept) {
             true => CommitReport::RolledBack { pending },
-            false if self.is(Mutation::EndedForgetsPending) => CommitReport::Ended { pending: vec![] },
+            false if self.is(Mutation::EndedForgetsPending) => {
+                CommitReport::Ended { pending: vec![] }
+            }
             false => CommitReport::Ended { pending },
         }
     }
@@ -367,12 +386,8 @@ impl Model {
     fn misread(&self, step: Step, reply: Reply) -> Reply {
         match (self.mutation, step, reply) {
             (Some(Mutation::LostReaderIsFine), Step::End, Reply::Unknown)
-            | (Some(Mutation::LostCommitIsCommit), Step::Commit, Reply::Unknown) => {
-                Reply::Done
-            }
-            (Some(Mutation::LostCommitIsAbort), Step::Commit, Reply::Unknown) => {
-                Reply::Failed
-            }
+            | (Some(Mutation::LostCommitIsCommit), Step::Commit, Reply::Unknown) => Reply::Done,
+            (Some(Mutation::LostCommitIsAbort), Step::Commit, Reply::Unknown) => Reply::Failed,
             _ => reply,
         }
     }

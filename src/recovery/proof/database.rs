@@ -5,7 +5,7 @@ use super::mutant::Mutation;
 use super::state::{Address, Ask, Connection, Row, Store, Work};
 use super::topology::Kind;
 use crate::commit::Outcome;
-use crate::commit::proof::{Step, Reply};
+use crate::commit::proof::{Reply, Step};
 
 /// The result of a message.
 pub(super) enum Executed {

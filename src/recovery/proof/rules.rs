@@ -1,7 +1,7 @@
 //! The rules that hold in every state of every run.
 
 use super::model::Model;
-use super::state::{Coordinator, Row, State, CommitReport, Work};
+use super::state::{CommitReport, Coordinator, Row, State, Work};
 use crate::commit::Outcome;
 
 impl Model {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::commit::Outcome;
-use crate::commit::proof::{Step, Protocol, Reply, Undone};
+use crate::commit::proof::{Protocol, Reply, Step, Undone};
 
 /// One state of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -12,7 +12,7 @@ use crate::recovery::{Database, RecoveryScope, Worker};
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{Attachment, BindId, EntryArguments, Pending, Placement};
 use crate::registry::problem::BuildError;
-use crate::registry::{AnyEntry, Binds, SharingBind, Registry};
+use crate::registry::{AnyEntry, Binds, Registry, SharingBind};
 use crate::trace::describe_metrics;
 
 impl BindsBuilder {

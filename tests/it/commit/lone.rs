@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::{BindOptions, Binds, CommitError};
 use kit::admin::Admin;
-use kit::faulty::{Faulty, Limits, CommitReport};
+use kit::faulty::{CommitReport, Faulty, Limits};
 use kit::phase::Phase;
 use kit::pooler::Pooler;
 use kit::prepared::decision;
@@ -103,7 +103,10 @@ async fn a_commit_that_is_lost_while_it_runs(loss: Loss, text: &str) -> CommitRe
     let database = &faulty.world.databases[0];
     PostgresA::admin(database, SLOW_COMMIT).await;
     // The question for the id is prepared once on each connection.
-    assert_eq!(faulty.attempt("warm").await.report(), CommitReport::COMMITTED);
+    assert_eq!(
+        faulty.attempt("warm").await.report(),
+        CommitReport::COMMITTED
+    );
     let mut admin = Admin::connect(database.url()).await;
     let lose = async {
         let sleeping = "SELECT pid::text AS value FROM pg_stat_activity \

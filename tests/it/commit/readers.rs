@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel_binds::{BindOptions, CommitError, Error, Session};
-use kit::faulty::{Faulty, Limits, CommitReport};
+use kit::faulty::{CommitReport, Faulty, Limits};
 use kit::proxy::Fault;
 use kit::side::{MariadbA, PostgresA, PostgresB, PostgresPlain, Side};
 use kit::world::Sides;

@@ -4,7 +4,7 @@ use diesel_binds::error::Fault;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::{BindOptions, Binds, CommitError, Source};
 use kit::database::Database;
-use kit::faulty::{Faulty, Limits, CommitReport};
+use kit::faulty::{CommitReport, Faulty, Limits};
 use kit::prepared::decision;
 use kit::side::{MariadbA, PostgresA, PostgresB, Side, Sqlite};
 
@@ -279,7 +279,10 @@ async fn a_temporary_table_does_not_shadow_the_decision() {
 async fn a_holder_that_was_replaced_does_not_decide() {
     async fn replaced<A: Side, B: Side>(holder: usize) {
         let faulty = Faulty::<(A, B)>::start(Limits::default(), &BindOptions::new()).await;
-        assert_eq!(faulty.attempt("warm").await.report(), CommitReport::COMMITTED);
+        assert_eq!(
+            faulty.attempt("warm").await.report(),
+            CommitReport::COMMITTED
+        );
         let url = faulty.world.databases[holder].url();
         let mut admin = kit::admin::Admin::connect(url).await;
         let other = "UPDATE diesel_binds_meta SET holder_id = '00000000000000000000000000000001'";

@@ -99,7 +99,9 @@ pub(crate) async fn hooks_run_at_the_end_of_their_unit_with_its_outcome<S: Sides
     assert_eq!(received(&mut messages), [""; 0]);
 }
 
-pub(crate) async fn hooks_run_at_the_end_of_their_closure_with_its_outcome<S: Sides>(pool: PoolKind) {
+pub(crate) async fn hooks_run_at_the_end_of_their_closure_with_its_outcome<S: Sides>(
+    pool: PoolKind,
+) {
     let mut bench = Bench::<S>::new(pool).await;
     let (log, mut messages) = HookLog::new();
     let binds = bench.world.binds.clone();
@@ -218,7 +220,8 @@ pub(crate) async fn a_hook_before_the_commit_takes_part_and_may_veto<S: Sides>(p
         S::write(session, "gone too").await.unwrap();
         Err(Veto)
     });
-    session.before_commit(async |_| -> Result<(), Veto> { unreachable!("the hook before it vetoed") });
+    session
+        .before_commit(async |_| -> Result<(), Veto> { unreachable!("the hook before it vetoed") });
     let vetoed = session.commit_all().await.unwrap_err();
     assert!(vetoed.is_rolled_back() && !vetoed.is_in_doubt());
     assert!(vetoed.to_string().contains("hooks.rs:"), "{vetoed}");
@@ -388,7 +391,10 @@ pub(crate) async fn hooks_of_a_savepoint_share_its_fate<S: Sides>(pool: PoolKind
         .await
         .unwrap();
     session.commit_all().await.unwrap();
-    assert_eq!(received(&mut messages), ["unit committed", "part committed"]);
+    assert_eq!(
+        received(&mut messages),
+        ["unit committed", "part committed"]
+    );
     drop(session);
     bench.assert_clean().await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel_binds::error::Fault as Cause;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::{BindOptions, CommitError};
-use kit::faulty::{Faulty, Limits, CommitReport};
+use kit::faulty::{CommitReport, Faulty, Limits};
 use kit::phase::Phase;
 use kit::prepared::decision;
 use kit::proxy::Fault;
@@ -15,7 +15,9 @@ use kit::world::Sides;
 /// Returns the result of a lost connection if another one can be opened at once.
 fn expected(phase: Phase, forwarded: bool) -> CommitReport {
     match phase {
-        Phase::Begin | Phase::Statement | Phase::Identify | Phase::Prepare => CommitReport::ROLLED_BACK,
+        Phase::Begin | Phase::Statement | Phase::Identify | Phase::Prepare => {
+            CommitReport::ROLLED_BACK
+        }
         Phase::Decide if !forwarded => CommitReport::ROLLED_BACK,
         Phase::Decide | Phase::Finish => CommitReport::COMMITTED,
     }
@@ -215,7 +217,11 @@ pub(crate) async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
                     ),
                     "{attempt:?}"
                 );
-                assert_eq!(faulty.judge(&attempt).await, CommitReport::ROLLED_BACK, "{text}");
+                assert_eq!(
+                    faulty.judge(&attempt).await,
+                    CommitReport::ROLLED_BACK,
+                    "{text}"
+                );
                 proxy.cut();
                 faulty.assert_works_again(&text).await;
             }

@@ -177,7 +177,12 @@ impl<S: Sides> Faulty<S> {
 
     /// Arms a fault, runs a unit, judges it, and runs another without a fault. Returns `None` if the fault did not
     /// fire.
-    pub async fn with_fault(&self, index: usize, fault: &Fault, text: &str) -> Option<CommitReport> {
+    pub async fn with_fault(
+        &self,
+        index: usize,
+        fault: &Fault,
+        text: &str,
+    ) -> Option<CommitReport> {
         let proxy = self.proxy(index);
         proxy.inject(fault.clone());
         let attempt = self.attempt(text).await;
@@ -194,7 +199,11 @@ impl<S: Sides> Faulty<S> {
     /// Asserts that a unit without a fault commits.
     pub async fn assert_works_again(&self, text: &str) {
         let after = self.attempt(&format!("after {text}")).await;
-        assert_eq!(self.judge(&after).await, CommitReport::COMMITTED, "{after:?}");
+        assert_eq!(
+            self.judge(&after).await,
+            CommitReport::COMMITTED,
+            "{after:?}"
+        );
     }
 
     /// Cuts all connections through proxies. Prepared branches stay.
@@ -252,8 +261,12 @@ impl<S: Sides> Faulty<S> {
         let torn = kept.contains(&true) && kept.contains(&false);
         assert!(!torn, "torn: {kept:?}, {attempt:?}");
         match &reported {
-            CommitReport::Committed { .. } => assert!(kept[0], "committed, and not there: {attempt:?}"),
-            CommitReport::RolledBack { .. } => assert!(!kept[0], "rolled back, and there: {attempt:?}"),
+            CommitReport::Committed { .. } => {
+                assert!(kept[0], "committed, and not there: {attempt:?}")
+            }
+            CommitReport::RolledBack { .. } => {
+                assert!(!kept[0], "rolled back, and there: {attempt:?}")
+            }
             CommitReport::InDoubt => assert_eq!(kept[0], decided, "{attempt:?}"),
             CommitReport::Unknown => assert_eq!(kept.len(), 1, "{attempt:?}"),
         }

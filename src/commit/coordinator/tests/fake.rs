@@ -215,8 +215,13 @@ impl Contents {
                 self.outcome.get_or_insert(Outcome::Committed);
             }
             (Message::Commit, FakeTransaction::Open) => self.state = FakeTransaction::Committed,
-            (Message::Finish(Outcome::Committed), FakeTransaction::Prepared) => self.state = FakeTransaction::Committed,
-            (Message::Finish(Outcome::RolledBack), FakeTransaction::Prepared | FakeTransaction::Open) => {
+            (Message::Finish(Outcome::Committed), FakeTransaction::Prepared) => {
+                self.state = FakeTransaction::Committed
+            }
+            (
+                Message::Finish(Outcome::RolledBack),
+                FakeTransaction::Prepared | FakeTransaction::Open,
+            ) => {
                 self.state = FakeTransaction::RolledBack;
             }
             // An earlier message has finished the branch.
@@ -275,7 +280,9 @@ impl Fake {
     /// Drops the connection. If the reply about the marker is missing, the end of the transaction is unconfirmed.
     fn disconnect(&mut self) {
         self.connected = false;
-        if self.script.foreign_statement != ForeignStatement::Nothing && self.undone == Undone::NothingKept {
+        if self.script.foreign_statement != ForeignStatement::Nothing
+            && self.undone == Undone::NothingKept
+        {
             self.undone = Undone::Unconfirmed;
         }
     }

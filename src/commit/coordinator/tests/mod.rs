@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestError, TestRng, TestRunner};
 
-use self::fake::{ForeignStatement, Database, Fake, ScriptedReply, Script, FakeTransaction};
+use self::fake::{Database, Fake, FakeTransaction, ForeignStatement, Script, ScriptedReply};
 use self::mutant::Mutation;
 use crate::commit::coordinator::{CommitParameters, commit};
 use crate::commit::{CommitError, Committed, Outcome, Participant};
@@ -199,7 +199,10 @@ fn holds(scripts: &[Script], mutation: Option<Mutation>) -> TestCaseResult {
             // Only typed queries ran on the others.
             let mut keyed = fake::KEYS.into_iter().zip(scripts);
             prop_assert!(
-                keyed.all(|(key, script)| script.foreign_statement != ForeignStatement::Nothing || !named.contains(key)),
+                keyed.all(
+                    |(key, script)| script.foreign_statement != ForeignStatement::Nothing
+                        || !named.contains(key)
+                ),
                 "named: {named:?}"
             );
         }

@@ -10,7 +10,7 @@ mod world;
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use super::{Step, Member, Next, Protocol, Reply};
+use super::{Member, Next, Protocol, Reply, Step};
 
 use self::mutant::{Mutant, Mutation};
 use self::world::{Broken, World};

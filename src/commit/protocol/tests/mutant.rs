@@ -2,7 +2,7 @@
 
 use super::Machine;
 use crate::commit::Outcome;
-use crate::commit::protocol::{Step, Conclusion, Member, Next, Protocol, Reply};
+use crate::commit::protocol::{Conclusion, Member, Next, Protocol, Reply, Step};
 
 /// The defect of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

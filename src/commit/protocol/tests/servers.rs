@@ -2,7 +2,7 @@
 
 use super::world::{Replies, Server, Transaction, World};
 use crate::commit::Outcome;
-use crate::commit::protocol::{Step, Reply};
+use crate::commit::protocol::{Reply, Step};
 
 impl World {
     /// Returns each possible end of the steps.

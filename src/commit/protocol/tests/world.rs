@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::commit::Outcome;
-use crate::commit::protocol::{Step, Conclusion, Member, Reply};
+use crate::commit::protocol::{Conclusion, Member, Reply, Step};
 
 /// The replies to the steps of a round.
 pub(super) type Replies = Vec<(usize, Step, Reply)>;
