@@ -18,7 +18,7 @@ pub enum Staleness {
     Stale,
 }
 
-/// Texts of such errors. A text that ends in a star is a prefix.
+/// Texts of such errors. A star stands for any text.
 pub(super) type Texts = [&'static str];
 
 /// Judges a connection by an error of its statement.
@@ -27,8 +27,8 @@ pub(super) fn staleness(error: &Error, texts: &Texts, session: &SessionDefaults)
         return Staleness::Fresh;
     };
     let message = information.message();
-    let is_stale = texts.iter().any(|text| match text.strip_suffix('*') {
-        Some(start) => message.starts_with(start),
+    let is_stale = texts.iter().any(|text| match text.split_once('*') {
+        Some((start, end)) => message.starts_with(start) && message.ends_with(end),
         None => message == *text,
     });
     match (is_stale, session.english) {
@@ -42,7 +42,7 @@ pub(super) fn staleness(error: &Error, texts: &Texts, session: &SessionDefaults)
 mod tests {
     use super::*;
 
-    const TEXTS: &Texts = &["the plan is old", "no such type *"];
+    const TEXTS: &Texts = &["the plan is old", "no such type *", "statement s* is gone"];
 
     fn of(kind: DatabaseErrorKind, message: &str, english: bool) -> Staleness {
         let session = SessionDefaults {
@@ -59,6 +59,8 @@ mod tests {
 
         assert_eq!(of(Unknown, "the plan is old", true), Staleness::Stale);
         assert_eq!(of(Unknown, "no such type 7", false), Staleness::Stale);
+        assert_eq!(of(Unknown, "statement s1 is gone", true), Staleness::Stale);
+        assert_eq!(of(Unknown, "statement s1 is there", true), Staleness::Fresh);
         assert_eq!(of(Unknown, "so: the plan is old", true), Staleness::Fresh);
         assert_eq!(of(Unknown, "der Plan ist alt", false), Staleness::Unknown);
         assert_eq!(of(UniqueViolation, "ist da", false), Staleness::Fresh);
