@@ -250,7 +250,7 @@ pub(crate) async fn a_hook_at_the_begin_cannot_use_its_own_bind<S: Side>(pool: P
             let said = said.lock().unwrap().take().unwrap();
             assert!(
                 said.contains(&format!("`{}`", S::Bind::KEY))
-                    && said.contains("connection that the hook is given"),
+                    && said.contains("connection that the hook gets"),
                 "{what}: {said}"
             );
             assert_eq!(S::rows(&database).await, [""; 0]);
