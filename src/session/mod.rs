@@ -7,10 +7,11 @@
 
 // Files, each of which imports only from those before it: `abort`, `closure`, `deadline`, `lease`, `begin`,
 // `participant`, `slot`, `outer`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `claim`,
-// `unit_hooks`, `session`, `units`, `target`, `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`,
+// `admit`, `unit_hooks`, `session`, `units`, `target`, `connection`, `run`, `rows`, `lent`, `hooks`, `end`, `commit`,
 // `transaction`, `nested`, `savepoint`, `retry`.
 
 mod abort;
+mod admit;
 mod begin;
 mod claim;
 mod closure;
