@@ -1,44 +1,21 @@
 //! The coordinator: carries out the steps of the protocol on real participants.
 
-// Files, each of which imports only from those before it: `step`, `injected`.
+// Files, each of which imports only from those before it: `step`, `injected`, `unit`.
 
 #[cfg(feature = "testing")]
 mod injected;
 mod step;
 #[cfg(test)]
 mod tests;
+mod unit;
 
-use std::sync::Arc;
-
-use futures_util::future::{FutureExt as _, join_all};
-use tracing::{Instrument as _, Span};
-
-use crate::commit::Fault;
 use crate::commit::outcome::{CommitError, Committed};
-use crate::commit::participant::{Decision, Participant, Profile, Undone, are_distinct, ended};
-use crate::commit::protocol::{Conclusion, Member, Next, Protocol, Reply, Step};
-use crate::gid::{DatabaseId, Gid, UnitId};
-use crate::trace;
+use crate::commit::parameters::CommitParameters;
+use crate::commit::participant::Participant;
+use crate::commit::protocol::{Next, Reply, Step};
 
-#[cfg(not(feature = "testing"))]
-use self::step::carry_out;
-use self::step::{Prepared, StepReply};
-
-/// The parameters of one commit.
-#[derive(Debug)]
-pub(crate) struct CommitParameters {
-    pub(crate) unit: UnitId,
-    pub(crate) namespace: Arc<str>,
-    /// The span of the unit, unless it ran no query.
-    pub(crate) trace: Option<trace::UnitTrace>,
-    /// Writers that cannot commit atomically may commit one after the other.
-    pub(crate) best_effort: bool,
-    /// In a sandbox, a unit that a commit would refuse is refused as well.
-    pub(crate) rehearses: bool,
-    /// The faults to inject.
-    #[cfg(feature = "testing")]
-    pub(crate) faults: Option<crate::commit::FaultPlan>,
-}
+pub(crate) use self::unit::Refusal;
+use self::unit::Unit;
 
 /// Commits all participants, or none.
 ///
@@ -47,37 +24,7 @@ pub(crate) async fn commit(
     parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
 ) -> Result<Committed, CommitError> {
-    let mut profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
-    // Each id was read in an earlier unit. If two participants have one id, it is read again for one of them, which is
-    // then refused.
-    for index in 0..profiles.len() {
-        let id = profiles[index].database;
-        if id.is_some_and(|id| {
-            copied(&profiles, |other| profiles[other].database, index, id).is_some()
-        }) {
-            profiles[index].database = None;
-        }
-    }
-    let alone = profiles.len() == 1;
-    let mut protocol = Protocol::new(profiles.iter().map(|profile| Member {
-        // A function in a `SELECT` may have written. For a lone participant, this assumption costs nothing, and a lost
-        // reply is not taken for a roll-back. If its commit would be recorded, it is asked first: a unit that only read
-        // leaves no record.
-        writer: profile.writer
-            || (alone && !profile.read_only && !(profile.needs_decision_row && profile.askable)),
-        ..member(profile)
-    }));
-    let mut unit = Unit {
-        databases: profiles.iter().map(|profile| profile.database).collect(),
-        faults: participants.iter().map(|_| None).collect(),
-        #[cfg(feature = "testing")]
-        injection: injected::Injection::new(parameters.faults.clone()),
-        parameters,
-        profiles,
-        branches: participants.iter().map(|_| None).collect(),
-        participants,
-        gid: None,
-    };
+    let (mut protocol, mut unit) = Unit::begin(parameters, participants);
     let mut replies = Vec::new();
     loop {
         match protocol.next(&replies) {
@@ -94,282 +41,36 @@ pub(crate) async fn commit(
     }
 }
 
-/// Returns the key of another participant that has this id and is certainly another database.
-fn copied(
-    profiles: &[Profile],
-    database: impl Fn(usize) -> Option<DatabaseId>,
-    index: usize,
-    id: DatabaseId,
-) -> Option<&'static str> {
-    let other = (0..profiles.len()).find(|other| {
-        *other != index
-            && database(*other) == Some(id)
-            && are_distinct(&profiles[*other].fingerprint, &profiles[index].fingerprint)
-    })?;
-    Some(profiles[other].key)
-}
-
-fn member(profile: &Profile) -> Member {
-    Member {
-        writer: profile.writer,
-        askable: profile.askable,
-        identified: profile.database.is_some(),
-        can_prepare: profile.cannot_prepare.is_none(),
-        holder_rank: profile.holder_rank,
-        needs_decision_row: profile.needs_decision_row,
-    }
-}
-
-/// A unit while it commits.
-struct Unit {
+/// Carries out the steps before the decision that only ask, as if all others succeeded. Returns the participants, and
+/// the reason if a commit would refuse them.
+pub(crate) async fn rehearse(
     parameters: CommitParameters,
     participants: Vec<Box<dyn Participant>>,
-    profiles: Vec<Profile>,
-    databases: Vec<Option<DatabaseId>>,
-    faults: Vec<Option<Fault>>,
-    gid: Option<Gid>,
-    /// The branch that each participant was to prepare.
-    branches: Vec<Option<Prepared>>,
-    #[cfg(feature = "testing")]
-    injection: injected::Injection,
-}
-
-impl Unit {
-    /// Returns the record that would commit the unit, as soon as its holder is chosen and identified.
-    fn decision(&mut self, protocol: &Protocol) -> Option<Decision> {
-        if let Some(holder) = protocol.holder()
-            && let Some(holder_id) = self.databases[holder]
+) -> (Vec<Box<dyn Participant>>, Option<Refusal>) {
+    let (mut protocol, mut unit) = Unit::begin(parameters, participants);
+    let mut replies = Vec::new();
+    loop {
+        let next = protocol.next(&replies);
+        if let Some(refused) = protocol.refused() {
+            let refusal = unit.refusal(refused);
+            return (unit.participants, Some(refusal));
+        }
+        let Next::Run(round) = next else { break };
+        if round
+            .iter()
+            .any(|(_, step)| matches!(step, Step::Decide | Step::Commit))
         {
-            let gid = Gid {
-                namespace: self.parameters.namespace.as_ref().into(),
-                unit: self.parameters.unit,
-                holder: self.profiles[holder].key.into(),
-                holder_id,
-            };
-            self.gid = Some(gid.clone());
-            let participants = protocol
-                .writers()
-                .filter(|writer| *writer != holder)
-                .filter_map(|writer| Some((self.profiles[writer].key, self.databases[writer]?)))
-                .collect();
-            return Some(Decision { gid, participants });
+            break;
         }
-        None
-    }
-
-    async fn run(
-        &mut self,
-        round: &[(usize, Step)],
-        protocol: &Protocol,
-        decision: Option<&Decision>,
-    ) -> Vec<(usize, Step, Reply)> {
-        let holder = protocol.holder();
-        self.name_branches(round, protocol.most_branches());
-        let gid = self.gid.as_ref();
-        let branches = &self.branches;
-        let steps = self
-            .participants
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(index, participant)| {
-                let (_, step) = round.iter().find(|(member, _)| *member == index)?;
-                let key = self.profiles[index].key;
-                let span = trace::commit_step(key, step, self.parameters.unit, gid);
-                #[cfg(not(feature = "testing"))]
-                let result = carry_out(participant, *step, gid, branches[index].as_ref(), decision);
-                #[cfg(feature = "testing")]
-                let result = {
-                    let branch = branches[index].as_ref();
-                    let point = (key, *step);
-                    injected::carry_out_with_faults(
-                        &self.injection,
-                        participant,
-                        point,
-                        gid,
-                        branch,
-                        decision,
-                    )
-                };
-                Some(
-                    result
-                        .instrument(span.clone())
-                        .map(move |result| (index, *step, span, result)),
-                )
-            });
-        let results = join_all(steps).await;
-        results
+        let (asked, assumed): (Vec<_>, Vec<_>) = round
             .into_iter()
-            .map(|(index, step, span, result)| {
-                let reply = match result {
-                    StepReply::Done => Reply::Done,
-                    StepReply::Asked(reply) => reply,
-                    StepReply::Outcome(outcome) => Reply::Outcome(outcome),
-                    // After a crash of this process, the outcome of the unit could not be determined.
-                    StepReply::Identified(found)
-                        if found.has_forgotten && holder == Some(index) =>
-                    {
-                        let fault = Fault::OutlivedRecords;
-                        self.failed(&span, index, step, fault, Reply::Failed)
-                    }
-                    StepReply::Identified(found) => {
-                        let id = found.database;
-                        let known = |other: usize| self.databases[other];
-                        match copied(&self.profiles, known, index, id) {
-                            Some(with) => {
-                                let fault = Fault::SameIdentity { with };
-                                self.failed(&span, index, step, fault, Reply::Failed)
-                            }
-                            None => {
-                                self.databases[index] = Some(id);
-                                Reply::Done
-                            }
-                        }
-                    }
-                    StepReply::Failed(fault) => {
-                        self.failed(&span, index, step, fault, Reply::Failed)
-                    }
-                    StepReply::Unknown(fault) => {
-                        self.failed(&span, index, step, fault, Reply::Unknown)
-                    }
-                };
-                (index, step, reply)
-            })
-            .collect()
-    }
-
-    /// Names the branches to prepare in this round. Each name contains the largest possible number of branches, so that
-    /// recovery can determine whether it sees all of them.
-    fn name_branches(&mut self, round: &[(usize, Step)], parts: u16) {
-        let Some(gid) = &self.gid else {
-            return;
-        };
-        for (index, _) in round.iter().filter(|(_, c)| *c == Step::Prepare) {
-            self.branches[*index] = self.databases[*index].map(|database| Prepared {
-                branch: gid.branch(self.profiles[*index].key, parts),
-                database,
-            });
-        }
-    }
-
-    /// Keeps the first fault of each participant, from which later ones follow, or the fault of its resolve.
-    fn failed(
-        &mut self,
-        span: &Span,
-        index: usize,
-        step: Step,
-        fault: Fault,
-        reply: Reply,
-    ) -> Reply {
-        span.record("error.type", fault.word());
-        span.record("otel.status_code", "ERROR");
-        tracing::debug!(
-            target: "diesel_binds::commit",
-            parent: span,
-            bind = self.profiles[index].key,
-            %step,
-            error = &fault as &dyn std::error::Error,
-            "a step of a commit failed"
-        );
-        let kept = &mut self.faults[index];
-        if kept.is_none() || step == Step::Resolve {
-            *kept = Some(fault);
-        }
-        reply
-    }
-
-    /// Returns the result for the caller. Only each bind itself can confirm that nothing is kept.
-    fn conclude(mut self, conclusion: Conclusion) -> Result<Committed, CommitError> {
-        let undone: Vec<(&'static str, Undone)> = match conclusion {
-            Conclusion::RolledBack { .. } | Conclusion::NotAtomic { .. } => {
-                let keys = self.profiles.iter().map(|profile| profile.key);
-                keys.zip(self.participants.iter().map(|p| p.undone()))
-                    .collect()
-            }
-            _ => Vec::new(),
-        };
-        let ended = ended(&undone);
-        let keys = |indices: Vec<usize>| -> Vec<&'static str> {
-            indices
+            .partition(|(_, step)| matches!(step, Step::Ask | Step::Identify));
+        replies = unit.run(&asked, &protocol, None).await;
+        replies.extend(
+            assumed
                 .into_iter()
-                .map(|index| self.profiles[index].key)
-                .collect()
-        };
-        match conclusion {
-            Conclusion::Committed { pending } => {
-                let pending = keys(pending);
-                if !pending.is_empty() {
-                    tracing::warn!(
-                        gid = self.gid.as_ref().map(tracing::field::display),
-                        ?pending,
-                        "the unit is committed, and recovery commits it on the pending binds"
-                    );
-                }
-                Ok(Committed {
-                    unit: self.parameters.unit,
-                    gid: self.gid,
-                    binds: self.profiles.iter().map(|profile| profile.key).collect(),
-                    pending,
-                    hook_failures: Vec::new(),
-                })
-            }
-            Conclusion::RolledBack { because, pending } => {
-                let pending = keys(pending);
-                let bind = self.profiles[because].key;
-                let fault = self.fault(because);
-                Err(CommitError::rolled_back(bind, ended, pending, fault))
-            }
-            Conclusion::NotAtomic { .. } if !ended.is_empty() => {
-                let fault = undone.iter().find_map(|(_, undone)| undone.fault());
-                let fault = fault.unwrap_or(Fault::TransactionMaybeEnded);
-                Err(CommitError::rolled_back(ended[0], ended, Vec::new(), fault))
-            }
-            Conclusion::NotAtomic { first, second } => Err(CommitError::NotAtomic {
-                first: self.profiles[first].key,
-                second: self.profiles[second].key,
-                reason: self.profiles[second]
-                    .cannot_prepare
-                    .clone()
-                    .unwrap_or_default(),
-            }),
-            Conclusion::Unknown { writer } => Err(CommitError::Unknown {
-                bind: self.profiles[writer].key,
-                source: self.fault(writer),
-            }),
-            Conclusion::InDoubt { holder } => {
-                let source = self.fault(holder);
-                match self.gid {
-                    Some(gid) => Err(CommitError::InDoubt {
-                        gid: Box::new(gid),
-                        source,
-                    }),
-                    None => unreachable!("a decision is only sent when the gid is known"),
-                }
-            }
-        }
+                .map(|(index, step)| (index, step, Reply::Done)),
+        );
     }
-
-    /// Leaves the state that a dead process leaves: nothing rolled back, nothing finished, all connections closed.
-    #[cfg(feature = "testing")]
-    async fn die(mut self) -> CommitError {
-        for participant in &mut self.participants {
-            participant.cut().await;
-        }
-        if let Some(plan) = &self.injection.plan {
-            plan.note_crash();
-        }
-        // Only a task that was stopped gives an error of this type.
-        let never = tokio::spawn(std::future::pending::<()>());
-        never.abort();
-        match never.await {
-            Err(source) => CommitError::Interrupted {
-                unit: self.parameters.unit,
-                source,
-            },
-            Ok(()) => unreachable!("it waits for ever"),
-        }
-    }
-
-    fn fault(&mut self, index: usize) -> Fault {
-        self.faults[index].take().unwrap_or(Fault::TimedOut)
-    }
+    (unit.participants, None)
 }

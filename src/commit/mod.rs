@@ -9,7 +9,7 @@
 //! steps fail, in tests. `docs/commit.md` argues why the commit is atomic.
 
 // Files, each of which imports only from those before it: `fault`, `hook`, `protocol`, `inject`, `participant`,
-// `outcome`, `coordinator`, `without_protocol`, `outer`, `observed`.
+// `outcome`, `parameters`, `coordinator`, `without_protocol`, `outer`, `observed`.
 
 mod coordinator;
 mod fault;
@@ -19,17 +19,18 @@ mod inject;
 mod observed;
 mod outcome;
 mod outer;
+mod parameters;
 mod participant;
 mod protocol;
 mod without_protocol;
 
-pub(crate) use self::coordinator::CommitParameters;
 pub use self::fault::Fault;
 pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]
 pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point};
 pub(crate) use self::observed::{commit, release, roll_back};
 pub use self::outcome::{Commit, CommitError, Committed, Partial, Released};
+pub(crate) use self::parameters::CommitParameters;
 pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_distinct};
 pub(crate) use self::participant::{LoneCommitError, Participant, Profile};
 pub use self::protocol::Outcome;

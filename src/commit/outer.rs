@@ -1,9 +1,10 @@
 //! The end of a unit within outer transactions: its savepoints are released, and nothing is committed.
 
 use crate::commit::Fault;
-use crate::commit::coordinator::CommitParameters;
+use crate::commit::coordinator::{Refusal, rehearse};
 use crate::commit::outcome::{CommitError, Partial, Released};
-use crate::commit::participant::{Participant, Profile};
+use crate::commit::parameters::CommitParameters;
+use crate::commit::participant::Participant;
 use crate::commit::without_protocol::roll_back;
 
 /// Releases the savepoint of each participant, or rolls back to all of them.
@@ -15,12 +16,16 @@ pub(crate) async fn release(
     mut participants: Vec<Box<dyn Participant>>,
 ) -> Result<Released, CommitError> {
     let mut partial = Partial::default();
-    if parameters.rehearses
-        && let Err(refusal) = rehearse(&parameters, &mut participants).await
-    {
+    let unit = parameters.unit;
+    if parameters.rehearses {
+        let best_effort = parameters.best_effort;
+        let refusal;
+        (participants, refusal) = try_out(parameters, participants).await;
         match refusal {
-            Refusal::Fault(key, fault) => partial.fault = Some((key, fault)),
-            Refusal::NotAtomic(error) => {
+            None => {}
+            Some(Refusal::Fault(key, fault)) => partial.fault = Some((key, fault)),
+            Some(Refusal::NotAtomic(_)) if best_effort => {}
+            Some(Refusal::NotAtomic(error)) => {
                 let rolled_back = roll_back(participants).await;
                 return Err(rolled_back.err().unwrap_or(error));
             }
@@ -50,69 +55,23 @@ pub(crate) async fn release(
         partial.undone(key, participant.roll_back().await);
     }
     partial.conclude(|binds| Released {
-        unit: parameters.unit,
+        unit,
         binds,
         hook_failures: Vec::new(),
     })
 }
 
-/// The reason why a commit would refuse the unit.
-enum Refusal {
-    Fault(&'static str, Fault),
-    NotAtomic(CommitError),
-}
-
-/// Refuses a unit that the commit of several writers would refuse before it prepares any. Possible writers are asked,
-/// two writers that cannot prepare are refused, and each writer must be identified.
-async fn rehearse(
-    parameters: &CommitParameters,
-    participants: &mut [Box<dyn Participant>],
-) -> Result<(), Refusal> {
+/// Rehearses the commit. A plan of faults is refused: it names points that a rehearsal does not have.
+async fn try_out(
+    parameters: CommitParameters,
+    participants: Vec<Box<dyn Participant>>,
+) -> (Vec<Box<dyn Participant>>, Option<Refusal>) {
     #[cfg(feature = "testing")]
     if parameters.faults.is_some()
         && let Some(participant) = participants.first()
     {
-        let key = participant.profile().key;
-        return Err(Refusal::Fault(key, Fault::Sandbox));
+        let refusal = Refusal::Fault(participant.profile().key, Fault::Sandbox);
+        return (participants, Some(refusal));
     }
-    let several = participants.len() > 1;
-    let mut writers: Vec<(&mut Box<dyn Participant>, Profile)> = Vec::new();
-    for participant in participants {
-        let profile = participant.profile();
-        let wrote = if several && profile.askable && !profile.writer {
-            let asked = participant.ask().await;
-            asked
-                .map_err(|fault| Refusal::Fault(profile.key, fault))?
-                .wrote
-        } else {
-            profile.writer
-        };
-        if wrote {
-            writers.push((participant, profile));
-        }
-    }
-    if let [(_, only)] = writers.as_slice()
-        && !only.needs_decision_row
-    {
-        return Ok(());
-    }
-    let unable = writers.iter().filter_map(|(_, profile)| {
-        let reason = profile.cannot_prepare.clone()?;
-        Some((profile.key, reason))
-    });
-    if let [(first, _), (second, reason), ..] = unable.collect::<Vec<_>>().as_slice() {
-        if parameters.best_effort {
-            return Ok(());
-        }
-        return Err(Refusal::NotAtomic(CommitError::NotAtomic {
-            first,
-            second,
-            reason: reason.clone(),
-        }));
-    }
-    for (participant, profile) in writers {
-        let identified = participant.identify().await;
-        identified.map_err(|fault| Refusal::Fault(profile.key, fault))?;
-    }
-    Ok(())
+    rehearse(parameters, participants).await
 }

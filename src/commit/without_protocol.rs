@@ -2,8 +2,8 @@
 
 use futures_util::future::join_all;
 
-use crate::commit::coordinator::CommitParameters;
 use crate::commit::outcome::{CommitError, Committed, Partial};
+use crate::commit::parameters::CommitParameters;
 use crate::commit::participant::{LoneCommitError, Participant, ended};
 
 /// Rolls all participants back. An error names the binds that may keep something.

@@ -26,7 +26,7 @@ pub use self::words::Outcome;
     allow(unreachable_pub, reason = "public as `testing::Step`")
 )]
 pub use self::words::Step;
-pub(crate) use self::words::{Conclusion, Member, Next, Reply};
+pub(crate) use self::words::{Conclusion, Member, Next, Refused, Reply};
 
 impl Protocol {
     /// Takes the replies to the last round, and returns the next round or the conclusion. The first call has no

@@ -1,6 +1,6 @@
 //! The state of a commit and of its members.
 
-use crate::commit::protocol::words::{Conclusion, Member, Next, Reply, Step};
+use crate::commit::protocol::words::{Conclusion, Member, Next, Refused, Reply, Step};
 
 /// The phase of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +84,19 @@ impl Protocol {
             | Phase::Deciding { holder }
             | Phase::LettingGo { holder }
             | Phase::Resolving { holder } => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// Returns why the unit rolls back, if it does.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        match self.phase {
+            Phase::RollingBackHolder { because } | Phase::RollingBack { because } => {
+                Some(Refused::Because(because))
+            }
+            Phase::EndingWithoutCommit {
+                reason: WithoutCommit::NotAtomic { first, second },
+            } => Some(Refused::NotAtomic { first, second }),
             _ => None,
         }
     }

@@ -120,6 +120,20 @@ pub(crate) enum Next {
     Done(Conclusion),
 }
 
+/// The reason why a unit rolls back before its decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A step of this member failed.
+    Because(usize),
+    /// Two writers cannot prepare.
+    NotAtomic {
+        /// The first writer.
+        first: usize,
+        /// The second writer.
+        second: usize,
+    },
+}
+
 /// The end of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Conclusion {

@@ -17,7 +17,8 @@ use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestError, TestRng, Te
 
 use self::fake::{Database, Fake, FakeTransaction, ForeignStatement, Script, ScriptedReply};
 use self::mutant::Mutation;
-use crate::commit::coordinator::{CommitParameters, commit};
+use crate::commit::coordinator::commit;
+use crate::commit::parameters::CommitParameters;
 use crate::commit::{CommitError, Committed, Outcome, Participant};
 use crate::gid::UnitClock;
 
