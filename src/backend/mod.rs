@@ -13,12 +13,13 @@
 // handles the records of a holder, `retry` recognizes the errors that a retry may avoid.
 //
 // Files, each of which imports only from those before it: `listed_branch`, `server`, `protocol_migration`, `settings`,
-// `stale`, `terms`, `internals`, `observe`, `sandbox`, `sql`, `tables`, `record`, `dialect`, `migrate`, `records`,
+// `stale`, `message`, `terms`, `internals`, `observe`, `sandbox`, `sql`, `tables`, `record`, `dialect`, `migrate`, `records`,
 // `mysql`, `postgres`, `sqlite`.
 
 mod dialect;
 pub(crate) mod internals;
 mod listed_branch;
+mod message;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrate;
 mod observe;

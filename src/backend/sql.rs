@@ -6,94 +6,9 @@ use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 
 use crate::backend::Terms;
+use crate::backend::message::{Part, display_parts, sql};
 use crate::commit::{Decision, Fault, Outcome};
-use crate::gid::{DatabaseId, Gid, UnitId};
-#[cfg(feature = "mysql")]
-use crate::gid::{XA_FORMAT, Xid};
-
-/// Writes the parts of a message, usually without a reallocation. With a text before a semicolon, appends to that.
-macro_rules! sql {
-    { $message:expr; $($part:expr),+ $(,)? } => {
-        $($crate::backend::sql::Part::append_to(&$part, $message);)+
-    };
-    { $($part:expr),+ $(,)? } => {{
-        // Most messages are shorter.
-        let mut message = String::with_capacity(1024);
-        $crate::backend::sql::sql! { &mut message; $($part),+ }
-        message
-    }};
-}
-
-/// Implements `Display` for parts, for the messages that are not written on the path of a commit.
-macro_rules! display_parts {
-    ($($part:ty),+) => {
-        $(impl std::fmt::Display for $part {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&$crate::backend::sql::sql! { *self })
-            }
-        })+
-    };
-}
-
-/// A part of a message. It appends itself without a formatter: the commit of two writers has more than a hundred parts.
-pub(super) trait Part {
-    fn append_to(&self, message: &mut String);
-}
-
-impl Part for str {
-    fn append_to(&self, message: &mut String) {
-        message.push_str(self);
-    }
-}
-
-impl Part for String {
-    fn append_to(&self, message: &mut String) {
-        message.push_str(self);
-    }
-}
-
-impl Part for Box<str> {
-    fn append_to(&self, message: &mut String) {
-        message.push_str(self);
-    }
-}
-
-impl<P: Part + ?Sized> Part for &P {
-    fn append_to(&self, message: &mut String) {
-        (**self).append_to(message);
-    }
-}
-
-impl Part for UnitId {
-    fn append_to(&self, message: &mut String) {
-        self.append_to(message);
-    }
-}
-
-#[cfg(feature = "mysql")]
-impl Part for Xid {
-    fn append_to(&self, message: &mut String) {
-        sql! { message; "'", self.namespace, ":", self.unit, "','", self.bind, "',", i64::from(XA_FORMAT) }
-    }
-}
-
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-impl Part for i64 {
-    fn append_to(&self, message: &mut String) {
-        let written = std::fmt::Write::write_fmt(message, format_args!("{self}"));
-        written.expect("a text takes whatever is written");
-    }
-}
-
-impl Part for DatabaseId {
-    fn append_to(&self, message: &mut String) {
-        self.append_to(message);
-    }
-}
-
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(super) use display_parts;
-pub(super) use sql;
+use crate::gid::{Gid, UnitId};
 
 /// The name of a savepoint that marks the transaction of a unit, on servers where the marker is a savepoint. The name
 /// is unique to the unit, so no statement of the application rolls back to it, or sets it in another transaction.

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use crate::backend::Durability;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-use crate::backend::sql::{Part, display_parts, sql};
+use crate::backend::message::{Part, display_parts, sql};
 use crate::backend::{Server, Settings};
 use crate::commit::Fault;
 use crate::gid::UnitId;

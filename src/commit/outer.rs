@@ -1,5 +1,6 @@
 //! The end of a unit within outer transactions: its savepoints are released, and nothing is committed.
 
+#[cfg(feature = "testing")]
 use crate::commit::Fault;
 use crate::commit::coordinator::{Refusal, rehearse};
 use crate::commit::outcome::{CommitError, Partial, Released};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::backend::Terms;
+use crate::backend::message::sql;
 use crate::backend::mysql::writes::{WRITES, counts_writes};
 use crate::backend::mysql::{is_branch, is_mariadb, xid};
-use crate::backend::sql::{self, sql};
+use crate::backend::{Terms, sql};
 
 /// Writes the message that begins the transaction and leaves the marker.
 pub(super) fn begin(terms: &Terms) -> String {

@@ -5,11 +5,11 @@ use std::io;
 use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
+use crate::backend::message::{Part, sql};
 use crate::backend::mysql::probe::mentions_rollback;
 use crate::backend::mysql::writes::NOTE_NON_TRANSACTIONAL;
 use crate::backend::mysql::{Flag, begin, is_branch, is_mariadb, outer, probe, verb, xid};
-use crate::backend::sql::{self, Part, sql};
-use crate::backend::{LoneCommitFault, Terms, Unseen, internals};
+use crate::backend::{LoneCommitFault, Terms, Unseen, internals, sql};
 use crate::commit::{Decision, Fault, Outcome};
 use crate::gid::{Branch, Gid};
 

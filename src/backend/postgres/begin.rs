@@ -2,8 +2,9 @@
 //! give the connection to another client at its end.
 
 use crate::backend::Terms;
+use crate::backend::message::{Part, sql};
 use crate::backend::settings::milliseconds;
-use crate::backend::sql::{self, Part, sql};
+use crate::backend::sql;
 
 /// Writes the message that begins the transaction and leaves the marker.
 ///

@@ -2,13 +2,13 @@
 
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
+use crate::backend::message::{Part, sql};
 use crate::backend::postgres::lineage::Current;
 use crate::backend::postgres::marker::{IsMarked, MARKER_LOST, UseUpMarker};
 use crate::backend::postgres::message::{fault, is_of_server, run};
 use crate::backend::postgres::role::LeaveRole;
 use crate::backend::postgres::{SCHEMA, outer};
-use crate::backend::sql::{self, Part, sql};
-use crate::backend::{Dialect as _, LoneCommitFault, Terms, TransactionId, Unseen, internals};
+use crate::backend::{Dialect as _, LoneCommitFault, Terms, TransactionId, Unseen, internals, sql};
 use crate::commit::{Decision, Fault};
 use crate::gid::Branch;
 

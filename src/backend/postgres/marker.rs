@@ -1,7 +1,7 @@
 //! The marker of a unit on PostgreSQL: a setting that is local to its transaction.
 
 use crate::backend::Terms;
-use crate::backend::sql::{Part, display_parts, sql};
+use crate::backend::message::{Part, display_parts, sql};
 
 /// The text of the error when the marker is gone. The error contains it in any language of the server.
 pub(super) const MARKER_LOST: &str = "diesel_binds: the transaction of the unit is gone";

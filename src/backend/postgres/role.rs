@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::backend::Terms;
-use crate::backend::sql::{Part, display_parts, sql};
+use crate::backend::message::{Part, display_parts, sql};
 
 /// Statements that end a `SET LOCAL ROLE` of the application. Deferred checks and triggers run before, with the rights
 /// of that role.

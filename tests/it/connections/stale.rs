@@ -181,7 +181,7 @@ async fn statements_dropped_in_text_are_prepared_by_the_next_unit_but_one(kind: 
         for part in drops.split("; ") {
             PostgresA::sql(&session, part).await.unwrap();
         }
-        session.commit_all().await.unwrap();
+        session.rollback_all().await.unwrap();
         let mut session = binds.session();
         let stale = PostgresA::read(&session).await;
         assert!(

@@ -291,7 +291,7 @@ async fn migrations_are_left_to_the_real_database() {
     let sandbox = Sandbox::of(&binds).bind(Sqlite).start().await.unwrap();
     let refused = sandbox.binds().migrations().run().await.unwrap_err();
     assert!(
-        format!("{refused:?}").contains("this is a sandbox"),
+        format!("{refused:?}").contains("these are the binds of a sandbox"),
         "{refused:?}"
     );
     sandbox.end().await.unwrap();

@@ -118,8 +118,14 @@ impl Copy {
     /// Promotes a standby to the primary.
     pub async fn promote(&self) {
         let mut admin = self.admin().await;
-        let promoted = "SELECT pg_promote(true, 60)::text AS value";
-        assert_eq!(admin.values(promoted).await.unwrap(), ["true"]);
+        // A statement that waited for the promotion would have a snapshot, with which a replayed change may conflict.
+        admin.run("SELECT pg_promote(false)").await.unwrap();
+        let follows = "SELECT pg_is_in_recovery()::text AS value";
+        let end = Instant::now() + LONGEST;
+        while admin.values(follows).await.unwrap() == ["true"] {
+            assert!(Instant::now() < end, "the standby is not promoted");
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Changes a setting of the whole server, and waits until its sessions use it.
@@ -180,6 +186,8 @@ fn settings(port: u16, sockets: &Path, limits: &[String]) -> Vec<String> {
         "shared_buffers=32MB".to_owned(),
         // Keeps the log that a standby of the copy still needs after a checkpoint.
         "wal_keep_size=512MB".to_owned(),
+        // A standby lets a statement end before it replays a change that conflicts with it.
+        "max_standby_streaming_delay=-1".to_owned(),
     ];
     own.iter()
         .chain(limits)

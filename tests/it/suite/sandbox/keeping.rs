@@ -308,18 +308,23 @@ pub(crate) async fn the_real_database_is_out_of_reach<S: Side>() {
     let binds = sandbox.binds();
     let installed = binds.install().await.unwrap_err();
     assert!(
-        said(&installed).contains("this is a sandbox"),
+        said(&installed).contains("these are the binds of a sandbox"),
         "{}",
         said(&installed)
     );
     let checked = binds.check().await;
     assert!(
-        checked.to_string().contains("this is a sandbox"),
+        checked
+            .to_string()
+            .contains("these are the binds of a sandbox"),
         "{checked}"
     );
     assert_eq!(checked.severity(), diesel_binds::check::Severity::Error);
     let recovered = format!("{:?}", binds.recovery().run().await);
-    assert!(recovered.contains("this is a sandbox"), "{recovered}");
+    assert!(
+        recovered.contains("these are the binds of a sandbox"),
+        "{recovered}"
+    );
     sandbox.end().await.unwrap();
 }
 
