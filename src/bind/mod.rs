@@ -9,7 +9,7 @@ mod query;
 mod rows;
 mod within;
 
-pub(crate) use self::query::{Typed, has_boxed_subquery, may_have_text};
+pub(crate) use self::query::{Typed, has_boxed_subquery, is_of_diesel, may_have_text};
 
 use crate::backend::Connection;
 

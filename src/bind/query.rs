@@ -241,6 +241,13 @@ pub(crate) fn may_have_text(query: &str) -> bool {
     })
 }
 
+/// Returns whether Diesel builds the statement, by the name of its type. A fragment of the application may be any
+/// statement, although it has a static query id.
+pub(crate) fn is_of_diesel(query: &str) -> bool {
+    let name = query.trim_start_matches("&");
+    name.starts_with("diesel::") || name.ends_with("::table")
+}
+
 /// Returns whether a query has a boxed subquery, by the name of its type: Diesel lets a boxed subquery read any table.
 /// A query that is boxed as a whole does not count, and neither does a boxed query whose rows are inserted: the
 /// compiler checks it.

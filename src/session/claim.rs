@@ -1,5 +1,6 @@
 //! One statement of a session, from the wait for its bind to the end of its reply.
 
+use std::any::type_name;
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use diesel::query_builder::QueryId;
 use tokio::sync::MutexGuard;
 
 use crate::backend::Connection;
-use crate::bind::Access;
+use crate::bind::{Access, is_of_diesel};
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error, Waiting};
 use crate::session::core::Core;
@@ -183,9 +184,9 @@ impl<'s, C: Connection> Claim<'s, C> {
     }
 
     /// Records whether the type of the next statement describes it. A statement without a static query id may be any
-    /// text.
+    /// text, and so may a fragment of the application.
     pub(super) fn describe<Q: QueryId>(&mut self) {
-        if !Q::HAS_STATIC_QUERY_ID {
+        if !Q::HAS_STATIC_QUERY_ID || !is_of_diesel(type_name::<Q>()) {
             let lease = self.lease();
             lease.undescribed();
             lease.touched = true;

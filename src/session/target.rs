@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use diesel::query_builder::QueryId;
 
-use crate::bind::{Access, Bind, Bound, Typed, has_boxed_subquery, may_have_text};
+use crate::bind::{Access, Bind, Bound, Typed, has_boxed_subquery, is_of_diesel, may_have_text};
 use crate::error::Error;
 use crate::session::Session;
 use crate::session::claim::{AsClaim, Claim};
@@ -105,6 +105,9 @@ impl Session {
         let mut claim = self.claim_bind::<Q::Bind>(Q::access()).await?;
         if may_have_text {
             claim.may_leave_something();
+        }
+        if !is_of_diesel(name) {
+            claim.describe::<Q>();
         }
         Ok(claim)
     }

@@ -183,7 +183,7 @@ async fn statements_dropped_in_text_are_prepared_again_by_a_later_unit(kind: Poo
     // The check of bb8 notices it as well, and opens another connection.
     match (kind, PostgresA::read(&session).await) {
         (PoolKind::Bb8, read) => drop(read.unwrap()),
-        (PoolKind::Deadpool, stale) => assert!(
+        (_, stale) => assert!(
             matches!(stale, Err(Error::StaleConnection { .. })),
             "{stale:?}"
         ),

@@ -15,6 +15,8 @@ use kit::world::{Sides, World, binds};
 enum By {
     /// Statements in text, through the session.
     Text(&'static [&'static str]),
+    /// A statement as a fragment of the application.
+    Fragment(&'static str),
     /// Messages on the raw connection, of which the last may fail.
     Raw(&'static [&'static str]),
     /// Messages on the raw connection, followed by a typed statement, which verifies the connection.
@@ -35,7 +37,8 @@ enum End {
 }
 
 impl By {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
+        Self::Fragment("COMMIT"),
         Self::Text(&["COMMIT"]),
         Self::Text(&["COMMIT AND CHAIN"]),
         Self::Text(&["COMMIT", "BEGIN"]),
@@ -53,6 +56,9 @@ impl By {
                     // Not every backend has each of these statements, and a unit that has noticed the end runs none.
                     let _ = S::sql(session, statement).await;
                 }
+            }
+            Self::Fragment(statement) => {
+                let _ = S::fragment(session, statement).await;
             }
             Self::Raw(messages) | Self::RawThenTyped(messages) => {
                 if let Ok(mut connection) = session.connection(S::bind()).await {

@@ -1,7 +1,9 @@
 //! One database of a test: one table and one interface for every backend, so that a behaviour is written once.
 
 use diesel::IntoSql as _;
+use diesel::backend::Backend;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::BigInt;
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
@@ -24,6 +26,17 @@ pub enum PoolKind {
     /// Deadpool without a test of each connection before it is given out: a broken connection stays visible.
     DeadpoolUnasked,
     Bb8,
+}
+
+/// A statement that Diesel does not build.
+#[derive(diesel::query_builder::QueryId)]
+struct Fragment(&'static str);
+
+impl<DB: Backend> QueryFragment<DB> for Fragment {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql(self.0);
+        Ok(())
+    }
 }
 
 /// A bind with a table `notes (id, text)`, of which `text` is unique, and the operations of a test on it.
@@ -98,6 +111,12 @@ pub trait Side: Send + Sync + 'static {
         let query = diesel::sql_query(sql.to_owned());
         Self::run_sql(session, query)
     }
+
+    /// Runs a statement as a fragment of the application, which has a static query id.
+    fn fragment(
+        session: &Session,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<usize, Error>> + Send;
 
     /// Runs a query in text that is declared read-only.
     fn read_sql(session: &Session, sql: &str) -> impl Future<Output = Result<usize, Error>> + Send {
@@ -293,6 +312,13 @@ macro_rules! side {
                     query: diesel::query_builder::SqlQuery,
                 ) -> Result<usize, Error> {
                     query.execute(&session.on(Self)).await
+                }
+
+                async fn fragment(
+                    session: &Session,
+                    sql: &'static str,
+                ) -> Result<usize, Error> {
+                    Fragment(sql).execute(&session.on(Self)).await
                 }
 
                 async fn run_text(
