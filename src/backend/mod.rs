@@ -2,19 +2,20 @@
 
 // The port to one database server, and an adapter for each: the only place that depends on a dialect.
 //
-// `dialect` lists the operations of a unit of work on a connection: begin with a marker, prepare, decide, finish,
-// and the queries of recovery. `observe` makes spans of its statements. `sql` and `records` hold the SQL that all
-// backends share; `postgres`, `mysql` and `sqlite` hold the differences. Every call to an API that Diesel hides from
-// its documentation is in `internals`.
+// `dialect` lists the operations on a connection, in a trait for each concern: begin with a marker, prepare, decide,
+// finish; a savepoint in an outer transaction; the queries of recovery; a sandbox. `observe` makes spans of its
+// statements. `sql` and `records` hold the SQL that all backends share; `postgres`, `mysql` and `sqlite` hold the
+// differences. Every call to an API that Diesel hides from its documentation is in `internals`.
 //
-// The adapters have the same files. `inspect` reads the properties of a server. `begin`, `probe` and `end` follow the
-// transaction of a unit, and `outer` a unit that is a savepoint; `clean` makes the connection fit for others. `tables`
-// checks that the tables of the protocol are safe for commits. `prepared` finds and finishes branches, `records`
-// handles the records of a holder, `retry` recognizes the errors that a retry may avoid.
+// The adapters have the same files. `unit`, `outer`, `recovery` and `sandbox` each implement the trait of that name,
+// and `mod.rs` implements `Dialect`. `begin` and `probe` have the statements before the end of the transaction of a
+// unit; `clean` makes the connection fit for others. `inspect` reads the properties of a server. `tables` checks that
+// the tables of the protocol are safe for commits. `prepared` finds and finishes branches, `retry` recognizes the
+// errors that a retry may avoid.
 //
 // Files, each of which imports only from those before it: `listed_branch`, `server`, `protocol_migration`, `settings`,
-// `stale`, `message`, `terms`, `internals`, `observe`, `sandbox`, `sql`, `tables`, `record`, `dialect`, `migrate`, `records`,
-// `mysql`, `postgres`, `sqlite`.
+// `stale`, `message`, `terms`, `internals`, `observe`, `open`, `sandbox`, `sql`, `tables`, `record`, `dialect`,
+// `migrate`, `records`, `mysql`, `postgres`, `sqlite`.
 
 mod dialect;
 pub(crate) mod internals;
@@ -23,6 +24,7 @@ mod message;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrate;
 mod observe;
+mod open;
 mod protocol_migration;
 mod record;
 pub(crate) mod records;
@@ -43,11 +45,14 @@ pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 pub use self::dialect::Connection;
-pub(crate) use self::dialect::{Dialect, InsertRows, Open};
+#[cfg(feature = "testing")]
+pub(crate) use self::dialect::SandboxDialect;
+pub(crate) use self::dialect::{Dialect, InsertRows, OuterDialect, RecoveryDialect, UnitDialect};
 pub(crate) use self::listed_branch::{ListedBranch, Reach};
 #[cfg(feature = "testing")]
 pub(crate) use self::observe::log;
 pub(crate) use self::observe::{observe, watch};
+pub(crate) use self::open::Open;
 pub use self::protocol_migration::ProtocolMigration;
 pub(crate) use self::record::{Clock, Record, RecordRow};
 #[cfg(feature = "testing")]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use diesel::QueryResult;
 
-use crate::backend::{Backend, Clock, Dialect, Record, RecordRow, is_of_our_tables};
+use crate::backend::{Clock, Dialect, Record, RecordRow, is_of_our_tables};
 use crate::commit::Fault;
 use crate::gid::{DatabaseId, UnitId};
 
@@ -87,7 +87,7 @@ pub(crate) async fn delete<C: Dialect>(
 /// nothing. Outside of a transaction.
 pub(crate) async fn cannot_forget<C: Dialect>(connection: &mut C, schema: &str) -> Option<Fault> {
     // Write access to a file covers all of its tables.
-    if C::BACKEND == Backend::Sqlite {
+    if C::IS_FILE {
         return None;
     }
     for statement in [

@@ -52,7 +52,7 @@ pub struct Terms {
     pub server: Arc<Server>,
     /// Files that are attached to the connection (SQLite).
     pub attached: Arc<[Attached]>,
-    /// The value that [`begin`](crate::backend::Dialect::begin) returned.
+    /// The value that [`begin`](crate::backend::UnitDialect::begin) returned.
     pub prior: PriorState,
 }
 

@@ -12,7 +12,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::backend::Backend;
 use crate::backend::migrate::{
     History, LockAttempt, LockId, Migratable, NoLockFile, adopt, create_history, forget, record,
 };
@@ -150,8 +149,7 @@ impl<C: Migratable> Opened<C> {
                 let rolled_back = C::TransactionManager::rollback_transaction(connection).await;
                 Err(Failure {
                     source,
-                    // The DDL of MySQL commits implicitly.
-                    rolled_back: rolled_back.is_ok() && C::BACKEND != Backend::Mysql,
+                    rolled_back: rolled_back.is_ok() && !C::DDL_COMMITS,
                 })
             }
             Err(source) => Err(stays(source)),

@@ -53,7 +53,7 @@ impl<C: Connection> AnyEntry for Entry<C> {
 
     fn needs_recovery(&self) -> bool {
         let may_prepare = !self.is_only_bind
-            && C::BACKEND != Backend::Sqlite
+            && C::CAN_PREPARE
             && !self.options.never_prepare
             && !self.options.read_only;
         may_prepare || self.options.record_every_commit

@@ -216,8 +216,8 @@ impl<C: Connection> Entry<C> {
 
     /// Returns whether an abandoned statement may be cancelled.
     pub(crate) fn may_cancel(&self, server: &Server) -> bool {
-        // Before PostgreSQL was asked, it is not known whether a pooler is in front of it.
-        let is_known = C::BACKEND != Backend::Postgres || server.lineage.is_some();
+        // Before the server was asked, it is not known whether a pooler is in front of it.
+        let is_known = !C::MAY_BE_POOLED || server.lineage.is_some();
         is_known && !self.options.never_cancel && !server.pooled
     }
 

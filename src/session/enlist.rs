@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::MutexGuard;
 
-use crate::backend::{Backend, Connection, Server};
+use crate::backend::{Connection, Server};
 use crate::bind::Bind;
 use crate::error::{AbortReason, Error, PoolError, Waiting};
 use crate::gid::UnitId;
@@ -146,12 +146,8 @@ impl Core {
         if !self.has_outer_connections() {
             return entry.known_server();
         }
-        match C::BACKEND {
-            // Read, because not every server can tell whether a transaction is open.
-            Backend::Mysql => None,
-            // Not needed, and a question that fails on some hosts would abort the outer transaction on PostgreSQL.
-            Backend::Postgres | Backend::Sqlite => Some(Arc::new(Server::unasked(C::BACKEND))),
-        }
+        // A question that fails on some hosts would abort the outer transaction on PostgreSQL.
+        (!C::OUTER_NEEDS_SERVER).then(|| Arc::new(Server::unasked(C::BACKEND)))
     }
 
     /// Checks out the outer connection of the entry at `position`.

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use tokio::time::timeout;
 
-use crate::backend::{Backend, Connection, DatabaseIdentity, Terms, Unseen};
+use crate::backend::{Connection, DatabaseIdentity, Terms, Unseen};
 use crate::commit::{
     Asked, Decision, Fault, Identified, LoneCommitError, Outcome, Participant, Profile, Undone,
 };
@@ -17,18 +17,12 @@ use crate::session::lease::Lease;
 impl<C: Connection> Participant for Lease<C> {
     fn profile(&self) -> Profile {
         let options = &self.entry.options;
-        let can_tell = match C::BACKEND {
-            // The counters of writes must have been read at the begin.
-            Backend::Mysql => self.terms.verify_reads,
-            // PostgreSQL reports writes of the whole transaction only, not of a savepoint.
-            Backend::Postgres if self.terms.within_outer => false,
-            Backend::Postgres | Backend::Sqlite => !options.trust_reads,
-        };
+        let can_ask = C::can_ask(&self.terms, options.trust_reads);
         Profile {
             key: self.entry.key,
             writer: self.wrote && !self.terms.read_only,
             read_only: self.terms.read_only,
-            askable: can_tell && !self.terms.read_only && !self.wrote,
+            askable: can_ask && !self.terms.read_only && !self.wrote,
             // An old unit reads the id again: by now, its holder may have deleted records of that age.
             database: self
                 .entry
@@ -36,8 +30,7 @@ impl<C: Connection> Participant for Lease<C> {
                 .filter(|_| self.entry.clock.is_young(self.terms.unit)),
             fingerprint: Arc::clone(&self.terms.server.fingerprint),
             cannot_prepare: self.cannot_prepare().map(Into::into),
-            // An XA branch is the least robust one: as the holder, such a bind commits in one phase.
-            holder_rank: options.holder_rank(i8::from(C::BACKEND == Backend::Mysql)),
+            holder_rank: options.holder_rank(C::HOLDER_RANK),
             needs_decision_row: options.record_every_commit,
             within_outer: self.terms.within_outer,
         }
@@ -71,8 +64,8 @@ impl<C: Connection> Participant for Lease<C> {
                 self.met_marker(fault);
             }
             let (identified, replicated) = identified?;
-            // Read each time on SQLite, where durability is a setting of the connection.
-            if C::BACKEND != Backend::Sqlite {
+            // Read each time from a file, whose durability is a setting of the connection.
+            if !C::IS_FILE {
                 self.entry.note_identity(identified.database, replicated);
             }
             Ok(identified)

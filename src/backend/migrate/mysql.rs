@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::Dialect as _;
+use crate::backend::RecoveryDialect as _;
 use crate::backend::migrate::{
     Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, NameRow, OURS, VERSIONS, has,
 };

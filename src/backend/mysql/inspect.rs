@@ -4,11 +4,12 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use crate::backend::mysql::{Flag, clean, is_mariadb};
+use crate::backend::mysql::{clean, is_mariadb};
 use crate::backend::{Durability, Lineage, Server, SessionDefaults};
 
 /// The location of the database. A copy is elsewhere.
-const LOCATION: &str = "CONCAT(@@hostname, ':', @@port, @@datadir, '/', COALESCE(DATABASE(), ''))";
+pub(super) const LOCATION: &str =
+    "CONCAT(@@hostname, ':', @@port, @@datadir, '/', COALESCE(DATABASE(), ''))";
 
 #[derive(QueryableByName)]
 struct ServerRow {
@@ -74,21 +75,8 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
     })
 }
 
-#[derive(QueryableByName)]
-struct LocationRow {
-    #[diesel(sql_type = Text)]
-    location: String,
-}
-
-/// Returns the lineage of the server. Its start time is known only to the second, so only the location identifies it.
-pub(super) async fn lineage(connection: &mut AsyncMysqlConnection) -> QueryResult<Lineage> {
-    let row: LocationRow = sql_query(format!("SELECT {LOCATION} AS location"))
-        .get_result(connection)
-        .await?;
-    Ok(at_location(row.location))
-}
-
-fn at_location(location: String) -> Lineage {
+/// Returns the lineage of a server at a location.
+pub(super) fn at_location(location: String) -> Lineage {
     Lineage {
         started: None,
         persistent_id: Some(location),
@@ -119,19 +107,6 @@ pub(super) async fn remarks(connection: &mut AsyncMysqlConnection) -> QueryResul
         )
     });
     Ok(remark.into_iter().collect())
-}
-
-/// Returns the sign that the server is a replica: `read_only`, which every role may read. Only privileged roles may
-/// read whether it follows another server, and a server that follows another one may still be writable.
-pub(super) async fn replica(
-    connection: &mut AsyncMysqlConnection,
-) -> QueryResult<Option<&'static str>> {
-    // The value is a number, or a word in later versions.
-    let row: Flag =
-        sql_query("SELECT CAST(@@GLOBAL.read_only AS CHAR) NOT IN ('0', 'OFF') AS flag")
-            .get_result(connection)
-            .await?;
-    Ok(row.flag.then_some("`read_only` is on"))
 }
 
 #[derive(QueryableByName)]

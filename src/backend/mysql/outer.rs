@@ -5,46 +5,61 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection
 
 use crate::backend::mysql::Flag;
 use crate::backend::mysql::writes::{NOTE_NON_TRANSACTIONAL, WRITES, counts_writes};
-use crate::backend::{Dialect as _, PriorState, SavepointStep, Terms, internals, sql};
+use crate::backend::{
+    OuterDialect, PriorState, SavepointStep, Terms, UnitDialect as _, internals, sql,
+};
 use crate::commit::Fault;
 
-/// Begins the unit: the savepoint is the marker.
-pub(super) async fn begin(
-    connection: &mut AsyncMysqlConnection,
-    terms: &Terms,
-) -> QueryResult<PriorState> {
-    let depth = internals::depth(internals::status(connection))?;
-    let count = match terms.sandboxed && counts_writes(terms) {
-        true => format!("; SET @diesel_binds_writes = {WRITES}"),
-        false => String::new(),
-    };
-    // Outside of a transaction, the server drops a savepoint at once without an error: then it cannot be released.
-    let message = format!(
-        "SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}; SET @diesel_binds_unit = '{}'; SAVEPOINT {marker}{}{count}",
-        terms.marker(),
-        sql::open_savepoints(terms.savepoints),
-        marker = sql::marker(terms),
-    );
-    connection.batch_execute(&message).await?;
-    Ok(PriorState {
-        depth,
-        ..PriorState::default()
-    })
-}
+impl OuterDialect for AsyncMysqlConnection {
+    /// `true`: not every server can tell whether a transaction is open.
+    const OUTER_NEEDS_SERVER: bool = true;
 
-/// Makes sure that the savepoint could be released. In a sandbox, also checks that a roll-back would undo the whole
-/// unit.
-pub(super) async fn releasable(
-    connection: &mut AsyncMysqlConnection,
-    terms: &Terms,
-) -> Result<(), Fault> {
-    if terms.sandboxed {
-        return refuse_non_transactional(connection).await;
+    /// Begins the unit: the savepoint is the marker.
+    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<PriorState> {
+        let depth = internals::depth(internals::status(self))?;
+        let count = match terms.sandboxed && counts_writes(terms) {
+            true => format!("; SET @diesel_binds_writes = {WRITES}"),
+            false => String::new(),
+        };
+        // Outside of a transaction, the server drops a savepoint at once without an error: then it cannot be released.
+        let message = format!(
+            "SAVEPOINT {marker}; RELEASE SAVEPOINT {marker}; SET @diesel_binds_unit = '{}'; SAVEPOINT {marker}{}{count}",
+            terms.marker(),
+            sql::open_savepoints(terms.savepoints),
+            marker = sql::marker(terms),
+        );
+        self.batch_execute(&message).await?;
+        Ok(PriorState {
+            depth,
+            ..PriorState::default()
+        })
     }
-    let set = connection.savepoint(SavepointStep::Set, 0).await;
-    set.map_err(Fault::Refused)?;
-    let released = connection.savepoint(SavepointStep::Release, 0).await;
-    released.map_err(Fault::Refused)
+
+    /// Makes sure that the savepoint could be released. In a sandbox, also checks that a roll-back would undo the whole
+    /// unit.
+    async fn releasable(&mut self, terms: &Terms) -> Result<(), Fault> {
+        if terms.sandboxed {
+            return refuse_non_transactional(self).await;
+        }
+        let set = self.savepoint(SavepointStep::Set, 0).await;
+        set.map_err(Fault::Refused)?;
+        let released = self.savepoint(SavepointStep::Release, 0).await;
+        released.map_err(Fault::Refused)
+    }
+
+    async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
+        let message = match terms.read_only {
+            true => sql::undo_joined(terms),
+            false => format!("RELEASE SAVEPOINT {}", sql::marker(terms)),
+        };
+        self.batch_execute(&message).await.map_err(|error| {
+            if sql::mentions_marker(&error) {
+                Fault::TransactionEnded(error)
+            } else {
+                Fault::Refused(error)
+            }
+        })
+    }
 }
 
 /// Fails if the transaction has ever changed a table that cannot be rolled back.
@@ -63,24 +78,6 @@ pub(super) async fn refuse_non_transactional(
             diesel::result::Error::RollbackTransaction,
         )),
     }
-}
-
-/// Releases the savepoint. Rolls back to it if the unit is read-only.
-pub(super) async fn release(
-    connection: &mut AsyncMysqlConnection,
-    terms: &Terms,
-) -> Result<(), Fault> {
-    let message = match terms.read_only {
-        true => sql::undo_joined(terms),
-        false => format!("RELEASE SAVEPOINT {}", sql::marker(terms)),
-    };
-    connection.batch_execute(&message).await.map_err(|error| {
-        if sql::mentions_marker(&error) {
-            Fault::TransactionEnded(error)
-        } else {
-            Fault::Refused(error)
-        }
-    })
 }
 
 /// Rolls back to the savepoint. Fails if a deadlock has ended the transaction.

@@ -7,20 +7,11 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::mysql::Flag;
-use crate::backend::mysql::listing::{has_name, names};
+use crate::backend::mysql::listing::names;
 use crate::backend::mysql::lost::{self, READ_UNCOMMITTED, Row};
 use crate::backend::records::PAGE;
 use crate::backend::{ListedBranch, Reach};
 use crate::gid::{Branch, Gid, MAX_KEY, UnitId, is_name};
-
-/// Returns whether the branch is prepared and unfinished: the server lists it, or has lost its name.
-pub(super) async fn is_listed(
-    connection: &mut AsyncMysqlConnection,
-    branch: &Branch,
-) -> QueryResult<bool> {
-    Ok(has_name(connection, branch.gid.unit, &branch.bind).await?
-        || lost::is_lost(connection, branch.gid.unit, &branch.bind).await?)
-}
 
 /// Returns the branches of the namespace, each with the row that it has inserted, and those of others that have a row
 /// here.

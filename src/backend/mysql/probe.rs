@@ -1,5 +1,4 @@
-//! Queries on the transaction of a unit before it ends: whether it is still open, whether it wrote, and the id of its
-//! database.
+//! Queries on the transaction of a unit before it ends: whether it is still open, and whether it wrote.
 
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -9,11 +8,10 @@ use diesel::{IntoSql as _, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::mysql::drain::drain;
-use crate::backend::mysql::writes::{WRITES, counts_writes};
-use crate::backend::mysql::{Flag, is_mariadb, tables};
-use crate::backend::tables::{for_unit, identified};
+use crate::backend::mysql::writes::WRITES;
+use crate::backend::mysql::{Flag, is_mariadb};
 use crate::backend::{Terms, TransactionState, internals, is_of_our_tables, sql};
-use crate::commit::{Asked, Fault, Identified};
+use crate::commit::Fault;
 use crate::gid::UnitId;
 
 /// The state of a connection.
@@ -29,10 +27,10 @@ struct SessionState {
 
 /// A query that returns whether this session wrote anything since the begin of its unit.
 ///
-/// A query with a type of its own stays prepared in Diesel. So this one takes one round trip, like the prepares that are
-/// sent beside it.
+/// A query with a type of its own stays prepared in Diesel. So this one takes one round trip, like the prepares that
+/// are sent beside it.
 #[derive(QueryId)]
-struct Wrote;
+pub(super) struct Wrote;
 
 impl Query for Wrote {
     type SqlType = Bool;
@@ -145,32 +143,6 @@ pub(super) async fn ping(connection: &mut AsyncMysqlConnection, terms: &Terms) -
     } else {
         Err(diesel::result::Error::BrokenTransactionManager)
     }
-}
-
-/// Returns whether the transaction wrote. `true` if its writes are not counted.
-pub(super) async fn ask(
-    connection: &mut AsyncMysqlConnection,
-    terms: &Terms,
-) -> Result<Asked, Fault> {
-    let wrote = if counts_writes(terms) {
-        Wrote.get_result(connection).await.map_err(Fault::Refused)?
-    } else {
-        true
-    };
-    Ok(Asked {
-        wrote,
-        serializable: false,
-    })
-}
-
-/// Returns the id of the database, if it may join a unit of several writers.
-pub(super) async fn identify(
-    connection: &mut AsyncMysqlConnection,
-    terms: &Terms,
-) -> Result<Identified, Fault> {
-    let schema = &terms.server.schema;
-    let query = for_unit(&tables::meta_for_writer(schema), schema, terms);
-    identified(sql_query(query).load(connection).await)
 }
 
 /// Returns a number that no other reply on the connection contains by chance.

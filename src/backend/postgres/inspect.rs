@@ -97,22 +97,6 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
 }
 
 #[derive(QueryableByName)]
-struct Follows {
-    #[diesel(sql_type = Bool)]
-    follows: bool,
-}
-
-/// Returns the sign that the server is a standby, which lists no branch at all.
-pub(super) async fn replica(
-    connection: &mut AsyncPgConnection,
-) -> QueryResult<Option<&'static str>> {
-    let row: Follows = sql_query("SELECT pg_catalog.pg_is_in_recovery() AS follows")
-        .get_result(connection)
-        .await?;
-    Ok(row.follows.then_some("`pg_is_in_recovery()`"))
-}
-
-#[derive(QueryableByName)]
 struct DurabilityRow {
     #[diesel(sql_type = Nullable<Text>)]
     not_durable: Option<String>,

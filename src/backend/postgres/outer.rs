@@ -6,7 +6,9 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use crate::backend::postgres::marker::UseUpMarker;
 use crate::backend::postgres::message::run;
 use crate::backend::postgres::role::LeaveRole;
-use crate::backend::{Dialect as _, PriorState, SavepointStep, Terms, internals, sql};
+use crate::backend::{
+    OuterDialect, PriorState, SavepointStep, Terms, UnitDialect as _, internals, sql,
+};
 use crate::commit::Fault;
 
 /// Defers all initially deferred constraints again, as after a commit: they are then checked at the end of the next
@@ -19,69 +21,61 @@ const DEFER_AGAIN: &str = "DO $diesel_binds$ DECLARE names text; BEGIN \
      WHERE o.connamespace = c.connamespace AND o.conname = c.conname AND NOT o.condeferrable); \
      IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' DEFERRED'; END IF; END $diesel_binds$";
 
-/// Makes sure that the savepoint could be released. In a sandbox, runs the checks of a commit, and undoes the settings
-/// that would not outlive it.
-pub(super) async fn releasable(
-    connection: &mut AsyncPgConnection,
-    terms: &Terms,
-) -> Result<(), Fault> {
-    let asked = match terms.sandboxed {
-        true => {
-            let message = format!(
-                "{}; {}; {DEFER_AGAIN}",
-                UseUpMarker(terms),
-                LeaveRole(terms)
-            );
-            return run(connection, &message).await;
-        }
-        false => connection.savepoint(SavepointStep::Set, 0).await,
-    };
-    asked.map_err(Fault::Refused)?;
-    let released = connection.savepoint(SavepointStep::Release, 0).await;
-    released.map_err(Fault::Refused)
-}
+impl OuterDialect for AsyncPgConnection {
+    /// Begins the unit, and leaves the marker. An enclosing unit gets its own marker back at the end.
+    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<PriorState> {
+        let depth = internals::depth(internals::status(self))?;
+        // The server refuses writes until the savepoint ends.
+        let read_only = match terms.sandboxed && terms.read_only {
+            true => "; SET TRANSACTION READ ONLY",
+            false => "",
+        };
+        let message = format!(
+            "SAVEPOINT {}{read_only}; SELECT pg_catalog.set_config('diesel_binds.outer', \
+             coalesce(pg_catalog.current_setting('diesel_binds.unit', true), ''), true); \
+             SELECT pg_catalog.set_config('diesel_binds.unit', '{}', true){}",
+            sql::marker(terms),
+            terms.marker(),
+            sql::open_savepoints(terms.savepoints),
+        );
+        self.batch_execute(&message).await?;
+        Ok(PriorState {
+            depth,
+            ..PriorState::default()
+        })
+    }
 
-/// Begins the unit, and leaves the marker. An enclosing unit gets its own marker back at the end.
-pub(super) async fn begin(
-    connection: &mut AsyncPgConnection,
-    terms: &Terms,
-) -> QueryResult<PriorState> {
-    let depth = internals::depth(internals::status(connection))?;
-    // The server refuses writes until the savepoint ends.
-    let read_only = match terms.sandboxed && terms.read_only {
-        true => "; SET TRANSACTION READ ONLY",
-        false => "",
-    };
-    let message = format!(
-        "SAVEPOINT {}{read_only}; SELECT pg_catalog.set_config('diesel_binds.outer', \
-         coalesce(pg_catalog.current_setting('diesel_binds.unit', true), ''), true); \
-         SELECT pg_catalog.set_config('diesel_binds.unit', '{}', true){}",
-        sql::marker(terms),
-        terms.marker(),
-        sql::open_savepoints(terms.savepoints),
-    );
-    connection.batch_execute(&message).await?;
-    Ok(PriorState {
-        depth,
-        ..PriorState::default()
-    })
-}
+    /// Makes sure that the savepoint could be released. In a sandbox, runs the checks of a commit, and undoes the
+    /// settings that would not outlive it.
+    async fn releasable(&mut self, terms: &Terms) -> Result<(), Fault> {
+        let asked = match terms.sandboxed {
+            true => {
+                let message = format!(
+                    "{}; {}; {DEFER_AGAIN}",
+                    UseUpMarker(terms),
+                    LeaveRole(terms)
+                );
+                return run(self, &message).await;
+            }
+            false => self.savepoint(SavepointStep::Set, 0).await,
+        };
+        asked.map_err(Fault::Refused)?;
+        let released = self.savepoint(SavepointStep::Release, 0).await;
+        released.map_err(Fault::Refused)
+    }
 
-/// Uses up the marker, and releases the savepoint. Rolls back to it if the unit is read-only.
-pub(super) async fn release(
-    connection: &mut AsyncPgConnection,
-    terms: &Terms,
-) -> Result<(), Fault> {
-    let end = match terms.read_only {
-        true => sql::undo_joined(terms),
-        false => format!(
-            "SELECT pg_catalog.set_config('diesel_binds.unit', \
-             pg_catalog.current_setting('diesel_binds.outer'), true); RELEASE SAVEPOINT {}",
-            sql::marker(terms)
-        ),
-    };
-    let message = format!("{}; {end}", UseUpMarker(terms));
-    run(connection, &message).await
+    async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
+        let end = match terms.read_only {
+            true => sql::undo_joined(terms),
+            false => format!(
+                "SELECT pg_catalog.set_config('diesel_binds.unit', \
+                 pg_catalog.current_setting('diesel_binds.outer'), true); RELEASE SAVEPOINT {}",
+                sql::marker(terms)
+            ),
+        };
+        let message = format!("{}; {end}", UseUpMarker(terms));
+        run(self, &message).await
+    }
 }
 
 /// Rolls back to the savepoint, in any state of the transaction.

@@ -10,14 +10,6 @@ use crate::backend::{ListedBranch, Reach};
 use crate::commit::Outcome;
 use crate::gid::Branch;
 
-/// Returns whether the server lists the branch.
-pub(super) async fn is_listed(
-    connection: &mut AsyncPgConnection,
-    branch: &Branch,
-) -> QueryResult<bool> {
-    Ok(!listed(connection, branch).await?.is_empty())
-}
-
 /// Finishes a branch. `COMMIT PREPARED` must be alone in its message.
 pub(super) async fn finish(
     connection: &mut AsyncPgConnection,
@@ -75,7 +67,11 @@ pub(super) async fn branches(
     Ok(rows.into_iter().filter_map(Prepared::listed).collect())
 }
 
-async fn listed(connection: &mut AsyncPgConnection, branch: &Branch) -> QueryResult<Vec<Listed>> {
+/// Returns the branch, if the server lists it.
+pub(super) async fn listed(
+    connection: &mut AsyncPgConnection,
+    branch: &Branch,
+) -> QueryResult<Vec<Listed>> {
     sql_query(format!(
         "SELECT owner::text AS owner, owner = current_user AS own FROM pg_catalog.pg_prepared_xacts \
          WHERE gid = '{branch}' AND database = pg_catalog.current_database()"
@@ -85,7 +81,7 @@ async fn listed(connection: &mut AsyncPgConnection, branch: &Branch) -> QueryRes
 }
 
 #[derive(QueryableByName)]
-struct Listed {
+pub(super) struct Listed {
     #[diesel(sql_type = Text)]
     owner: String,
     #[diesel(sql_type = Bool)]

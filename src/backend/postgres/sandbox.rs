@@ -1,11 +1,13 @@
 //! A transaction that never commits on PostgreSQL.
 
+use std::sync::Arc;
+
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection};
 
 use crate::backend::postgres::begin::begin;
 use crate::backend::postgres::marker::UseUpMarker;
 use crate::backend::postgres::message::run;
-use crate::backend::{Enclosed, NotEnclosed, Terms, internals};
+use crate::backend::{Enclosed, NotEnclosed, Open, SandboxDialect, Terms, internals};
 use crate::commit::Fault;
 
 /// Makes the session read-only outside of the sandbox's transaction. After a `ROLLBACK` of the application, its next
@@ -33,28 +35,30 @@ const GUARD: &str = "; CREATE TEMPORARY TABLE pg_temp.diesel_binds_sandbox (at t
      ALTER TABLE pg_temp.diesel_binds_sandbox ENABLE ALWAYS TRIGGER diesel_binds_a_sandbox_never_commits; \
      INSERT INTO pg_temp.diesel_binds_sandbox VALUES ('-infinity')";
 
-/// Begins the sandbox. A read-only transaction needs no guard: it has nothing to keep.
-pub(super) async fn enclose(
-    mut connection: AsyncPgConnection,
-    terms: &Terms,
-) -> Result<Enclosed<AsyncPgConnection>, NotEnclosed> {
-    let guard = if terms.read_only { "" } else { GUARD };
-    let message = format!("{NOTHING_ELSE_WRITES}{}{guard}", begin(terms));
-    AnsiTransactionManager::begin_transaction_sql(&mut connection, &message).await?;
-    Ok(Enclosed {
-        connection,
-        copy: None,
-    })
-}
+impl SandboxDialect for AsyncPgConnection {
+    /// Begins the sandbox. A read-only transaction needs no guard: it has nothing to keep.
+    async fn enclose(
+        mut self,
+        terms: &Terms,
+        _: Option<Arc<Open<Self>>>,
+    ) -> Result<Enclosed<Self>, NotEnclosed> {
+        let guard = if terms.read_only { "" } else { GUARD };
+        let message = format!("{NOTHING_ELSE_WRITES}{}{guard}", begin(terms));
+        AnsiTransactionManager::begin_transaction_sql(&mut self, &message).await?;
+        Ok(Enclosed {
+            connection: self,
+            copy: None,
+        })
+    }
 
-/// Rolls the sandbox back, if its transaction still exists.
-pub(super) async fn end(connection: &mut AsyncPgConnection, terms: &Terms) -> Result<(), Fault> {
-    // Behind a pooler, another client may get the connection next.
-    let message = format!(
-        "{}; ROLLBACK; RESET default_transaction_read_only",
-        UseUpMarker(terms)
-    );
-    run(connection, &message).await?;
-    internals::reset(internals::status(connection));
-    Ok(())
+    async fn end_enclosure(&mut self, terms: &Terms) -> Result<(), Fault> {
+        // Behind a pooler, another client may get the connection next.
+        let message = format!(
+            "{}; ROLLBACK; RESET default_transaction_read_only",
+            UseUpMarker(terms)
+        );
+        run(self, &message).await?;
+        internals::reset(internals::status(self));
+        Ok(())
+    }
 }

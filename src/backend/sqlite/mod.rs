@@ -5,44 +5,32 @@
 //! from outside: it blocks, or panics.
 
 // Files, each of which imports only from those before it: `connection_number`, `pragma`, `attach`, `begin`, `clean`,
-// `inspect`, `lineage`, `retry`, `sandbox`, `tables`, `probe`, `outer`, `end`, `records`, `connection_thread`.
+// `inspect`, `lineage`, `sandbox`, `tables`, `probe`, `outer`, `recovery`, `unit`, `connection_thread`.
 
 mod attach;
 mod begin;
 mod clean;
 mod connection_number;
 mod connection_thread;
-mod end;
 mod inspect;
 mod lineage;
 mod outer;
 mod pragma;
 mod probe;
-mod records;
-mod retry;
+mod recovery;
 #[cfg(feature = "testing")]
 mod sandbox;
 mod tables;
+mod unit;
 
-#[cfg(feature = "testing")]
-use std::sync::Arc;
-
-use diesel::connection::SimpleConnection as _;
 use diesel::query_dsl::methods::ExecuteDsl;
-use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::{QueryResult, SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use futures_util::future::BoxFuture;
 
 pub use self::connection_thread::ConnectionThread;
-use crate::backend::tables::database_id;
-use crate::backend::{
-    Backend, Clock, Dialect, InsertRows, ListedBranch, LoneCommitFault, PriorState, RecordRow,
-    SavepointStep, Server, Terms, TransactionState, Unseen, internals, sql,
-};
-#[cfg(feature = "testing")]
-use crate::backend::{Enclosed, NotEnclosed, Open};
-use crate::commit::{Asked, Decision, Fault, Identified, Outcome};
-use crate::gid::{Branch, DatabaseId, Gid, UnitId};
+use crate::backend::{Backend, Clock, Dialect, InsertRows, Server, Terms, internals};
 
 /// A connection to SQLite: Diesel-async's wrapper, on a thread of its own.
 ///
@@ -80,8 +68,10 @@ where
         now: "CAST(strftime('%s', 'now') AS INTEGER)",
         at: "CAST(strftime('%s', at) AS INTEGER)",
     };
-    // After `ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)` or a full disk, later writes would commit by themselves.
-    const ERRORS_END_TRANSACTIONS: bool = true;
+    const IS_FILE: bool = true;
+    const CAN_PREPARE: bool = false;
+    /// `true`: a pragma may be ignored within a transaction.
+    const IGNORES_SETTINGS: bool = true;
 
     async fn inspect(&mut self) -> QueryResult<Server> {
         self.spawn_blocking(|connection| {
@@ -91,53 +81,6 @@ where
             Ok(server)
         })
         .await
-    }
-
-    async fn begin(&mut self, terms: &Terms) -> QueryResult<PriorState> {
-        let terms = terms.clone();
-        self.spawn_blocking(move |connection| begin::begin(connection, &terms))
-            .await
-    }
-
-    async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<PriorState> {
-        let terms = terms.clone();
-        self.spawn_blocking(move |connection| outer::begin(connection, &terms))
-            .await
-    }
-
-    async fn release(&mut self, terms: &Terms) -> Result<(), Fault> {
-        let terms = terms.clone();
-        self.spawn_blocking(move |connection| Ok(outer::release(connection, &terms)))
-            .await
-            .map_err(Fault::Lost)?
-    }
-
-    #[cfg(feature = "testing")]
-    async fn enclose(
-        self,
-        terms: &Terms,
-        open: Option<Arc<Open<Self>>>,
-    ) -> Result<Enclosed<Self>, NotEnclosed> {
-        sandbox::enclose(self, &terms.attached, open).await
-    }
-
-    #[cfg(feature = "testing")]
-    async fn end_enclosure(&mut self, _: &Terms) -> Result<(), Fault> {
-        // The copy is deleted as it is.
-        Ok(())
-    }
-
-    async fn savepoint(&mut self, step: SavepointStep, depth: usize) -> QueryResult<()> {
-        let step = sql::savepoint_step(step, depth);
-        self.spawn_blocking(move |connection| connection.batch_execute(&step))
-            .await
-    }
-
-    async fn verify(&mut self, terms: &Terms) -> Result<TransactionState, Fault> {
-        let prior = terms.prior;
-        self.spawn_blocking(move |connection| Ok(probe::verify(connection, &prior)))
-            .await
-            .map_err(Fault::Lost)?
     }
 
     async fn assign_connection_number(&mut self) -> QueryResult<Option<i64>> {
@@ -154,56 +97,10 @@ where
         Ok(())
     }
 
-    fn is_conflict(error: &diesel::result::Error) -> bool {
-        retry::is_conflict(error)
-    }
-
-    async fn ask(&mut self, terms: &Terms) -> Result<Asked, Fault> {
-        let prior = terms.prior;
-        self.spawn_blocking(move |connection| probe::ask(connection, &prior))
-            .await
-            .map_err(Fault::Refused)
-    }
-
-    async fn identify(&mut self, terms: &Terms) -> Result<Identified, Fault> {
-        let terms = terms.clone();
-        self.spawn_blocking(move |connection| Ok(probe::identify(connection, &terms)))
-            .await
-            .map_err(Fault::Refused)?
-    }
-
-    async fn prepare(&mut self, _: &Terms, _: &Branch) -> Result<(), Fault> {
-        unreachable!("a plan never prepares SQLite: `inspect` says that it cannot")
-    }
-
-    async fn commit(&mut self, terms: &Terms) -> Result<Option<i64>, LoneCommitFault> {
-        let terms = terms.clone();
-        self.spawn_blocking(move |connection| Ok(end::commit(connection, &terms)))
-            .await
-            .unwrap_or_else(|error| Err(Fault::Lost(error)))
-            .map(|()| None)
-            .map_err(|fault| LoneCommitFault {
-                fault,
-                transaction: None,
-            })
-    }
-
-    async fn decide(&mut self, terms: &Terms, decision: &Decision) -> Result<(), Fault> {
-        let (terms, decision) = (terms.clone(), decision.clone());
-        self.spawn_blocking(move |connection| Ok(end::decide(connection, &terms, &decision)))
-            .await
-            .map_err(Fault::Lost)?
-    }
-
-    async fn finish(&mut self, _: &Terms, _: &Branch, _: Outcome) -> QueryResult<()> {
-        unreachable!("a plan never prepares SQLite: `inspect` says that it cannot")
-    }
-
-    async fn rollback(&mut self, terms: &Terms, unseen: Unseen) -> Result<(), Fault> {
-        let terms = terms.clone();
-        self.spawn_blocking(move |connection| Ok(end::roll_back(connection, &terms, unseen)))
-            .await
-            .map_err(Fault::Lost)?
+    /// Returns whether another connection has locked the file: `SQLITE_BUSY`, whose message is always English.
+    fn is_conflict(error: &Error) -> bool {
+        matches!(error, Error::DatabaseError(DatabaseErrorKind::Unknown, information)
+            if information.message() == "database is locked")
     }
 
     async fn clean(&mut self, terms: &Terms) -> QueryResult<bool> {
@@ -227,76 +124,6 @@ where
 
     fn cancel(&mut self) -> Option<BoxFuture<'static, ()>> {
         None
-    }
-
-    async fn recovery_settings(&mut self) -> QueryResult<()> {
-        self.spawn_blocking(|connection| {
-            connection.batch_execute("PRAGMA busy_timeout = 1000; PRAGMA synchronous = FULL")
-        })
-        .await
-    }
-
-    async fn insert_fence(&mut self, row: String) -> QueryResult<()> {
-        self.spawn_blocking(move |connection| records::insert_fence(connection, &row))
-            .await
-    }
-
-    async fn is_listed(&mut self, _: &Branch) -> QueryResult<bool> {
-        Ok(false)
-    }
-
-    async fn finish_listed(&mut self, _: &Branch, _: Outcome) -> QueryResult<()> {
-        Ok(())
-    }
-
-    async fn branches(&mut self, _: &str) -> QueryResult<Vec<ListedBranch>> {
-        Ok(Vec::new())
-    }
-
-    async fn recorded(&mut self, schema: &str, gid: &Gid) -> Result<Option<Outcome>, Fault> {
-        let (schema, gid) = (schema.to_owned(), gid.clone());
-        self.spawn_blocking(move |connection| Ok(records::recorded(connection, &schema, &gid)))
-            .await
-            .map_err(Fault::Lost)?
-    }
-
-    async fn database_id(&mut self, _: &str) -> Result<DatabaseId, Fault> {
-        let meta = tables::meta();
-        self.spawn_blocking(move |connection| {
-            pragma::patiently(connection, |connection| {
-                let id = database_id(sql_query(meta).load(connection));
-                Ok(id.and_then(|id| lineage::verify(connection).map(|_| id)))
-            })
-        })
-        .await
-        .map_err(Fault::Lost)?
-    }
-
-    async fn forced(&mut self, _: &str, _: UnitId) -> QueryResult<Option<Outcome>> {
-        Ok(None)
-    }
-
-    async fn record_force(&mut self, _: &str, _: &Gid, _: Outcome, _: &str) -> QueryResult<()> {
-        unreachable!("SQLite lists no branch that anybody could force")
-    }
-
-    async fn load_records(&mut self, query: String) -> QueryResult<Vec<RecordRow>> {
-        self.spawn_blocking(move |connection| sql_query(query).load(connection))
-            .await
-    }
-
-    async fn execute_durably(&mut self, statement: String) -> QueryResult<usize> {
-        self.spawn_blocking(move |connection| sql_query(statement).execute(connection))
-            .await
-    }
-
-    async fn adopt(&mut self, _: &str, id: Option<DatabaseId>) -> QueryResult<()> {
-        self.spawn_blocking(move |connection| lineage::adopt(connection, id))
-            .await
-    }
-
-    async fn install(&mut self) -> QueryResult<()> {
-        self.spawn_blocking(records::install).await
     }
 }
 

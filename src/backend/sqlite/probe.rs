@@ -1,16 +1,14 @@
-//! Queries on the transaction of a unit before it ends: whether it is still open, whether it wrote, and the id of its
-//! database.
+//! Queries on the transaction of a unit before it ends: whether it is still open, and the id of its database.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
 
 use crate::backend::sqlite::inspect::not_durable;
 use crate::backend::sqlite::lineage;
-use crate::backend::sqlite::pragma::written;
 use crate::backend::sqlite::{SCHEMA, tables};
 use crate::backend::tables::{for_unit, identified};
 use crate::backend::{PriorState, Terms, TransactionState, internals};
-use crate::commit::{Asked, Fault, Identified};
+use crate::commit::{Fault, Identified};
 
 /// Checks that the transaction is still that of the unit.
 pub(super) fn verify(
@@ -35,14 +33,6 @@ pub(super) fn is_in_transaction(connection: &mut SqliteConnection) -> QueryResul
     }
     connection.batch_execute("ROLLBACK")?;
     Ok(false)
-}
-
-/// Returns whether the transaction wrote.
-pub(super) fn ask(connection: &mut SqliteConnection, prior: &PriorState) -> QueryResult<Asked> {
-    Ok(Asked {
-        wrote: written(connection)? != prior.written,
-        serializable: false,
-    })
 }
 
 /// Returns the id of the database, if it may join a unit of several writers.

@@ -12,7 +12,10 @@ use tempfile::TempDir;
 
 use crate::backend::sqlite::pragma::{busy_timeout, patiently, text, texts};
 use crate::backend::sqlite::{attach, lineage};
-use crate::backend::{Attached, Enclosed, NotEnclosed, Open, PrivateCopy, Reopen};
+use crate::backend::{
+    Attached, Enclosed, NotEnclosed, Open, PrivateCopy, Reopen, SandboxDialect, Terms,
+};
+use crate::commit::Fault;
 
 type Connection<S> = SyncConnectionWrapper<SqliteConnection, S>;
 
@@ -36,38 +39,45 @@ struct Copy {
     journals: String,
 }
 
-/// Copies the files of the connection, and opens the copy as the application would.
-pub(super) async fn enclose<S>(
-    mut connection: Connection<S>,
-    attached: &Arc<[Attached]>,
-    open: Option<Arc<Open<Connection<S>>>>,
-) -> Result<Enclosed<Connection<S>>, NotEnclosed>
+impl<S> SandboxDialect for Connection<S>
 where
     S: SpawnBlocking + Send + 'static,
 {
-    let folder = Arc::new(tempfile::Builder::new().prefix("diesel-binds-").tempdir()?);
-    let (attached, to) = (Arc::clone(attached), Arc::clone(&folder));
-    let copy = connection
-        .spawn_blocking(move |connection| {
-            let waits = busy_timeout(connection)?;
-            patiently(connection, |connection| {
-                let mut copy = copy(connection, &attached, to.path())?;
-                copy.settings
-                    .push_str(&format!("PRAGMA busy_timeout = {waits}; "));
-                Ok(copy)
+    /// Copies the files of the connection, and opens the copy as the application would.
+    async fn enclose(
+        mut self,
+        terms: &Terms,
+        open: Option<Arc<Open<Self>>>,
+    ) -> Result<Enclosed<Self>, NotEnclosed> {
+        let folder = Arc::new(tempfile::Builder::new().prefix("diesel-binds-").tempdir()?);
+        let (attached, to) = (Arc::clone(&terms.attached), Arc::clone(&folder));
+        let copy = self
+            .spawn_blocking(move |connection| {
+                let waits = busy_timeout(connection)?;
+                patiently(connection, |connection| {
+                    let mut copy = copy(connection, &attached, to.path())?;
+                    copy.settings
+                        .push_str(&format!("PRAGMA busy_timeout = {waits}; "));
+                    Ok(copy)
+                })
             })
+            .await?;
+        drop(self);
+        let attached = Arc::clone(&copy.attached);
+        let open = open.filter(|_| copy.of_file);
+        let copy = Arc::new((copy, folder));
+        let reopen: Reopen<Connection<S>> =
+            Arc::new(move || open_copy(Arc::clone(&copy), open.clone()).boxed());
+        Ok(Enclosed {
+            connection: reopen().await?,
+            copy: Some(PrivateCopy { attached, reopen }),
         })
-        .await?;
-    drop(connection);
-    let attached = Arc::clone(&copy.attached);
-    let open = open.filter(|_| copy.of_file);
-    let copy = Arc::new((copy, folder));
-    let reopen: Reopen<Connection<S>> =
-        Arc::new(move || open_copy(Arc::clone(&copy), open.clone()).boxed());
-    Ok(Enclosed {
-        connection: reopen().await?,
-        copy: Some(PrivateCopy { attached, reopen }),
-    })
+    }
+
+    /// Does nothing: the copy is deleted as it is.
+    async fn end_enclosure(&mut self, _: &Terms) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 async fn open_copy<S>(

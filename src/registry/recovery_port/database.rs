@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::backend::records::{self, RecordTable};
-use crate::backend::{Backend, Connection, DatabaseIdentity, Server};
+use crate::backend::{Connection, DatabaseIdentity, Server};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::recovery::{Database, IdentifiedListing, Listing, Records};
@@ -174,7 +174,7 @@ impl<C: Connection> Database for Entry<C> {
     }
 
     fn delete_branch_rows(&self) -> BoxFuture<'_, Result<usize, Fault>> {
-        if C::BACKEND != Backend::Mysql {
+        if !C::BRANCHES_HAVE_ROWS {
             return async { Ok(0) }.boxed();
         }
         self.ask(async |connection, server| {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::{self, Backend, Connection, TransactionState, Unseen};
+use crate::backend::{self, Connection, TransactionState, Unseen};
 use crate::commit::{Fault, Undone};
 use crate::session::lease::Lease;
 use crate::trace::Counted;
@@ -85,13 +85,13 @@ impl<C: Connection> Lease<C> {
         self.unseen
     }
 
-    /// Returns whether, since the last call, the application ran a setting that SQLite ignores within a transaction.
+    /// Returns whether, since the last call, the application ran a setting that has no effect within a transaction.
     pub(in crate::session) fn set_nothing(&mut self) -> bool {
         let Some((watch, before)) = &mut self.watch else {
             return false;
         };
         let idle = watch.count().idle;
-        C::BACKEND == Backend::Sqlite && std::mem::replace(&mut before.idle, idle) != idle
+        C::IGNORES_SETTINGS && std::mem::replace(&mut before.idle, idle) != idle
     }
 
     /// Evaluates an error of a message that begins with the marker.
@@ -109,15 +109,14 @@ impl<C: Connection> Lease<C> {
     /// SQLite rolls back by itself on some errors, and no proxy stands before the file. On a server, a proxy may have
     /// moved the connection to another transaction.
     pub(super) fn gone(&mut self) {
-        if C::BACKEND != Backend::Sqlite || self.unseen != Unseen::Nothing {
+        if !C::IS_FILE || self.unseen != Unseen::Nothing {
             self.undone = Undone::Ended;
         }
     }
 
     /// Returns whether an error may have ended the transaction, so that the next statement would commit by itself.
     pub(in crate::session) fn errors_may_end_it(&self) -> bool {
-        // A deadlock rolls back the outer transaction, after which MySQL commits each statement by itself.
-        C::ERRORS_END_TRANSACTIONS || (C::BACKEND == Backend::Mysql && self.terms.within_outer)
+        C::errors_end_transaction(&self.terms)
     }
 
     /// Makes sure that the connection is still the lent one and in the transaction of the unit.
@@ -147,7 +146,7 @@ impl<C: Connection> Lease<C> {
         self.unverified = false;
         match state {
             TransactionState::Marked => self.unseen = Unseen::Nothing,
-            TransactionState::Aborted if C::BACKEND == Backend::Postgres => {
+            TransactionState::Aborted if C::ABORT_HIDES_MARKER => {
                 if self.settle_unseen() == Unseen::Anything {
                     self.unseen = Unseen::Hidden;
                 }
