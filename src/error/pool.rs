@@ -15,8 +15,8 @@ pub enum PoolError {
     #[error("none became free within {0:?}")]
     TimedOut(Duration),
 
-    /// The pool was closed.
-    #[error("the pool is closed")]
+    /// The pool was closed, or the outer connection ([`OuterConnection`](crate::OuterConnection)).
+    #[error("the pool or the outer connection is closed")]
     Closed,
 
     /// A bind of a sandbox has one connection, and another unit had it for that long.

@@ -7,7 +7,7 @@ use std::ops::DerefMut;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::backend::Connection;
@@ -20,8 +20,12 @@ use crate::registry::Registry;
 /// ([`SessionOptions::within`](crate::SessionOptions::within)).
 ///
 /// Clones are cheap and share the connection. While a unit is open on it, [`lock`](Self::lock) waits.
+///
+/// The connection is closed, and with it the transaction is undone, if a statement of a unit was dropped or passed its
+/// deadline, or if the unit could not be undone. Its later replies would not belong to its later statements.
 pub struct OuterConnection<C> {
-    connection: Arc<Mutex<C>>,
+    /// The connection, until it is closed.
+    connection: Arc<Mutex<Option<C>>>,
 }
 
 impl<C: Connection> OuterConnection<C> {
@@ -29,11 +33,11 @@ impl<C: Connection> OuterConnection<C> {
     /// `AnsiTransactionManager::begin_transaction`.
     pub fn new(connection: C) -> Self {
         Self {
-            connection: Arc::new(Mutex::new(connection)),
+            connection: Arc::new(Mutex::new(Some(connection))),
         }
     }
 
-    /// Returns the connection as soon as no unit is open on it.
+    /// Returns the connection as soon as no unit is open on it. `None` if the connection was closed.
     ///
     /// A task that has the connection must not run queries of a session within it. The task and the query would wait
     /// for each other until the checkout timeout of the pool.
@@ -41,14 +45,14 @@ impl<C: Connection> OuterConnection<C> {
     /// # Cancel safety
     ///
     /// Nothing is changed; a place in the queue is lost.
-    pub async fn lock(&self) -> impl DerefMut<Target = C> + Send + '_ {
-        self.connection.lock().await
+    pub async fn lock(&self) -> Option<impl DerefMut<Target = C> + Send + '_> {
+        MutexGuard::try_map(self.connection.lock().await, Option::as_mut).ok()
     }
 
-    /// Returns the connection, if this is the last handle and no unit is open on it.
+    /// Returns the connection, if this is the last handle, no unit is open on it, and it was not closed.
     #[must_use]
     pub fn into_inner(self) -> Option<C> {
-        Arc::into_inner(self.connection).map(Mutex::into_inner)
+        Arc::into_inner(self.connection).and_then(Mutex::into_inner)
     }
 }
 
@@ -79,7 +83,7 @@ impl OuterBind {
     pub(super) fn of<B: Bind>(outer: &OuterConnection<B::Connection>) -> Self {
         Self {
             position: Registry::position::<B>,
-            connection: Arc::<Mutex<B::Connection>>::clone(&outer.connection),
+            connection: Arc::<Mutex<Option<B::Connection>>>::clone(&outer.connection),
         }
     }
 
@@ -93,9 +97,10 @@ impl OuterBind {
         limit: Duration,
     ) -> Result<Box<dyn Pooled<C>>, PoolError> {
         let connection = Arc::clone(&self.connection)
-            .downcast::<Mutex<C>>()
+            .downcast::<Mutex<Option<C>>>()
             .expect("a bind has an outer connection of its own type");
         match timeout(limit, connection.lock_owned()).await {
+            Ok(connection) if connection.is_none() => Err(PoolError::Closed),
             Ok(connection) => Ok(Box::new(Outer { connection })),
             Err(_) => Err(PoolError::TimedOut(limit)),
         }
@@ -108,16 +113,19 @@ impl fmt::Debug for OuterBind {
     }
 }
 
-/// An outer connection while a unit uses it.
+/// An outer connection while a unit uses it. It is there until it is closed.
 struct Outer<C> {
-    connection: OwnedMutexGuard<C>,
+    connection: OwnedMutexGuard<Option<C>>,
 }
 
 impl<C: Connection> Pooled<C> for Outer<C> {
     fn connection(&mut self) -> &mut C {
-        &mut self.connection
+        self.connection
+            .as_mut()
+            .expect("a closed connection is not checked out")
     }
 
-    /// Does nothing: the connection belongs to the caller. By now, Diesel calls it broken and refuses its statements.
-    fn close(self: Box<Self>) {}
+    fn close(mut self: Box<Self>) {
+        *self.connection = None;
+    }
 }

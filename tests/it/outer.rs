@@ -28,6 +28,7 @@ mount!([
     a_unit_that_only_reads_leaves_nothing,
     a_commit_dropped_at_any_poll_is_whole,
     a_dropped_statement_ends_the_outer_transaction,
+    a_first_statement_dropped_at_any_poll_leaves_no_reply_behind,
     work_that_was_not_undone_is_never_reported_as_rolled_back,
 ] on [postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>]);
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection as _, TransactionManager};
-use diesel_binds::error::{AbortReason, Fault};
+use diesel_binds::error::{AbortReason, Fault, PoolError};
 use diesel_binds::{
     Bind, BindOptions, Binds, Commit, CommitError, Error, Isolation, OuterConnection, Propagation,
     Retry, Session, SessionOptions,
@@ -74,14 +74,14 @@ impl<S: Side> OuterTransaction<S> {
     }
 
     async fn commit(&self) {
-        let mut connection = self.outer.lock().await;
+        let mut connection = self.outer.lock().await.unwrap();
         Manager::<S>::commit_transaction(&mut *connection)
             .await
             .unwrap();
     }
 
     async fn roll_back(&self) {
-        let mut connection = self.outer.lock().await;
+        let mut connection = self.outer.lock().await.unwrap();
         Manager::<S>::rollback_transaction(&mut *connection)
             .await
             .unwrap();
@@ -247,9 +247,18 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
         matches!(refused, Err(CommitError::TransactionEnded { .. })),
         "{refused:?}"
     );
-    // Another unit cannot begin there either.
+    // The connection is closed, and no other unit begins there.
     let refused = S::write(&session, "by itself").await;
-    assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Pool {
+                source: PoolError::Closed,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
     assert_eq!(transaction.committed().await, ["outer", "first"]);
     // A unit cannot begin either if the caller ended the transaction in text, which Diesel does not notice.
     let transaction = OuterTransaction::<S>::new().await;
@@ -257,6 +266,7 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
         .outer
         .lock()
         .await
+        .unwrap()
         .batch_execute("COMMIT")
         .await
         .unwrap();
@@ -279,12 +289,12 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
     session.rollback_all().await.unwrap();
     assert_eq!(transaction.committed().await, ["outer"]);
     // The connection was left unchanged: in a transaction, it can be released.
-    Manager::<S>::begin_transaction(&mut *outer.lock().await)
+    Manager::<S>::begin_transaction(&mut *outer.lock().await.unwrap())
         .await
         .unwrap();
     S::write(&session, "second").await.unwrap();
     drop(session);
-    drop(outer.lock().await);
+    drop(outer.lock().await.unwrap());
 }
 
 pub(crate) async fn options_that_cannot_hold_in_the_outer_transaction_are_refused<S: Side>() {
@@ -333,7 +343,7 @@ pub(crate) async fn options_that_cannot_hold_in_the_outer_transaction_are_refuse
         ["outer", "unit", "New", "Never", "Join"]
     );
     // While the caller has the connection, the unit waits no longer than for a pool.
-    let held = transaction.outer.lock().await;
+    let held = transaction.outer.lock().await.unwrap();
     let options = transaction.options().deadline(Duration::from_millis(50));
     let session = transaction.binds.with(options).session();
     let late = S::read(&session).await;
@@ -416,7 +426,7 @@ pub(crate) async fn a_commit_dropped_at_any_poll_is_whole<S: Side>() {
     assert_eq!(transaction.committed().await, within);
 }
 
-/// After a dropped statement, the connection can only be closed, and nothing is kept.
+/// After a dropped statement, the connection is closed, and nothing is kept.
 pub(crate) async fn a_dropped_statement_ends_the_outer_transaction<S: Side>() {
     let transaction = OuterTransaction::<S>::new().await;
     let mut session = transaction.session();
@@ -424,18 +434,43 @@ pub(crate) async fn a_dropped_statement_ends_the_outer_transaction<S: Side>() {
     assert!(S::sql(&session, S::SLOW).now_or_never().is_none());
     session.commit_all().await.unwrap_err();
     let refused = S::write(&session, "more").await;
-    assert!(matches!(refused, Err(Error::Begin { .. })), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Pool {
+                source: PoolError::Closed,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
     drop(session);
     let OuterTransaction {
         database, outer, ..
     } = transaction;
     // The dropped statement is cleaned up in the background.
-    drop(outer.lock().await);
-    drop(outer);
+    assert!(outer.lock().await.is_none());
+    assert!(outer.into_inner().is_none());
     assert_eq!(S::rows(&database).await, [""; 0]);
 }
 
-/// The owner of the transaction may commit it in text, which Diesel does not notice.
+/// The first statement includes those of the library. None of their replies is left for the owner of the connection.
+pub(crate) async fn a_first_statement_dropped_at_any_poll_leaves_no_reply_behind<S: Side>() {
+    at_every_poll(async |moment| {
+        let transaction = OuterTransaction::<S>::new().await;
+        let mut session = transaction.session();
+        let output = moment.cut(S::write(&session, "gone")).await;
+        let _ = session.rollback_all().await;
+        drop(session);
+        if let Some(mut connection) = transaction.outer.lock().await {
+            assert_eq!(S::echo_raw(&mut connection, 7).await, Ok(7), "{moment:?}");
+        }
+        Ran::from(&output)
+    })
+    .await;
+}
+
+/// The owner of the transaction may commit it in text, which Diesel does not notice, unless the connection was closed.
 pub(crate) async fn work_that_was_not_undone_is_never_reported_as_rolled_back<S: Side>() {
     for writes in [true, false] {
         let transaction = OuterTransaction::<S>::new().await;
@@ -453,7 +488,9 @@ pub(crate) async fn work_that_was_not_undone_is_never_reported_as_rolled_back<S:
         let OuterTransaction {
             database, outer, ..
         } = transaction;
-        let _ = outer.lock().await.batch_execute("COMMIT").await;
+        if let Some(mut connection) = outer.lock().await {
+            let _ = connection.batch_execute("COMMIT").await;
+        }
         drop(outer);
         let kept = S::rows(&database).await.contains(&"perhaps".to_owned());
         assert!(!(kept && told.is_rolled_back()), "{told:?}");
