@@ -24,8 +24,10 @@ use crate::gid::Branch;
 /// The error of a decision whose row a trigger or rule has dropped or changed.
 const NOT_KEPT: &str = "diesel_binds: the row of the decision was not kept";
 
-/// Fails if a statement in text has made the transaction of a read-only unit writable.
-const STILL_READ_ONLY: &str = "; SELECT CAST(CASE pg_catalog.current_setting('transaction_read_only') WHEN 'on' THEN '1' \
+/// Fails if a statement in text has made the transaction of a read-only unit writable, or has written: only a
+/// transaction that wrote has an id.
+const STILL_READ_ONLY: &str = "; SELECT CAST(CASE WHEN pg_catalog.current_setting('transaction_read_only') = 'on' \
+     AND pg_catalog.txid_current_if_assigned() IS NULL THEN '1' \
      ELSE 'diesel_binds: a statement has made the read-only unit writable' END AS pg_catalog.int4)";
 
 /// The last statement before the end of a transaction that must be durable. Fails unless the marker is there and

@@ -107,12 +107,13 @@ where
 /// Commits the only writer, or a reader.
 fn commit(connection: &mut SqliteConnection, terms: &Terms) -> Result<(), Fault> {
     if terms.read_only
-        && number(
+        && (number(
             connection,
             "SELECT query_only AS value FROM pragma_query_only",
         )
         .map_err(Fault::Refused)?
             == 0
+            || written(connection).map_err(Fault::Refused)? != terms.prior.written)
     {
         roll_back(connection, terms, Unseen::Nothing)?;
         return Err(Fault::Refused(attach::refusal(

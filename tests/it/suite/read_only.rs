@@ -62,19 +62,25 @@ pub(crate) async fn the_server_refuses_to_write_in_a_read_only_unit<S: Side>(poo
     assert_eq!(S::rows(&database).await, [""; 0]);
 }
 
-/// Text that is declared read-only may still write.
+/// Text that is declared read-only may still write, and hide that it did.
 pub(crate) async fn a_read_only_unit_that_text_made_writable_keeps_nothing<S: Side>(
     pool: PoolKind,
 ) {
     let (database, binds) = on_one_connection::<S>(pool).await;
-    for writable in [
-        "SET TRANSACTION READ WRITE",
-        "SET LOCAL transaction_read_only = off",
-        "PRAGMA query_only = OFF",
+    for (writable, again) in [
+        ("SET TRANSACTION READ WRITE", "SELECT 1"),
+        ("SET TRANSACTION READ WRITE", "SET TRANSACTION READ ONLY"),
+        (
+            "SET LOCAL transaction_read_only = off",
+            "SET LOCAL transaction_read_only = on",
+        ),
+        ("PRAGMA query_only = OFF", "SELECT 1"),
+        ("PRAGMA query_only = OFF", "PRAGMA query_only = ON"),
     ] {
         let mut session = binds.with(read_only()).session();
         let made = S::read_sql(&session, writable).await.is_ok();
         let written = S::read_sql(&session, INSERT).await.is_ok();
+        let _ = S::read_sql(&session, again).await;
         let ended = session.commit_all().await;
         if made && written {
             assert!(
