@@ -14,7 +14,8 @@ use crate::backend::Terms;
 /// nowhere: a temporary table, a statement by name, a table lock, an open handler. For these, the commands that create
 /// them are counted.
 ///
-/// Variables that every statement sets are left out.
+/// Variables that every statement sets are left out. `pseudo_thread_id` changes `CONNECTION_ID()`, which is then not the
+/// id of the process that runs this query.
 const STATE: &str = "CONCAT_WS(' ', COALESCE(DATABASE(), ''), COALESCE(CURRENT_ROLE(), ''), \
      (SELECT BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS('=', VARIABLE_NAME, SESSION_VALUE)), 16), 16, 10) AS UNSIGNED)) \
      FROM information_schema.SYSTEM_VARIABLES WHERE SESSION_VALUE IS NOT NULL AND VARIABLE_NAME NOT IN \
@@ -23,6 +24,7 @@ const STATE: &str = "CONCAT_WS(' ', COALESCE(DATABASE(), ''), COALESCE(CURRENT_R
      (SELECT BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS('=', VARIABLE_NAME, VARIABLE_VALUE)), 16), 16, 10) AS UNSIGNED)) \
      FROM information_schema.USER_VARIABLES \
      WHERE VARIABLE_VALUE IS NOT NULL AND VARIABLE_NAME NOT LIKE 'diesel\\_binds\\_%'), \
+     (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID() AND INFO LIKE '%COM\\_BACKUP\\_LOCK%'), \
      (SELECT SUM(VARIABLE_VALUE) FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME IN \
      ('COM_CREATE_TEMPORARY_TABLE', 'COM_PREPARE_SQL', 'COM_LOCK_TABLES', 'COM_HA_OPEN', 'COM_CHANGE_DB', \
      'COM_FLUSH', 'COM_BACKUP', 'COM_BACKUP_LOCK')))";

@@ -84,6 +84,7 @@ const MARIADB: Kind = Kind {
         "SET SESSION time_zone = '+05:00'",
         "SET timestamp = 86400",
         "SET timestamp = UNIX_TIMESTAMP()",
+        "SET pseudo_thread_id = 7",
         "SET insert_id = 77",
         "DO GET_LOCK('left', 0)",
         "CREATE TEMPORARY TABLE left_over (id INT)",
@@ -105,7 +106,7 @@ const MARIADB: Kind = Kind {
          FROM information_schema.USER_VARIABLES WHERE VARIABLE_NAME NOT LIKE 'diesel_binds_%' \
          AND VARIABLE_VALUE IS NOT NULL ORDER BY 1",
         "SELECT CONCAT_WS(' ', DATABASE(), COALESCE(IS_USED_LOCK('left') = CONNECTION_ID(), 0), \
-         ABS(@@timestamp - UNIX_TIMESTAMP(SYSDATE())) > 5) AS value",
+         ABS(@@timestamp - UNIX_TIMESTAMP(SYSDATE())) > 5, CONNECTION_ID() = 7) AS value",
         "SELECT CAST(COUNT(id) AS CHAR) AS value FROM left_over",
         "SELECT CAST(COUNT(text) >= 0 AS CHAR) AS value FROM notes WHERE id IS NULL",
         "EXECUTE by_name",
