@@ -183,13 +183,15 @@ pub enum CommitError {
 
     /// The transaction of `bind` was gone before it could be committed or rolled back, or may have been. A statement in
     /// text, a hook or the raw connection ended it (`COMMIT`, `ROLLBACK`, DDL on MariaDB), or the server did. That
-    /// end alone decides whether the work before it on `bind` is kept. All binds that are not named were rolled back.
+    /// end alone decides whether the work before it on `bind` is kept. On MariaDB, this is also the error of a
+    /// transaction that was rolled back and had changed a table without transactions ([`Fault::NonTransactional`]). All
+    /// binds that are not named were rolled back.
     ///
     /// Look at the data before you repeat the unit.
     #[error(
-        "the transaction on `{bind}`{} was ended before the commit, or may have been, by a COMMIT, ROLLBACK or DDL on \
-         its connection or by the server; all other binds were rolled back{}; check the data before you repeat the \
-         unit",
+        "the work on `{bind}`{} may be kept: its transaction was ended before the commit, or may have been, by a COMMIT, \
+         ROLLBACK or DDL on its connection or by the server, or it changed a table without transactions; all other binds \
+         were rolled back{}; check the data before you repeat the unit",
         and_on(also),
         not_yet(pending)
     )]
@@ -313,7 +315,9 @@ impl Partial {
     pub(crate) fn undone(&mut self, bind: &'static str, undone: Undone) {
         match undone {
             Undone::NothingKept => self.rolled_back.push(bind),
-            Undone::Ended | Undone::Unconfirmed => self.ended.push(bind),
+            Undone::Ended | Undone::Unconfirmed | Undone::NonTransactional => {
+                self.ended.push(bind);
+            }
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) enum Undone {
     /// A statement in text, a hook or the raw connection may have ended the transaction, and nothing confirms that none
     /// did.
     Unconfirmed,
+    /// The transaction was rolled back, and the server said that it had changed a table without transactions.
+    NonTransactional,
 }
 
 impl Undone {
@@ -82,6 +84,12 @@ impl Undone {
                 diesel::result::Error::NotInTransaction,
             )),
             Self::Unconfirmed => Some(Fault::TransactionMaybeEnded),
+            Self::NonTransactional => Some(Fault::NonTransactional(
+                diesel::result::Error::DatabaseError(
+                    diesel::result::DatabaseErrorKind::Unknown,
+                    Box::new("a changed table could not be rolled back".to_owned()),
+                ),
+            )),
         }
     }
 }

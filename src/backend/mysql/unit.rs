@@ -9,7 +9,7 @@ use diesel_async::{
 
 use crate::backend::message::{Part, sql};
 use crate::backend::mysql::probe::{Wrote, mentions_rollback};
-use crate::backend::mysql::writes::{NOTE_NON_TRANSACTIONAL, counts_writes};
+use crate::backend::mysql::writes::{CLEAR_WARNINGS, NOTE_NON_TRANSACTIONAL, counts_writes};
 use crate::backend::mysql::{
     Flag, begin, inspect, is_branch, is_mariadb, outer, probe, tables, verb, xid,
 };
@@ -87,14 +87,14 @@ impl UnitDialect for AsyncMysqlConnection {
         let stands = sql! {
             "EXISTS (SELECT 1 FROM ", schema, "diesel_binds_branch WHERE unit = '", unit, "' AND branch = '", bind,
             "' AND holder = '", holder, "' AND holder_id = '", holder_id,
-            "' AND connection_id = CONNECTION_ID() AND namespace = '", namespace, "')",
+            "' AND connection_id = @diesel_binds_connection AND namespace = '", namespace, "')",
         };
         let message = sql! {
             "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NOTE_NON_TRANSACTIONAL,
             "; INSERT INTO ", schema,
             "diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts, namespace) VALUES (IF(",
             may_record(terms), ", '", unit, "', NULL), '", bind, "', '", holder, "', '", holder_id,
-            "', CONNECTION_ID(), ", i64::from(branch.parts), ", '", namespace, "'); ", fail_unless(stands),
+            "', @diesel_binds_connection, ", i64::from(branch.parts), ", '", namespace, "'); ", fail_unless(stands),
             "; XA END ", xid, "; XA PREPARE ", xid,
         };
         match self.batch_execute(&message).await {
@@ -175,22 +175,18 @@ impl UnitDialect for AsyncMysqlConnection {
         if is_branch(terms) {
             let xid = xid(terms);
             // A branch that is prepared, or that the server has marked for roll-back, takes no `XA END`.
-            let ended = self.batch_execute(&format!("XA END {xid}")).await;
-            if let Err(error) = ended {
+            let message = format!("{CLEAR_WARNINGS}; XA END {xid}");
+            let ended = self.batch_execute(&message).await;
+            if let Err(error) = &ended {
                 tracing::trace!(%error, bind = terms.bind, "XA END before a rollback");
             }
             // Settings are restored last: a branch that has ended, or is prepared, takes no `SET`.
-            self.batch_execute(&format!("XA ROLLBACK {xid}{}", begin::put_back(terms)))
-                .await
-                .map_err(Fault::Refused)?;
+            let undo = format!("XA ROLLBACK {xid}");
+            undo_all(self, &undo, &begin::put_back(terms), ended.is_ok()).await?;
         } else {
-            let put_back = begin::put_back(terms);
-            self.batch_execute(&format!(
-                "ROLLBACK; {}{put_back}",
-                begin::PUT_BACK_AUTOCOMMIT
-            ))
-            .await
-            .map_err(Fault::Refused)?;
+            let put_back = format!("; {}{}", begin::PUT_BACK_AUTOCOMMIT, begin::put_back(terms));
+            let undo = format!("{CLEAR_WARNINGS}; ROLLBACK");
+            undo_all(self, &undo, &put_back, true).await?;
         }
         internals::reset(internals::status(self));
         Ok(())
@@ -244,6 +240,38 @@ fn may_record(terms: &Terms) -> &'static str {
 /// Returns a statement that fails unless a condition holds: a scalar subquery of two rows.
 fn fail_unless(condition: String) -> String {
     sql! { "SET @diesel_binds_stands = (SELECT 1 UNION ALL SELECT 2 FROM DUAL WHERE NOT ", condition, ")" }
+}
+
+/// Rolls back, and restores settings. If no warning was there before, one of the roll-back says that a table without
+/// transactions was changed.
+async fn undo_all(
+    connection: &mut AsyncMysqlConnection,
+    undo: &str,
+    put_back: &str,
+    counts_warnings: bool,
+) -> Result<(), Fault> {
+    if !counts_warnings {
+        let message = format!("{undo}{put_back}");
+        return connection
+            .batch_execute(&message)
+            .await
+            .map_err(Fault::Refused);
+    }
+    let message = format!(
+        "{undo}; SET @diesel_binds_warnings = @@warning_count{put_back}; {}",
+        fail_unless("@diesel_binds_warnings = 0".to_owned())
+    );
+    match connection.batch_execute(&message).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(match explain(connection, error).await {
+            Fault::NonTransactional(error) => Fault::NonTransactional(error),
+            Fault::TransactionEnded(error)
+            | Fault::Unreached(error)
+            | Fault::Lost(error)
+            | Fault::Refused(error) => Fault::Refused(error),
+            fault => fault,
+        }),
+    }
 }
 
 /// Returns the reason why the last message of a transaction failed, as far as the connection can still be asked.

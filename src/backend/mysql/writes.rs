@@ -7,9 +7,12 @@ use crate::backend::mysql::is_mariadb;
 pub(super) const WRITES: &str = "(SELECT SUM(VARIABLE_VALUE) FROM information_schema.SESSION_STATUS \
                       WHERE VARIABLE_NAME IN ('HANDLER_WRITE', 'HANDLER_UPDATE', 'HANDLER_DELETE'))";
 
+/// Clears the warnings of the statement before: `SET`, savepoints and the end of a transaction keep them, and a statement
+/// that has a table does not.
+pub(super) const CLEAR_WARNINGS: &str = "DO (SELECT 1 FROM (SELECT 1) AS cleared)";
+
 /// Counts the warnings of an empty roll-back. The server warns if a table without transactions was changed, by a flag
-/// that it keeps for the whole transaction. `SET` and savepoints keep the warnings of the statement before. So these
-/// are cleared first, by a statement that has a table.
+/// that it keeps for the whole transaction. First clears the warnings, as [`CLEAR_WARNINGS`] does.
 pub(super) const NOTE_NON_TRANSACTIONAL: &str = "DO (SELECT 1 FROM (SELECT 1) AS cleared); \
      SAVEPOINT diesel_binds_check; ROLLBACK TO SAVEPOINT diesel_binds_check; \
      SET @diesel_binds_warnings = @@warning_count";

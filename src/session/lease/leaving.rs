@@ -45,8 +45,10 @@ impl<C: Connection> Lease<C> {
             Ok(Ok(())) => self.ended(),
             Ok(Err(fault)) => {
                 tracing::debug!(bind = self.entry.key, %fault, "a roll-back failed: the connection is closed");
-                if matches!(fault, Fault::TransactionEnded(_)) {
-                    self.gone();
+                match fault {
+                    Fault::TransactionEnded(_) => self.gone(),
+                    Fault::NonTransactional(_) => self.undone = Undone::NonTransactional,
+                    _ => {}
                 }
                 self.close().await;
             }

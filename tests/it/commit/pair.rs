@@ -100,7 +100,7 @@ impl<A: Side, B: Side> Pair<A, B> {
         source
     }
 
-    async fn holds(&self, unit: diesel_binds::UnitId, rows: &[&str]) {
+    pub(crate) async fn holds(&self, unit: diesel_binds::UnitId, rows: &[&str]) {
         let (first, second) = self.rows().await;
         assert_eq!(first, rows);
         assert_eq!(second, rows);

@@ -1,5 +1,8 @@
 //! Refusals of a server at the commit, by name: the unit is rolled back on every bind, with the reason.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel_binds::error::Fault;
 use diesel_binds::{BindOptions, CommitError, Error};
@@ -288,8 +291,16 @@ async fn a_table_without_transactions_refuses_the_unit<A: Side, M: Side>(because
     M::sql(&session, "INSERT INTO loose VALUES (1)")
         .await
         .unwrap();
-    let fault = pair.rolls_back(&mut session, because, &[]).await;
-    assert!(matches!(fault, Fault::NonTransactional(_)), "{fault:?}");
+    let unit = session.unit();
+    let error = session.commit_all().await.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            CommitError::TransactionEnded { bind, source: Fault::NonTransactional(_), .. } if *bind == because
+        ),
+        "{error:?}"
+    );
+    pair.holds(unit, &[]).await;
     pair.write(&session, "kept").await.unwrap();
     let _ = pair.commits(&mut session, &["kept"]).await;
 }
@@ -318,4 +329,56 @@ async fn a_table_without_transactions_is_accepted_of_a_lone_writer() {
         .unwrap();
     session.commit_all().await.unwrap();
     assert_eq!(MariadbA::rows(database).await, ["kept"]);
+}
+
+/// The row stays, so nothing may report that the unit is undone, however it ends.
+#[tokio::test]
+async fn a_table_without_transactions_is_never_reported_as_rolled_back() {
+    for pair in [true, false] {
+        let world = World::of::<(MariadbA, PostgresA)>(PoolKind::Deadpool).await;
+        let loose = "CREATE TABLE loose (n INTEGER) ENGINE = MyISAM";
+        MariadbA::admin(&world.databases[0], loose).await;
+        for vetoed in [true, false] {
+            let mut session = world.binds.session();
+            let hooked = Arc::new(AtomicBool::new(false));
+            let heard = Arc::clone(&hooked);
+            session.after_rollback(async move |_| heard.store(true, Ordering::SeqCst));
+            if pair {
+                PostgresA::write(&session, "gone").await.unwrap();
+            }
+            let changed = MariadbA::sql(&session, "INSERT INTO loose VALUES (1)").await;
+            assert_eq!(changed.unwrap(), 1);
+            let ended = match vetoed {
+                true => {
+                    session.before_commit(async |_| Err::<(), _>("no"));
+                    session.commit_all().await.map(drop)
+                }
+                false => session.rollback_all().await,
+            };
+            assert!(
+                matches!(
+                    ended,
+                    Err(CommitError::TransactionEnded { bind: "my-a", .. })
+                ),
+                "{ended:?}"
+            );
+            assert!(!hooked.load(Ordering::SeqCst));
+        }
+        assert_eq!(PostgresA::rows(&world.databases[1]).await, [""; 0]);
+    }
+}
+
+/// A warning of the application is none of the roll-back.
+#[tokio::test]
+async fn a_warning_before_a_roll_back_does_not_make_it_uncertain() {
+    let world = World::of::<(MariadbA, PostgresA)>(PoolKind::Deadpool).await;
+    for writes in [true, false] {
+        let mut session = world.binds.session();
+        if writes {
+            MariadbA::write(&session, "gone").await.unwrap();
+        }
+        let warned = "SELECT CAST('x' AS INTEGER)";
+        MariadbA::sql(&session, warned).await.unwrap();
+        session.rollback_all().await.unwrap();
+    }
 }
