@@ -74,7 +74,6 @@ impl fmt::Display for UnitId {
     }
 }
 
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 impl UnitId {
     /// Appends the id to a text, as `Display` writes it.
     pub(crate) fn append_to(&self, text: &mut String) {
@@ -116,7 +115,6 @@ impl fmt::Display for DatabaseId {
     }
 }
 
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 impl DatabaseId {
     /// Appends the id to a text, as `Display` writes it.
     pub(crate) fn append_to(&self, text: &mut String) {
