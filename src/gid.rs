@@ -76,7 +76,7 @@ impl fmt::Display for UnitId {
 
 impl UnitId {
     /// Appends the id to a text, as `Display` writes it.
-    pub(crate) fn append_to(&self, text: &mut String) {
+    pub(crate) fn push_to(&self, text: &mut String) {
         text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
     }
 }
@@ -117,7 +117,7 @@ impl fmt::Display for DatabaseId {
 
 impl DatabaseId {
     /// Appends the id to a text, as `Display` writes it.
-    pub(crate) fn append_to(&self, text: &mut String) {
+    pub(crate) fn push_to(&self, text: &mut String) {
         text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
     }
 }

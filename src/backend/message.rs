@@ -61,7 +61,7 @@ impl<P: Part + ?Sized> Part for &P {
 
 impl Part for UnitId {
     fn append_to(&self, message: &mut String) {
-        self.append_to(message);
+        self.push_to(message);
     }
 }
 
@@ -82,7 +82,7 @@ impl Part for i64 {
 
 impl Part for DatabaseId {
     fn append_to(&self, message: &mut String) {
-        self.append_to(message);
+        self.push_to(message);
     }
 }
 

@@ -18,7 +18,7 @@ pub enum Staleness {
     Stale,
 }
 
-/// Texts of such errors. A star stands for any text.
+/// Texts of such errors. A star stands for any text, and a number sign for a number.
 pub(super) type Texts = [&'static str];
 
 /// Judges a connection by an error of its statement.
@@ -27,10 +27,7 @@ pub(super) fn staleness(error: &Error, texts: &Texts, session: &SessionDefaults)
         return Staleness::Fresh;
     };
     let message = information.message();
-    let is_stale = texts.iter().any(|text| match text.split_once('*') {
-        Some((start, end)) => message.starts_with(start) && message.ends_with(end),
-        None => message == *text,
-    });
+    let is_stale = texts.iter().any(|text| fits(text, message));
     match (is_stale, session.english) {
         (true, _) => Staleness::Stale,
         (false, true) => Staleness::Fresh,
@@ -38,11 +35,24 @@ pub(super) fn staleness(error: &Error, texts: &Texts, session: &SessionDefaults)
     }
 }
 
+fn fits(text: &str, message: &str) -> bool {
+    let Some((start, end)) = text.split_once(['*', '#']) else {
+        return message == text;
+    };
+    let Some(middle) = message
+        .strip_prefix(start)
+        .and_then(|rest| rest.strip_suffix(end))
+    else {
+        return false;
+    };
+    text.contains('*') || (!middle.is_empty() && middle.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXTS: &Texts = &["the plan is old", "no such type *", "statement s* is gone"];
+    const TEXTS: &Texts = &["the plan is old", "no such type *", "statement s# is gone"];
 
     fn of(kind: DatabaseErrorKind, message: &str, english: bool) -> Staleness {
         let session = SessionDefaults {
@@ -61,6 +71,8 @@ mod tests {
         assert_eq!(of(Unknown, "no such type 7", false), Staleness::Stale);
         assert_eq!(of(Unknown, "statement s1 is gone", true), Staleness::Stale);
         assert_eq!(of(Unknown, "statement s1 is there", true), Staleness::Fresh);
+        assert_eq!(of(Unknown, "statement sum is gone", true), Staleness::Fresh);
+        assert_eq!(of(Unknown, "statement s is gone", true), Staleness::Fresh);
         assert_eq!(of(Unknown, "so: the plan is old", true), Staleness::Fresh);
         assert_eq!(of(Unknown, "der Plan ist alt", false), Staleness::Unknown);
         assert_eq!(of(UniqueViolation, "ist da", false), Staleness::Fresh);

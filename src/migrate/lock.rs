@@ -153,7 +153,7 @@ impl Locks {
             });
             tokio::select! {
                 biased;
-                // A question that is dropped half-asked would leave its connection unusable.
+                // A connection is unusable after a question that was dropped before its answer.
                 done = &mut work => {
                     questions.await;
                     return done;

@@ -45,7 +45,8 @@ impl Session {
     ///
     /// [`CommitError::Busy`] and [`CommitError::InsideTransaction`], which change nothing.
     /// [`CommitError::TransactionEnded`] if the roll-back is not certain on a bind: a statement in text, a hook or the
-    /// raw connection ended the transaction there, or may have. Typed queries cannot end it.
+    /// raw connection ended the transaction there, or may have (typed queries cannot end it), or the unit changed a table
+    /// without transactions on MariaDB.
     ///
     /// # Cancel safety
     ///

@@ -22,7 +22,7 @@ use crate::registry::Registry;
 /// Clones are cheap and share the connection. While a unit is open on it, [`lock`](Self::lock) waits.
 ///
 /// The connection is closed, and with it the transaction is undone, if a statement of a unit was dropped or passed its
-/// deadline, or if the unit could not be undone. Its later replies would not belong to its later statements.
+/// deadline, or if the unit could not be undone. Otherwise its owner could read the reply of an earlier statement.
 pub struct OuterConnection<C> {
     /// The connection, until it is closed.
     connection: Arc<Mutex<Option<C>>>,
@@ -113,7 +113,7 @@ impl fmt::Debug for OuterBind {
     }
 }
 
-/// An outer connection while a unit uses it. It is there until it is closed.
+/// An outer connection while a unit uses it. The value is `None` after it was closed.
 struct Outer<C> {
     connection: OwnedMutexGuard<Option<C>>,
 }

@@ -118,8 +118,8 @@ impl<C: Connection> Participant for Lease<C> {
                             self.close().await;
                             return Err(LoneCommitError::Refused(failed.fault));
                         }
-                        // The connection may be in another transaction.
-                        Fault::TransactionEnded(_) => {
+                        // The connection may be in another transaction, or was left before its roll-back was complete.
+                        Fault::TransactionEnded(_) | Fault::NonTransactional(_) => {
                             self.close().await;
                             return Err(LoneCommitError::Refused(failed.fault));
                         }
@@ -353,16 +353,20 @@ impl<C: Connection> Lease<C> {
         let finishing = async {
             if prepared {
                 let finished = connection.finish(terms, branch, outcome).await;
-                finished.map_err(|error| error.to_string())
+                finished.map_err(Fault::Lost)
             } else {
                 // The server refused to prepare, so the transaction is still open.
-                let rolled_back = connection.rollback(terms, Unseen::Nothing).await;
-                rolled_back.map_err(|fault| fault.to_string())
+                connection.rollback(terms, Unseen::Nothing).await
             }
         };
         match timeout(limit, finishing).await {
             Ok(Ok(())) => {
                 self.ended();
+                true
+            }
+            Ok(Err(Fault::NonTransactional(_))) => {
+                self.undone = Undone::NonTransactional;
+                self.close().await;
                 true
             }
             Ok(Err(error)) => {

@@ -48,7 +48,8 @@ pub trait Dialect: UnitDialect + OuterDialect + RecoveryDialect + SandboxDialect
     /// `true` if the driver notices a closed connection while no statement runs.
     const NOTICES_CLOSE: bool;
 
-    /// Texts of errors about the connection and not about the statement. A text that ends in a star is a prefix.
+    /// Texts of errors about the connection and not about the statement. A star stands for any text, and a number sign for a
+    /// number.
     const STALE: &'static [&'static str];
 
     /// `true` if the database is a file. No server and no proxy stand between it and the connection, and its

@@ -158,7 +158,8 @@ pub trait RecoveryDialect: AsyncConnection + Sized + 'static {
         }
     }
 
-    /// Returns whether the tables of the protocol are there although the role may not use them.
+    /// Returns whether the tables of the protocol are there although the role may not use them. MariaDB does not show
+    /// them to a role without any privilege on them.
     fn denies_tables(&mut self, schema: &str) -> impl Future<Output = QueryResult<bool>> + Send {
         let _ = schema;
         async { Ok(false) }

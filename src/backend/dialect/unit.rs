@@ -94,7 +94,8 @@ pub trait UnitDialect: AsyncConnection + Sized + 'static {
     /// Rolls the transaction back, in any state, and leaves the connection clean.
     ///
     /// If the transaction may have ended unseen, its marker must be there: [`Fault::TransactionEnded`] if it is not,
-    /// and [`Fault::TransactionMaybeEnded`] if that cannot be found out.
+    /// and [`Fault::TransactionMaybeEnded`] if that cannot be found out. [`Fault::NonTransactional`] if the server says
+    /// that a changed table stays changed.
     fn rollback(
         &mut self,
         terms: &Terms,

@@ -18,7 +18,7 @@ const BEGIN_LOCK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
 
 /// Finds the prepared branches with a lock that a statement of this database waits for. The locks of a branch belong to
 /// no process, but to the virtual transaction that also has the lock of its id.
-const IN_THE_WAY: &str = "SELECT DISTINCT branch.gid AS name FROM pg_catalog.pg_prepared_xacts AS branch \
+const BLOCKING_BRANCHES: &str = "SELECT DISTINCT branch.gid AS name FROM pg_catalog.pg_prepared_xacts AS branch \
      JOIN pg_catalog.pg_locks AS own ON own.pid IS NULL AND own.locktype = 'transactionid' \
      AND own.transactionid::text = branch.transaction::text \
      JOIN pg_catalog.pg_locks AS held ON held.pid IS NULL AND held.virtualtransaction = own.virtualtransaction \
@@ -60,7 +60,7 @@ impl Migratable for AsyncPgConnection {
     /// locked.
     async fn blocking_branches(&mut self) -> QueryResult<Vec<String>> {
         self.batch_execute("SAVEPOINT diesel_binds_lock").await?;
-        let branches: QueryResult<Vec<NameRow>> = sql_query(IN_THE_WAY).load(self).await;
+        let branches: QueryResult<Vec<NameRow>> = sql_query(BLOCKING_BRANCHES).load(self).await;
         self.batch_execute("ROLLBACK TO diesel_binds_lock; RELEASE diesel_binds_lock")
             .await?;
         Ok(branches?.into_iter().map(|branch| branch.name).collect())

@@ -9,6 +9,7 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 
 use crate::backend::Terms;
+use crate::backend::mysql::writes::fail_unless;
 
 /// The state of a connection: its database and role, its variables, and the user's variables. Some state is listed
 /// nowhere: a temporary table, a statement by name, a table lock, an open handler. For these, the commands that create
@@ -51,10 +52,10 @@ pub(super) async fn clean(
         return Ok(false);
     };
     let fresh: String = fresh.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let is_fresh = format!("CAST(@diesel_binds_state AS BINARY) <=> X'{fresh}'");
     let message = format!(
-        "DO RELEASE_ALL_LOCKS(); SET timestamp = DEFAULT; SET @diesel_binds_state = {STATE}; \
-         SET @diesel_binds_stands = (SELECT 1 UNION ALL SELECT 2 FROM DUAL \
-         WHERE NOT CAST(@diesel_binds_state AS BINARY) <=> X'{fresh}')"
+        "DO RELEASE_ALL_LOCKS(); SET timestamp = DEFAULT; SET @diesel_binds_state = {STATE}; {}",
+        fail_unless(is_fresh)
     );
     // The last statement fails if the connection differs. One that fails for another reason is closed as well.
     Ok(connection.batch_execute(&message).await.is_ok())

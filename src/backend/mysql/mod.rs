@@ -3,8 +3,8 @@
 //! The name of a branch is fixed when it starts, so it cannot name the holder. The branch itself inserts a row that
 //! does: recovery reads it under READ UNCOMMITTED.
 
-// Files, each of which imports only from those before it: `clean`, `drain`, `inspect`, `listing`, `lost`, `finish`,
-// `prepared`, `retry`, `tables`, `recovery`, `writes`, `begin`, `outer`, `probe`, `unit`, `sandbox`.
+// Files, each of which imports only from those before it: `writes`, `clean`, `drain`, `inspect`, `listing`, `lost`,
+// `finish`, `prepared`, `retry`, `tables`, `recovery`, `begin`, `outer`, `probe`, `unit`, `sandbox`.
 
 mod begin;
 mod clean;

@@ -9,7 +9,9 @@ use diesel_async::{
 
 use crate::backend::message::{Part, sql};
 use crate::backend::mysql::probe::{Wrote, mentions_rollback};
-use crate::backend::mysql::writes::{CLEAR_WARNINGS, NOTE_NON_TRANSACTIONAL, counts_writes};
+use crate::backend::mysql::writes::{
+    CLEAR_WARNINGS, NOTE_NON_TRANSACTIONAL, counts_writes, fail_unless,
+};
 use crate::backend::mysql::{
     Flag, begin, inspect, is_branch, is_mariadb, outer, probe, tables, verb, xid,
 };
@@ -111,6 +113,7 @@ impl UnitDialect for AsyncMysqlConnection {
         };
         let marker_gone = sql::mentions_marker(&error);
         let fault = match self.rollback(terms, Unseen::Nothing).await {
+            Err(Fault::NonTransactional(_)) => Fault::NonTransactional(error),
             // The branch could still be rolled back, so it did not commit, whichever statement failed.
             Ok(()) if is_branch(terms) => Fault::Refused(error),
             Ok(()) if marker_gone => Fault::TransactionEnded(error),
@@ -237,13 +240,9 @@ fn may_record(terms: &Terms) -> &'static str {
     }
 }
 
-/// Returns a statement that fails unless a condition holds: a scalar subquery of two rows.
-fn fail_unless(condition: String) -> String {
-    sql! { "SET @diesel_binds_stands = (SELECT 1 UNION ALL SELECT 2 FROM DUAL WHERE NOT ", condition, ")" }
-}
-
-/// Rolls back, and restores settings. If no warning was there before, one of the roll-back says that a table without
-/// transactions was changed.
+/// Rolls back, and restores settings. With `counts_warnings`, fails if the server warned of the roll-back: the
+/// transaction had changed a table without transactions. A message that fails before the roll-back leaves it to the
+/// server, which rolls back when the connection is closed.
 async fn undo_all(
     connection: &mut AsyncMysqlConnection,
     undo: &str,
@@ -259,7 +258,7 @@ async fn undo_all(
     }
     let message = format!(
         "{undo}; SET @diesel_binds_warnings = @@warning_count{put_back}; {}",
-        fail_unless("@diesel_binds_warnings = 0".to_owned())
+        fail_unless("@diesel_binds_warnings = 0")
     );
     match connection.batch_execute(&message).await {
         Ok(()) => Ok(()),

@@ -1,6 +1,7 @@
 //! Counts of the writes of a transaction on MySQL and MariaDB.
 
 use crate::backend::Terms;
+use crate::backend::message::{Part, sql};
 use crate::backend::mysql::is_mariadb;
 
 /// The number of rows that this session has written so far, by any statement.
@@ -20,4 +21,10 @@ pub(super) const NOTE_NON_TRANSACTIONAL: &str = "DO (SELECT 1 FROM (SELECT 1) AS
 /// Returns whether the writes of the unit are counted.
 pub(super) fn counts_writes(terms: &Terms) -> bool {
     terms.verify_reads && !terms.read_only && is_mariadb(&terms.server.version)
+}
+
+/// Returns a statement that fails unless a condition holds: a scalar subquery of two rows. The condition is in
+/// parentheses, because `NOT` binds more tightly in some modes of SQL.
+pub(super) fn fail_unless(condition: impl Part) -> String {
+    sql! { "SET @diesel_binds_stands = (SELECT 1 UNION ALL SELECT 2 FROM DUAL WHERE NOT (", condition, "))" }
 }

@@ -42,12 +42,12 @@ impl Dialect for AsyncPgConnection {
     const BACKEND: Backend = Backend::Postgres;
     /// The driver reads on a task of its own.
     const NOTICES_CLOSE: bool = true;
-    // Messages of `elog` are never translated. The driver names its statements `s0`, `s1`, …; `DEALLOCATE ALL` and
-    // `DISCARD ALL` in text drop them.
+    // The first two are messages of `elog`, which are never translated. The driver names its statements `s0`, `s1`, …;
+    // `DEALLOCATE ALL` and `DISCARD ALL` in text drop them.
     const STALE: &'static [&'static str] = &[
         "cached plan must not change result type",
         "cache lookup failed for *",
-        "prepared statement \"s*\" does not exist",
+        "prepared statement \"s#\" does not exist",
     ];
     const CLOCK: Clock = Clock {
         now: "CAST(floor(extract(epoch FROM clock_timestamp())) AS bigint)",

@@ -28,7 +28,7 @@ const NOT_KEPT: &str = "diesel_binds: the row of the decision was not kept";
 /// transaction that wrote has an id.
 const STILL_READ_ONLY: &str = "; SELECT CAST(CASE WHEN pg_catalog.current_setting('transaction_read_only') = 'on' \
      AND pg_catalog.txid_current_if_assigned() IS NULL THEN '1' \
-     ELSE 'diesel_binds: a statement has made the read-only unit writable' END AS pg_catalog.int4)";
+     ELSE 'diesel_binds: the read-only unit has written, or a statement has made it writable' END AS pg_catalog.int4)";
 
 /// The last statement before the end of a transaction that must be durable. Fails unless the marker is there and
 /// `stands` holds. Makes the end wait until it is durable, also on the configured synchronous standbys; a prepare needs

@@ -117,7 +117,7 @@ fn commit(connection: &mut SqliteConnection, terms: &Terms) -> Result<(), Fault>
     {
         roll_back(connection, terms, Unseen::Nothing)?;
         return Err(Fault::Refused(attach::refusal(
-            "a statement has made the read-only unit writable".to_owned(),
+            "the read-only unit has written, or a statement has made it writable".to_owned(),
         )));
     }
     let message = format!("RELEASE {}; COMMIT", sql::marker(terms));

@@ -119,7 +119,7 @@ impl<C: Connection> Lease<C> {
         connection.retire().await;
         // Not earlier: a statement of SQLite is counted when it runs on the thread of the connection.
         let is_unseen = self.settle_unseen() != Unseen::Nothing;
-        // Closing an outer connection does not end its transaction, which its owner may still commit.
+        // Closing an outer connection undoes its transaction, which is more than this unit.
         let is_open =
             self.terms.within_outer && !self.terms.sandboxed && !self.is_clean() && self.wrote;
         if (is_unseen || is_open) && self.undone == Undone::NothingKept {

@@ -98,7 +98,6 @@ impl<C: Connection> Lease<C> {
     pub(in crate::session) fn met_marker(&mut self, fault: &Fault) {
         match fault {
             Fault::TransactionEnded(_) => self.gone(),
-            Fault::NonTransactional(_) => self.undone = Undone::NonTransactional,
             Fault::TimedOut | Fault::Lost(_) | Fault::Unreached(_) | Fault::Incomplete => {}
             _ if self.unseen == Unseen::Hidden => self.undone = Undone::Unconfirmed,
             _ => self.unseen = Unseen::Nothing,

@@ -562,18 +562,6 @@ async fn a_temporary_table_of_the_unit_does_not_take_the_decision_on_mariadb() {
     let shadow = "CREATE TEMPORARY TABLE diesel_binds_decision (unit VARCHAR(36) PRIMARY KEY, outcome TEXT, \
                   participants TEXT, namespace TEXT, at TIMESTAMP DEFAULT CURRENT_TIMESTAMP) ENGINE = InnoDB";
     MariadbA::sql(&session, shadow).await.unwrap();
-    let unit = session.unit();
-    let error = session.commit_all().await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            CommitError::TransactionEnded {
-                bind: "my-a",
-                source: Fault::NonTransactional(_),
-                ..
-            }
-        ),
-        "{error:?}"
-    );
-    pair.holds(unit, &[]).await;
+    let fault = pair.rolls_back(&mut session, "my-a", &[]).await;
+    assert!(matches!(fault, Fault::NonTransactional(_)), "{fault:?}");
 }

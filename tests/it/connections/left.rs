@@ -76,6 +76,7 @@ const MARIADB: Kind = Kind {
     setup: "SET SESSION sql_mode = 'ANSI_QUOTES', @of_the_pool = 1",
     leaving: &[
         "SET SESSION sql_mode = ''",
+        "SET SESSION sql_mode = 'HIGH_NOT_PRECEDENCE'",
         "SET @somebody = 1",
         "SELECT @somebody := 2",
         "SET @of_the_pool = NULL",
