@@ -9,7 +9,8 @@ mod step;
 mod tests;
 mod unit;
 
-use crate::commit::outcome::{CommitError, Committed};
+use crate::commit::commit_error::CommitError;
+use crate::commit::outcome::Committed;
 use crate::commit::parameters::CommitParameters;
 use crate::commit::participant::Participant;
 use crate::commit::protocol::{Next, Reply, Step};

@@ -9,8 +9,9 @@
 //! steps fail, in tests. `docs/commit.md` argues why the commit is atomic.
 
 // Files, each of which imports only from those before it: `fault`, `hook`, `protocol`, `inject`, `participant`,
-// `outcome`, `parameters`, `coordinator`, `without_protocol`, `outer`, `observed`.
+// `commit_error`, `outcome`, `parameters`, `coordinator`, `without_protocol`, `outer`, `observed`.
 
+mod commit_error;
 mod coordinator;
 mod fault;
 mod hook;
@@ -24,12 +25,13 @@ mod participant;
 mod protocol;
 mod without_protocol;
 
+pub use self::commit_error::{CommitError, Partial};
 pub use self::fault::Fault;
 pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]
 pub use self::inject::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point};
 pub(crate) use self::observed::{commit, release, roll_back};
-pub use self::outcome::{Commit, CommitError, Committed, Partial, Released};
+pub use self::outcome::{Commit, Committed, Released};
 pub(crate) use self::parameters::CommitParameters;
 pub(crate) use self::participant::{Asked, Decision, Identified, Undone, are_distinct};
 pub(crate) use self::participant::{LoneCommitError, Participant, Profile};

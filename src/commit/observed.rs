@@ -4,8 +4,9 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 use tracing::Instrument as _;
 
+use crate::commit::commit_error::CommitError;
 use crate::commit::coordinator;
-use crate::commit::outcome::{Commit, CommitError};
+use crate::commit::outcome::Commit;
 use crate::commit::parameters::CommitParameters;
 use crate::commit::participant::Participant;
 use crate::commit::protocol::Outcome;

@@ -2,8 +2,9 @@
 
 #[cfg(feature = "testing")]
 use crate::commit::Fault;
+use crate::commit::commit_error::{CommitError, Partial};
 use crate::commit::coordinator::{Refusal, rehearse};
-use crate::commit::outcome::{CommitError, Partial, Released};
+use crate::commit::outcome::Released;
 use crate::commit::parameters::CommitParameters;
 use crate::commit::participant::Participant;
 use crate::commit::without_protocol::roll_back;

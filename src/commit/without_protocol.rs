@@ -2,7 +2,8 @@
 
 use futures_util::future::join_all;
 
-use crate::commit::outcome::{CommitError, Committed, Partial};
+use crate::commit::commit_error::{CommitError, Partial};
+use crate::commit::outcome::Committed;
 use crate::commit::parameters::CommitParameters;
 use crate::commit::participant::{LoneCommitError, Participant, ended};
 

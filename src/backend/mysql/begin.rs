@@ -29,7 +29,8 @@ pub(super) fn begin(terms: &Terms) -> String {
         String::new()
     };
     sql! {
-        sql::tag(terms), "SET ", hold_autocommit, "@diesel_binds_warnings = NULL, @diesel_binds_connection = CONNECTION_ID(), @diesel_binds_unit = '",
+        sql::tag(terms), "SET ", hold_autocommit,
+        "@diesel_binds_warnings = NULL, @diesel_binds_connection = CONNECTION_ID(), @diesel_binds_unit = '",
         terms.marker(), "'; ", limits(terms), isolation, start, "; SAVEPOINT ", sql::last_marker(terms),
         "; SAVEPOINT ", sql::marker(terms), sql::open_savepoints(terms.savepoints), count,
     }

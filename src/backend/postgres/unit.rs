@@ -118,7 +118,8 @@ impl UnitDialect for AsyncPgConnection {
         // The marker is also checked last: outside of a transaction, `PREPARE TRANSACTION` prepares nothing, and is no
         // error in such a message.
         let message = sql! {
-            UseUpMarker(terms), "; ", LeaveRole(terms), "; ", Confirmed(terms, "true"), "; PREPARE TRANSACTION '", branch.to_string(), "'",
+            UseUpMarker(terms), "; ", LeaveRole(terms), "; ", Confirmed(terms, "true"),
+            "; PREPARE TRANSACTION '", branch.to_string(), "'",
         };
         run(self, &message).await?;
         internals::reset(internals::status(self));

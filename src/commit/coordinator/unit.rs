@@ -4,12 +4,13 @@ use futures_util::future::{FutureExt as _, join_all};
 use tracing::{Instrument as _, Span};
 
 use crate::commit::Fault;
+use crate::commit::commit_error::CommitError;
 #[cfg(feature = "testing")]
 use crate::commit::coordinator::injected;
 #[cfg(not(feature = "testing"))]
 use crate::commit::coordinator::step::carry_out;
 use crate::commit::coordinator::step::{Prepared, StepReply};
-use crate::commit::outcome::{CommitError, Committed};
+use crate::commit::outcome::Committed;
 use crate::commit::parameters::CommitParameters;
 use crate::commit::participant::{Decision, Participant, Profile, Undone, are_distinct, ended};
 use crate::commit::protocol::{Conclusion, Member, Protocol, Refused, Reply, Step};
@@ -70,8 +71,8 @@ impl Unit {
         participants: Vec<Box<dyn Participant>>,
     ) -> (Protocol, Self) {
         let mut profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
-        // Each id was read in an earlier unit. If two participants have one id, it is read again for one of them, which is
-        // then refused.
+        // Each id was read in an earlier unit. If two participants have one id, it is read again for one of them, which
+        // is then refused.
         for index in 0..profiles.len() {
             let id = profiles[index].database;
             if id.is_some_and(|id| {
@@ -82,9 +83,9 @@ impl Unit {
         }
         let alone = profiles.len() == 1;
         let protocol = Protocol::new(profiles.iter().map(|profile| Member {
-            // A function in a `SELECT` may have written. For a lone participant, this assumption costs nothing, and a lost
-            // reply is not taken for a roll-back. If its commit would be recorded, it is asked first: a unit that only read
-            // leaves no record.
+            // A function in a `SELECT` may have written. For a lone participant, this assumption costs nothing, and a
+            // lost reply is not taken for a roll-back. If its commit would be recorded, it is asked first: a unit that
+            // only read leaves no record.
             writer: profile.writer
                 || (alone
                     && !profile.read_only
