@@ -25,7 +25,7 @@ impl Commit {
         }
     }
 
-    /// Returns the keys of the binds that took part.
+    /// Returns the keys of the binds that took part. A SQLite file that is attached to another bind is part of that one.
     #[must_use]
     pub fn binds(&self) -> &[&'static str] {
         match self {
@@ -34,7 +34,8 @@ impl Commit {
         }
     }
 
-    /// Returns the global transaction id, if the unit is committed and several binds wrote.
+    /// Returns the global transaction id, if the unit is committed with the record of a decision: several binds wrote, or
+    /// one that [records every commit](crate::BindOptions::record_every_commit).
     #[must_use]
     pub fn gid(&self) -> Option<&Gid> {
         self.committed().and_then(Committed::gid)
@@ -94,13 +95,15 @@ impl Committed {
         self.unit
     }
 
-    /// Returns the global transaction id, if several binds wrote.
+    /// Returns the global transaction id, if the commit has the record of a decision: several binds wrote, or one that
+    /// [records every commit](crate::BindOptions::record_every_commit). Attached SQLite files are one bind here, and a
+    /// [best-effort](crate::SessionOptions::best_effort) commit has no record.
     #[must_use]
     pub fn gid(&self) -> Option<&Gid> {
         self.gid.as_ref()
     }
 
-    /// Returns the keys of the binds that took part.
+    /// Returns the keys of the binds that took part. A SQLite file that is attached to another bind is part of that one.
     #[must_use]
     pub fn binds(&self) -> &[&'static str] {
         &self.binds
@@ -139,7 +142,7 @@ impl Released {
         self.unit
     }
 
-    /// Returns the keys of the binds that took part.
+    /// Returns the keys of the binds that took part. A SQLite file that is attached to another bind is part of that one.
     #[must_use]
     pub fn binds(&self) -> &[&'static str] {
         &self.binds
