@@ -37,8 +37,13 @@ mod tests {
 
     #[test]
     fn a_free_port_is_neither_taken_nor_listened_on() {
-        let first = free(&[]).unwrap();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
+        // Another process may begin to listen there before this one does.
+        let (first, listener) = loop {
+            let port = free(&[]).unwrap();
+            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                break (port, listener);
+            }
+        };
         let second = free(&[]).unwrap();
         let third = free(&[second]).unwrap();
         drop(listener);
