@@ -24,7 +24,7 @@ pub(super) struct Meta {
     unfit: Option<String>,
 }
 
-/// Whether the tables are there.
+/// The answer to the question whether the tables are there.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 #[derive(QueryableByName)]
 pub(super) struct Found {

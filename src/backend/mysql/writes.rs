@@ -8,8 +8,8 @@ use crate::backend::mysql::is_mariadb;
 pub(super) const WRITES: &str = "(SELECT SUM(VARIABLE_VALUE) FROM information_schema.SESSION_STATUS \
                       WHERE VARIABLE_NAME IN ('HANDLER_WRITE', 'HANDLER_UPDATE', 'HANDLER_DELETE'))";
 
-/// Clears the warnings of the statement before: `SET`, savepoints and the end of a transaction keep them, and a statement
-/// that has a table does not.
+/// Clears the warnings of the statement before: `SET`, savepoints and the end of a transaction keep them, and a
+/// statement that has a table does not.
 pub(super) const CLEAR_WARNINGS: &str = "DO (SELECT 1 FROM (SELECT 1) AS cleared)";
 
 /// Counts the warnings of an empty roll-back. The server warns if a table without transactions was changed, by a flag

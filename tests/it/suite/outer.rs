@@ -88,6 +88,15 @@ impl<S: Side> OuterTransaction<S> {
     }
 }
 
+/// Asserts that a statement was refused because its outer connection is closed.
+fn assert_closed<T: std::fmt::Debug>(refused: Result<T, Error>) {
+    let source = match &refused {
+        Err(Error::Pool { source, .. }) => Some(source),
+        _ => None,
+    };
+    assert!(matches!(source, Some(PoolError::Closed)), "{refused:?}");
+}
+
 /// Counts the hooks that run: commits in tens, roll-backs in ones.
 fn listen(session: &Session) -> Arc<AtomicUsize> {
     let heard = Arc::new(AtomicUsize::new(0));
@@ -249,16 +258,7 @@ pub(crate) async fn a_unit_whose_outer_transaction_is_gone_runs_nothing<S: Side>
     );
     // The connection is closed, and no other unit begins there.
     let refused = S::write(&session, "by itself").await;
-    assert!(
-        matches!(
-            refused,
-            Err(Error::Pool {
-                source: PoolError::Closed,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
+    assert_closed(refused);
     assert_eq!(transaction.committed().await, ["outer", "first"]);
     // A unit cannot begin either if the caller ended the transaction in text, which Diesel does not notice.
     let transaction = OuterTransaction::<S>::new().await;
@@ -434,16 +434,7 @@ pub(crate) async fn a_dropped_statement_ends_the_outer_transaction<S: Side>() {
     assert!(S::sql(&session, S::SLOW).now_or_never().is_none());
     session.commit_all().await.unwrap_err();
     let refused = S::write(&session, "more").await;
-    assert!(
-        matches!(
-            refused,
-            Err(Error::Pool {
-                source: PoolError::Closed,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
+    assert_closed(refused);
     drop(session);
     let OuterTransaction {
         database, outer, ..
