@@ -1,5 +1,6 @@
 //! Puts the spans of statements on a connection, unless it has an instrumentation of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use diesel_async::AsyncConnection;
@@ -27,13 +28,18 @@ pub(crate) fn observe<C: AsyncConnection>(connection: &mut C, transaction: &mut 
 }
 
 /// Returns the counter of statements that may end the transaction of a connection. `None` if the application has an
-/// instrumentation of its own.
+/// instrumentation of its own, or has leaked the future of a statement.
 pub(crate) fn watch<C: AsyncConnection>(connection: &mut C) -> Option<Arc<Watch>> {
-    if internals::is_placeholder(connection.instrumentation()) {
-        connection.set_instrumentation(StatementSpans::default());
-    }
-    let spans: Option<&StatementSpans> = connection.instrumentation().downcast_ref();
-    spans.map(StatementSpans::watch)
+    // diesel-async panics here if the future of a statement still lives, and has no way to ask. Such a future can only
+    // be one that the application leaked, as no other outlives its borrow of the connection.
+    let watching = AssertUnwindSafe(|| {
+        if internals::is_placeholder(connection.instrumentation()) {
+            connection.set_instrumentation(StatementSpans::default());
+        }
+        let spans: Option<&StatementSpans> = connection.instrumentation().downcast_ref();
+        spans.map(StatementSpans::watch)
+    });
+    catch_unwind(watching).unwrap_or(None)
 }
 
 /// Logs the statements of a connection. Returns whether it can: an instrumentation of the application stays, unless it

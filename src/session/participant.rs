@@ -198,7 +198,12 @@ impl<C: Connection> Participant for Lease<C> {
                     // The id may belong to a database that was replaced. The next unit reads it again.
                     self.entry.forget_identity();
                     self.met_marker(fault);
-                    self.maybe_decided = !matches!(fault, Fault::Unreached(_));
+                    self.maybe_decided = match fault {
+                        Fault::Unreached(_) => false,
+                        // The library of SQLite runs in this process: it has rolled the decision back.
+                        Fault::Refused(_) | Fault::TransactionEnded(_) => !C::IS_FILE,
+                        _ => true,
+                    };
                 }
             }
             decided

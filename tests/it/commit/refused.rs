@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
+use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use diesel_binds::error::Fault;
-use diesel_binds::{BindOptions, CommitError, Error};
+use diesel_binds::{AsyncSqliteConnection, BindOptions, CommitError, Error};
 use kit::prepared::decision;
 use kit::side::{
     MariadbA, MariadbB, PoolKind, PostgresA, PostgresB, PostgresPlain, PostgresPlainB, Side,
@@ -84,6 +85,23 @@ async fn a_deferred_constraint_of_the_holder_fails_the_decision() {
     Sqlite::sql(&session, ORPHAN).await.unwrap();
     let fault = pair.rolls_back(&mut session, "lite", &[]).await;
     assert_violates_foreign_key(&fault);
+}
+
+/// The same reader would keep a question on another connection from its answer.
+#[tokio::test]
+async fn a_decision_that_a_reader_of_the_file_refuses_is_not_in_doubt() {
+    let pair = Pair::<PostgresA, Sqlite>::new().await;
+    let mut reader = AsyncSqliteConnection::establish(pair.second.url())
+        .await
+        .unwrap();
+    let mut session = pair.binds.session();
+    pair.write(&session, "gone").await.unwrap();
+    reader
+        .batch_execute("BEGIN; SELECT count(*) FROM notes")
+        .await
+        .unwrap();
+    let fault = pair.rolls_back(&mut session, "lite", &[]).await;
+    assert!(says(&fault, "database is locked"), "{fault:?}");
 }
 
 #[tokio::test]
