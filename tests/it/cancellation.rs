@@ -100,7 +100,7 @@ mount!(endings: [
 
 mount!(raw: [
     a_raw_statement_dropped_at_any_poll_falsifies_no_reply,
-    a_raw_statement_that_is_leaked_falsifies_no_reply,
+    a_unit_is_rolled_back_after_a_leaked_raw_statement,
     a_nested_transaction_dropped_at_any_poll_is_not_kept_by_half,
     a_commit_or_rollback_of_the_users_own_is_never_a_commit_of_the_unit,
     two_queries_run_at_once_on_two_binds_and_in_turn_on_one,

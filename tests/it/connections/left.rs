@@ -1,9 +1,10 @@
 //! A connection goes back into its pool like a fresh one, whatever state the statements of the application left there.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection as _;
-use diesel_binds::{Bind, BindOptions, Binds};
+use diesel_binds::{Bind, BindOptions, Binds, Error, Isolation, SessionOptions};
 use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 
 use crate::connections::pool::{OfMariadb, OfPostgres, OfSqlite, Shared};
@@ -146,9 +147,71 @@ const SQLITE: Kind = Kind {
     ],
 };
 
-async fn every_connection_is_as_a_fresh_one<S, P>(kind: Kind, pool_kind: PoolKind)
+/// Returns registries that share one pool, of the bind alone or with a partner, which makes it prepare or decide. A hook
+/// of all runs the statement that it finds.
+async fn registries<S, Partner, P>(
+    pool: &P,
+    hook: &Arc<Mutex<Option<&'static str>>>,
+    seed: u64,
+) -> [Binds; 4]
 where
     S: Side,
+    Partner: Side,
+    P: Shared<Connection = <S::Bind as Bind>::Connection>,
+{
+    let partner = Partner::database().await;
+    let registry = async |partner_url: Option<&str>, options: BindOptions| {
+        let hook = Arc::clone(hook);
+        let builder = Binds::builder().namespace(format!("left-{seed:x}"));
+        let builder = builder.after_begin(S::bind(), move |connection| {
+            let sql = hook.lock().unwrap().take();
+            Box::pin(async move {
+                match sql {
+                    Some(sql) => connection.batch_execute(sql).await,
+                    None => Ok(()),
+                }
+            })
+        });
+        let builder = pool.register::<S::Bind>(builder, options);
+        let builder = match partner_url {
+            Some(url) => {
+                Partner::register(builder, url, PoolKind::Deadpool, 1, BindOptions::new()).await
+            }
+            None => builder,
+        };
+        builder.build().unwrap()
+    };
+    [
+        registry(None, BindOptions::new()).await,
+        registry(None, BindOptions::new().record_every_commit()).await,
+        registry(Some(partner.url()), BindOptions::new()).await,
+        registry(Some(partner.url()), BindOptions::new().never_prepare()).await,
+    ]
+}
+
+/// Returns options of which each changes a setting of the connection on some backend.
+fn random_options(random: &mut fastrand::Rng) -> SessionOptions {
+    let options = SessionOptions::new();
+    match random.usize(..12) {
+        0 => options.isolation(Isolation::ReadCommitted),
+        1 => options.isolation(Isolation::RepeatableRead),
+        2 => options.isolation(Isolation::Serializable),
+        3 => options.read_only(),
+        4 => options
+            .read_only()
+            .isolation(Isolation::Serializable)
+            .deferrable(),
+        5 => options.statement_timeout(Duration::from_secs(9)),
+        6 => options.lock_timeout(Duration::from_secs(8)),
+        7 => options.deadline(Duration::from_secs(30)),
+        _ => options,
+    }
+}
+
+async fn every_connection_is_as_a_fresh_one<S, Partner, P>(kind: Kind, pool_kind: PoolKind)
+where
+    S: Side,
+    Partner: Side,
     P: Shared<Connection = <S::Bind as Bind>::Connection>,
 {
     let seed = std::env::var("DIESEL_BINDS_SEED")
@@ -158,40 +221,35 @@ where
     let database = S::database().await;
     let pool = P::open(database.url(), pool_kind, SIZE, kind.setup);
     let hook: Arc<Mutex<Option<&'static str>>> = Arc::default();
-    let told = Arc::clone(&hook);
-    let builder = Binds::builder().after_begin(S::bind(), move |connection| {
-        let sql = told.lock().unwrap().take();
-        Box::pin(async move {
-            match sql {
-                Some(sql) => connection.batch_execute(sql).await,
-                None => Ok(()),
-            }
-        })
-    });
-    let binds = pool
-        .register::<S::Bind>(builder, BindOptions::new())
-        .build()
-        .unwrap();
+    let registries = registries::<S, Partner, P>(&pool, &hook, seed).await;
     // The first connection is inspected in the state in which its pool made it.
-    let mut session = binds.session();
+    let mut session = registries[0].session();
     S::read(&session).await.unwrap();
     session.rollback_all().await.unwrap();
-    let mut left = 0;
+    let (mut left, mut committed) = (0, [0; 4]);
     for unit in 0..UNITS {
-        let mut session = binds.session();
+        let registry = random.usize(..registries.len());
+        let options = random_options(&mut random);
+        let mut session = registries[registry].with(options).session();
         let mut done = Vec::new();
         for _ in 0..random.usize(1..4) {
             let sql = match random.bool() {
                 true => kind.leaving[random.usize(..kind.leaving.len())],
                 false => kind.harmless[random.usize(..kind.harmless.len())],
             };
-            let how = random.usize(..5);
+            let how = random.usize(..7);
             done.push((how, sql));
             match how {
                 0 => *hook.lock().unwrap() = Some(sql),
                 1 => drop(S::write(&session, &format!("{unit}")).await),
                 2 => drop(S::sql(&session, sql).await),
                 3 => drop(DropPoint::Asked(1).cut(S::sql(&session, sql)).await),
+                4 if registry >= 2 => drop(Partner::write(&session, &format!("{unit}")).await),
+                5 => {
+                    let in_savepoint = session
+                        .savepoint::<_, Error, _>(async |session| S::sql(session, sql).await);
+                    drop(in_savepoint.await);
+                }
                 _ => {
                     if let Ok(mut connection) = session.connection(S::bind()).await
                         && let Ok(raw) = connection.raw()
@@ -202,7 +260,7 @@ where
             }
         }
         match random.usize(..3) {
-            0 => drop(session.commit_all().await),
+            0 => committed[registry] += usize::from(session.commit_all().await.is_ok()),
             1 => drop(session.rollback_all().await),
             _ => drop(session),
         }
@@ -230,30 +288,32 @@ where
         }
     }
     assert!(left > UNITS);
+    println!("committed by registry: {committed:?}");
+    assert!(committed.iter().all(|units| *units > 20), "{committed:?}");
 }
 
 macro_rules! mount {
-    ($($name:ident: $side:ty, $pool:ty, $kind:expr);+ $(;)?) => {
+    ($($name:ident: $side:ty, $partner:ty, $pool:ty, $kind:expr);+ $(;)?) => {
         $(mod $name {
             use super::*;
 
             #[tokio::test(flavor = "multi_thread")]
             async fn deadpool() {
-                every_connection_is_as_a_fresh_one::<$side, $pool>($kind, PoolKind::Deadpool).await;
+                every_connection_is_as_a_fresh_one::<$side, $partner, $pool>($kind, PoolKind::Deadpool).await;
             }
 
             #[tokio::test]
             async fn bb8() {
-                every_connection_is_as_a_fresh_one::<$side, $pool>($kind, PoolKind::Bb8).await;
+                every_connection_is_as_a_fresh_one::<$side, $partner, $pool>($kind, PoolKind::Bb8).await;
             }
         })+
     };
 }
 
 mount!(
-    postgres: PostgresA, OfPostgres, POSTGRES;
-    mariadb: MariadbA, OfMariadb, MARIADB;
-    sqlite: Sqlite, OfSqlite, SQLITE;
+    postgres: PostgresA, Sqlite, OfPostgres, POSTGRES;
+    mariadb: MariadbA, Sqlite, OfMariadb, MARIADB;
+    sqlite: Sqlite, PostgresA, OfSqlite, SQLITE;
 );
 
 /// Returns a query that identifies a connection.

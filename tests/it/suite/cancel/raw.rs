@@ -76,33 +76,29 @@ pub(crate) async fn a_raw_statement_dropped_at_any_poll_falsifies_no_reply<A: Si
     bench.world.binds.close().await;
 }
 
-/// The future of a statement that is leaked still uses the connection, as diesel-async sees it.
-pub(crate) async fn a_raw_statement_that_is_leaked_falsifies_no_reply<A: Side, B: Side>(
+/// diesel-async panics if its connection is examined while the future of a statement lives. On PostgreSQL, that future
+/// also keeps the connection open.
+pub(crate) async fn a_unit_is_rolled_back_after_a_leaked_raw_statement<A: Side, B: Side>(
     pool: PoolKind,
 ) where
     (A, B): Sides,
 {
     let mut bench = Bench::<(A, B)>::new(pool).await;
-    for next in [
-        Next::AskTheSession,
-        Next::Commit,
-        Next::RollBack,
-        Next::Leave,
-    ] {
-        let text = bench.text();
-        let mut session = bench.session();
-        <(A, B)>::write(&session, &text).await.unwrap();
-        let mut connection = session.connection(A::bind()).await.unwrap();
-        let mut statement = Box::pin(A::echo_raw(connection.raw().unwrap(), 31));
-        let _ = statement.as_mut().now_or_never();
-        std::mem::forget(statement);
-        drop(connection);
-        let kept = follow::<A, B>(next, &mut session).await;
-        drop(session);
-        bench.assert_clean().await;
-        assert_eq!(bench.places(&text).await, [kept, kept], "{next:?}");
-    }
-    bench.world.binds.close().await;
+    let text = bench.text();
+    let mut session = bench.session();
+    <(A, B)>::write(&session, &text).await.unwrap();
+    let mut connection = session.connection(A::bind()).await.unwrap();
+    let mut statement = Box::pin(A::echo_raw(connection.raw().unwrap(), 31));
+    let _ = statement.as_mut().now_or_never();
+    std::mem::forget(statement);
+    drop(connection);
+    let ended = session.rollback_all().await;
+    assert!(
+        matches!(ended, Ok(()) | Err(CommitError::TransactionEnded { .. })),
+        "{ended:?}"
+    );
+    assert_eq!(A::echo(&session, 35).await.unwrap(), 35);
+    assert_eq!(bench.places(&text).await, [false, false]);
 }
 
 /// Goes on with the unit, and returns whether it committed.
