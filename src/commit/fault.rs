@@ -2,6 +2,8 @@
 
 use diesel_binds_derive::ErrorDebug;
 
+#[cfg(feature = "testing")]
+use crate::commit::sandbox_error::SandboxError;
 use crate::gid::InvalidGid;
 
 /// The reason why a step of the commit failed on one bind.
@@ -234,17 +236,10 @@ pub enum Fault {
     #[error("this process has no bind of that key")]
     UnknownBind,
 
-    /// The binds are a sandbox (`testing::Sandbox`), which does not touch the real database. A sandbox has no commit
-    /// for a fault plan, no migrations, and nothing to recover.
-    #[error(
-        "these are the binds of a sandbox, which does not use the real database: make the call on the application's \
-         own `Binds`"
-    )]
-    Sandbox,
-
-    /// The sandbox (`testing::Sandbox`) had ended before the commit: nothing of the sandbox or of the unit is kept.
-    #[error("the sandbox has ended, and nothing of it is kept: end it after its sessions")]
-    SandboxEnded,
+    /// The binds are a [sandbox](crate::testing::Sandbox), which has ended, or for which the call has no meaning.
+    #[cfg(feature = "testing")]
+    #[error(transparent)]
+    Sandbox(Box<SandboxError>),
 
     /// The pool or the server gave no connection to ask for the outcome.
     #[error("no connection could be opened")]
@@ -310,8 +305,15 @@ impl Fault {
             Self::NestedWorkFailed => "NestedWorkFailed",
             Self::Hook => "Hook",
             Self::Exchanged => "Exchanged",
-            Self::Sandbox => "Sandbox",
-            Self::SandboxEnded => "SandboxEnded",
+            #[cfg(feature = "testing")]
+            Self::Sandbox(_) => "Sandbox",
         }
+    }
+}
+
+#[cfg(feature = "testing")]
+impl From<SandboxError> for Fault {
+    fn from(error: SandboxError) -> Self {
+        Self::Sandbox(Box::new(error))
     }
 }

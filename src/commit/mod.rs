@@ -8,7 +8,7 @@
 //! `without_protocol` has the ends that need no protocol, `outer` the ends within outer transactions. `inject` makes
 //! steps fail, in tests. `docs/commit.md` argues why the commit is atomic.
 
-// Files, each of which imports only from those before it: `fault`, `hook`, `protocol`, `inject`, `participant`,
+// Files, each of which imports only from those before it: `sandbox_error`, `fault`, `hook`, `protocol`, `inject`, `participant`,
 // `commit_error`, `outcome`, `parameters`, `coordinator`, `without_protocol`, `outer`, `observed`.
 
 mod commit_error;
@@ -23,6 +23,8 @@ mod outer;
 mod parameters;
 mod participant;
 mod protocol;
+#[cfg(feature = "testing")]
+mod sandbox_error;
 mod without_protocol;
 
 pub use self::commit_error::{CommitError, Partial};
@@ -38,6 +40,8 @@ pub(crate) use self::participant::{LoneCommitError, Participant, Profile};
 pub use self::protocol::Outcome;
 #[cfg(feature = "testing")]
 pub use self::protocol::Step;
+#[cfg(feature = "testing")]
+pub use self::sandbox_error::SandboxError;
 
 /// The types that the exploration of commit and recovery together uses.
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The end of a unit within outer transactions: its savepoints are released, and nothing is committed.
 
-#[cfg(feature = "testing")]
-use crate::commit::Fault;
 use crate::commit::commit_error::{CommitError, Partial};
 use crate::commit::coordinator::{Refusal, rehearse};
 use crate::commit::outcome::Released;
 use crate::commit::parameters::CommitParameters;
 use crate::commit::participant::Participant;
+#[cfg(feature = "testing")]
+use crate::commit::sandbox_error::SandboxError;
 use crate::commit::without_protocol::roll_back;
 
 /// Releases the savepoint of each participant, or rolls back to all of them.
@@ -72,7 +72,7 @@ async fn try_out(
     if parameters.faults.is_some()
         && let Some(participant) = participants.first()
     {
-        let refusal = Refusal::Fault(participant.profile().key, Fault::Sandbox);
+        let refusal = Refusal::Fault(participant.profile().key, SandboxError::RealDatabase.into());
         return (participants, Some(refusal));
     }
     rehearse(parameters, participants).await

@@ -25,8 +25,6 @@ pub enum AbortReason {
     /// The unit is older than the records that databases keep of units. It was open for too long, or the id of its
     /// session was read long before it began. If the process died, its outcome could not be found out.
     OutlivedRecords,
-    /// The sandbox (`testing::Sandbox`) has ended, and nothing of it is kept.
-    SandboxEnded,
     /// The session, or its raw connection, was lent to the application, which put another one in its place
     /// (`mem::swap`, `mem::replace`).
     Exchanged,
@@ -46,7 +44,6 @@ impl fmt::Display for AbortReason {
             Self::NestedWorkFailed => "nested work of the unit failed",
             Self::Hook => "a hook before the commit was dropped or panicked",
             Self::OutlivedRecords => "the unit is older than the records that databases keep of units",
-            Self::SandboxEnded => "the sandbox has ended, and nothing of it is kept",
             Self::Exchanged => {
                 "the session or connection that was lent was replaced by another one; do not swap it"
             }

@@ -2,6 +2,8 @@
 
 use diesel_binds_derive::ErrorDebug;
 
+#[cfg(feature = "testing")]
+use crate::commit::SandboxError;
 use crate::commit::{CommitError, Fault};
 use crate::error::{AbortReason, PoolError, Waiting};
 
@@ -117,29 +119,6 @@ pub enum Error {
     UnknownBind {
         /// The bind.
         bind: &'static str,
-    },
-
-    /// The bind is not declared in this sandbox (`testing::Sandbox`). The query did not run.
-    #[error(
-        "the test did not declare that it uses `{bind}`: add `.bind(..)` of it to the sandbox, before `start()`"
-    )]
-    NotInSandbox {
-        /// The bind.
-        bind: &'static str,
-    },
-
-    /// The transaction around a sandbox has ended on `bind`, and everything that was done there is rolled back. The
-    /// cause is a `COMMIT` or `ROLLBACK` of the application, or the server (a deadlock on MariaDB, a lost connection).
-    /// The query did not run, and none will: start another sandbox.
-    #[error(
-        "the sandbox has lost its transaction on `{bind}`, by a COMMIT or ROLLBACK of the application or by the server; \
-         nothing that ran in it was kept, and the query did not run"
-    )]
-    SandboxLost {
-        /// The bind.
-        bind: &'static str,
-        /// The error of the database.
-        source: diesel::result::Error,
     },
 
     /// A subquery is boxed, or the rows of an upsert come from a query, so the type does not name the bind of its
@@ -270,6 +249,12 @@ pub enum Error {
     /// The unit was not committed, or is in doubt.
     #[error(transparent)]
     Commit(#[from] CommitError),
+
+    /// The binds are a [sandbox](crate::testing::Sandbox), and on the application's own binds the call would not have
+    /// failed. Also the error of the sandbox itself, converted by `?` in a test.
+    #[cfg(feature = "testing")]
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
 }
 
 impl Error {
@@ -289,8 +274,6 @@ impl Error {
             | Self::WithoutEffect { bind }
             | Self::UnknownBind { bind }
             | Self::NoOuterConnection { bind }
-            | Self::NotInSandbox { bind }
-            | Self::SandboxLost { bind, .. }
             | Self::UnknownSource { bind }
             | Self::ReadOnly { bind }
             | Self::Unsupported { bind, .. }
@@ -301,6 +284,8 @@ impl Error {
             Self::InsideUnit => None,
             Self::Retried { source, .. } => source.bind(),
             Self::Commit(error) => error.bind(),
+            #[cfg(feature = "testing")]
+            Self::Sandbox(error) => error.bind(),
             Self::NoScope | Self::ScopeEnded | Self::SessionInUse => None,
         }
     }
@@ -353,9 +338,10 @@ impl Error {
             Self::Query { source, .. }
             | Self::StaleConnection { source, .. }
             | Self::Begin { source, .. }
-            | Self::SandboxLost { source, .. }
             | Self::AfterBegin { source, .. } => Some(source),
             Self::Commit(error) => error.diesel(),
+            #[cfg(feature = "testing")]
+            Self::Sandbox(SandboxError::Lost { source, .. }) => source.as_ref(),
             Self::Retried { source, .. } => source.diesel(),
             _ => None,
         }

@@ -8,8 +8,6 @@ use std::fmt;
 pub enum Waiting {
     /// A connection of the pool.
     Connection,
-    /// The one connection of a bind in a sandbox, which another unit has.
-    OneConnection,
     /// The reply to a statement, which usually waits for a lock.
     Statement,
     /// The end of a hook of the application.
@@ -20,7 +18,6 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connection => "a connection",
-            Self::OneConnection => "the only connection in the sandbox, which another unit has,",
             Self::Statement => "a statement",
             Self::Hook => "a hook",
         })

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::backend::Reopen;
-use crate::commit::Fault;
+use crate::commit::SandboxError;
 use crate::error::{BoxError, PoolError};
 use crate::pool::port::{Pool, Pooled};
 
@@ -76,7 +76,7 @@ impl<C: Send + 'static> Pool<C> for SinglePool<C> {
                 return Err(PoolError::Closed);
             }
             if connection.is_none() {
-                let reopen = shared.reopen.as_ref().ok_or(PoolError::SandboxLost)?;
+                let reopen = shared.reopen.as_ref().ok_or(PoolError::Closed)?;
                 // Cancellation safety: there is still no connection, and the next checkout opens one.
                 *connection = Some(reopen().await.map_err(PoolError::Connect)?);
             }
@@ -90,7 +90,7 @@ impl<C: Send + 'static> Pool<C> for SinglePool<C> {
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<C, BoxError>> {
-        async { Err(Fault::Sandbox.into()) }.boxed()
+        async { Err(SandboxError::RealDatabase.into()) }.boxed()
     }
 
     fn wait_limit(&self) -> Option<Duration> {

@@ -11,10 +11,9 @@ use crate::commit::Fault;
 use crate::error::Error;
 use crate::gid::DatabaseId;
 use crate::recovery::Database;
-#[cfg(feature = "testing")]
-use crate::registry::enclosure::{AnyEnclosure, NotStarted};
 use crate::registry::entry::Entry;
 use crate::registry::examine::Examined;
+use crate::registry::sandbox_port::AnyEnclosure;
 
 /// An entry of any connection type.
 pub(crate) trait AnyEntry: Database {
@@ -32,9 +31,8 @@ pub(crate) trait AnyEntry: Database {
     fn close(&self);
     /// Returns an entry of the same bind on a connection that never commits anything.
     #[cfg(feature = "testing")]
-    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>>;
+    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, crate::commit::SandboxError>>;
     /// Returns the enclosure, if the entry is in a sandbox.
-    #[cfg(feature = "testing")]
     fn enclosure(&self) -> Option<&dyn AnyEnclosure>;
 }
 
@@ -84,12 +82,11 @@ impl<C: Connection> AnyEntry for Entry<C> {
     }
 
     #[cfg(feature = "testing")]
-    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, NotStarted>> {
+    fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, crate::commit::SandboxError>> {
         async move { Ok(Arc::new(self.enclose().await?) as Arc<dyn AnyEntry>) }.boxed()
     }
 
-    #[cfg(feature = "testing")]
     fn enclosure(&self) -> Option<&dyn AnyEnclosure> {
-        self.enclosure.as_ref().map(|enclosure| enclosure as _)
+        self.enclosure()
     }
 }

@@ -1,7 +1,7 @@
-//! The enclosure of an entry in a sandbox, which prevents every commit of a unit.
+//! The adapter of the port to a sandbox: the rules of a registry, and the enclosure of an entry.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -10,17 +10,14 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::backend::{Connection, Terms};
-use crate::commit::{Fault, HookFailure};
-use crate::error::BoxError;
+use crate::commit::{Fault, SandboxError};
+use crate::error::{Error, PoolError};
 use crate::pool::SinglePool;
+use crate::registry::sandbox_port::{AnyEnclosure, AnySandbox, CapturedHook};
 use crate::trace::QueryLog;
 
 /// The time limit for the end to wait for a session that still has the connection, and for the server.
 const ENDING: Duration = Duration::from_secs(5);
-
-/// A hook that runs only when the test runs it.
-pub(crate) type CapturedHook =
-    Box<dyn FnOnce() -> BoxFuture<'static, Result<(), HookFailure>> + Send>;
 
 /// The rules of a sandbox.
 #[derive(Default)]
@@ -34,24 +31,46 @@ pub(crate) struct SandboxRules {
     pub(crate) ended: AtomicBool,
 }
 
-impl SandboxRules {
-    /// Keeps a hook for the test.
-    pub(crate) fn capture(&self, hook: CapturedHook) {
+impl AnySandbox for SandboxRules {
+    fn ignores_settings(&self) -> bool {
+        self.ignores_settings
+    }
+
+    fn captures_hooks(&self) -> bool {
+        self.captures
+    }
+
+    fn capture(&self, hook: CapturedHook) {
         self.captured.lock().push(hook);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    fn ended(&self, bind: &'static str) -> Fault {
+        SandboxError::Ended { bind }.into()
+    }
+
+    fn check_open(&self, bind: &'static str) -> Result<(), Error> {
+        match self.has_ended() {
+            true => Err(SandboxError::Ended { bind }.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn undeclared(&self, bind: &'static str) -> Error {
+        SandboxError::Undeclared { bind }.into()
+    }
+
+    fn real_database(&self) -> Fault {
+        SandboxError::RealDatabase.into()
     }
 }
 
-/// The reason why a bind is not in a sandbox.
-#[derive(Debug)]
-pub(crate) enum NotStarted {
-    /// No connection was opened.
-    Connect(Fault),
-    /// Commits of the connection could not be prevented.
-    Enclose(BoxError),
-}
-
-/// The enclosure of an entry, which prevents every commit of a unit.
-pub(crate) struct Enclosure<C> {
+/// The enclosure of an entry with connections of the type `C`.
+pub(super) struct Enclosure<C> {
+    pub(super) bind: &'static str,
     pub(super) pool: SinglePool<C>,
     /// The terms of the transaction around all units. `None` if the units are on a copy.
     pub(super) around: Option<Terms>,
@@ -59,64 +78,67 @@ pub(crate) struct Enclosure<C> {
     pub(super) log: Option<Arc<QueryLog>>,
 }
 
-impl<C: Send + 'static> Enclosure<C> {
-    pub(super) fn is_within_outer(&self) -> bool {
+impl<C: Connection> AnyEnclosure for Enclosure<C> {
+    fn is_within_outer(&self) -> bool {
         self.around.is_some()
     }
 
-    /// Returns whether the transaction around all units is gone, so that no unit can follow.
-    pub(super) fn is_lost(&self) -> bool {
+    fn is_lost(&self) -> bool {
         self.pool.is_lost()
     }
 
-    pub(super) fn log_statements(&self, is_active: bool) {
+    fn log_statements(&self, is_active: bool) {
         if let Some(log) = &self.log {
             log.set_active(is_active);
         }
     }
-}
 
-/// An [`Enclosure`] of any connection type.
-pub(crate) trait AnyEnclosure: Send + Sync {
-    /// Returns the log of its statements.
-    fn log(&self) -> Option<&QueryLog>;
-    /// Ends the enclosure. Fails if any change may have been committed, or if the transaction had ended before.
-    fn end(&self) -> BoxFuture<'_, Result<(), NotEnded>>;
-    /// Closes the connection as soon as no unit uses it.
-    fn close(&self);
-}
+    fn not_checked_out(&self, source: PoolError) -> Error {
+        let bind = self.bind;
+        match source {
+            PoolError::TimedOut(waited) => SandboxError::OneConnection { bind, waited }.into(),
+            _ if self.is_lost() => SandboxError::Lost { bind, source: None }.into(),
+            source => Error::Pool { bind, source },
+        }
+    }
 
-/// The reason why an enclosure did not end cleanly.
-#[derive(Debug)]
-pub(crate) enum NotEnded {
-    /// The transaction around all units had ended, or the connection was lost.
-    Lost,
-    /// A session still has the connection.
-    Open,
-    /// A change is committed, or may be.
-    Fault(Fault),
-}
+    fn not_begun(&self, source: diesel::result::Error) -> Error {
+        let bind = self.bind;
+        match &self.around {
+            Some(_) => {
+                let source = Some(source);
+                SandboxError::Lost { bind, source }.into()
+            }
+            None => Error::Begin { bind, source },
+        }
+    }
 
-impl<C: Connection> AnyEnclosure for Enclosure<C> {
     fn log(&self) -> Option<&QueryLog> {
         self.log.as_deref()
     }
 
-    fn end(&self) -> BoxFuture<'_, Result<(), NotEnded>> {
+    fn end(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
         async move {
+            let bind = self.bind;
             let Ok(taken) = timeout(ENDING, self.pool.take()).await else {
-                return Err(NotEnded::Open);
+                return Err(SandboxError::StillOpen { bind });
             };
             self.pool.end();
             match (taken, &self.around) {
                 (_, None) => Ok(()),
-                (None, Some(_)) => Err(NotEnded::Lost),
+                (None, Some(_)) => Err(SandboxError::Lost { bind, source: None }),
                 (Some(mut connection), Some(terms)) => {
                     let left = timeout(ENDING, connection.end_enclosure(terms)).await;
                     match left.unwrap_or(Err(Fault::TimedOut)) {
                         Ok(()) => Ok(()),
-                        Err(Fault::TransactionEnded(_)) => Err(NotEnded::Lost),
-                        Err(fault) => Err(NotEnded::Fault(fault)),
+                        Err(Fault::TransactionEnded(source)) => Err(SandboxError::Lost {
+                            bind,
+                            source: Some(source),
+                        }),
+                        Err(fault) => Err(SandboxError::Kept {
+                            bind,
+                            source: fault.into(),
+                        }),
                     }
                 }
             }

@@ -13,8 +13,7 @@ use crate::config::{BindOptions, Setup, Timeouts};
 use crate::error::{Error, PoolError};
 use crate::gid::{DatabaseId, UnitClock, UnitId};
 use crate::pool::{Pool, Pooled};
-#[cfg(feature = "testing")]
-use crate::registry::enclosure::Enclosure;
+use crate::registry::sandbox_port::AnyEnclosure;
 use crate::trace::PoolMetrics;
 
 /// A hook of the application at the begin of each transaction.
@@ -42,8 +41,7 @@ pub(crate) struct Entry<C> {
     pub(super) server_outside_pool: Mutex<Option<Arc<Server>>>,
     pub(super) identity: Mutex<Identity>,
     /// The enclosure that prevents every commit of a unit, in a sandbox.
-    #[cfg(feature = "testing")]
-    pub(super) enclosure: Option<Enclosure<C>>,
+    pub(super) enclosure: Option<Box<dyn AnyEnclosure>>,
 }
 
 impl<C: Connection> Entry<C> {
@@ -79,7 +77,6 @@ impl<C: Connection> Entry<C> {
             server: Mutex::new(None),
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
-            #[cfg(feature = "testing")]
             enclosure: None,
         }
     }
@@ -98,31 +95,48 @@ impl<C: Connection> Entry<C> {
 
     /// Returns whether its units are savepoints in a transaction that never commits.
     pub(crate) fn is_within_outer(&self) -> bool {
-        #[cfg(feature = "testing")]
-        return self
-            .enclosure
-            .as_ref()
-            .is_some_and(Enclosure::is_within_outer);
-        #[cfg(not(feature = "testing"))]
-        false
+        self.enclosure()
+            .is_some_and(|enclosure| enclosure.is_within_outer())
     }
 
     /// Returns whether it is in a sandbox whose transaction is gone: no unit can follow.
     pub(crate) fn is_lost(&self) -> bool {
-        #[cfg(feature = "testing")]
-        return self.enclosure.as_ref().is_some_and(Enclosure::is_lost);
-        #[cfg(not(feature = "testing"))]
-        false
+        self.enclosure()
+            .is_some_and(|enclosure| enclosure.is_lost())
     }
 
     /// Starts or stops logging statements as the application's own.
     pub(crate) fn log_statements(&self, is_active: bool) {
-        #[cfg(feature = "testing")]
-        if let Some(enclosure) = &self.enclosure {
+        if let Some(enclosure) = self.enclosure() {
             enclosure.log_statements(is_active);
         }
-        #[cfg(not(feature = "testing"))]
-        let _ = is_active;
+    }
+
+    /// Returns the error of a unit that got no connection.
+    pub(crate) fn not_checked_out(&self, source: PoolError) -> Error {
+        match self.enclosure() {
+            Some(enclosure) => enclosure.not_checked_out(source),
+            None => Error::Pool {
+                bind: self.key,
+                source,
+            },
+        }
+    }
+
+    /// Returns the error of a unit that could not begin.
+    pub(crate) fn not_begun(&self, source: diesel::result::Error) -> Error {
+        match self.enclosure() {
+            Some(enclosure) => enclosure.not_begun(source),
+            None => Error::Begin {
+                bind: self.key,
+                source,
+            },
+        }
+    }
+
+    /// Returns the enclosure, if the entry is in a sandbox.
+    pub(super) fn enclosure(&self) -> Option<&dyn AnyEnclosure> {
+        self.enclosure.as_deref()
     }
 
     /// Checks a connection out of the pool, within `limit` and the limit of the pool.
@@ -130,13 +144,11 @@ impl<C: Connection> Entry<C> {
         let waiting = self.metrics.wait();
         let checkout = match timeout(limit, self.pool.checkout()).await {
             Ok(result) => result,
-            #[cfg(feature = "testing")]
-            Err(_) if self.enclosure.is_some() => Err(PoolError::OneConnection(limit)),
             Err(_) => Err(PoolError::TimedOut(limit)),
         };
         match &checkout {
             Ok(_) => waiting.done(),
-            Err(PoolError::TimedOut(_) | PoolError::OneConnection(_)) => waiting.timed_out(),
+            Err(PoolError::TimedOut(_)) => waiting.timed_out(),
             Err(_) => {}
         }
         checkout

@@ -43,8 +43,10 @@ impl Binds {
     async fn adopt(&self, bind: &str, id: Option<DatabaseId>) -> Result<(), Fault> {
         let mut entries = self.registry.entries.iter();
         match entries.find(|entry| entry.key() == bind) {
-            Some(_) if self.registry.is_sandbox() => Err(Fault::Sandbox),
-            Some(entry) => entry.adopt(id).await,
+            Some(entry) => match self.registry.sandbox() {
+                Some(sandbox) => Err(sandbox.real_database()),
+                None => entry.adopt(id).await,
+            },
             None => Err(Fault::UnknownBind),
         }
     }

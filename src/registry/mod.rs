@@ -1,6 +1,6 @@
 //! The registry of the binds and their pools.
 
-// Files, each of which imports only from those before it: `enclosure`, `entry`, `examine`, `any_entry`, `check`,
+// Files, each of which imports only from those before it: `sandbox_port`, `enclosure`, `entry`, `examine`, `any_entry`, `check`,
 // `identity`, `in_use`, `hook_context`, `recovery_port`, `problem`, `builder`, `recovery`, `sandbox`.
 
 mod any_entry;
@@ -18,6 +18,7 @@ mod recovery;
 mod recovery_port;
 #[cfg(feature = "testing")]
 mod sandbox;
+mod sandbox_port;
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -39,11 +40,12 @@ pub(crate) use self::any_entry::AnyEntry;
 pub use self::builder::{BindsBuilder, IntoSource, Source};
 pub use self::check::{BindReport, Finding, Report, Severity};
 #[cfg(feature = "testing")]
-pub(crate) use self::enclosure::{AnyEnclosure, NotEnded, NotStarted, SandboxRules};
+pub(crate) use self::enclosure::SandboxRules;
 pub(crate) use self::entry::Entry;
 pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
 pub use self::recovery::Recovery;
+pub(crate) use self::sandbox_port::{AnyEnclosure, AnySandbox};
 
 /// The binds of an application, each with its pool. Creates the sessions.
 ///
@@ -92,9 +94,8 @@ pub(crate) struct Registry {
     /// The faults to inject into the commits of all sessions.
     #[cfg(feature = "testing")]
     faults: parking_lot::Mutex<Option<crate::commit::FaultPlan>>,
-    /// The rules of the sandbox, if this registry is one.
-    #[cfg(feature = "testing")]
-    sandbox: Option<Arc<SandboxRules>>,
+    /// The sandbox that this registry belongs to, if there is one.
+    sandbox: Option<Arc<dyn AnySandbox>>,
 }
 
 /// A bind that uses the connection of another: in the same database, or in a file attached to it.
@@ -259,46 +260,20 @@ impl Registry {
         self.index
             .get(&TypeId::of::<B>())
             .copied()
-            .ok_or(match self.is_sandbox() {
-                true => Error::NotInSandbox { bind: B::KEY },
-                false => Error::UnknownBind { bind: B::KEY },
+            .ok_or_else(|| match self.sandbox() {
+                Some(sandbox) => sandbox.undeclared(B::KEY),
+                None => Error::UnknownBind { bind: B::KEY },
             })
+    }
+
+    /// Returns the sandbox that this registry belongs to, if there is one.
+    pub(crate) fn sandbox(&self) -> Option<&Arc<dyn AnySandbox>> {
+        self.sandbox.as_ref()
     }
 
     /// Returns whether this registry is a sandbox, of which nothing is ever committed.
     pub(crate) fn is_sandbox(&self) -> bool {
-        #[cfg(feature = "testing")]
-        return self.sandbox.is_some();
-        #[cfg(not(feature = "testing"))]
-        false
-    }
-
-    /// Returns whether this registry was a sandbox that has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        #[cfg(feature = "testing")]
-        return self
-            .sandbox
-            .as_ref()
-            .is_some_and(|rules| rules.ended.load(Ordering::SeqCst));
-        #[cfg(not(feature = "testing"))]
-        false
-    }
-
-    /// Returns whether settings that a savepoint cannot have are ignored.
-    pub(crate) fn ignores_settings(&self) -> bool {
-        #[cfg(feature = "testing")]
-        return self
-            .sandbox
-            .as_ref()
-            .is_some_and(|rules| rules.ignores_settings);
-        #[cfg(not(feature = "testing"))]
-        false
-    }
-
-    /// Returns the rules of the sandbox, if this registry is one.
-    #[cfg(feature = "testing")]
-    pub(crate) fn sandbox(&self) -> Option<&Arc<SandboxRules>> {
-        self.sandbox.as_ref()
+        self.sandbox.is_some()
     }
 
     /// Returns the entry of `B`.

@@ -11,21 +11,26 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{self, Connection, PrivateCopy, Reopen};
-use crate::commit::Fault;
+use crate::commit::{Fault, SandboxError};
 use crate::config::RecoveryOptions;
 use crate::pool::SinglePool;
 use crate::recovery::{Database, RecoveryScope, Worker};
-use crate::registry::enclosure::{Enclosure, NotStarted, SandboxRules};
+use crate::registry::enclosure::{Enclosure, SandboxRules};
 use crate::registry::{AnyEntry, Entry, Registry};
 use crate::trace::{PoolMetrics, QueryLog};
 
 impl<C: Connection> Entry<C> {
     /// Returns an entry of the same bind on a connection of its own, which never commits anything.
-    pub(super) async fn enclose(&self) -> Result<Self, NotStarted> {
+    pub(super) async fn enclose(&self) -> Result<Self, SandboxError> {
+        let bind = self.key;
+        let not_connected = |fault: Fault| SandboxError::Connect {
+            bind,
+            source: fault.into(),
+        };
         let mut connection = self
             .connect(self.timeouts.checkout)
             .await
-            .map_err(NotStarted::Connect)?;
+            .map_err(not_connected)?;
         let enclosing = async {
             // The properties of this connection, which the hooks of the pool have not set up. Read before the
             // transaction begins: on some hosts, a query fails and would abort it.
@@ -37,8 +42,8 @@ impl<C: Connection> Entry<C> {
         };
         let enclosed = timeout(self.timeouts.step, enclosing).await;
         let (enclosed, terms) = enclosed
-            .map_err(|_| NotStarted::Connect(Fault::TimedOut))?
-            .map_err(NotStarted::Enclose)?;
+            .map_err(|_| not_connected(Fault::TimedOut))?
+            .map_err(|source| SandboxError::Enclose { bind, source })?;
         let mut connection = enclosed.connection;
         let log = Arc::new(QueryLog::default());
         let logs = backend::log(&mut connection, &log);
@@ -67,11 +72,12 @@ impl<C: Connection> Entry<C> {
             server: Mutex::new(Some(Arc::clone(&terms.server))),
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
-            enclosure: Some(Enclosure {
+            enclosure: Some(Box::new(Enclosure {
+                bind,
                 pool,
                 around: (!is_copy).then_some(terms),
                 log: logs.then_some(log),
-            }),
+            })),
         })
     }
 }
@@ -91,24 +97,23 @@ fn logging<C: Connection>(reopen: Reopen<C>, log: &Arc<QueryLog>) -> Reopen<C> {
 }
 
 impl Registry {
-    /// Returns a registry of these binds only, which never commits anything. The error contains the key of its bind.
+    /// Returns a registry of these binds only, which never commits anything.
     pub(crate) async fn enclose(
         &self,
         binds: &[(TypeId, &'static str)],
-        rules: SandboxRules,
-    ) -> Result<Self, (&'static str, Option<NotStarted>)> {
+        rules: Arc<SandboxRules>,
+    ) -> Result<Self, SandboxError> {
         let mut positions = Vec::new();
-        for (id, key) in binds {
-            positions.push(*self.index.get(id).ok_or((*key, None))?);
+        for (id, bind) in binds {
+            let unknown = SandboxError::UnknownBind { bind };
+            positions.push(*self.index.get(id).ok_or(unknown)?);
         }
         let mut used = positions.clone();
         used.sort_unstable();
         used.dedup();
         let mut entries: Vec<Arc<dyn AnyEntry>> = Vec::with_capacity(used.len());
         for position in &used {
-            let entry = &self.entries[*position];
-            let enclosed = entry.enclose().await;
-            entries.push(enclosed.map_err(|failed| (entry.key(), Some(failed)))?);
+            entries.push(self.entries[*position].enclose().await?);
         }
         let index: BTreeMap<TypeId, usize> = binds
             .iter()
@@ -136,9 +141,12 @@ impl Registry {
             closed: AtomicBool::new(false),
             trace: self.trace,
             #[cfg(feature = "migrations")]
-            migrations: Arc::new(self.migrations.refusing(|| Fault::Sandbox)),
+            migrations: Arc::new(
+                self.migrations
+                    .refusing(|| SandboxError::RealDatabase.into()),
+            ),
             faults: Mutex::default(),
-            sandbox: Some(Arc::new(rules)),
+            sandbox: Some(rules),
         })
     }
 }

@@ -18,7 +18,6 @@ impl From<&Fault> for AbortReason {
             Fault::NestedTransaction => Self::NestedTransaction,
             Fault::TransactionEnded(_) => Self::TransactionEnded,
             Fault::OutlivedRecords => Self::OutlivedRecords,
-            Fault::SandboxEnded => Self::SandboxEnded,
             Fault::Exchanged => Self::Exchanged,
             _ => Self::Incomplete,
         }

@@ -53,10 +53,7 @@ impl<C: Connection> Lease<C> {
             self.ended();
         }
         // A failed begin may still have opened a transaction. The lease stays incomplete, so its connection is closed.
-        self.terms.prior = begun.map_err(|source| match self.terms.sandboxed {
-            true => Error::SandboxLost { bind, source },
-            false => Error::Begin { bind, source },
-        })?;
+        self.terms.prior = begun.map_err(|source| entry.not_begun(source))?;
         self.completed();
         if !entry.after_begin.is_empty() {
             let numbered = self.number_connection().await;

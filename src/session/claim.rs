@@ -228,8 +228,8 @@ impl<'s, C: Connection> Claim<'s, C> {
     pub(super) async fn verify(&mut self) -> Result<(), Error> {
         self.settle_rows();
         let (core, bind) = (self.core, self.key());
-        if core.registry.has_ended() {
-            return Err(self.unfit(&Fault::SandboxEnded));
+        if let Some(sandbox) = core.registry.sandbox() {
+            sandbox.check_open(bind)?;
         }
         let deadline = core.deadline();
         let verified = match self.lease().must_verify() {

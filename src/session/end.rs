@@ -115,16 +115,18 @@ impl Session {
             Some((bind, AbortReason::NestedWorkFailed)) => (bind, Fault::NestedWorkFailed),
             Some((bind, AbortReason::Hook)) => (bind, Fault::Hook),
             Some((bind, AbortReason::OutlivedRecords)) => (bind, Fault::OutlivedRecords),
-            Some((bind, AbortReason::SandboxEnded)) => (bind, Fault::SandboxEnded),
             Some((bind, AbortReason::Exchanged)) => (bind, Fault::Exchanged),
-            None if self.core().registry.has_ended() && self.core().has_begun() => {
-                (self.core().first_bind(), Fault::SandboxEnded)
-            }
             // A unit that has not begun may end after its deadline.
             None if self.core().deadline().has_passed() && self.core().has_begun() => {
                 (self.core().first_bind(), Fault::DeadlineExceeded)
             }
-            None => return Ok(None),
+            None => match self.core().registry.sandbox() {
+                Some(sandbox) if sandbox.has_ended() && self.core().has_begun() => {
+                    let bind = self.core().first_bind();
+                    (bind, sandbox.ended(bind))
+                }
+                _ => return Ok(None),
+            },
         };
         self.roll_back_because(bind, source).await.map(Some)
     }
@@ -196,11 +198,10 @@ impl Session {
 
     /// Returns the keeper of a unit whose end commits nothing.
     pub(super) fn kept(&self) -> Kept {
-        #[cfg(feature = "testing")]
-        if let Some(rules) = self.core().registry.sandbox() {
-            return Kept::InSandbox(std::sync::Arc::clone(rules));
+        match self.core().registry.sandbox() {
+            Some(sandbox) => Kept::InSandbox(Arc::clone(sandbox)),
+            None => Kept::ByOthers,
         }
-        Kept::ByOthers
     }
 
     pub(super) fn commit_parameters(&self, unit: UnitId) -> CommitParameters {

@@ -88,19 +88,16 @@ impl Core {
                 false => entry
                     .checkout(limit)
                     .await
-                    .map_err(|source| Error::Pool { bind, source }),
+                    .map_err(|source| entry.not_checked_out(source)),
             }
         };
         let pooled = checkout.await.map_err(|error| match error {
             Error::Pool {
-                source: source @ (PoolError::TimedOut(_) | PoolError::OneConnection(_)),
+                source: PoolError::TimedOut(_),
                 ..
             } if self.deadline().has_passed() => Error::DeadlineExceeded {
                 bind,
-                waiting_for: match source {
-                    PoolError::OneConnection(_) => Waiting::OneConnection,
-                    _ => Waiting::Connection,
-                },
+                waiting_for: Waiting::Connection,
             },
             error => error,
         })?;

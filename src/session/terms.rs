@@ -30,9 +30,11 @@ impl Core {
             true => settings.check_within_outer(),
             false => settings.check(C::BACKEND, self.is_read_only(entry)),
         };
+        let sandbox = self.registry.sandbox();
+        let ignored = sandbox.is_some_and(|sandbox| sandbox.ignores_settings());
         // The transaction of a sandbox has already begun, with the settings of its bind.
         let checked = checked.and_then(|()| match entry.is_within_outer() {
-            true if !self.registry.ignores_settings() => self.options.settings.check_sandboxed(),
+            true if !ignored => self.options.settings.check_sandboxed(),
             _ => Ok(()),
         });
         checked.map_err(|Unsupported { option, reason }| Error::Unsupported {

@@ -6,14 +6,15 @@ mod hook;
 mod output;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "testing")]
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
 use crate::commit::{Commit, CommitError};
 use crate::gid::UnitId;
+use crate::registry::AnySandbox;
 
 use self::hook::run;
 pub(super) use self::hook::{After, Before, Hook};
@@ -52,8 +53,7 @@ pub(super) enum Kept {
     /// Outer transactions, which later keep or lose it.
     ByOthers,
     /// A sandbox, for its later sessions.
-    #[cfg(feature = "testing")]
-    InSandbox(std::sync::Arc<crate::registry::SandboxRules>),
+    InSandbox(Arc<dyn AnySandbox>),
 }
 
 /// The hooks of the current unit of a session.
@@ -140,16 +140,14 @@ impl<S> Hooks<S> {
         match result {
             Ok(released @ Commit::Released(_)) => match kept {
                 Kept::ByOthers => Ok(released),
-                #[cfg(feature = "testing")]
-                Kept::InSandbox(rules) if rules.captures => {
+                Kept::InSandbox(sandbox) if sandbox.captures_hooks() => {
                     let limit = self.limit;
                     for hook in self.after_commit {
-                        let told = released.clone();
-                        rules.capture(Box::new(move || run(hook, told, limit).boxed()));
+                        let commit = released.clone();
+                        sandbox.capture(Box::new(move || run(hook, commit, limit).boxed()));
                     }
                     Ok(released)
                 }
-                #[cfg(feature = "testing")]
                 Kept::InSandbox(_) => Ok(self.committed(released).await),
             },
             Ok(committed) => Ok(self.committed(committed).await),

@@ -88,8 +88,8 @@ mod sandbox;
 use crate::registry::Binds;
 
 pub use self::dying::{Case, dying_at_every_step};
-pub use self::sandbox::{Sandbox, SandboxBuilder, SandboxError};
-pub use crate::commit::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, Step};
+pub use self::sandbox::{Sandbox, SandboxBuilder};
+pub use crate::commit::{Effect, FaultPlan, Hook, InvalidPoint, Moment, Point, SandboxError, Step};
 
 impl Binds {
     /// Makes the commits of all sessions of this registry fail as planned, until another plan replaces this one. A plan

@@ -5,12 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use diesel_binds_derive::ErrorDebug;
-
 use crate::bind::Bind;
-use crate::commit::{Fault, HookFailure};
-use crate::error::BoxError;
-use crate::registry::{AnyEnclosure, Binds, NotEnded, NotStarted, Registry, SandboxRules};
+use crate::commit::{HookFailure, SandboxError};
+use crate::registry::{AnyEnclosure, Binds, Registry, SandboxRules};
 
 /// The databases of an application for one test, which keep nothing that the test does.
 ///
@@ -37,78 +34,6 @@ pub struct SandboxBuilder {
     rules: SandboxRules,
 }
 
-/// An error at the start or at the end of a sandbox.
-#[derive(ErrorDebug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SandboxError {
-    /// No bind is declared, so that no query could run. Nothing was opened.
-    #[error(
-        "the sandbox has no binds: add `.bind(..)` of each that the test uses, before `start()`"
-    )]
-    NoBinds,
-
-    /// The application has not registered the bind. Nothing was opened.
-    #[error("the bind `{bind}` is not registered in the application's `Binds`")]
-    UnknownBind {
-        /// The bind.
-        bind: &'static str,
-    },
-
-    /// No connection could be opened. Nothing was changed.
-    #[error("the sandbox got no connection to `{bind}`")]
-    Connect {
-        /// The bind.
-        bind: &'static str,
-        /// The cause.
-        source: Fault,
-    },
-
-    /// Commits of the connection could not be prevented, and it was closed. Nothing was changed.
-    ///
-    /// On PostgreSQL the role needs the right to create temporary tables. On SQLite the file is copied to the folder
-    /// for temporary files.
-    #[error(
-        "the sandbox could not keep `{bind}` from committing (PostgreSQL: the role needs TEMPORARY on the database; \
-         SQLite: the file is copied)"
-    )]
-    Enclose {
-        /// The bind.
-        bind: &'static str,
-        /// The cause.
-        source: BoxError,
-    },
-
-    /// The transaction around all units ended before the sandbox did. Its changes were not kept, with two exceptions.
-    /// Writes to tables without transactions stay, and are no longer reported. Transactions on the raw connection after
-    /// a `ROLLBACK` of the application may be committed.
-    #[error(
-        "the sandbox had lost its transaction on `{bind}` before its end: by a COMMIT or ROLLBACK of the application, \
-         a statement that was dropped before its reply, or an error of the server (a deadlock on MariaDB)"
-    )]
-    Lost {
-        /// The bind.
-        bind: &'static str,
-    },
-
-    /// A session still has the connection of the bind. The connection is rolled back and closed when that session ends.
-    #[error("a session of the sandbox is still open on `{bind}`: end or drop it first")]
-    StillOpen {
-        /// The bind.
-        bind: &'static str,
-    },
-
-    /// A change cannot be rolled back, usually in a table without transactions. **It is still there.**
-    #[error(
-        "a change of the sandbox on `{bind}` was kept, or may have been: clean the database by hand"
-    )]
-    Kept {
-        /// The bind.
-        bind: &'static str,
-        /// The cause.
-        source: Fault,
-    },
-}
-
 impl Sandbox {
     /// Creates the builder of a sandbox of these binds. None of them is declared yet.
     pub fn of(binds: &Binds) -> SandboxBuilder {
@@ -123,7 +48,7 @@ impl Sandbox {
     ///
     /// They end with the sandbox: afterwards, queries fail with [`Error::Closed`](crate::Error::Closed) or
     /// [`Error::Pool`](crate::Error::Pool). A unit that is still open can only be rolled back: its commit fails with
-    /// [`Fault::SandboxEnded`](crate::error::Fault::SandboxEnded).
+    /// [`SandboxError::Ended`].
     #[must_use]
     pub fn binds(&self) -> &Binds {
         &self.binds
@@ -158,10 +83,7 @@ impl Sandbox {
 
     /// Clears the queries of all binds.
     pub fn clear_queries(&self) {
-        for log in self
-            .enclosures()
-            .filter_map(|(_, enclosure)| enclosure.log())
-        {
+        for log in self.enclosures().filter_map(AnyEnclosure::log) {
             log.clear();
         }
     }
@@ -213,12 +135,9 @@ impl Sandbox {
     pub async fn end(self) -> Result<(), SandboxError> {
         self.binds.registry.close_and_wait().await;
         let mut worst: Option<SandboxError> = None;
-        for (bind, enclosure) in self.enclosures() {
-            let found = match enclosure.end().await {
-                Ok(()) => continue,
-                Err(NotEnded::Fault(source)) => SandboxError::Kept { bind, source },
-                Err(NotEnded::Lost) => SandboxError::Lost { bind },
-                Err(NotEnded::Open) => SandboxError::StillOpen { bind },
+        for enclosure in self.enclosures() {
+            let Err(found) = enclosure.end().await else {
+                continue;
             };
             let is_kept = |error: &SandboxError| matches!(error, SandboxError::Kept { .. });
             if worst
@@ -231,16 +150,16 @@ impl Sandbox {
         worst.map_or(Ok(()), Err)
     }
 
-    fn enclosures(&self) -> impl Iterator<Item = (&'static str, &dyn AnyEnclosure)> {
+    fn enclosures(&self) -> impl Iterator<Item = &dyn AnyEnclosure> {
         let entries = self.binds.registry.entries.iter();
-        entries.filter_map(|entry| Some((entry.key(), entry.enclosure()?)))
+        entries.filter_map(|entry| entry.enclosure())
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.rules.ended.store(true, Ordering::SeqCst);
-        for (_, enclosure) in self.enclosures() {
+        for enclosure in self.enclosures() {
             enclosure.close();
         }
     }
@@ -256,7 +175,7 @@ impl fmt::Debug for Sandbox {
 
 impl SandboxBuilder {
     /// Declares that the test uses this bind. A query on any other bind is an error
-    /// ([`Error::NotInSandbox`](crate::Error::NotInSandbox)).
+    /// ([`SandboxError::Undeclared`]).
     pub fn bind<B: Bind>(mut self, _: B) -> Self {
         self.declared.push((TypeId::of::<B>(), B::KEY));
         self
@@ -292,13 +211,9 @@ impl SandboxBuilder {
         if self.declared.is_empty() {
             return Err(SandboxError::NoBinds);
         }
-        let enclosing = self.registry.enclose(&self.declared, self.rules);
-        let registry = enclosing.await.map_err(|(bind, why)| match why {
-            None => SandboxError::UnknownBind { bind },
-            Some(NotStarted::Connect(source)) => SandboxError::Connect { bind, source },
-            Some(NotStarted::Enclose(source)) => SandboxError::Enclose { bind, source },
-        })?;
-        let rules = registry.sandbox().map(Arc::clone).unwrap_or_default();
+        let rules = Arc::new(self.rules);
+        let enclosing = self.registry.enclose(&self.declared, Arc::clone(&rules));
+        let registry = enclosing.await?;
         Ok(Sandbox {
             binds: Binds {
                 registry: Arc::new(registry),

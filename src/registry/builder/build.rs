@@ -132,7 +132,6 @@ impl BindsBuilder {
             migrations,
             #[cfg(feature = "testing")]
             faults: parking_lot::Mutex::default(),
-            #[cfg(feature = "testing")]
             sandbox: None,
         };
         if let Ok(runtime) = Handle::try_current() {

@@ -1,6 +1,6 @@
 //! Behaviours of MariaDB alone: deadlocks that end a transaction, DDL that commits, tables without transactions.
 
-use diesel_binds::error::{Fault, PoolError};
+use diesel_binds::error::Fault;
 use diesel_binds::testing::{Sandbox, SandboxError};
 use diesel_binds::units::Retried;
 use diesel_binds::{CommitError, Error, Retry, Source};
@@ -57,13 +57,7 @@ async fn a_deadlock_ends_one_sandbox_and_keeps_nothing() {
     loser.commit_all().await.unwrap_err();
     let later = MariadbA::write(&loser, "by itself").await;
     assert!(
-        matches!(
-            later,
-            Err(Error::Pool {
-                source: PoolError::SandboxLost,
-                ..
-            })
-        ),
+        matches!(later, Err(Error::Sandbox(SandboxError::Lost { .. }))),
         "{later:?}"
     );
     drop(loser);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
-use diesel_binds::error::{PoolError, Waiting};
 use diesel_binds::testing::{Sandbox, SandboxError};
 use diesel_binds::{
     AsyncSqliteConnection, BindOptions, Binds, BindsBuilder, Error, PoolOptions, RecoveryOptions,
@@ -65,10 +64,10 @@ async fn a_session_waits_no_longer_than_for_the_pool() {
         assert!(
             matches!(
                 late,
-                Ok(Err(Error::Pool {
-                    source: PoolError::OneConnection(SHORT),
+                Ok(Err(Error::Sandbox(SandboxError::OneConnection {
+                    waited: SHORT,
                     ..
-                }))
+                })))
             ),
             "{case}: {late:?}"
         );
@@ -78,7 +77,7 @@ async fn a_session_waits_no_longer_than_for_the_pool() {
 }
 
 #[tokio::test]
-async fn a_deadline_tells_that_a_sandbox_has_one_connection() {
+async fn a_wait_until_the_deadline_reports_that_a_sandbox_has_one_connection() {
     let outside = Outside::<Sqlite>::new().await;
     let sandbox = outside.sandbox().await;
     let first = sandbox.binds().session();
@@ -87,18 +86,11 @@ async fn a_deadline_tells_that_a_sandbox_has_one_connection() {
     let second = sandbox.binds().with(options).session();
     let late = Sqlite::read(&second).await.unwrap_err();
     assert!(
-        matches!(
-            late,
-            Error::DeadlineExceeded {
-                waiting_for: Waiting::OneConnection,
-                ..
-            }
-        ),
+        matches!(late, Error::Sandbox(SandboxError::OneConnection { .. })),
         "{late:?}"
     );
     assert!(
-        late.to_string()
-            .contains("the only connection in the sandbox"),
+        late.to_string().contains("has one connection in a sandbox"),
         "{late}"
     );
     drop((first, second));

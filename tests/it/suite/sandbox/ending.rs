@@ -1,6 +1,6 @@
 //! The end of a sandbox, and sessions that outlive it.
 
-use diesel_binds::error::{AbortReason, Fault};
+use diesel_binds::error::Fault;
 use diesel_binds::testing::SandboxError;
 use diesel_binds::{CommitError, Error};
 use kit::side::Side;
@@ -26,24 +26,16 @@ pub(crate) async fn a_unit_that_outlives_its_sandbox_cannot_commit<S: Side>() {
         if queries {
             let read = S::read(&session).await;
             assert!(
-                matches!(
-                    read,
-                    Err(Error::AbortOnly {
-                        reason: AbortReason::SandboxEnded,
-                        ..
-                    })
-                ),
+                matches!(read, Err(Error::Sandbox(SandboxError::Ended { .. }))),
                 "{read:?}"
             );
         }
         let refused = session.commit_all().await;
         assert!(
             matches!(
-                refused,
-                Err(CommitError::RolledBack {
-                    source: Fault::SandboxEnded,
-                    ..
-                })
+                &refused,
+                Err(CommitError::RolledBack { source: Fault::Sandbox(error), .. })
+                    if matches!(**error, SandboxError::Ended { .. })
             ),
             "{refused:?}"
         );

@@ -1,7 +1,6 @@
 //! A sandbox keeps nothing, whatever the application does. Within it, everything works as usual.
 
 use diesel_async::SimpleAsyncConnection as _;
-use diesel_binds::error::PoolError;
 use diesel_binds::testing::SandboxError;
 use diesel_binds::{BindOptions, Commit, CommitError, Error, Propagation, Retry};
 use kit::side::{PoolKind, Side};
@@ -175,14 +174,7 @@ pub(crate) async fn a_commit_of_the_application_is_an_error<S: Side>() {
             );
             let lost = S::read(&session).await;
             assert!(
-                matches!(
-                    lost,
-                    Err(Error::SandboxLost { .. }
-                        | Error::Pool {
-                            source: PoolError::SandboxLost,
-                            ..
-                        })
-                ),
+                matches!(lost, Err(Error::Sandbox(SandboxError::Lost { .. }))),
                 "{lost:?}"
             );
             drop(session);
@@ -226,10 +218,7 @@ pub(crate) async fn one_unit_at_a_time_has_the_connection<S: Side>() {
     assert!(
         matches!(
             late,
-            Err(Error::Pool {
-                source: PoolError::OneConnection(_),
-                ..
-            })
+            Err(Error::Sandbox(SandboxError::OneConnection { .. }))
         ),
         "{late:?}"
     );
@@ -273,10 +262,7 @@ pub(crate) async fn a_statement_dropped_before_its_reply_is_reported<S: Side>() 
     let read = loop {
         match S::read(&session).await {
             // The earlier connection is still being closed.
-            Err(Error::Pool {
-                source: PoolError::OneConnection(_),
-                ..
-            }) => {}
+            Err(Error::Sandbox(SandboxError::OneConnection { .. })) => {}
             read => break read,
         }
     };
@@ -286,13 +272,7 @@ pub(crate) async fn a_statement_dropped_before_its_reply_is_reported<S: Side>() 
         sandbox.end().await.unwrap();
     } else {
         assert!(
-            matches!(
-                read,
-                Err(Error::Pool {
-                    source: PoolError::SandboxLost,
-                    ..
-                })
-            ),
+            matches!(read, Err(Error::Sandbox(SandboxError::Lost { .. }))),
             "{read:?}"
         );
         let ended = sandbox.end().await;
