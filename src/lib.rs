@@ -41,7 +41,7 @@ pub mod trace;
 #[cfg(feature = "tower")]
 pub mod web;
 
-// The root has what most programs write. Everything else is in the module that serves it, and nothing is in two places.
+// The root has the names that most programs write. Everything else is in the module that serves it, and nothing is in two places.
 
 pub use diesel_binds_derive::{Bind, Bound, bind_schema, bind_tables};
 

@@ -158,8 +158,8 @@ fn binds(project: &Project) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
 fn usable(reachable: Reachable) -> Result<(Binds, Vec<BuildProblem>), Refusal> {
     let Reachable { binds, problems } = reachable;
     let binds = binds.ok_or_else(|| {
-        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Refusal::new(told.join("; "))
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Refusal::new(texts.join("; "))
     })?;
     Ok((binds, problems))
 }

@@ -89,7 +89,7 @@ pub(crate) fn add(file: Option<&Path>, key: &str, new: &NewBind) -> Result<Exit,
                 .collect();
             manifest = append(&manifest, &entry(key, backend, &settings))?;
             files
-                .told
+                .lines
                 .push(format!("added `{key}` to {}", Manifest::FILE_NAME));
         }
     }
@@ -105,14 +105,14 @@ pub(crate) fn add(file: Option<&Path>, key: &str, new: &NewBind) -> Result<Exit,
 /// Files that are written unless they exist.
 struct Files {
     folder: PathBuf,
-    told: Vec<String>,
+    lines: Vec<String>,
 }
 
 impl Files {
     fn of(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
-            told: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -139,10 +139,10 @@ impl Files {
         match OpenOptions::new().write(true).create_new(true).open(path) {
             Ok(mut file) => {
                 file.write_all(text.as_bytes()).map_err(failed)?;
-                self.told.push(format!("wrote {shown}"));
+                self.lines.push(format!("wrote {shown}"));
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                self.told.push(format!("kept  {shown}, which exists"));
+                self.lines.push(format!("kept  {shown}, which exists"));
             }
             Err(error) => return Err(failed(error)),
         }
@@ -153,7 +153,7 @@ impl Files {
 impl Drop for Files {
     /// Prints also if the work failed before its end.
     fn drop(&mut self) {
-        for line in &self.told {
+        for line in &self.lines {
             println!("{line}");
         }
     }

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_tagged_is_told() {
+    fn an_item_that_cannot_be_tagged_is_reported() {
         let file = SchemaFile::parse(
             r#"
             mod audit { diesel::table! { logs (id) { id -> Integer, } } }

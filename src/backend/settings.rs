@@ -75,13 +75,13 @@ impl Settings {
     }
 
     fn refuse_any(self, reason: &'static str) -> Result<(), Unsupported> {
-        let told = [
+        let given = [
             ("isolation", self.isolation.is_some()),
             ("deferrable", self.deferrable),
             ("statement_timeout", self.statement_timeout.is_some()),
             ("lock_timeout", self.lock_timeout.is_some()),
         ];
-        match told.into_iter().find(|(_, told)| *told) {
+        match given.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
             Some((option, _)) => Err(Unsupported { option, reason }),
         }
@@ -147,23 +147,23 @@ mod tests {
 
     #[test]
     fn unsupported_settings_are_refused_by_name() {
-        let told = Settings::default();
+        let unset = Settings::default();
         let serializable = Some(Isolation::Serializable);
         for backend in [Backend::Postgres, Backend::Mysql, Backend::Sqlite] {
-            assert_eq!(refused(told, backend, false), None);
+            assert_eq!(refused(unset, backend, false), None);
             let only = Settings {
                 isolation: serializable,
-                ..told
+                ..unset
             };
             assert_eq!(refused(only, backend, false), None);
             for zero in [
                 Settings {
                     lock_timeout: Some(Duration::ZERO),
-                    ..told
+                    ..unset
                 },
                 Settings {
                     statement_timeout: Some(Duration::ZERO),
-                    ..told
+                    ..unset
                 },
             ] {
                 assert!(refused(zero, backend, false).is_some());
@@ -171,13 +171,13 @@ mod tests {
         }
         let snapshot = Settings {
             isolation: Some(Isolation::RepeatableRead),
-            ..told
+            ..unset
         };
         assert_eq!(refused(snapshot, Backend::Sqlite, false), Some("isolation"));
         let deferrable = Settings {
             isolation: serializable,
             deferrable: true,
-            ..told
+            ..unset
         };
         assert_eq!(refused(deferrable, Backend::Postgres, true), None);
         assert_eq!(
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(refused(weaker, Backend::Postgres, true), Some("deferrable"));
         let limited = Settings {
             statement_timeout: Some(SECOND),
-            ..told
+            ..unset
         };
         assert_eq!(
             refused(limited, Backend::Sqlite, false),
@@ -207,7 +207,7 @@ mod tests {
         );
         let half = Settings {
             lock_timeout: Some(SECOND / 2),
-            ..told
+            ..unset
         };
         assert_eq!(refused(half, Backend::Mysql, false), Some("lock_timeout"));
         assert_eq!(refused(half, Backend::Postgres, false), None);

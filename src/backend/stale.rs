@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_the_connection_is_told_by_its_text() {
+    fn an_error_about_the_connection_is_recognized_by_its_text() {
         use DatabaseErrorKind::{UniqueViolation, Unknown};
 
         assert_eq!(of(Unknown, "the plan is old", true), Staleness::Stale);

@@ -151,11 +151,11 @@ fn unfit(found: &str) -> Fault {
             "`ALTER TABLE … DISABLE ROW LEVEL SECURITY`",
         ),
         "trigger" => (
-            format!("its trigger `{detail}` may change what is written"),
+            format!("its trigger `{detail}` may change rows as they are written"),
             "drop the trigger",
         ),
         "rule" => (
-            format!("its rule `{detail}` may change what is written"),
+            format!("its rule `{detail}` may change rows as they are written"),
             "drop the rule",
         ),
         "inherited" => (
@@ -191,12 +191,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_colons_stays_whole_in_what_is_said() {
+    fn a_name_with_colons_stays_whole_in_the_message() {
         let fault = unfit("diesel_binds_decision:trigger:a:b:c");
         assert_eq!(
             fault.to_string(),
             "the table `diesel_binds_decision` cannot guarantee the outcome of a commit: its trigger `a:b:c` may \
-             change what is written; drop the trigger"
+             change rows as they are written; drop the trigger"
         );
     }
 }

@@ -8,7 +8,7 @@ use crate::gid::InvalidGid;
 
 /// The reason why a step of the commit failed on one bind.
 ///
-/// The source of a [`CommitError`](crate::CommitError), which states what became of the data.
+/// The source of a [`CommitError`](crate::CommitError), which states the outcome for the data.
 #[derive(ErrorDebug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -58,7 +58,7 @@ pub enum Fault {
     /// source says which, in the server's own words.
     #[error(
         "the tables of diesel-binds are missing, or this role may not use them: run their migration or `binds.install()`, or \
-         grant the role what docs/compatibility.md asks for"
+         grant the role the privileges in docs/compatibility.md"
     )]
     NotInstalled(#[source] diesel::result::Error),
 

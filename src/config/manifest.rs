@@ -28,7 +28,7 @@ pub use self::problem::{ManifestError, ManifestProblem};
 /// [bind.ledger]
 /// backend = "mysql"
 /// needs = { accounts = "2026-11-21-090000" } # a migration of `accounts` that must be applied before any of `ledger`
-/// # What follows is what it would be anyway:
+/// # The defaults:
 /// url_env = "LEDGER_DATABASE_URL" # the environment variable; a URL itself has no place in this file
 /// migrations = "migrations/ledger"
 /// schema = "src/schema/ledger.rs"

@@ -129,7 +129,7 @@ pub(super) fn known<'a>(sets: &'a Sets, step: &MigrationStep) -> &'a Known {
         .filter(|set| set.key() == step.bind)
         .flat_map(|set| set.known())
         .find(|known| known.id == step.migration)
-        .expect("a plan is made of what the sets have")
+        .expect("a plan has only migrations of the sets")
 }
 
 fn refuse_wrong_databases(

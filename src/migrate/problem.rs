@@ -349,7 +349,7 @@ fn out_of_order_text(migrations: &[MigrationId]) -> String {
         return String::new();
     }
     format!(
-        "; pending, and older than what is applied: {}",
+        "; pending, and older than an applied one: {}",
         names(migrations)
     )
 }

@@ -158,7 +158,7 @@ impl fmt::Display for BindMigrations {
             writeln!(f, "  pending: {id}")?;
         }
         for id in &state.out_of_order {
-            writeln!(f, "  drift: {id} is older than what is applied")?;
+            writeln!(f, "  drift: {id} is older than an applied one")?;
         }
         for version in &state.unknown {
             writeln!(

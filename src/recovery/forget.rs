@@ -71,8 +71,8 @@ pub(super) async fn forget(scope: &RecoveryScope, recovery: &mut RecoveryReport)
             }
         }
         for (bind, fault) in unreachable {
-            let mut told = recovery.unreachable.iter().chain(&recovery.not_forgotten);
-            if !told.any(|(key, _)| *key == bind) {
+            let mut reported = recovery.unreachable.iter().chain(&recovery.not_forgotten);
+            if !reported.any(|(key, _)| *key == bind) {
                 tracing::warn!(
                     parent: &span,
                     bind,

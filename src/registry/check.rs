@@ -97,7 +97,7 @@ pub enum Finding {
     /// synchronous replication
     /// ([`BindOptions::require_synchronous_replication`](crate::BindOptions::require_synchronous_replication)), or if
     /// commits of this process waited before.
-    #[error("commits wait for no standby or replica: a failover may lose what was confirmed")]
+    #[error("commits wait for no standby or replica: a failover may lose confirmed commits")]
     NotReplicated {
         /// `true` if the bind requires it, so that it cannot join units of several writers.
         required: bool,

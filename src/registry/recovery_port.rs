@@ -45,7 +45,7 @@ impl<C: Connection> Entry<C> {
     ) -> Result<Outcome, Fault> {
         let end = Instant::now() + self.timeouts.resolve;
         let mut pause = FIRST_PAUSE;
-        let mut told = None;
+        let mut earlier = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let fault = match timeout(left, self.try_resolve(gid, server)).await {
@@ -61,12 +61,12 @@ impl<C: Connection> Entry<C> {
                 )) => return Err(fault),
                 Ok(Err(fault)) => fault,
                 // The error of an earlier attempt is more specific.
-                Err(_) => return Err(told.unwrap_or(Fault::TimedOut)),
+                Err(_) => return Err(earlier.unwrap_or(Fault::TimedOut)),
             };
             if Instant::now() + pause >= end {
                 return Err(fault);
             }
-            told = Some(fault);
+            earlier = Some(fault);
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

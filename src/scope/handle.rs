@@ -90,7 +90,7 @@ impl Scope {
     ///
     /// # Errors
     ///
-    /// [`Error::Commit`] states what became of the data. After [`Error::SessionInUse`] and [`Error::ScopeEnded`], this
+    /// [`Error::Commit`] states the outcome for the data. After [`Error::SessionInUse`] and [`Error::ScopeEnded`], this
     /// call committed nothing.
     ///
     /// # Cancel safety

@@ -59,7 +59,7 @@ impl Session {
     /// use diesel_binds::{Error, Propagation, Session};
     ///
     /// async fn pay(session: &mut Session) -> Result<(), Error> {
-    ///     // alone, or as a part of what the caller does
+    ///     // alone, or as a part of the work of the caller
     ///     session.transaction(Propagation::Join, async |session| { let _ = session; Ok(()) }).await
     /// }
     /// ```

@@ -75,7 +75,7 @@ impl SessionOptions {
     /// connection of the pool.
     ///
     /// Each unit of the session is a savepoint in your transaction. `commit_all` releases the savepoint, and the result
-    /// is [`Commit::Released`](crate::Commit::Released). Your transaction stays open and decides later what is kept, so no
+    /// is [`Commit::Released`](crate::Commit::Released). Your transaction stays open and decides later about the work, so no
     /// [`after_commit`](crate::Session::after_commit) hook runs. A roll-back returns to the savepoint, and
     /// [`after_rollback`](crate::Session::after_rollback) hooks run. An error inside the unit undoes the unit only,
     /// unless the server has ended your whole transaction (a deadlock on MariaDB).

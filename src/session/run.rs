@@ -150,7 +150,7 @@ impl<Q: QueryId, Form> RunQueryDsl<Form> for Q {}
 #[diagnostic::on_unimplemented(
     message = "no query can be run on `{Self}`",
     label = "not a session",
-    note = "pass a `Session`, `session.on(Bind)`, or what `session.connection(Bind)` returns, each by reference"
+    note = "pass a `Session`, `session.on(Bind)`, or the result of `session.connection(Bind)`, each by reference"
 )]
 pub trait Load<'q, Q, U, Form = Typed>: Sync {
     #[doc(hidden)]
@@ -176,7 +176,7 @@ pub trait Load<'q, Q, U, Form = Typed>: Sync {
 #[diagnostic::on_unimplemented(
     message = "this cannot be executed on `{Self}`",
     label = "not a session, or the backend of its bind does not support this statement",
-    note = "pass a `Session`, `session.on(Bind)`, or what `session.connection(Bind)` returns, each by reference"
+    note = "pass a `Session`, `session.on(Bind)`, or the result of `session.connection(Bind)`, each by reference"
 )]
 pub trait Execute<'q, Q, Via = Direct>: Sync {
     #[doc(hidden)]

@@ -16,7 +16,7 @@ use crate::session::claim::{AsClaim, Claim};
 #[diagnostic::on_unimplemented(
     message = "no query can be run on `{Self}`",
     label = "not a session",
-    note = "pass a `Session`, `session.on(Bind)`, or what `session.connection(Bind)` returns, each by reference"
+    note = "pass a `Session`, `session.on(Bind)`, or the result of `session.connection(Bind)`, each by reference"
 )]
 pub trait Target<Q, Form = Typed>: Sync + sealed::Sealed {
     /// The bind that the query runs on.

@@ -164,9 +164,9 @@ impl<S> Hooks<S> {
 
     async fn committed(self, mut commit: Commit) -> Commit {
         // Each hook gets the result of the commit, without the failures of the hooks before it.
-        let told = commit.clone();
+        let without_failures = commit.clone();
         for hook in self.after_commit {
-            if let Err(failure) = run(hook, told.clone(), self.limit).await {
+            if let Err(failure) = run(hook, without_failures.clone(), self.limit).await {
                 tracing::error!(
                     unit = %commit.unit(),
                     error = &failure as &dyn std::error::Error,

@@ -76,7 +76,7 @@ fn of_diesel(error: &DieselError) -> StatusCode {
 pub(super) fn sentence(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND => "Not found.",
-        StatusCode::CONFLICT => "It conflicts with what is stored, or with another request.",
+        StatusCode::CONFLICT => "It conflicts with stored data, or with another request.",
         StatusCode::SERVICE_UNAVAILABLE => "It cannot be done now.",
         StatusCode::GATEWAY_TIMEOUT => {
             "It is not known yet whether it was done: do not repeat it before you have asked."

@@ -204,7 +204,7 @@ async fn a_scope_that_is_dropped_or_panics_rolls_back() {
         }));
         tokio::select! {
             () = &mut dropped => unreachable!("it waits for ever"),
-            heard = begun => heard.unwrap(),
+            result = begun => result.unwrap(),
         }
         drop(dropped);
     }
@@ -399,12 +399,12 @@ async fn request(number: usize) -> Result<(), Error> {
 #[tokio::test]
 async fn the_hooks_of_a_unit_run_however_its_scope_ends() {
     let world = world().await;
-    let (told, mut heard) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
     let hook = |how: &'static str| {
-        let told = told.clone();
+        let sender = sender.clone();
         let scope = current().unwrap();
         scope.lock().unwrap().after_rollback(async move |_| {
-            let _ = told.send(how);
+            let _ = sender.send(how);
         });
     };
     world
@@ -414,7 +414,7 @@ async fn the_hooks_of_a_unit_run_however_its_scope_ends() {
             hook("returned");
         })
         .await;
-    assert_eq!(heard.try_recv().unwrap(), "returned");
+    assert_eq!(receiver.try_recv().unwrap(), "returned");
 
     let mut dropped = Box::pin(world.binds.scope(async {
         note("gone").await.unwrap();
@@ -424,7 +424,7 @@ async fn the_hooks_of_a_unit_run_however_its_scope_ends() {
     let waited = timeout(Duration::from_millis(500), &mut dropped).await;
     assert!(waited.is_err());
     drop(dropped);
-    assert_eq!(heard.recv().await.unwrap(), "dropped");
+    assert_eq!(receiver.recv().await.unwrap(), "dropped");
     both_have(&world, &[]).await;
 }
 

@@ -182,7 +182,7 @@ async fn a_stalled_statement_hangs_until_the_connection_is_cut(server: Server) {
 
 async fn half_a_connection_can_be_closed(server: Server) {
     let mut fixture = Fixture::on(server).await;
-    for (fault, hears, done) in [
+    for (fault, is_answered, done) in [
         (
             Fault::before("INSERT").half_closing(Half::ToServer),
             false,
@@ -205,7 +205,7 @@ async fn half_a_connection_can_be_closed(server: Server) {
         let mut connection = fixture.connect().await;
         fixture.proxy.inject(fault.clone());
         let inserted = connection.batch(INSERT).await;
-        assert_eq!(inserted.is_ok(), hears, "{fault:?}");
+        assert_eq!(inserted.is_ok(), is_answered, "{fault:?}");
         assert!(!fixture.proxy.disarm(), "{fault:?}");
         connection.batch(INSERT).await.expect_err("it is closed");
         // The server may act after the client has gone on without its reply.

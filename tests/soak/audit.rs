@@ -45,7 +45,7 @@ pub(crate) async fn audit(
         let opening = i64::from(ACCOUNTS) * BALANCE;
         if balance != opening + moved {
             println!(
-                "soak: the balance of a database does not match what was moved: {balance}, {moved}"
+                "soak: the balance of a database does not match the transfers: {balance}, {moved}"
             );
             found.sum_ok = false;
         }
@@ -63,7 +63,7 @@ pub(crate) async fn audit(
         let legs = units.get(unit).copied().unwrap_or_default();
         if legs.found != legs.of {
             println!(
-                "soak: {unit} is torn: {} of {} legs; its caller heard: {answer}",
+                "soak: {unit} is torn: {} of {} legs; its caller got: {answer}",
                 legs.found, legs.of
             );
             found.torn += 1;
@@ -72,7 +72,7 @@ pub(crate) async fn audit(
         found.committed += usize::from(there);
         if !is_true(answer, there, hosts).await {
             println!(
-                "soak: the caller of {unit} heard: {answer}, and there are {} legs",
+                "soak: the caller of {unit} got: {answer}, and there are {} legs",
                 legs.found
             );
             found.lies += 1;

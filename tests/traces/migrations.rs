@@ -31,14 +31,14 @@ async fn a_migration_that_waits_for_a_branch_says_for_which() {
 
     for bind in ["pg-a", "my-a"] {
         let migrations = binds.migrations().of_key(bind);
-        let told = async {
-            while !is_told(bind, &gid.to_string()) {
+        let reported = async {
+            while !is_reported(bind, &gid.to_string()) {
                 sleep(Duration::from_millis(50)).await;
             }
         };
         tokio::select! {
             done = migrations.run() => panic!("{bind}: the branch is in its way: {done:?}"),
-            told = tokio::time::timeout(LONG, told) => told.expect("it says what it waits for"),
+            in_time = tokio::time::timeout(LONG, reported) => in_time.expect("the run reports the branch that it waits for"),
         }
     }
 
@@ -56,7 +56,7 @@ async fn a_migration_that_waits_for_a_branch_says_for_which() {
 }
 
 /// Returns whether an event reported that a migration of the bind waits for a branch of the unit.
-fn is_told(bind: &str, gid: &str) -> bool {
+fn is_reported(bind: &str, gid: &str) -> bool {
     let unit = gid.split(':').nth(2).unwrap();
     recorded_with("bind", bind).iter().any(|recorded| {
         recorded.name == "event"

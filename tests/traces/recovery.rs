@@ -219,7 +219,7 @@ async fn branches_that_cannot_be_finished_are_reported_without_a_url_or_a_passwo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_branch_that_stays_says_why_and_what_is_forced_is_told() {
+async fn a_branch_that_stays_says_why_and_a_force_is_reported() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let process = application.process().await;

@@ -32,7 +32,7 @@ pub(super) async fn mend(
         })?;
         eprintln!(
             "{key}: its tables of the commit protocol were gone, although their migration is applied; they are there \
-             again, without what they had recorded: `diesel-binds in-doubt list` shows the units that wait for that"
+             again, without their records: `diesel-binds in-doubt list` shows the units that wait for that"
         );
     }
     Ok(())

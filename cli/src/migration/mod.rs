@@ -310,7 +310,7 @@ async fn needs_are_met(project: &Project, bind: &ManifestBind) -> Result<(), Str
             continue;
         };
         let address = project.address(other)?;
-        let told = match applied(other.backend(), &address.url).await {
+        let state = match applied(other.backend(), &address.url).await {
             Applied::Recorded(recorded)
                 if need.is_met_by(recorded.applied.iter().map(String::as_str)) =>
             {
@@ -323,7 +323,7 @@ async fn needs_are_met(project: &Project, bind: &ManifestBind) -> Result<(), Str
             }
         };
         return Err(format!(
-            "it needs the migration {} of `{}`, which {told}",
+            "it needs the migration {} of `{}`, which {state}",
             need.version(),
             need.bind()
         ));

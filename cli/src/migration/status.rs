@@ -109,7 +109,7 @@ fn row<'p>(
         }
         if !state.out_of_order.is_empty() {
             notes.push(format!(
-                "older than what is applied: {}",
+                "older than an applied one: {}",
                 names(&state.out_of_order).join(", ")
             ));
         }
@@ -119,7 +119,7 @@ fn row<'p>(
         }
         if schema == Schema::Differs {
             notes.push(format!(
-                "{} is not what its database has: a migration was edited after it was applied, or the file, or the \
+                "{} differs from its database: a migration was edited after it was applied, or the file, or the \
                  database by hand",
                 crate::diesel_cli::relative(project.manifest.folder(), look.bind.schema()).display()
             ));

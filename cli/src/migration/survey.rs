@@ -202,7 +202,7 @@ impl<'p> Survey<'p> {
         let database = self.project.manifest.database_of(look.bind);
         Some(format!(
             "in the database that `{}` leads to, {version} was applied for `{bind}`, not for `{}`: it is another \
-             bind's; if `{bind}` is what `{}` was called before, write the new name into its table \
+             bind's; if `{bind}` is the new name of `{}`, write the new name into its table \
              `diesel_binds_migrations`",
             database.variable().unwrap_or_default(),
             look.bind.key(),

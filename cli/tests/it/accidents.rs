@@ -373,12 +373,12 @@ async fn a_bind_that_cannot_be_reached_hides_no_other() {
 
 /// `diesel` logs a failed query, in colours even into a pipe, and then prints the error again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_migration_that_fails_is_told_once_and_without_colours() {
+async fn a_failed_migration_is_reported_once_and_without_colours() {
     let mut shop = Shop::laid_out().await;
     for (bind, sql) in [
-        ("accounts", "CREATE TABEL told_once (id INT);"),
-        ("ledger", "CREATE TABEL told_once (id INT);"),
-        ("cache", "CREATE TABEL told_once (id INT);"),
+        ("accounts", "CREATE TABEL reported_once (id INT);"),
+        ("ledger", "CREATE TABEL reported_once (id INT);"),
+        ("cache", "CREATE TABEL reported_once (id INT);"),
     ] {
         shop.project
             .migration(bind, "2026-11-22-000000_broken", sql, "");

@@ -157,7 +157,7 @@ fn a_namespace_is_asked_for_where_there_is_no_package() {
 }
 
 #[test]
-fn a_backend_that_there_is_not_is_told_those_that_there_are() {
+fn an_unknown_backend_is_answered_with_the_known_ones() {
     let project = Project::empty();
     for command in [
         &["init", "b=maria"][..],

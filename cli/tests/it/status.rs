@@ -44,7 +44,7 @@ fn a_pending_migration_older_than_an_applied_one_is_drift() {
     status(&project)
         .ends(1)
         .says("2        1        0  order")
-        .says("a: older than what is applied: 2026-11-20-090000_older");
+        .says("a: older than an applied one: 2026-11-20-090000_older");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_schema_file_that_is_not_what_the_database_has_is_drift() {
     status(&project)
         .ends(1)
         .says("2        0        0  schema file")
-        .says("src/schema/a.rs is not what its database has");
+        .says("src/schema/a.rs differs from its database");
     project.run(&["migration", "run", "--all"]).ends(0);
     status(&project).ends(0);
     fs::remove_file(project.path("src/schema/a.rs")).unwrap();

@@ -25,11 +25,11 @@ fn project(says: Option<&str>) -> Project {
 fn it_is_said_how_to_get_a_diesel_that_is_of_use() {
     let install = "cargo install diesel_cli --version \"~2.3\" --locked --no-default-features \
                    --features postgres,sqlite-bundled";
-    for (says, told) in [
+    for (says, message) in [
         (None, "is not installed"),
         (Some("diesel 2.1.1"), "2.1 is too old"),
         (Some("diesel 1.4.1"), "1.4 is too old"),
-        (Some("what"), "does not say its version"),
+        (Some("nonsense"), "does not say its version"),
         (
             Some("diesel \n Version: 2.3.14\n Supported Backends: mysql sqlite"),
             "without PostgreSQL",
@@ -42,13 +42,13 @@ fn it_is_said_how_to_get_a_diesel_that_is_of_use() {
             &["migration", "generate", "--all", "x"],
             &["print-schema", "--bind", "a"],
         ] {
-            let said = project.run(command).ends(2).says(told);
+            let said = project.run(command).ends(2).says(message);
             said.says("cargo install diesel_cli --version \"~2.3\"");
         }
         project.run(&["setup", "--all"]).ends(2).says(install);
         // The table needs `diesel` for the schema files only.
         let said = project.run(&["migration", "status"]).ends(1);
-        said.says(told).says("b     SQLite");
+        said.says(message).says("b     SQLite");
     }
 }
 

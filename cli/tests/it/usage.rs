@@ -11,7 +11,7 @@ fn a_command_that_there_is_not_is_refused() {
 }
 
 #[test]
-fn a_project_without_a_manifest_is_told_how_to_get_one() {
+fn a_project_without_a_manifest_gets_the_command_that_makes_one() {
     let project = Project::empty();
     for command in [&["doctor"][..], &["recover"], &["in-doubt", "list"]] {
         project.run(command).ends(2).says("diesel-binds init");
@@ -54,7 +54,7 @@ fn a_gid_that_is_none_is_refused() {
     let mut project = Project::new("namespace = \"shop\"\n[bind.a]\nbackend = \"sqlite\"\n");
     project.set("A_DATABASE_URL", "a.db");
     project
-        .run(&["in-doubt", "resolve", "what"])
+        .run(&["in-doubt", "resolve", "nonsense"])
         .ends(2)
         .says("in-doubt list");
     let other = "db1:other:0190c2f1a5b27e3c9d4f8a6b1c2d3e4f:a:0190c2f1a5b27e3c9d4f8a6b1c2d3e50";

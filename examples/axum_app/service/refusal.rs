@@ -1,4 +1,4 @@
-//! What the service refuses, and what a client hears of it.
+//! The refusals of the service, and their responses.
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -97,7 +97,7 @@ struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum NoLockFile {
     /// The database is in memory, and each connection has one of its own.
-    #[error("the database is in memory: what a migration makes there, no other connection sees")]
+    #[error("the database is in memory: no other connection sees the tables of a migration there")]
     InMemory,
     /// The query for the file failed.
     #[error("the database did not say where its file is")]

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_by_its_kind_and_message() {
+    fn a_conflict_is_recognized_by_kind_and_message() {
         use DatabaseErrorKind::{SerializationFailure, UniqueViolation, Unknown};
 
         assert!(is_conflict(&error(SerializationFailure, "in any language")));
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_is_told_by_who_waits_for_whom() {
+    fn a_deadlock_is_recognized_by_its_cycle_of_processes() {
         for cycle in [
             "Prozess 71 wartet auf ShareLock-Sperre auf Transaktion 740; blockiert von Prozess 72.\n\
              Prozess 72 wartet auf ShareLock-Sperre auf Transaktion 739; blockiert von Prozess 71.",

@@ -162,10 +162,10 @@ impl UnitDialect for AsyncPgConnection {
                 _ => fault(self, error),
             },
         };
-        let told = transaction.ok();
+        let reported = transaction.ok();
         Err(LoneCommitFault {
             fault,
-            transaction: told.and_then(|(id, started)| Some(TransactionId { id: id?, started })),
+            transaction: reported.and_then(|(id, started)| Some(TransactionId { id: id?, started })),
         })
     }
 

@@ -79,14 +79,14 @@ pub(super) fn state(connection: &mut SqliteConnection) -> QueryResult<String> {
         query.push_str(&format!(" || quote((SELECT * FROM pragma_{pragma}))"));
     }
     query.push_str(" AS value");
-    let told = text(connection, &query)?;
+    let settings = text(connection, &query)?;
     let Checkpoint { wal_autocheckpoint } =
         sql_query("PRAGMA wal_autocheckpoint").get_result(connection)?;
     let mapped: Option<Mapped> = sql_query("PRAGMA mmap_size")
         .get_result(connection)
         .optional()?;
     let mapped = mapped.map_or(0, |mapped| mapped.mmap_size);
-    Ok(format!("{told} {wal_autocheckpoint} {mapped}"))
+    Ok(format!("{settings} {wal_autocheckpoint} {mapped}"))
 }
 
 /// Compares the connection with a fresh one of its pool.

@@ -113,7 +113,7 @@ where
     match outside {
         None => Ok(connection),
         Some(file) => Err(format!(
-            "the set-up of the connection opened `{file}`, and not only the copy that it was given: what is written \
+            "the set-up of the connection opened `{file}`, and not only the copy that it was given: a change \
              there would be kept. Attach files by `Source::attach_to`"
         )
         .into()),

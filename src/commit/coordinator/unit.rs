@@ -1,4 +1,4 @@
-//! A unit while it commits: its participants, and what is known of them.
+//! A unit while it commits: its participants, and the facts that their replies show.
 
 use futures_util::future::{FutureExt as _, join_all};
 use tracing::{Instrument as _, Span};

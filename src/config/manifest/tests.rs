@@ -146,7 +146,7 @@ fn a_key_that_is_not_known_is_an_error_with_its_line() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_line() {
+fn every_mistake_is_reported_with_its_line() {
     let text = r#"namespace = "Shop"
 [bind.UPPER]
 backend = "sqlite"
@@ -209,7 +209,7 @@ fn no_value_is_repeated() {
         "namespace = \"s\"\n[bind.a]\nbackend = \"postgres://unseen\n",
     ] {
         let error = Manifest::parse(wrong, SHOP).unwrap_err();
-        let told = format!("{error} {error:?}");
-        assert!(!told.contains("unseen"), "{told}");
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("unseen"), "{text}");
     }
 }

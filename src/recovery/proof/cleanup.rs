@@ -80,7 +80,7 @@ impl Model {
         }
     }
 
-    /// Returns whether no participant is replaced by an older copy. A copy has the same id, and cannot be told from a
+    /// Returns whether no participant is replaced by an older copy. A copy has the same id, and cannot be distinguished from a
     /// participant that has finished. The model assumes that none is in place while a record is deleted.
     pub(super) fn may_look(&self, state: &State) -> bool {
         let mut writers = self.topology.writers();

@@ -219,7 +219,7 @@ impl Model {
                     next.faults -= 1;
                     leads(next, Address::Other);
                 });
-                // An older copy of a holder cannot be told from it, except by the records that it lacks.
+                // An older copy of a holder cannot be distinguished from it, except by the records that it lacks.
                 let is_participant = state.holder.is_some_and(|holder| holder != index);
                 if is_participant && kind == Kind::Postgres {
                     happens("has its address lead to an older copy", false, &|next| {

@@ -141,7 +141,7 @@ impl Model {
             Part::After => {
                 let is_same = self.is_same(store, Mutation::FinishNotComparedAfter);
                 if is_same && store.work == Work::Prepared {
-                    next.offence = Some("what is said to be finished is finished");
+                    next.offence = Some("a branch reported as finished is finished");
                 }
                 Some(Task::Idle)
             }

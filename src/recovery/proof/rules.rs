@@ -47,7 +47,7 @@ impl Model {
             (state.offence.is_none(), state.offence.unwrap_or_default()),
             (
                 !any_kept || self.readers_stand(state),
-                "what a committed unit has read stands",
+                "the reads of a committed unit stand",
             ),
             (
                 !(state.said == Some(Outcome::Committed) && any_lost),
@@ -61,15 +61,15 @@ impl Model {
                 None => (true, ""),
                 Some(CommitReport::Committed { pending }) => (
                     !any_lost && !hidden(pending) && self.decided(state),
-                    "`Committed` is durable, and names who is behind",
+                    "`Committed` is durable, and names the binds that are behind",
                 ),
                 Some(CommitReport::RolledBack { pending }) => (
                     !any_kept && !kept_apart && !hidden(pending),
-                    "`RolledBack` is for good and everywhere, and names who is behind",
+                    "`RolledBack` is for good and everywhere, and names the binds that are behind",
                 ),
                 Some(CommitReport::Ended { pending }) => (
                     !any_kept && kept_apart && !hidden(pending),
-                    "`TransactionEnded` is where something else has ended it, and names who is behind",
+                    "`TransactionEnded` is where something else has ended it, and names the binds that are behind",
                 ),
                 Some(CommitReport::Unknown) => (
                     self.topology.writers().count() == 1,

@@ -303,7 +303,7 @@ pub(super) fn all() -> Vec<Topology> {
             old_snapshots: true,
         },
         Topology {
-            name: "an operator who knows nothing of the holder contradicts one who does",
+            name: "an operator without the holder contradicts one with it",
             databases: vec![a(), b(), my()],
             processes: vec![
                 operated(vec![0, 1, 2], Outcome::RolledBack),

@@ -93,8 +93,8 @@ async fn a_copied_file_decides_nothing_until_it_is_given_an_id_or_keeps_its_own(
         // Nor does the copy answer for a unit, or fence a late decision.
         let resolved = binds.recovery().resolve(&gid).await.unwrap_err();
         assert!(matches!(resolved.source, Fault::Copied), "{resolved:?}");
-        let told = binds.recovery().outcome_of(&gid).await.unwrap_err();
-        assert!(matches!(told.source, Fault::Copied), "{told:?}");
+        let error = binds.recovery().outcome_of(&gid).await.unwrap_err();
+        assert!(matches!(error.source, Fault::Copied), "{error:?}");
 
         match keep {
             false => binds.renew_identity("lite").await.unwrap(),

@@ -359,8 +359,8 @@ async fn a_table_without_transactions_is_never_reported_as_rolled_back() {
         for vetoed in [true, false] {
             let mut session = world.binds.session();
             let hooked = Arc::new(AtomicBool::new(false));
-            let heard = Arc::clone(&hooked);
-            session.after_rollback(async move |_| heard.store(true, Ordering::SeqCst));
+            let by_hook = Arc::clone(&hooked);
+            session.after_rollback(async move |_| by_hook.store(true, Ordering::SeqCst));
             if pair {
                 PostgresA::write(&session, "gone").await.unwrap();
             }

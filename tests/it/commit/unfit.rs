@@ -237,11 +237,11 @@ async fn assert_refused<A: Side, B: Side>(
 
     let report = pair.binds.check().await;
     let findings = &report.bind(key).unwrap().findings;
-    let told = findings.iter().find_map(|finding| match finding {
+    let fault = findings.iter().find_map(|finding| match finding {
         Finding::Tables(fault) => Some(fault),
         _ => None,
     });
-    assert_unfit(told.unwrap_or_else(|| panic!("{word}: {findings:?}")), word);
+    assert_unfit(fault.unwrap_or_else(|| panic!("{word}: {findings:?}")), word);
 
     let installed = pair.binds.install().await;
     let Err(Error::Tables { bind, source }) = installed else {

@@ -72,10 +72,10 @@ async fn an_isolation_level_ends_with_its_unit(kind: PoolKind) {
         assert_eq!(next_level(&pool).await, "0 REPEATABLE READ");
         for ending in ENDINGS {
             MariadbA::admin(&database, "DELETE FROM notes").await;
-            let told = SessionOptions::new().isolation(Isolation::ReadCommitted);
-            end::<MariadbA>(&binds, told.clone(), ending, true).await;
+            let options = SessionOptions::new().isolation(Isolation::ReadCommitted);
+            end::<MariadbA>(&binds, options.clone(), ending, true).await;
             assert_eq!(next_level(&pool).await, "0 REPEATABLE READ", "{ending}");
-            end::<MariadbA>(&binds, told.clone().read_only(), ending, false).await;
+            end::<MariadbA>(&binds, options.clone().read_only(), ending, false).await;
             assert_eq!(next_level(&pool).await, "0 REPEATABLE READ", "{ending}");
         }
     }

@@ -201,9 +201,9 @@ async fn a_type_of_each_schema_is_that_of_its_units(kind: PoolKind) {
         admin.run(&make).await.unwrap();
     }
     let tenant: Arc<Mutex<&'static str>> = Arc::new(Mutex::new("one"));
-    let told = Arc::clone(&tenant);
+    let by_hook = Arc::clone(&tenant);
     let builder = Binds::builder().after_begin(Moods, move |connection| {
-        let sql = format!("SET LOCAL search_path = {}", told.lock().unwrap());
+        let sql = format!("SET LOCAL search_path = {}", by_hook.lock().unwrap());
         Box::pin(async move { connection.batch_execute(&sql).await })
     });
     let pool = OfPostgres::open(database.url(), kind, 1, "");

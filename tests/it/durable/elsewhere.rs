@@ -189,11 +189,11 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
             .address
             .lead_to(&other.url(world.database.url()))
             .await;
-        let told = session.commit_all().await.unwrap_err();
-        let CommitError::InDoubt { gid, source } = &told else {
-            panic!("{name}: {told:?}")
+        let error = session.commit_all().await.unwrap_err();
+        let CommitError::InDoubt { gid, source } = &error else {
+            panic!("{name}: {error:?}")
         };
-        assert!(matches!(source, Cause::Replaced), "{name}: {told:?}");
+        assert!(matches!(source, Cause::Replaced), "{name}: {error:?}");
         world.address.lead_to(world.database.url()).await;
         let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         assert!(
@@ -275,7 +275,7 @@ async fn a_restored_database_of_mariadb_is_not_believed_in_place_of_its_original
                     "{point}"
                 );
             }
-            told => panic!("{point}: {told:?}"),
+            error => panic!("{point}: {error:?}"),
         }
         drop(session);
         address.lead_to(database.url()).await;

@@ -7,7 +7,7 @@ use diesel_binds::migrations::{Migratable, MigrationProblem, MigrationStatus};
 use diesel_binds::{Bind, Binds};
 use kit::source::{Gate, Steps};
 
-use crate::migrations::world::{execute, on, owners, state, told, versions, with_causes};
+use crate::migrations::world::{execute, on, owners, state, names, versions, with_causes};
 
 pub const USERS: &str = "2026-01-02-000000_users";
 pub const NAMES: &str = "2026-01-03-000000_names";
@@ -46,7 +46,7 @@ pub async fn migrations_of_binds_run_are_reported_listed_and_reverted<B: Bind>(
 
     let migrated = binds.migrations().run().await.unwrap();
     assert_eq!(
-        told(&migrated.done),
+        names(&migrated.done),
         [format!("{key}/{USERS}"), format!("{key}/{NAMES}")]
     );
     assert_eq!(
@@ -73,7 +73,7 @@ pub async fn migrations_of_binds_run_are_reported_listed_and_reverted<B: Bind>(
     assert!(binds.migrations().run().await.unwrap().done.is_empty());
 
     let reverted = binds.migrations().revert().await.unwrap();
-    assert_eq!(told(&reverted.done), [format!("{key}/{NAMES}")]);
+    assert_eq!(names(&reverted.done), [format!("{key}/{NAMES}")]);
     let list = binds.migrations().list().await.unwrap();
     let list: Vec<_> = list
         .iter()
@@ -89,7 +89,7 @@ pub async fn migrations_of_binds_run_are_reported_listed_and_reverted<B: Bind>(
     assert_eq!(binds.migrations().run().await.unwrap().done.len(), 1);
     let reverted = binds.migrations().of::<B>().revert_all().await.unwrap();
     assert_eq!(
-        told(&reverted.done),
+        names(&reverted.done),
         [format!("{key}/{NAMES}"), format!("{key}/{USERS}")]
     );
     assert!(versions(url).await.is_empty());
@@ -110,9 +110,9 @@ where
     let error = binds.migrations().run().await.unwrap_err();
     let key = B::KEY;
     assert_eq!(error.bind(), Some(key));
-    assert_eq!(told(error.done()), [format!("{key}/{USERS}")]);
+    assert_eq!(names(error.done()), [format!("{key}/{USERS}")]);
     assert_eq!(
-        told(error.left()),
+        names(error.left()),
         [format!("{key}/{NAMES}"), format!("{key}/{LATER}")]
     );
     let MigrationProblem::Failed { rolled_back, .. } = error.problem() else {

@@ -2,7 +2,7 @@
 
 #![allow(
     unreachable_pub,
-    reason = "what the modules share; and a bind is as public as its type"
+    reason = "shared by the modules; and a bind is as public as its type"
 )]
 
 mod binds;

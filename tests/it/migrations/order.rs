@@ -9,7 +9,7 @@ use kit::source::Steps;
 
 use crate::migrations::binds::{Accounts, Cache, Ledger};
 use crate::migrations::database::{NAMES, USERS, two};
-use crate::migrations::world::{builder, told, with_causes};
+use crate::migrations::world::{builder, names, with_causes};
 
 const ENTRIES: &str = "2026-02-02-000000_entries";
 
@@ -56,7 +56,7 @@ async fn a_bind_comes_after_those_that_it_needs() {
     let run = binds.migrations().run().await.unwrap();
     let hits = "cache/2026-03-03-000000_hits".to_owned();
     assert_eq!(
-        told(&run.done),
+        names(&run.done),
         [
             format!("accounts/{USERS}"),
             format!("accounts/{NAMES}"),
@@ -79,7 +79,7 @@ async fn a_bind_comes_after_those_that_it_needs() {
 
     let reverted = binds.migrations().revert_all().await.unwrap();
     assert_eq!(
-        told(&reverted.done),
+        names(&reverted.done),
         [
             hits,
             format!("ledger/{ENTRIES}"),
@@ -294,5 +294,5 @@ async fn the_order_of_the_manifest_counts() {
         "{refused:?}"
     );
     let run = binds.migrations().run().await.unwrap();
-    assert_eq!(told(&run.done)[2], format!("ledger/{ENTRIES}"));
+    assert_eq!(names(&run.done)[2], format!("ledger/{ENTRIES}"));
 }

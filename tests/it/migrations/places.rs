@@ -9,7 +9,7 @@ use kit::source::Steps;
 
 use crate::migrations::binds::{Accounts, Archive, Cache, Journal, Ledger, Orders};
 use crate::migrations::database::two;
-use crate::migrations::world::{builder, owners, told, values, versions};
+use crate::migrations::world::{builder, owners, names, values, versions};
 
 const ENTRIES: &str = "2026-02-02-000000_entries";
 
@@ -118,9 +118,9 @@ async fn binds_that_share_a_database_have_their_own_migrations_in_it() {
     binds.migrations().check().await.unwrap();
     assert_eq!(versions(database.url()).await.len(), 3);
     let reverted = binds.migrations().of::<Accounts>().revert().await.unwrap();
-    assert_eq!(told(&reverted.done), ["accounts/2026-01-03-000000_names"]);
+    assert_eq!(names(&reverted.done), ["accounts/2026-01-03-000000_names"]);
     let reverted = binds.migrations().of::<Orders>().revert().await.unwrap();
-    assert_eq!(told(&reverted.done), [format!("orders/{ENTRIES}")]);
+    assert_eq!(names(&reverted.done), [format!("orders/{ENTRIES}")]);
 }
 
 /// Every folder has Diesel's setup for PostgreSQL and the tables of the commit protocol. Both belong to no bind.
@@ -147,7 +147,7 @@ async fn migrations_that_are_the_same_in_every_folder_run_once() {
     assert_eq!(reverted.done.len(), 3, "{reverted}");
     let reverted = binds.migrations().revert().await.unwrap();
     assert_eq!(
-        told(&reverted.done),
+        names(&reverted.done),
         ["orders/2026-01-01-000000_diesel_binds"]
     );
 }

@@ -35,7 +35,7 @@ pub async fn state(binds: &Binds, key: &str) -> MigrationState {
 }
 
 /// Formats each step as `accounts/2026-01-02-000000_users`.
-pub fn told(steps: &[MigrationStep]) -> Vec<String> {
+pub fn names(steps: &[MigrationStep]) -> Vec<String> {
     steps
         .iter()
         .map(|step| format!("{}/{}", step.bind, step.migration))

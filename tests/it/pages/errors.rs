@@ -16,16 +16,16 @@ type Enums = BTreeMap<String, BTreeSet<String>>;
 fn the_page_of_errors_has_each_variant_and_no_other() {
     let (all, errors) = enums();
     let public = public_names();
-    let told = sections();
+    let sections = read_sections();
     let mut wrong = Vec::new();
     let mut held = 0;
     for (name, variants) in errors.iter().filter(|(name, _)| public.contains(*name)) {
         held += 1;
-        let entries = told.get(name).cloned().unwrap_or_default();
+        let entries = sections.get(name).cloned().unwrap_or_default();
         let missing = variants.difference(&entries);
         wrong.extend(missing.map(|variant| format!("{name}::{variant} has no entry")));
     }
-    for (name, entries) in &told {
+    for (name, entries) in &sections {
         match all.get(name) {
             None => wrong.push(format!("{name} is no enum")),
             Some(_) if !public.contains(name) => wrong.push(format!("{name} is not public")),
@@ -44,7 +44,7 @@ fn the_page_of_errors_has_each_variant_and_no_other() {
 }
 
 /// Returns the enums on the page, each a section, with the variants in its table.
-fn sections() -> Enums {
+fn read_sections() -> Enums {
     let page = fs::read_to_string(workspace().join("docs/errors.md")).unwrap();
     let mut sections = Enums::new();
     for section in page.split("\n## ").skip(1) {

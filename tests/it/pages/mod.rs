@@ -4,7 +4,7 @@
 #![allow(
     unreachable_pub,
     dead_code,
-    reason = "a page shows what an application has"
+    reason = "a page shows code of an application"
 )]
 
 mod errors;

@@ -105,7 +105,7 @@ mod dying {
         use diesel_binds::testing::dying_at_every_step;
 
         dying_at_every_step(binds, transfer, async |case, outcome| {
-            // `crash at decide:ledger:after`, and what `transfer` returned, or `None` if it died
+            // `crash at decide:ledger:after`, and the result of `transfer`, or `None` if it died
             assert!(both_or_none().await, "torn by {case}: {outcome:?}");
         })
         .await;

@@ -77,12 +77,12 @@ async fn a_branch_of_another_application_is_left_alone_and_told_when_it_is_old()
     let application = Application::new().await;
     let theirs = format!("{}-x", application.namespace);
     let binds = application.process().await;
-    for (seconds, told) in [(30, false), (61, true)] {
+    for (seconds, is_reported) in [(30, false), (61, true)] {
         let gid = application.gid_of_new_unit(&theirs, "lite").await;
         let admin = application.prepare_on_mariadb(&gid, true, seconds).await;
         let pass = binds.recovery().run_older_than(Duration::ZERO).await;
         let of_theirs = |left: &InDoubtReason| matches!(left, InDoubtReason::ForeignNamespace(name) if *name == theirs);
-        assert_eq!(pass.in_doubt.len(), usize::from(told), "{pass}");
+        assert_eq!(pass.in_doubt.len(), usize::from(is_reported), "{pass}");
         assert!(pass.in_doubt.iter().all(|branch| of_theirs(&branch.reason)));
         assert!(pass.recovered.is_empty(), "{pass}");
         assert!(application.is_prepared(&gid).await);

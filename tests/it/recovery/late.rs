@@ -91,14 +91,14 @@ impl Pair {
             }
         });
         let _plan = plan.at(&format!("decide:{key}:before"), happens);
-        let told = session.commit_all().await.unwrap_err();
+        let error = session.commit_all().await.unwrap_err();
         let world = World { binds, databases };
         let pair = Self {
             world,
             operator,
             gid,
         };
-        (pair, told)
+        (pair, error)
     }
 
     /// Rolls back the branches that are still prepared.
@@ -121,12 +121,12 @@ impl Pair {
 async fn force_keeps_a_late_decision_out<S: Sides>(holder: usize) {
     // With a snapshot, the decision does not see the horizon. On MariaDB, `SERIALIZABLE` locks the horizon.
     for isolation in [Isolation::ReadCommitted, Isolation::RepeatableRead] {
-        let (pair, told) = Pair::commit::<S>(holder, isolation, Meanwhile::Forced).await;
-        let CommitError::InDoubt { gid, source } = &told else {
-            panic!("{isolation:?}: {told:?}")
+        let (pair, error) = Pair::commit::<S>(holder, isolation, Meanwhile::Forced).await;
+        let CommitError::InDoubt { gid, source } = &error else {
+            panic!("{isolation:?}: {error:?}")
         };
         assert_eq!(**gid, pair.gid);
-        assert!(matches!(source, Fault::Forced), "{told:?}");
+        assert!(matches!(source, Fault::Forced), "{error:?}");
         assert!(S::rows(&pair.world).await.iter().all(Vec::is_empty));
         assert_eq!(pair.outcomes(holder).await, ["forced"]);
         // A later question gets the same answer.
@@ -153,11 +153,11 @@ async fn force_keeps_a_late_decision_out_on_mariadb() {
 /// Asserts that no decision is made if the unit can see the horizon.
 async fn a_decision_behind_the_horizon_is_not_made<S: Sides>(holder: usize) {
     let isolation = Isolation::ReadCommitted;
-    let (pair, told) = Pair::commit::<S>(holder, isolation, Meanwhile::Forgotten).await;
-    let CommitError::InDoubt { source, .. } = &told else {
-        panic!("{told:?}")
+    let (pair, error) = Pair::commit::<S>(holder, isolation, Meanwhile::Forgotten).await;
+    let CommitError::InDoubt { source, .. } = &error else {
+        panic!("{error:?}")
     };
-    assert!(matches!(source, Fault::Forgotten), "{told:?}");
+    assert!(matches!(source, Fault::Forgotten), "{error:?}");
     assert_eq!(pair.outcomes(holder).await, [] as [&str; 0]);
     let pass = pair
         .operator

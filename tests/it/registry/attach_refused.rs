@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use kit::side::{Side as _, Sqlite};
 
 use crate::registry::attach::{Group, HIT, PAGE, files, group, with_pragma, write};
-use crate::registry::binds::{Archive, Cache, told};
+use crate::registry::binds::{Archive, Cache, texts};
 
 async fn first_write(group: &Group) -> Error {
     let session = group.binds.session();
@@ -26,7 +26,7 @@ async fn files_in_wal_are_refused() {
         Sqlite::admin(file, "PRAGMA journal_mode = WAL").await;
         let error = first_write(&group).await;
         assert!(matches!(error, Error::Begin { bind: "cache", .. }));
-        assert!(told(&error).contains("wal"), "{}", told(&error));
+        assert!(texts(&error).contains("wal"), "{}", texts(&error));
 
         let report = group.binds.check().await;
         assert_eq!(report.severity(), Severity::Error);
@@ -57,7 +57,7 @@ async fn files_that_came_into_wal_since_the_last_unit_are_refused() {
         Sqlite::admin(group.file(wal_first), "PRAGMA journal_mode = WAL").await;
         let error = write(&session, 2).await.unwrap_err();
         assert!(matches!(error, Error::Begin { bind: "cache", .. }));
-        assert!(told(&error).contains("wal"), "{}", told(&error));
+        assert!(texts(&error).contains("wal"), "{}", texts(&error));
         session.rollback_all().await.unwrap();
         assert_eq!(group.ids().await, (vec![1], vec![1]));
     }
@@ -88,7 +88,7 @@ async fn files_that_are_not_synchronised_are_refused() {
             let error = written.unwrap_err();
             assert!(matches!(error, Error::Begin { bind: "cache", .. }));
             let expected = format!("the file `{schema}`");
-            assert!(told(&error).contains(&expected), "{}", told(&error));
+            assert!(texts(&error).contains(&expected), "{}", texts(&error));
         } else {
             written.unwrap();
             session.commit_all().await.unwrap();
@@ -106,7 +106,7 @@ async fn equal_table_names_are_refused() {
         let group = group(HIT, &format!("{PAGE}; {second}")).await;
         let error = first_write(&group).await;
         assert!(matches!(error, Error::Begin { bind: "cache", .. }));
-        assert!(told(&error).contains("a table `hit`"), "{}", told(&error));
+        assert!(texts(&error).contains("a table `hit`"), "{}", texts(&error));
     }
 }
 

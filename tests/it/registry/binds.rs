@@ -57,12 +57,12 @@ pub const NOWHERE_POSTGRES: &str = "postgres://app:unseen@127.0.0.1:1/app";
 pub const NOWHERE_MYSQL: &str = "mysql://app:unseen@127.0.0.1:1/app";
 
 /// Returns all texts of an error: its message, its causes, and its `Debug`.
-pub fn told(error: &dyn Error) -> String {
-    let mut told = format!("{error:?} {error:#?} {error}");
+pub fn texts(error: &dyn Error) -> String {
+    let mut texts = format!("{error:?} {error:#?} {error}");
     let mut source = error.source();
     while let Some(cause) = source {
-        told.push_str(&format!(": {cause} {cause:?}"));
+        texts.push_str(&format!(": {cause} {cause:?}"));
         source = cause.source();
     }
-    told
+    texts
 }

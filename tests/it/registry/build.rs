@@ -392,10 +392,10 @@ fn no_namespace_is_needed_where_nothing_is_ever_prepared() {
         .bind(Archive, Source::url("archive.db"));
     assert_eq!(problems(files), []);
     let never = || BindOptions::new().never_prepare();
-    let told_not_to = Binds::builder()
+    let without_worker = Binds::builder()
         .bind(Accounts, Source::url(NOWHERE_POSTGRES).options(never()))
         .bind(Orders, Source::url(NOWHERE_POSTGRES).options(never()));
-    assert_eq!(problems(told_not_to), []);
+    assert_eq!(problems(without_worker), []);
 }
 
 #[test]

@@ -413,7 +413,7 @@ async fn a_check_leaves_the_pools_as_they_were() {
 /// Without these rights, a role can commit, but its records are never deleted.
 #[tokio::test]
 async fn a_role_that_cannot_forget_is_reported_where_it_is_to_recover() {
-    async fn told<S: Side>(as_login: &str, key: &str, options: RecoveryOptions) -> Option<String> {
+    async fn finding<S: Side>(as_login: &str, key: &str, options: RecoveryOptions) -> Option<String> {
         let second = PostgresB::database().await;
         let builder = Binds::builder().namespace("forgetful").recovery(options);
         let pool = PoolKind::Deadpool;
@@ -449,16 +449,16 @@ async fn a_role_that_cannot_forget_is_reported_where_it_is_to_recover() {
         );
         PostgresA::admin(&database, &grant).await;
         let as_login = database.url().replace("postgres@", &format!("{login}@"));
-        let told_here = told::<PostgresA>(&as_login, "pg-a", RecoveryOptions::new()).await;
-        let told_elsewhere =
-            told::<PostgresA>(&as_login, "pg-a", RecoveryOptions::new().without_worker()).await;
+        let found_here = finding::<PostgresA>(&as_login, "pg-a", RecoveryOptions::new()).await;
+        let found_elsewhere =
+            finding::<PostgresA>(&as_login, "pg-a", RecoveryOptions::new().without_worker()).await;
         let drop = format!("DROP OWNED BY {login}; DROP ROLE {login}");
         PostgresA::admin(&database, &drop).await;
         assert!(
-            told_here.is_some_and(|error| error.contains(table)),
+            found_here.is_some_and(|error| error.contains(table)),
             "{table}: {missing}"
         );
-        assert_eq!(told_elsewhere, None);
+        assert_eq!(found_elsewhere, None);
 
         let database = MariadbA::database().await;
         let name = database.name().unwrap();
@@ -470,10 +470,10 @@ async fn a_role_that_cannot_forget_is_reported_where_it_is_to_recover() {
         );
         MariadbA::admin(&database, &grant).await;
         let as_login = database.url().replace("root@", &format!("{login}:secret@"));
-        let told_here = told::<MariadbA>(&as_login, "my-a", RecoveryOptions::new()).await;
+        let found_here = finding::<MariadbA>(&as_login, "my-a", RecoveryOptions::new()).await;
         MariadbA::admin(&database, &format!("DROP USER '{login}'@'%'")).await;
         assert!(
-            told_here.is_some_and(|error| error.contains(table)),
+            found_here.is_some_and(|error| error.contains(table)),
             "{table}: {missing}"
         );
     }

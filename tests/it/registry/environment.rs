@@ -25,10 +25,10 @@ pub(crate) fn is_parent(test: &str, variables: &[(&str, &str)]) -> bool {
         .env(CHILD, "1")
         .output()
         .expect("a test can be run");
-    let told = String::from_utf8_lossy(&output.stdout);
+    let output_text = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{told}{}",
+        output.status.success() && output_text.contains("1 passed"),
+        "{output_text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
     true

@@ -7,7 +7,7 @@ use diesel_binds::{Bind, Binds, BuildError, Error, PoolOptions, RunQueryDsl, Sou
 use kit::database::Database;
 use kit::servers::Server;
 
-use crate::registry::binds::{Accounts, Cache, Ledger, account, entry, told};
+use crate::registry::binds::{Accounts, Cache, Ledger, account, entry, texts};
 
 /// The secret that must never be printed. It has letters only, so that it is the same in each form of a password.
 const SECRET: &str = "Xyzzysecret";
@@ -60,9 +60,9 @@ async fn load<B: Bind>(binds: &Binds) -> String {
         _ => entry::table.select(entry::id).load::<i32>(&session).await,
     }
     .expect_err("there is no server");
-    let mut shown = told(&error);
+    let mut shown = texts(&error);
     shown.push_str(&format!("{session:?}"));
-    shown.push_str(&told(
+    shown.push_str(&texts(
         &binds.install().await.expect_err("there is no server"),
     ));
     let report = binds.check().await;
@@ -77,7 +77,7 @@ async fn nothing_tells_the_password<B: Bind<Connection: FromUrl> + Default>(sche
         assert_hides(&url, &format!("{builder:?}"));
         match builder.build() {
             Ok(binds) => assert_hides(&url, &load::<B>(&binds).await),
-            Err(error) => assert_hides(&url, &told(&error)),
+            Err(error) => assert_hides(&url, &texts(&error)),
         }
     }
 }
@@ -96,7 +96,7 @@ async fn nothing_tells_the_password_of_a_url_of_mysql() {
 fn nothing_tells_the_password_of_a_url_of_another_backend() {
     let hides = |url: &str, built: Result<Binds, BuildError>| {
         if let Err(error) = built {
-            assert_hides(url, &told(&error));
+            assert_hides(url, &texts(&error));
         }
     };
     for scheme in ["postgres", "mysql", "oracle"] {
@@ -152,7 +152,7 @@ async fn a_password_that_the_server_refuses_is_not_told() {
         let result = entry::table.select(entry::id).load::<i32>(&session).await;
         let error = result.unwrap_err();
         assert!(matches!(error, Error::Pool { bind: "ledger", .. }));
-        let shown = told(&error);
+        let shown = texts(&error);
         assert_hides(&url, &shown);
         assert!(shown.contains("Access denied"), "{shown}");
         assert_hides(&url, &load::<Ledger>(&binds).await);

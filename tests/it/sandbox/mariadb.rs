@@ -119,7 +119,7 @@ async fn count_two(
 
 /// A roll-back cannot undo such a write: the unit is refused, and the end of the sandbox reports the write.
 #[tokio::test]
-async fn a_table_without_transactions_is_told() {
+async fn a_table_without_transactions_is_reported() {
     let outside = Outside::<MariadbA>::new().await;
     MariadbA::admin(
         &outside.database,

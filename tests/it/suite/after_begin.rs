@@ -168,11 +168,11 @@ pub(crate) async fn local_settings_of_after_begin_never_reach_the_next_user<
     S::admin(database, &sql).await;
     let set = format!("SET LOCAL search_path = other; SET LOCAL ROLE {role}");
     let sets = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&sets);
+    let by_hook = Arc::clone(&sets);
     let builder = World::builder::<Other::With<S>>().pool(pool).size(1);
     let builder = builder.binds(|binds| {
         binds.after_begin(S::bind(), move |connection| {
-            let set = told.load(Ordering::SeqCst).then(|| set.clone());
+            let set = by_hook.load(Ordering::SeqCst).then(|| set.clone());
             Box::pin(async move {
                 match set {
                     Some(set) => connection.batch_execute(&set).await,

@@ -99,8 +99,8 @@ where
         let text = format!("{round} {killed:?}");
         let undone = Arc::new(AtomicBool::new(false));
         let mut session = world.binds.session();
-        let hears = Arc::clone(&undone);
-        session.after_rollback(async move |_| hears.store(true, Ordering::SeqCst));
+        let by_hook = Arc::clone(&undone);
+        session.after_rollback(async move |_| by_hook.store(true, Ordering::SeqCst));
         S::write(&session, &text).await.unwrap();
         killed.kill_all(&world.databases[0]).await;
         let ended = session.commit_all().await;

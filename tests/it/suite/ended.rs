@@ -27,7 +27,7 @@ where
     let refused = session.rollback_all().await;
     assert!(
         matches!(refused, Err(CommitError::TransactionEnded { .. })),
-        "what came before is kept, and the roll-back says {refused:?}"
+        "the work before is kept, and the roll-back says {refused:?}"
     );
     assert_eq!(
         S::rows(&world.databases[0]).await,

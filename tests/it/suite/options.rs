@@ -161,11 +161,11 @@ pub(crate) async fn nothing_that_a_unit_was_told_reaches_the_next<S: Side, Other
             .statement_timeout(Duration::from_millis(2500))
             .isolation(Isolation::Serializable),
     };
-    let mut told = vec![all.clone(), all.clone().read_only()];
+    let mut rounds = vec![all.clone(), all.clone().read_only()];
     if S::Bind::KEY.starts_with("pg") {
-        told.push(all.read_only().deferrable());
+        rounds.push(all.read_only().deferrable());
     }
-    for (round, options) in told.into_iter().enumerate() {
+    for (round, options) in rounds.into_iter().enumerate() {
         for ending in [
             "committed",
             "together",
@@ -258,8 +258,8 @@ pub(crate) async fn options_that_cannot_hold_are_refused_by_bind_and_option<S: S
         ));
     }
     let world = world::<S, NoSecond>(pool, 1, BindOptions::new()).await;
-    for (expected, told, told_of_bind) in refused {
-        let mut session = world.binds.with(told).session();
+    for (expected, of_unit, of_bind) in refused {
+        let mut session = world.binds.with(of_unit).session();
         let error = S::read(&session).await.unwrap_err();
         assert!(
             matches!(error, Error::Unsupported { bind, option, .. } if bind == key && option == expected),
@@ -267,7 +267,7 @@ pub(crate) async fn options_that_cannot_hold_are_refused_by_bind_and_option<S: S
         );
         assert!(error.to_string().contains(key) && error.to_string().contains(expected));
         session.rollback_all().await.unwrap();
-        let builder = S::register(Binds::builder(), "", pool, 1, told_of_bind).await;
+        let builder = S::register(Binds::builder(), "", pool, 1, of_bind).await;
         let error = builder.build().unwrap_err();
         assert!(
             error.problems().iter().any(|problem| matches!(

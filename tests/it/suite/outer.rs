@@ -99,15 +99,15 @@ fn assert_closed<T: std::fmt::Debug>(refused: Result<T, Error>) {
 
 /// Counts the hooks that run: commits in tens, roll-backs in ones.
 fn listen(session: &Session) -> Arc<AtomicUsize> {
-    let heard = Arc::new(AtomicUsize::new(0));
-    let (commits, roll_backs) = (Arc::clone(&heard), Arc::clone(&heard));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (commits, roll_backs) = (Arc::clone(&calls), Arc::clone(&calls));
     session.after_commit(async move |_| {
         commits.fetch_add(10, Ordering::SeqCst);
     });
     session.after_rollback(async move |_| {
         roll_backs.fetch_add(1, Ordering::SeqCst);
     });
-    heard
+    calls
 }
 
 pub(crate) async fn the_outer_transaction_decides_what_is_kept<S: Side>() {
@@ -116,13 +116,13 @@ pub(crate) async fn the_outer_transaction_decides_what_is_kept<S: Side>() {
         let mut session = transaction.session();
         for text in ["first", "second"] {
             S::write(&session, text).await.unwrap();
-            let heard = listen(&session);
+            let calls = listen(&session);
             let released = session.commit_all().await.unwrap();
             assert!(matches!(released, Commit::Released(_)), "{released:?}");
             assert!(released.committed().is_none() && released.gid().is_none());
             assert_eq!(released.binds(), [S::Bind::KEY]);
             // The unit is not committed.
-            assert_eq!(heard.load(Ordering::SeqCst), 0);
+            assert_eq!(calls.load(Ordering::SeqCst), 0);
             assert_eq!(transaction.committed().await, [""; 0]);
         }
         let (_, released) = transaction
@@ -156,7 +156,7 @@ pub(crate) async fn a_roll_back_goes_back_to_where_the_unit_began<S: Side>() {
     for ending in ["rolled back", "dropped", "error", "closure", "savepoint"] {
         let mut session = transaction.session();
         S::write(&session, "gone").await.unwrap();
-        let heard = listen(&session);
+        let calls = listen(&session);
         match ending {
             "rolled back" => session.rollback_all().await.unwrap(),
             "error" => {
@@ -193,7 +193,7 @@ pub(crate) async fn a_roll_back_goes_back_to_where_the_unit_began<S: Side>() {
                 continue;
             }
         }
-        assert_eq!(heard.load(Ordering::SeqCst), 1, "{ending}");
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "{ending}");
         assert_eq!(transaction.within().await, ["outer"], "{ending}");
     }
     transaction.commit().await;
@@ -474,7 +474,7 @@ pub(crate) async fn work_that_was_not_undone_is_never_reported_as_rolled_back<S:
             // On a file, the reply may be there at once.
             while S::read(&session).now_or_never().is_some() {}
         }
-        let told = session.commit_all().await.unwrap_err();
+        let ended = session.commit_all().await.unwrap_err();
         drop(session);
         let OuterTransaction {
             database, outer, ..
@@ -484,8 +484,8 @@ pub(crate) async fn work_that_was_not_undone_is_never_reported_as_rolled_back<S:
         }
         drop(outer);
         let kept = S::rows(&database).await.contains(&"perhaps".to_owned());
-        assert!(!(kept && told.is_rolled_back()), "{told:?}");
-        assert_eq!(told.is_rolled_back(), !writes, "{told:?}");
+        assert!(!(kept && ended.is_rolled_back()), "{ended:?}");
+        assert_eq!(ended.is_rolled_back(), !writes, "{ended:?}");
     }
 }
 

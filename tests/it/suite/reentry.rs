@@ -288,7 +288,7 @@ pub(crate) async fn a_hook_ends_with_the_deadline_of_its_unit<S: Side>(pool: Poo
     S::write(&session, "kept").await.unwrap();
     session.after_commit(async |_| std::future::pending::<()>().await);
     // The later hooks run.
-    session.after_commit(async |_| Err::<(), _>("heard"));
+    session.after_commit(async |_| Err::<(), _>("failed on purpose"));
     let committed = ends("a hook after the commit", session.commit_all()).await;
     let committed = committed.unwrap();
     let failures: Vec<String> = committed
@@ -298,7 +298,7 @@ pub(crate) async fn a_hook_ends_with_the_deadline_of_its_unit<S: Side>(pool: Poo
         .collect();
     assert_eq!(failures.len(), 2, "{failures:?}");
     assert!(failures[0].contains("deadline"), "{failures:?}");
-    assert!(failures[1].contains("heard"), "{failures:?}");
+    assert!(failures[1].contains("failed on purpose"), "{failures:?}");
 
     S::write(&session, "gone").await.unwrap();
     session.after_rollback(async |_| std::future::pending::<()>().await);

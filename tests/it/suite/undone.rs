@@ -132,14 +132,14 @@ pub(crate) async fn a_commit_of_the_application_is_never_reported_as_rolled_back
                         .unwrap();
                     session.commit_all().await.unwrap();
                 }
-                told_truly::<A, B>(&world, &own, (by, end), &text).await;
+                assert_reported_truly::<A, B>(&world, &own, (by, end), &text).await;
             }
         }
     }
     world.binds.close().await;
 }
 
-async fn told_truly<A: Side, B: Side>(world: &World, binds: &Binds, case: (By, End), text: &str)
+async fn assert_reported_truly<A: Side, B: Side>(world: &World, binds: &Binds, case: (By, End), text: &str)
 where
     (A, B): Sides,
 {
@@ -193,10 +193,10 @@ where
     binds.close().await;
     let rows = A::rows(&world.databases[0]).await;
     if rows.iter().any(|row| row == text) {
-        let heard = hooked.load(Ordering::SeqCst);
+        let ran = hooked.load(Ordering::SeqCst);
         assert!(
-            !heard,
-            "{case:?}: a hook heard of a roll-back, and the row is there: {claimed:?}"
+            !ran,
+            "{case:?}: a hook after the roll-back ran, and the row is there: {claimed:?}"
         );
         if let Some((undone, words)) = claimed {
             assert!(

@@ -33,19 +33,19 @@ fn of_rollback(ended: &Result<(), CommitError>) -> Claim {
 
 /// Records whether the hook after a roll-back runs.
 fn listen(session: &Session) -> Arc<AtomicBool> {
-    let heard = Arc::new(AtomicBool::new(false));
-    let hears = Arc::clone(&heard);
-    session.after_rollback(async move |_| hears.store(true, Ordering::SeqCst));
-    heard
+    let hook_ran = Arc::new(AtomicBool::new(false));
+    let by_hook = Arc::clone(&hook_ran);
+    session.after_rollback(async move |_| by_hook.store(true, Ordering::SeqCst));
+    hook_ran
 }
 
 /// Asserts that a row that is kept was not reported as undone.
-fn assert_report_is_true(what: &str, is_kept: bool, heard: &AtomicBool, claim: Claim) {
+fn assert_report_is_true(what: &str, is_kept: bool, hook_ran: &AtomicBool, claim: Claim) {
     if !is_kept {
         return;
     }
-    let heard = heard.load(Ordering::SeqCst);
-    assert!(!heard, "{what}: a hook heard of a roll-back: {claim:?}");
+    let hook_ran = hook_ran.load(Ordering::SeqCst);
+    assert!(!hook_ran, "{what}: a hook after the roll-back ran: {claim:?}");
     if let Some((undone, words)) = claim {
         assert!(
             !undone,
@@ -139,7 +139,7 @@ pub(crate) async fn a_commit_within_a_hook_is_never_reported_as_rolled_back<
         };
         let mut session = binds.with(options).session();
         Other::write(&session, &text).await.unwrap();
-        let heard = listen(&session);
+        let hook_ran = listen(&session);
         let begun = async {
             match end {
                 End::Savepoint => {
@@ -175,7 +175,7 @@ pub(crate) async fn a_commit_within_a_hook_is_never_reported_as_rolled_back<
         binds.close().await;
         let is_kept = S::rows(database).await.contains(&text);
         committed += usize::from(is_kept);
-        assert_report_is_true(&what, is_kept, &heard, claim);
+        assert_report_is_true(&what, is_kept, &hook_ran, claim);
         assert!(
             !S::rows(database).await.contains(&"late".to_owned()),
             "{what}"
@@ -201,7 +201,7 @@ pub(crate) async fn a_commit_before_a_deadline_is_never_reported_as_rolled_back<
             .best_effort()
             .deadline(Duration::from_secs(1));
         let mut session = world.binds.with(options).session();
-        let heard = listen(&session);
+        let hook_ran = listen(&session);
         S::write(&session, &text).await.unwrap();
         S::sql(&session, "COMMIT").await.unwrap();
         // If the unit has noticed the end, the statement does not run.
@@ -220,7 +220,7 @@ pub(crate) async fn a_commit_before_a_deadline_is_never_reported_as_rolled_back<
         tokio::time::sleep(Duration::from_millis(500)).await;
         let is_kept = S::rows(&world.databases[0]).await.contains(&text);
         assert!(is_kept, "{late:?}");
-        assert_report_is_true(&format!("{end:?} after {late:?}"), is_kept, &heard, claim);
+        assert_report_is_true(&format!("{end:?} after {late:?}"), is_kept, &hook_ran, claim);
     }
     world.binds.close().await;
 }
@@ -256,7 +256,7 @@ pub(crate) async fn a_commit_within_a_joined_unit_is_never_reported_as_rolled_ba
             .best_effort()
             .within(S::bind(), &outer);
         let mut session = world.binds.with(options).session();
-        let heard = listen(&session);
+        let hook_ran = listen(&session);
         S::write(&session, &text).await.unwrap();
         match session.connection(S::bind()).await {
             Ok(mut raw) => drop(raw.raw().unwrap().batch_execute(by).await),
@@ -282,7 +282,7 @@ pub(crate) async fn a_commit_within_a_joined_unit_is_never_reported_as_rolled_ba
         drop(outer);
         tokio::time::sleep(Duration::from_millis(100)).await;
         let is_kept = S::rows(&world.databases[0]).await.contains(&text);
-        assert_report_is_true(&format!("{by}, {end:?}"), is_kept, &heard, claim);
+        assert_report_is_true(&format!("{by}, {end:?}"), is_kept, &hook_ran, claim);
     }
     world.binds.close().await;
 }
@@ -299,11 +299,11 @@ pub(crate) async fn a_commit_within_a_scope_is_never_reported_as_rolled_back<S: 
         .enumerate()
     {
         let text = format!("mine {number}");
-        let (heard, claim) = world
+        let (hook_ran, claim) = world
             .binds
             .scope(async {
                 let scope = current().unwrap();
-                let heard = {
+                let hook_ran = {
                     let session = scope.lock().unwrap();
                     S::write(&session, &text).await.unwrap();
                     S::sql(&session, "COMMIT").await.unwrap();
@@ -320,12 +320,12 @@ pub(crate) async fn a_commit_within_a_scope_is_never_reported_as_rolled_back<S: 
                     },
                     _ => None,
                 };
-                (heard, claim)
+                (hook_ran, claim)
             })
             .await;
         let is_kept = S::rows(&world.databases[0]).await.contains(&text);
         assert!(is_kept);
-        assert_report_is_true(&format!("{end:?}"), is_kept, &heard, claim);
+        assert_report_is_true(&format!("{end:?}"), is_kept, &hook_ran, claim);
     }
     world.binds.close().await;
 }

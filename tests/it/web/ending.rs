@@ -39,8 +39,8 @@ async fn a_success_is_committed_when_asked_for_and_an_error_status_rolled_back()
             note(status.as_str()).await.unwrap();
             with_status(status)
         });
-        let (heard, body) = read(handled.await).await;
-        assert_eq!((heard, &*body), (status, "as the handler wrote it"));
+        let (received, body) = read(handled.await).await;
+        assert_eq!((received, &*body), (status, "as the handler wrote it"));
     }
     both_have(&world, &["200", "201", "302", "399"]).await;
 }
@@ -104,7 +104,7 @@ async fn a_panic_or_a_client_that_hangs_up_rolls_back() {
         }));
         tokio::select! {
             _ = &mut hung_up => unreachable!("it waits for ever"),
-            heard = begun => heard.unwrap(),
+            result = begun => result.unwrap(),
         }
         drop(hung_up);
     }
@@ -152,7 +152,7 @@ async fn a_request_that_runs_no_query_opens_nothing() {
 async fn the_commit_comes_before_a_streaming_body() {
     let world = world().await;
     let layer = BindsLayer::new(world.binds.clone()).commit_on_success();
-    let (say, heard) = oneshot::channel::<(Result<Scope, Error>, Result<(), Error>)>();
+    let (say, said) = oneshot::channel::<(Result<Scope, Error>, Result<(), Error>)>();
     let handled = request(&layer, async {
         note("kept").await.unwrap();
         let scope = current().unwrap();
@@ -168,7 +168,7 @@ async fn the_commit_comes_before_a_streaming_body() {
     assert_eq!(response.status(), StatusCode::OK);
     both_have(&world, &["kept"]).await;
     assert!(to_bytes(response.into_body(), 1 << 16).await.is_err());
-    let (outside, late) = heard.await.unwrap();
+    let (outside, late) = said.await.unwrap();
     assert!(matches!(outside, Err(Error::NoScope)));
     assert!(matches!(late, Err(Error::ScopeEnded)));
     both_have(&world, &["kept"]).await;

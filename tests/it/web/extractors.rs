@@ -56,8 +56,8 @@ async fn a_handler_takes_a_session_of_its_own_and_commits_it() {
             greeting: "hello",
         });
     for path in ["/explicit", "/stated"] {
-        let heard = get_from(&router, path).await;
-        assert_eq!(heard, (StatusCode::OK, "hello".to_owned()));
+        let response = get_from(&router, path).await;
+        assert_eq!(response, (StatusCode::OK, "hello".to_owned()));
     }
     both_have(&world, &["by a session", "by the binds"]).await;
 }
@@ -68,8 +68,8 @@ async fn a_handler_takes_the_session_of_the_layer_and_the_layer_commits_it() {
     let router = Router::new()
         .route("/scoped", get(scoped))
         .layer(BindsLayer::new(world.binds.clone()).commit_on_success());
-    let heard = get_from(&router, "/scoped").await;
-    assert_eq!(heard, (StatusCode::OK, "hello".to_owned()));
+    let response = get_from(&router, "/scoped").await;
+    assert_eq!(response, (StatusCode::OK, "hello".to_owned()));
     both_have(&world, &["by a scope"]).await;
     // The rows exist already, and `text` is unique.
     let (status, body) = get_from(&router, "/scoped").await;

@@ -63,7 +63,7 @@ async fn a_conflict_found_by_the_commit_is_a_conflict() {
         (StatusCode::OK, "as the handler wrote it"),
         (
             StatusCode::CONFLICT,
-            "It conflicts with what is stored, or with another request.",
+            "It conflicts with stored data, or with another request.",
         ),
     ] {
         let handled = request(&layer, async {

@@ -117,7 +117,7 @@ fn run(scripts: &[Script], mutation: Option<Mutation>) -> Ended {
         faults: None,
     };
     let result = runtime.block_on(commit(parameters, participants));
-    let result = mutant::told(mutation, result);
+    let result = mutant::reported(mutation, result);
     Ended { databases, result }
 }
 

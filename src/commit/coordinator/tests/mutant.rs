@@ -38,7 +38,7 @@ pub(super) fn believed(mutation: Option<Mutation>, key: &str, undone: Undone) ->
 }
 
 /// Returns the result of the unit as the coordinator reports it.
-pub(super) fn told(
+pub(super) fn reported(
     mutation: Option<Mutation>,
     mut result: Result<Committed, CommitError>,
 ) -> Result<Committed, CommitError> {

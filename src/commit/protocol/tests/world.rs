@@ -125,7 +125,7 @@ impl World {
         let decided = self.decision_confirmed || self.resolved == Some(Outcome::Committed);
         let decision_sent = self.holder.is_some();
         if step != Step::Resolve {
-            self.require(!server.ended, "nothing is sent to who has ended")?;
+            self.require(!server.ended, "nothing is sent to a member that has ended")?;
         }
         match step {
             Step::Ask | Step::Identify => {
@@ -133,19 +133,19 @@ impl World {
             }
             Step::Prepare => {
                 self.require(!decision_sent, "all prepare before the decision")?;
-                self.require(server.wrote == Some(true), "who wrote prepares")?;
-                self.require(server.member.can_prepare, "who can prepare prepares")?;
+                self.require(server.wrote == Some(true), "only a writer prepares")?;
+                self.require(server.member.can_prepare, "only a member that can prepare does")?;
                 self.require(!server.prepare_sent, "a member prepares once")?;
-                self.require(server.identified, "who prepares is identified")
+                self.require(server.identified, "a member that prepares is identified")
             }
             Step::End => self.require(
                 server.wrote == Some(false),
-                "only who is known to have written nothing ends as a reader",
+                "only a member that is known to have written nothing ends as a reader",
             ),
             Step::Commit => {
                 self.require(
                     others().all(|(_, other)| other.wrote == Some(false)),
-                    "who commits alone is the only writer",
+                    "a lone commit is that of the only writer",
                 )?;
                 self.require(
                     self.readers_stand(),
@@ -177,18 +177,18 @@ impl World {
                 self.require(decided, "nothing is committed before the decision")?;
                 self.require(
                     server.prepare_confirmed,
-                    "only what is prepared is committed",
+                    "only a prepared member is committed",
                 )
             }
             Step::RollBack => {
                 self.require(
                     !server.prepare_sent,
-                    "who may be prepared is not just rolled back",
+                    "a member that may be prepared is not just rolled back",
                 )?;
                 self.require(!decided, "nothing is rolled back after the decision")
             }
             Step::Undo => {
-                self.require(server.prepare_sent, "only who may be prepared is undone")?;
+                self.require(server.prepare_sent, "only a member that may be prepared is undone")?;
                 self.require(
                     !decision_sent || self.resolved == Some(Outcome::RolledBack),
                     "nothing is undone while a decision is on its way",
@@ -219,7 +219,7 @@ impl World {
         for (index, server) in self.servers.iter().enumerate() {
             self.require(
                 server.transaction != Transaction::Prepared || pending.contains(&index),
-                "what stays prepared is named",
+                "a member that stays prepared is named",
             )?;
             self.require(
                 server.ended || server.end_failed || pending.contains(&index),
@@ -279,9 +279,9 @@ impl World {
                 let first = writers.next().map(kept);
                 self.require(
                     writers.all(|server| Some(kept(server)) == first),
-                    "what is in doubt is not torn",
+                    "a unit in doubt is not torn",
                 )?;
-                self.require(self.resolved.is_none(), "what was resolved is not in doubt")?;
+                self.require(self.resolved.is_none(), "a resolved unit is not in doubt")?;
                 self.require(self.holder == Some(*holder), "the holder is in doubt")
             }
         }

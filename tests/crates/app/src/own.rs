@@ -1,4 +1,4 @@
-//! A bind, a table and a model of this crate: what the macros emit names the library as this crate does.
+//! A bind, a table and a model of this crate: the macros name the library as this crate does.
 
 use binds::{AsyncSqliteConnection, Bind, Bound, bind_tables};
 use diesel::prelude::*;
@@ -23,7 +23,7 @@ diesel::table! {
 
 bind_tables!(Jobs => runs);
 
-/// It tags its table as well, which its name tells.
+/// A macro that tags its table as well, as its name says.
 #[derive(Debug, PartialEq, Queryable, Insertable, Bound)]
 #[bind(Jobs)]
 pub struct Job {

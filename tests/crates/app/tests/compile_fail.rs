@@ -1,4 +1,4 @@
-//! Mistakes with the tables of another crate, and what the compiler says about them.
+//! Mistakes with the tables of another crate, and the messages of the compiler.
 
 #[test]
 fn mistakes_are_explained() {

@@ -24,7 +24,7 @@ pub async fn pay(connection: &mut AsyncPgConnection, user: i32, amount: i64) -> 
         .await
 }
 
-/// What was noted, with the names.
+/// The transfers, with the names of the owners.
 pub async fn history(connection: &mut AsyncPgConnection) -> QueryResult<Vec<(String, i64)>> {
     entries::table
         .inner_join(users::table)

@@ -2,19 +2,19 @@
 
 use diesel_binds::{AsyncSqliteConnection, Bind, bind_schema, bind_tables};
 
-/// Who has how much.
+/// The balance of an owner.
 #[derive(Bind)]
 #[bind(key = "accounts", connection = AsyncSqliteConnection)]
 pub struct Accounts;
 
-/// What was moved.
+/// A transfer between two accounts.
 #[derive(Bind)]
 #[bind(key = "ledger", connection = AsyncSqliteConnection)]
 pub struct Ledger;
 
 bind_schema! {
     pub mod accounts: Accounts = "src/accounts.rs";
-    /// What was moved, and by whom.
+    /// A transfer, with the names of both owners.
     pub mod ledger: crate::Ledger = "src/ledger.rs";
 }
 

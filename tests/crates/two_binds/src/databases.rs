@@ -3,12 +3,12 @@
 use diesel_async::AsyncPgConnection;
 use diesel_binds::{Bind, Binds, BuildError, Source, bind_schema};
 
-/// Who has how much.
+/// The balance of an owner.
 #[derive(Bind)]
 #[bind(key = "accounts", connection = AsyncPgConnection)]
 pub struct Accounts;
 
-/// What was moved.
+/// A transfer between two accounts.
 #[derive(Bind)]
 #[bind(key = "ledger", connection = AsyncPgConnection)]
 pub struct Ledger;

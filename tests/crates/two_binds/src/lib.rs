@@ -1,4 +1,4 @@
-//! The same application with two binds.
+//! The application of `one_database` with two binds.
 
 pub mod databases;
 
@@ -23,7 +23,7 @@ pub async fn pay(session: &mut Session, user: i32, amount: i64) -> Result<Commit
     Ok(session.commit_all().await?)
 }
 
-/// What was noted, with the names.
+/// The transfers, with the names of the owners.
 pub async fn history(session: &Session) -> Result<Vec<(String, i64)>, Error> {
     let noted: Vec<(i32, i64)> = entries::table
         .select((entries::user_id, entries::amount))

@@ -179,9 +179,9 @@ pub(crate) async fn a_nested_transaction_dropped_at_any_poll_is_not_kept_by_half
             assert_eq!(*answer, 41);
         }
         let ended = session.commit_all().await;
-        let told = format!("{moment:?}: {asked:?}, then {ended:?}");
+        let case = format!("{moment:?}: {asked:?}, then {ended:?}");
         let kept = rolled_back_or_committed(ended);
-        assert_eq!(asked.is_ok(), kept, "{told}");
+        assert_eq!(asked.is_ok(), kept, "{case}");
         assert!(kept || output.is_none());
         bench.assert_clean().await;
         assert_eq!(bench.is_everywhere(&text).await, kept);

@@ -147,7 +147,7 @@ pub(crate) async fn several_writers_need_the_tables_of_the_protocol<A: Side, B: 
 pub(crate) async fn options_that_a_savepoint_cannot_have_are_refused<S: Side>() {
     let outside = Outside::<S>::new().await;
     let second = Duration::from_secs(1);
-    let told = [
+    let refused_options = [
         (
             "isolation",
             SessionOptions::new().isolation(Isolation::Serializable),
@@ -159,7 +159,7 @@ pub(crate) async fn options_that_a_savepoint_cannot_have_are_refused<S: Side>() 
         ("lock_timeout", SessionOptions::new().lock_timeout(second)),
     ];
     let sandbox = outside.sandbox().await;
-    for (name, options) in told.clone() {
+    for (name, options) in refused_options.clone() {
         let session = sandbox.binds().with(options.clone()).session();
         let read = S::read(&session).await;
         // On the copy of a file, the options hold.
@@ -177,7 +177,7 @@ pub(crate) async fn options_that_a_savepoint_cannot_have_are_refused<S: Side>() 
         .bind(S::bind())
         .ignoring_settings();
     let sandbox = builder.start().await.unwrap();
-    for (_, options) in told {
+    for (_, options) in refused_options {
         let session = sandbox.binds().with(options.clone()).session();
         let real = S::read(&outside.binds.with(options).session()).await;
         assert_eq!(S::read(&session).await.is_ok(), real.is_ok());
@@ -259,8 +259,8 @@ pub(crate) async fn a_plan_of_faults_is_refused<S: Side>() {
 pub(crate) async fn hooks_run_or_are_captured<S: Side>() {
     let outside = Outside::<S>::new().await;
     let listen = |session: &diesel_binds::Session| {
-        let heard = Arc::new(AtomicUsize::new(0));
-        let (commits, roll_backs) = (Arc::clone(&heard), Arc::clone(&heard));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (commits, roll_backs) = (Arc::clone(&calls), Arc::clone(&calls));
         session.after_commit(async move |released: Commit| {
             assert!(matches!(released, Commit::Released(_)), "{released:?}");
             commits.fetch_add(10, Ordering::SeqCst);
@@ -269,28 +269,28 @@ pub(crate) async fn hooks_run_or_are_captured<S: Side>() {
         session.after_rollback(async move |_| {
             roll_backs.fetch_add(1, Ordering::SeqCst);
         });
-        heard
+        calls
     };
     let sandbox = outside.sandbox().await;
     let mut session = sandbox.binds().session();
     S::write(&session, "one").await.unwrap();
-    let heard = listen(&session);
+    let calls = listen(&session);
     let committed = session.commit_all().await.unwrap();
-    assert_eq!(heard.load(Ordering::SeqCst), 10);
+    assert_eq!(calls.load(Ordering::SeqCst), 10);
     assert_eq!(committed.hook_failures().len(), 1);
     S::write(&session, "two").await.unwrap();
-    let heard = listen(&session);
+    let calls = listen(&session);
     session.rollback_all().await.unwrap();
-    assert_eq!(heard.load(Ordering::SeqCst), 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
     sandbox.end().await.unwrap();
 
     let builder = Sandbox::of(&outside.binds).bind(S::bind()).capture_hooks();
     let sandbox = builder.start().await.unwrap();
     let mut session = sandbox.binds().session();
     S::write(&session, "one").await.unwrap();
-    let heard = listen(&session);
+    let calls = listen(&session);
     let committed = session.commit_all().await.unwrap();
-    assert_eq!(heard.load(Ordering::SeqCst), 0);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert!(committed.hook_failures().is_empty());
     S::write(&session, "two").await.unwrap();
     let rolled_back = listen(&session);
@@ -298,7 +298,7 @@ pub(crate) async fn hooks_run_or_are_captured<S: Side>() {
     assert_eq!(rolled_back.load(Ordering::SeqCst), 1);
     assert_eq!(sandbox.captured_hooks(), 1);
     let failures = sandbox.run_captured_hooks().await.unwrap_err();
-    assert_eq!((failures.len(), heard.load(Ordering::SeqCst)), (1, 10));
+    assert_eq!((failures.len(), calls.load(Ordering::SeqCst)), (1, 10));
     assert_eq!(sandbox.run_captured_hooks().await.unwrap(), 0);
     sandbox.end().await.unwrap();
 }

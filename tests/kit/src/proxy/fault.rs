@@ -8,7 +8,7 @@ use std::time::Duration;
 /// proxy.inject(Fault::after("COMMIT PREPARED"));           // the server commits, its reply is lost
 /// proxy.inject(Fault::before("INSERT").occurrence(2));     // the second insert never reaches the server
 /// proxy.inject(Fault::before_message(7).stalling());       // the network hangs at the seventh message
-/// proxy.inject(Fault::after("INSERT").half_closing(Half::ToClient)); // the server lives on, and is not heard any more
+/// proxy.inject(Fault::after("INSERT").half_closing(Half::ToClient)); // the server runs on, and its replies are lost
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
