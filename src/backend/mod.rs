@@ -10,8 +10,8 @@
 // The adapters have the same files. `unit`, `outer`, `recovery` and `sandbox` each implement the trait of that name,
 // and `mod.rs` implements `Dialect`. `begin` and `probe` have the statements before the end of the transaction of a
 // unit; `clean` makes the connection fit for others. `inspect` reads the properties of a server. `tables` checks that
-// the tables of the protocol are safe for commits. `prepared` finds and finishes branches, `retry` recognizes the
-// errors that a retry may avoid.
+// the tables of the protocol are safe for commits. `prepared` finds and finishes branches, `retry` asks the
+// server whether an error is a conflict.
 //
 // Files, each of which imports only from those before it: `listed_branch`, `server`, `protocol_migration`, `settings`,
 // `stale`, `message`, `terms`, `internals`, `observe`, `open`, `sandbox`, `sql`, `tables`, `record`, `dialect`,

@@ -5,6 +5,7 @@ use std::fmt;
 use diesel_binds_derive::ErrorDebug;
 
 use crate::commit::Fault;
+use crate::commit::conflict::is_conflict;
 use crate::commit::participant::Undone;
 use crate::gid::{Gid, UnitId};
 
@@ -274,6 +275,13 @@ impl CommitError {
             } => Some(error),
             _ => None,
         }
+    }
+
+    /// Returns whether nothing of the unit is kept, and the cause is a conflict with another unit, so that the unit may
+    /// succeed if it runs again. See [`Error::is_retryable`](crate::Error::is_retryable).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.diesel().is_some_and(is_conflict)
     }
 
     /// Returns whether nothing of the unit is kept on any bind.

@@ -258,14 +258,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Returns the server's error, if the server refused the step.
-    pub(crate) fn refusal(&self) -> Option<&diesel::result::Error> {
-        match self {
-            Self::Refused(error) => Some(error),
-            _ => None,
-        }
-    }
-
     /// Returns the name of the fault for traces, without any text of a server.
     pub(crate) fn word(&self) -> &'static str {
         match self {

@@ -2,16 +2,17 @@
 //!
 //! `protocol` decides, without I/O or clock: from the replies to the last steps follow the next ones. `coordinator`
 //! carries these out on the participants, through the port [`Participant`]. `observed` reports the commit to the
-//! traces. `outcome` has the results for the caller, `fault` the failures of a step, `hook` those of a hook after the
+//! traces. `conflict` recognizes the errors after which a unit may run again. `outcome` has the results for the caller, `fault` the failures of a step, `hook` those of a hook after the
 //! commit.
 //!
 //! `without_protocol` has the ends that need no protocol, `outer` the ends within outer transactions. `inject` makes
 //! steps fail, in tests. `docs/commit.md` argues why the commit is atomic.
 
-// Files, each of which imports only from those before it: `sandbox_error`, `fault`, `hook`, `protocol`, `inject`, `participant`,
+// Files, each of which imports only from those before it: `conflict`, `sandbox_error`, `fault`, `hook`, `protocol`, `inject`, `participant`,
 // `commit_error`, `outcome`, `parameters`, `coordinator`, `without_protocol`, `outer`, `observed`.
 
 mod commit_error;
+mod conflict;
 mod coordinator;
 mod fault;
 mod hook;
@@ -28,6 +29,7 @@ mod sandbox_error;
 mod without_protocol;
 
 pub use self::commit_error::{CommitError, Partial};
+pub(crate) use self::conflict::is_conflict;
 pub use self::fault::Fault;
 pub use self::hook::HookFailure;
 #[cfg(feature = "testing")]

@@ -4,7 +4,7 @@ use diesel_binds_derive::ErrorDebug;
 
 #[cfg(feature = "testing")]
 use crate::commit::SandboxError;
-use crate::commit::{CommitError, Fault};
+use crate::commit::{CommitError, Fault, is_conflict};
 use crate::error::{AbortReason, PoolError, Waiting};
 
 /// An error of a session.
@@ -307,6 +307,43 @@ impl Error {
         match self {
             Self::Commit(error) => error.is_rolled_back(),
             Self::Retried { source, .. } => source.is_rolled_back(),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the cause is a conflict with another unit, or a stale connection, so that the unit may succeed if
+    /// it runs again from its begin. [`Binds::retrying`](crate::Binds::retrying) runs a unit again after these errors.
+    ///
+    /// The error of a query ends no unit: roll it back first. An error after which the unit may be committed is never
+    /// retryable.
+    ///
+    /// Sends nothing to a server, so the error alone is examined. These cases are `false`, although `retrying` runs the
+    /// unit again:
+    ///
+    /// - a conflict on MySQL or MariaDB whose message is not in English (`lc_messages`);
+    /// - an error that follows from an earlier conflict, such as that of a query in an aborted transaction.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use diesel_binds::Error;
+    ///
+    /// fn advice(error: &Error) -> &'static str {
+    ///     match error.is_retryable() {
+    ///         true => "run the unit again",
+    ///         false => "report the error",
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::StaleConnection { .. } => true,
+            Self::Query { source, .. }
+            | Self::Begin { source, .. }
+            | Self::AfterBegin { source, .. } => is_conflict(source),
+            Self::Commit(error) => error.is_retryable(),
+            Self::Retried { source, .. } => source.is_retryable(),
             _ => false,
         }
     }

@@ -13,6 +13,7 @@ use crate::gid::DatabaseId;
 use crate::recovery::Database;
 use crate::registry::entry::Entry;
 use crate::registry::examine::Examined;
+#[cfg(feature = "testing")]
 use crate::registry::sandbox_port::AnyEnclosure;
 
 /// An entry of any connection type.
@@ -22,8 +23,6 @@ pub(crate) trait AnyEntry: Database {
     fn requires_replication(&self) -> bool;
     /// Returns whether it may leave units to recover, or records to delete.
     fn needs_recovery(&self) -> bool;
-    /// Returns whether an error reports a conflict that aborted a transaction.
-    fn is_conflict(&self, error: &diesel::result::Error) -> bool;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn install(&self) -> BoxFuture<'_, Result<(), Error>>;
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
@@ -33,6 +32,7 @@ pub(crate) trait AnyEntry: Database {
     #[cfg(feature = "testing")]
     fn enclose(&self) -> BoxFuture<'_, Result<Arc<dyn AnyEntry>, crate::commit::SandboxError>>;
     /// Returns the enclosure, if the entry is in a sandbox.
+    #[cfg(feature = "testing")]
     fn enclosure(&self) -> Option<&dyn AnyEnclosure>;
 }
 
@@ -55,10 +55,6 @@ impl<C: Connection> AnyEntry for Entry<C> {
             && !self.options.never_prepare
             && !self.options.read_only;
         may_prepare || self.options.record_every_commit
-    }
-
-    fn is_conflict(&self, error: &diesel::result::Error) -> bool {
-        C::is_conflict(error)
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -86,6 +82,7 @@ impl<C: Connection> AnyEntry for Entry<C> {
         async move { Ok(Arc::new(self.enclose().await?) as Arc<dyn AnyEntry>) }.boxed()
     }
 
+    #[cfg(feature = "testing")]
     fn enclosure(&self) -> Option<&dyn AnyEnclosure> {
         self.enclosure()
     }

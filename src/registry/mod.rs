@@ -45,7 +45,9 @@ pub(crate) use self::entry::Entry;
 pub(crate) use self::in_use::InUse;
 pub use self::problem::{BuildError, BuildProblem};
 pub use self::recovery::Recovery;
-pub(crate) use self::sandbox_port::{AnyEnclosure, AnySandbox};
+#[cfg(feature = "testing")]
+pub(crate) use self::sandbox_port::AnyEnclosure;
+pub(crate) use self::sandbox_port::AnySandbox;
 
 /// The binds of an application, each with its pool. Creates the sessions.
 ///

@@ -116,24 +116,17 @@ impl<C: Connection> AsClaim<C> for Claim<'_, C> {
                     Ok(_) => false,
                     Err(error) => self.lease().note_stale(error),
                 };
+                let result = result.map_err(|source| match is_stale {
+                    true => Error::StaleConnection { bind, source },
+                    false => Error::Query { bind, source },
+                });
                 if self.core.options.notes_conflicts {
-                    match &result {
-                        Ok(_) => self.slot.note_conflict(false),
-                        Err(_) if is_stale => self.slot.note_conflict(true),
-                        // Other errors keep an earlier conflict, which often caused them.
-                        Err(error) if self.lease().met_conflict(error).await => {
-                            self.slot.note_conflict(true);
-                        }
-                        Err(_) => {}
-                    }
+                    self.note_conflict(result.as_ref().err()).await;
                 }
                 if result.is_ok() && self.lease().set_nothing() {
                     return Err(Error::WithoutEffect { bind });
                 }
-                result.map_err(|source| match is_stale {
-                    true => Error::StaleConnection { bind, source },
-                    false => Error::Query { bind, source },
-                })
+                result
             }
             Err(late) => {
                 self.core.abort_only(bind, AbortReason::DeadlineExceeded);
@@ -303,6 +296,17 @@ impl<'s, C: Connection> Claim<'s, C> {
         let draining = self.lease().drain();
         let drained = deadline.bound(bind, Waiting::Statement, draining).await?;
         Ok(drained.map(|()| value))
+    }
+
+    /// Records whether the statement met a conflict. Errors of another kind keep an earlier conflict, which often caused
+    /// them.
+    async fn note_conflict(&mut self, error: Option<&Error>) {
+        let Some(error) = error else {
+            return self.slot.note_conflict(false);
+        };
+        if error.is_retryable() || self.lease().met_conflict(error).await {
+            self.slot.note_conflict(true);
+        }
     }
 
     fn lease(&mut self) -> &mut Lease<C> {

@@ -17,6 +17,7 @@ use crate::backend::{Connection, Staleness, Terms, Unseen};
 use crate::bind::Access;
 use crate::commit::Undone;
 use crate::config::Cleaning;
+use crate::error::Error;
 use crate::pool::Pooled;
 use crate::registry::{Entry, InUse};
 use crate::trace::{Counted, Transaction, UnitContext, Watch};
@@ -186,8 +187,11 @@ impl<C: Connection> Lease<C> {
         self.condition == Condition::Clean
     }
 
-    /// Asks whether the statement that just failed met a conflict.
-    pub(super) async fn met_conflict(&mut self, error: &diesel::result::Error) -> bool {
+    /// Asks the server whether the statement that just failed met a conflict.
+    pub(super) async fn met_conflict(&mut self, error: &Error) -> bool {
+        let Some(error) = error.diesel() else {
+            return false;
+        };
         let limit = self.entry.timeouts.step;
         // Before the question, so that it is not counted as a statement of the application.
         self.settle_unseen();

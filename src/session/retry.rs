@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-use crate::commit::{Commit, CommitError};
+use crate::commit::Commit;
 use crate::error::Error;
 use crate::registry::Binds;
 use crate::session::closure::Work;
@@ -78,6 +78,10 @@ impl Binds {
     /// | MySQL, MariaDB | 1213 (deadlock), 1205 (lock wait timeout) |
     /// | SQLite | `SQLITE_BUSY` |
     /// | all | [`Error::StaleConnection`](crate::Error::StaleConnection) |
+    ///
+    /// These are the errors of which [`Error::is_retryable`](crate::Error::is_retryable) is `true`. In addition, the runner
+    /// asks MariaDB for the number of an error in another language, and remembers a conflict that a later error of the
+    /// unit hides.
     ///
     /// A unit that failed for another reason is not run again. Nor is one whose outcome is not known for certain, or
     /// whose sandbox (`testing::Sandbox`) has lost its transaction. The closure runs again on a new session, and
@@ -208,7 +212,7 @@ impl Session {
                 Err(error) => {
                     let gave_way = self.can_run_again()
                         && error.is_rolled_back()
-                        && (self.core().met_conflict() || self.is_conflict(&error));
+                        && (self.core().met_conflict() || error.is_retryable());
                     Err((Error::from(error).into(), gave_way))
                 }
             },
@@ -226,19 +230,6 @@ impl Session {
     /// Returns whether another attempt could succeed. Otherwise its error would hide the first one.
     fn can_run_again(&self) -> bool {
         !self.core().has_outer_connections() && !self.core().slots().any(|slot| slot.is_lost())
-    }
-
-    /// Returns whether the commit failed because of a conflict.
-    fn is_conflict(&self, error: &CommitError) -> bool {
-        let CommitError::RolledBack { bind, source, .. } = error else {
-            return false;
-        };
-        let Some(refused) = source.refusal() else {
-            return false;
-        };
-        let mut entries = self.core().registry.entries.iter();
-        let entry = entries.find(|entry| entry.key() == *bind);
-        entry.is_some_and(|entry| entry.is_conflict(refused))
     }
 }
 

@@ -75,7 +75,7 @@ impl<C: Connection> Slot<C> {
     /// Records a conflict of a begin.
     pub(super) fn noting_conflict<T>(&self, begun: Result<T, Error>) -> Result<T, Error> {
         begun.inspect_err(|error| {
-            if error.diesel().is_some_and(C::is_conflict) {
+            if error.is_retryable() {
                 self.note_conflict(true);
             }
         })

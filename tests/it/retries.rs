@@ -5,7 +5,7 @@ use kit::side::{MariadbA, PostgresA, Sqlite};
 use crate::suite::mount::mount;
 use crate::suite::second::NoSecond;
 
-mount!(retries: [a_deadlock_is_run_again] on [
+mount!(retries: [a_deadlock_is_run_again, a_deadlock_is_retryable] on [
     postgres: <PostgresA, MariadbA>,
     mariadb: <MariadbA, PostgresA>,
     mariadb_alone: <MariadbA, NoSecond>,
@@ -16,7 +16,10 @@ mount!(retries: [units_are_run_again_in_any_language] on [
     mariadb_alone: <MariadbA, NoSecond>,
 ]);
 
-mount!(retries: [a_serialization_failure_is_run_again] on [postgres: <PostgresA, NoSecond>]);
+mount!(retries: [
+    a_serialization_failure_is_run_again,
+    a_serialization_failure_is_retryable,
+] on [postgres: <PostgresA, NoSecond>]);
 
 mount!(retries: [a_lock_that_was_not_free_in_time_is_run_again] on [
     mariadb: <MariadbA, PostgresA>,
@@ -24,7 +27,10 @@ mount!(retries: [a_lock_that_was_not_free_in_time_is_run_again] on [
     sqlite: <Sqlite, PostgresA>,
 ]);
 
-mount!(retries: [nothing_else_is_run_again] on [
+mount!(retries: [
+    nothing_else_is_run_again,
+    a_lock_that_was_not_free_is_retryable_if_it_is_run_again,
+] on [
     postgres: <PostgresA, NoSecond>,
     mariadb: <MariadbA, PostgresA>,
     sqlite: <Sqlite, NoSecond>,

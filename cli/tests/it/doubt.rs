@@ -117,7 +117,11 @@ async fn a_server_that_is_down_is_something_left() {
         .set("LEDGER_DATABASE_URL", "mysql://app:unseen@127.0.0.1:1/app");
     let said = shop.project.run(&["in-doubt", "resolve", &gid]).ends(1);
     said.says("ledger: not reached");
-    assert_eq!(notes(&shop).await, 1, "the branch that could be finished is");
+    assert_eq!(
+        notes(&shop).await,
+        1,
+        "the branch that could be finished is"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

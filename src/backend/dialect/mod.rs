@@ -128,14 +128,10 @@ pub trait Dialect: UnitDialect + OuterDialect + RecoveryDialect + SandboxDialect
     /// Makes sure that the connection still replies, in any state of its transaction.
     fn ping(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Returns whether an error reports a conflict that aborted the transaction, as far as its content shows.
-    fn is_conflict(error: &diesel::result::Error) -> bool;
-
-    /// Returns whether the error of the statement that just failed here is a conflict. The connection may know more
-    /// than the error shows.
-    fn met_conflict(&mut self, error: &diesel::result::Error) -> impl Future<Output = bool> + Send {
-        let is_conflict = Self::is_conflict(error);
-        async move { is_conflict }
+    /// Asks the server whether the error of the statement that just failed here is a conflict, if the error itself may
+    /// hide that ([`is_conflict`](crate::commit::is_conflict)).
+    fn met_conflict(&mut self, _: &diesel::result::Error) -> impl Future<Output = bool> + Send {
+        async { false }
     }
 
     /// Removes session state that statements of the application may have left on the connection. Call it outside of a

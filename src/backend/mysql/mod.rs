@@ -69,11 +69,6 @@ impl Dialect for AsyncMysqlConnection {
         probe::ping(self, terms).await
     }
 
-    /// Returns `false`: only the number of the error identifies a conflict, and it must be read from the connection.
-    fn is_conflict(_: &Error) -> bool {
-        false
-    }
-
     async fn met_conflict(&mut self, error: &Error) -> bool {
         retry::is_conflict(self, error).await
     }

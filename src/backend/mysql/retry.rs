@@ -1,7 +1,6 @@
-//! Recognition of errors of MySQL and MariaDB for a conflict that aborts a transaction.
+//! Recognition of a conflict whose message is translated, by the number of the error.
 //!
-//! diesel-async passes on no error numbers, and the message is in the language of the session. The server keeps the
-//! number until the next statement, from where it is read.
+//! diesel-async passes on no error numbers. The server keeps the number until the next statement, from where it is read.
 
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
@@ -12,7 +11,7 @@ const CONFLICTS: &str = "1205, 1213";
 /// The greatest number. Adding to it is an error, whose message contains the number in every language.
 const TOO_MUCH: &str = "18446744073709551615";
 
-/// Returns whether the failed statement might succeed if its transaction ran again.
+/// Asks the server whether the error of the last statement is a conflict.
 ///
 /// Sent as text: preparing a statement would clear the error that it reads. `GET DIAGNOSTICS` and `SET` do not clear
 /// it, so the application can still read the error of its own statement.

@@ -1,7 +1,7 @@
 //! PostgreSQL: units are transactions with a marker in a setting, branches are prepared transactions.
 
 // Files, each of which imports only from those before it: `begin`, `clean`, `connect`, `lineage`, `marker`, `message`,
-// `pooler`, `inspect`, `prepared`, `retry`, `role`, `outer`, `sandbox`, `tables`, `probe`, `recovery`, `unit`.
+// `pooler`, `inspect`, `prepared`, `role`, `outer`, `sandbox`, `tables`, `probe`, `recovery`, `unit`.
 
 mod begin;
 mod clean;
@@ -16,7 +16,6 @@ mod pooler;
 mod prepared;
 mod probe;
 mod recovery;
-mod retry;
 mod role;
 #[cfg(feature = "testing")]
 mod sandbox;
@@ -92,10 +91,6 @@ impl Dialect for AsyncPgConnection {
     async fn ping(&mut self, _: &Terms) -> QueryResult<()> {
         // An empty query is also answered in an aborted transaction.
         self.batch_execute("").await
-    }
-
-    fn is_conflict(error: &Error) -> bool {
-        retry::is_conflict(error)
     }
 
     async fn clean(&mut self, terms: &Terms) -> QueryResult<bool> {

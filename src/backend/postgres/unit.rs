@@ -165,7 +165,8 @@ impl UnitDialect for AsyncPgConnection {
         let reported = transaction.ok();
         Err(LoneCommitFault {
             fault,
-            transaction: reported.and_then(|(id, started)| Some(TransactionId { id: id?, started })),
+            transaction: reported
+                .and_then(|(id, started)| Some(TransactionId { id: id?, started })),
         })
     }
 

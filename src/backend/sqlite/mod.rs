@@ -24,7 +24,6 @@ mod tables;
 mod unit;
 
 use diesel::query_dsl::methods::ExecuteDsl;
-use diesel::result::{DatabaseErrorKind, Error};
 use diesel::{QueryResult, SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use futures_util::future::BoxFuture;
@@ -95,12 +94,6 @@ where
 
     async fn ping(&mut self, _: &Terms) -> QueryResult<()> {
         Ok(())
-    }
-
-    /// Returns whether another connection has locked the file: `SQLITE_BUSY`, whose message is always English.
-    fn is_conflict(error: &Error) -> bool {
-        matches!(error, Error::DatabaseError(DatabaseErrorKind::Unknown, information)
-            if information.message() == "database is locked")
     }
 
     async fn clean(&mut self, terms: &Terms) -> QueryResult<bool> {

@@ -103,7 +103,8 @@ impl Model {
         let parts = self.parts(force);
         let Some(bind) = parts.get(at).copied() else {
             if parts.iter().any(|bind| next.stores[*bind].forced.is_none()) {
-                next.offence = Some("an operator records an outcome before the branches are finished");
+                next.offence =
+                    Some("an operator records an outcome before the branches are finished");
             }
             return go_on(ForceStep::Finish(0));
         };

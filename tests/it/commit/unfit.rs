@@ -241,7 +241,10 @@ async fn assert_refused<A: Side, B: Side>(
         Finding::Tables(fault) => Some(fault),
         _ => None,
     });
-    assert_unfit(fault.unwrap_or_else(|| panic!("{word}: {findings:?}")), word);
+    assert_unfit(
+        fault.unwrap_or_else(|| panic!("{word}: {findings:?}")),
+        word,
+    );
 
     let installed = pair.binds.install().await;
     let Err(Error::Tables { bind, source }) = installed else {

@@ -110,6 +110,7 @@ async fn a_type_that_was_made_again_is_found_by_the_next_unit(kind: PoolKind) {
         let said = stale.unwrap_err();
         assert!(said.diesel().is_some() && said.bind() == Some("moods"));
         assert!(said.to_string().contains("run the unit again"), "{said}");
+        assert!(said.is_retryable(), "{said:?}");
         session.rollback_all().await.unwrap();
         let mut session = binds.session();
         write(&session).await.unwrap();

@@ -7,7 +7,7 @@ use diesel_binds::migrations::{Migratable, MigrationProblem, MigrationStatus};
 use diesel_binds::{Bind, Binds};
 use kit::source::{Gate, Steps};
 
-use crate::migrations::world::{execute, on, owners, state, names, versions, with_causes};
+use crate::migrations::world::{execute, names, on, owners, state, versions, with_causes};
 
 pub const USERS: &str = "2026-01-02-000000_users";
 pub const NAMES: &str = "2026-01-03-000000_names";

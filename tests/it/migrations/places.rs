@@ -9,7 +9,7 @@ use kit::source::Steps;
 
 use crate::migrations::binds::{Accounts, Archive, Cache, Journal, Ledger, Orders};
 use crate::migrations::database::two;
-use crate::migrations::world::{builder, owners, names, values, versions};
+use crate::migrations::world::{builder, names, owners, values, versions};
 
 const ENTRIES: &str = "2026-02-02-000000_entries";
 

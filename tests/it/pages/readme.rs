@@ -11,7 +11,9 @@ fn the_readme_shows_the_example_as_it_is() {
     let (_, shown) = readme.split_once("```rust,no_run\n").unwrap();
     let (shown, _) = shown.split_once("```").unwrap();
     let example = fs::read_to_string(workspace().join("examples/transfer.rs")).unwrap();
-    let (_, example) = example.split_once("\n\n").expect("the example begins with the header of its file");
+    let (_, example) = example
+        .split_once("\n\n")
+        .expect("the example begins with the header of its file");
     assert_eq!(shown, example);
 }
 

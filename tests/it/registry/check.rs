@@ -413,7 +413,11 @@ async fn a_check_leaves_the_pools_as_they_were() {
 /// Without these rights, a role can commit, but its records are never deleted.
 #[tokio::test]
 async fn a_role_that_cannot_forget_is_reported_where_it_is_to_recover() {
-    async fn finding<S: Side>(as_login: &str, key: &str, options: RecoveryOptions) -> Option<String> {
+    async fn finding<S: Side>(
+        as_login: &str,
+        key: &str,
+        options: RecoveryOptions,
+    ) -> Option<String> {
         let second = PostgresB::database().await;
         let builder = Binds::builder().namespace("forgetful").recovery(options);
         let pool = PoolKind::Deadpool;

@@ -100,6 +100,8 @@ pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(
         .unwrap_err();
     let said = gave_up.error().diesel().unwrap().to_string();
     assert!(said.contains("Sperre"), "{said}");
+    // The error does not show it: only the server knows its number.
+    assert!(!gave_up.error().is_retryable(), "{said}");
     assert_eq!(gave_up.attempts(), 2);
     holding.rollback_all().await.unwrap();
 }
@@ -170,6 +172,7 @@ pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other
     );
     assert_eq!(gave_up.bind(), Some(S::Bind::KEY));
     assert!(!gave_up.is_in_doubt());
+    assert!(gave_up.is_retryable(), "{gave_up:?}");
     let runs = AtomicU32::new(0);
     let retrying = world.binds.with(options).retrying(retry(9));
     let waiting = retrying.transaction::<_, Error, _>(async |session| {
@@ -182,6 +185,7 @@ pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other
     let other = waiting.await.unwrap_err();
     assert_eq!(other.attempts(), 2);
     // That error is not a conflict, so the unit is not run again.
+    assert!(!other.error().is_retryable());
     assert!(matches!(other.into_error(), Error::InsideUnit));
     holding.rollback_all().await.unwrap();
     let retrying = world.binds.retrying(retry(9));
@@ -191,6 +195,77 @@ pub(crate) async fn a_lock_that_was_not_free_in_time_is_run_again<S: Side, Other
         .unwrap();
     assert_eq!(committed.binds()[0], S::Bind::KEY);
     assert_eq!(S::rows(&world.databases[0]).await, ["one", "two", "theirs"]);
+}
+
+/// The server is asked nothing in a unit that is not run again, so the error itself must show the conflict.
+pub(crate) async fn a_deadlock_is_retryable<S: Side, Other: Second>(pool: PoolKind) {
+    let world = world::<S, Other>(pool, "").await;
+    let both = Barrier::new(2);
+    let unit = async |first: u32, second: u32| {
+        let work = world.binds.transaction::<(), Error, _>(async |session| {
+            let change = |id: u32| format!("UPDATE notes SET text = text WHERE id = {id}");
+            S::sql(session, &change(first)).await?;
+            both.wait().await;
+            S::sql(session, &change(second)).await?;
+            Ok(())
+        });
+        work.await
+    };
+    let (one, two) = tokio::join!(unit(1, 2), unit(2, 1));
+    let error = one.and(two).unwrap_err();
+    assert!(matches!(error, Error::Query { .. }), "{error:?}");
+    assert!(error.is_retryable(), "{error:?}");
+}
+
+pub(crate) async fn a_serialization_failure_is_retryable<S: Side, Other: Second>(pool: PoolKind) {
+    let world = world::<S, Other>(pool, "").await;
+    let options = SessionOptions::new().isolation(Isolation::Serializable);
+    let session = || world.binds.with(options.clone()).session();
+    let (mut first, mut second) = (session(), session());
+    for session in [&first, &second] {
+        S::read(session).await.unwrap();
+    }
+    S::write(&first, "first").await.unwrap();
+    S::write(&second, "second").await.unwrap();
+    first.commit_all().await.unwrap();
+    let refused = second.commit_all().await.unwrap_err();
+    assert!(refused.is_retryable(), "{refused:?}");
+    assert!(refused.is_rolled_back(), "{refused:?}");
+    assert!(Error::from(refused).is_retryable());
+    // At a statement, and at the next one, which reports only that the transaction is aborted.
+    S::read(&second).await.unwrap();
+    let change = "UPDATE notes SET text = 'changed' WHERE id = 1";
+    S::sql(&first, change).await.unwrap();
+    first.commit_all().await.unwrap();
+    let refused = S::sql(&second, change).await.unwrap_err();
+    assert!(refused.is_retryable(), "{refused:?}");
+    let later = S::read(&second).await.unwrap_err();
+    assert!(!later.is_retryable(), "{later:?}");
+}
+
+/// PostgreSQL does not count such a lock as a conflict.
+pub(crate) async fn a_lock_that_was_not_free_is_retryable_if_it_is_run_again<
+    S: Side,
+    Other: Second,
+>(
+    pool: PoolKind,
+) {
+    let world = world::<S, Other>(pool, "").await;
+    let mut holding = world.binds.session();
+    S::write(&holding, "theirs").await.unwrap();
+    let options = SessionOptions::new().lock_timeout(Duration::from_secs(1));
+    let units = world.binds.with(options);
+    let repeated = units
+        .clone()
+        .retrying(retry(2))
+        .transaction::<_, Error, _>(async |session| S::write(session, "theirs").await)
+        .await
+        .unwrap_err();
+    let session = units.session();
+    let error = S::write(&session, "theirs").await.unwrap_err();
+    assert_eq!(error.is_retryable(), repeated.attempts() == 2, "{error:?}");
+    drop(session);
+    holding.rollback_all().await.unwrap();
 }
 
 pub(crate) async fn nothing_else_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
@@ -206,6 +281,7 @@ pub(crate) async fn nothing_else_is_run_again<S: Side, Other: Second>(pool: Pool
         })
         .await
         .unwrap_err();
+    assert!(!refused.error().is_retryable(), "{refused:?}");
     assert_eq!((refused.attempts(), runs.swap(0, Ordering::SeqCst)), (1, 1));
     assert!(matches!(Error::from(refused), Error::Query { .. }));
     let refused = retrying
@@ -216,6 +292,7 @@ pub(crate) async fn nothing_else_is_run_again<S: Side, Other: Second>(pool: Pool
         })
         .await
         .unwrap_err();
+    assert!(!refused.error().is_retryable(), "{refused:?}");
     assert_eq!((refused.attempts(), runs.swap(0, Ordering::SeqCst)), (1, 1));
     // A veto.
     let refused = retrying
@@ -231,6 +308,7 @@ pub(crate) async fn nothing_else_is_run_again<S: Side, Other: Second>(pool: Pool
         refused.error(),
         Error::Commit(CommitError::Vetoed { .. })
     ));
+    assert!(!refused.error().is_retryable(), "{refused:?}");
     assert_eq!((refused.attempts(), runs.swap(0, Ordering::SeqCst)), (1, 1));
     assert_eq!(S::rows(&world.databases[0]).await, ["one", "two"]);
 }
@@ -259,6 +337,7 @@ pub(crate) async fn nothing_in_doubt_is_run_again<S: Side, Other: Second>(pool: 
         .await
         .unwrap_err();
     assert!(doubtful.error().is_in_doubt(), "{doubtful:?}");
+    assert!(!doubtful.error().is_retryable(), "{doubtful:?}");
     assert_eq!((doubtful.attempts(), runs.into_inner()), (1, 1));
     holding.rollback_all().await.unwrap();
     assert_eq!(S::rows(&world.databases[0]).await, ["one", "two", "mine"]);

@@ -139,8 +139,12 @@ pub(crate) async fn a_commit_of_the_application_is_never_reported_as_rolled_back
     world.binds.close().await;
 }
 
-async fn assert_reported_truly<A: Side, B: Side>(world: &World, binds: &Binds, case: (By, End), text: &str)
-where
+async fn assert_reported_truly<A: Side, B: Side>(
+    world: &World,
+    binds: &Binds,
+    case: (By, End),
+    text: &str,
+) where
     (A, B): Sides,
 {
     let (by, end) = case;

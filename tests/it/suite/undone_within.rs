@@ -45,7 +45,10 @@ fn assert_report_is_true(what: &str, is_kept: bool, hook_ran: &AtomicBool, claim
         return;
     }
     let hook_ran = hook_ran.load(Ordering::SeqCst);
-    assert!(!hook_ran, "{what}: a hook after the roll-back ran: {claim:?}");
+    assert!(
+        !hook_ran,
+        "{what}: a hook after the roll-back ran: {claim:?}"
+    );
     if let Some((undone, words)) = claim {
         assert!(
             !undone,
@@ -220,7 +223,12 @@ pub(crate) async fn a_commit_before_a_deadline_is_never_reported_as_rolled_back<
         tokio::time::sleep(Duration::from_millis(500)).await;
         let is_kept = S::rows(&world.databases[0]).await.contains(&text);
         assert!(is_kept, "{late:?}");
-        assert_report_is_true(&format!("{end:?} after {late:?}"), is_kept, &hook_ran, claim);
+        assert_report_is_true(
+            &format!("{end:?} after {late:?}"),
+            is_kept,
+            &hook_ran,
+            claim,
+        );
     }
     world.binds.close().await;
 }

@@ -134,7 +134,10 @@ impl World {
             Step::Prepare => {
                 self.require(!decision_sent, "all prepare before the decision")?;
                 self.require(server.wrote == Some(true), "only a writer prepares")?;
-                self.require(server.member.can_prepare, "only a member that can prepare does")?;
+                self.require(
+                    server.member.can_prepare,
+                    "only a member that can prepare does",
+                )?;
                 self.require(!server.prepare_sent, "a member prepares once")?;
                 self.require(server.identified, "a member that prepares is identified")
             }
@@ -188,7 +191,10 @@ impl World {
                 self.require(!decided, "nothing is rolled back after the decision")
             }
             Step::Undo => {
-                self.require(server.prepare_sent, "only a member that may be prepared is undone")?;
+                self.require(
+                    server.prepare_sent,
+                    "only a member that may be prepared is undone",
+                )?;
                 self.require(
                     !decision_sent || self.resolved == Some(Outcome::RolledBack),
                     "nothing is undone while a decision is on its way",

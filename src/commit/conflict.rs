@@ -1,20 +1,32 @@
-//! Recognition of PostgreSQL's errors for a conflict that aborts a transaction.
+//! Recognition of errors for a conflict that aborted a transaction, by their content.
 //!
-//! diesel-async passes on no SQLSTATE. Diesel has a kind of its own for 40001 (serialization failure). 40P01 (deadlock)
-//! is recognized by its English message. In any language it is recognized by its detail, which lists which process
-//! waits for which.
+//! diesel-async passes on no SQLSTATE and no error number, so most are recognized by their messages. PostgreSQL and
+//! MariaDB may translate theirs. The deadlock of PostgreSQL is recognized in any language, by its detail, which lists
+//! which process waits for which.
 
 use diesel::result::{DatabaseErrorKind, Error};
 
-/// Returns whether the transaction might succeed if it ran again.
-pub(super) fn is_conflict(error: &Error) -> bool {
+/// The messages of conflicts.
+const CONFLICTS: [&str; 4] = [
+    // PostgreSQL, 40P01. Diesel has a kind of its own for 40001 (serialization failure).
+    "deadlock detected",
+    // MySQL and MariaDB, `ER_LOCK_DEADLOCK` and `ER_LOCK_WAIT_TIMEOUT`.
+    "Deadlock found when trying to get lock; try restarting transaction",
+    "Lock wait timeout exceeded; try restarting transaction",
+    // SQLite, `SQLITE_BUSY`, which is always in English.
+    "database is locked",
+];
+
+/// Returns whether an error reports a conflict, so that the unit may succeed if it runs again. Sends nothing to a
+/// server.
+pub(crate) fn is_conflict(error: &Error) -> bool {
     let Error::DatabaseError(kind, information) = error else {
         return false;
     };
     match kind {
         DatabaseErrorKind::SerializationFailure => true,
         DatabaseErrorKind::Unknown => {
-            information.message() == "deadlock detected"
+            CONFLICTS.contains(&information.message())
                 || information.details().is_some_and(is_cycle)
         }
         _ => false,
@@ -59,7 +71,9 @@ mod tests {
         use DatabaseErrorKind::{SerializationFailure, UniqueViolation, Unknown};
 
         assert!(is_conflict(&error(SerializationFailure, "in any language")));
-        assert!(is_conflict(&error(Unknown, "deadlock detected")));
+        for message in CONFLICTS {
+            assert!(is_conflict(&error(Unknown, message)));
+        }
         assert!(!is_conflict(&error(UniqueViolation, "deadlock detected")));
         assert!(!is_conflict(&error(Unknown, "no deadlock detected")));
         assert!(!is_conflict(&Error::NotFound));
