@@ -163,6 +163,18 @@ pub enum Error {
         bind: &'static str,
     },
 
+    /// The outer connection of the bind ([`OuterConnection`](crate::OuterConnection)) was closed, and its transaction
+    /// undone: a statement on it was dropped or passed its deadline, or a unit could not be undone. The query did not
+    /// run.
+    #[error(
+        "the outer connection of `{bind}` was closed after a statement that did not complete, or a unit that could not be \
+         undone; its transaction is undone, and the query did not run: begin another outer transaction"
+    )]
+    OuterConnectionClosed {
+        /// The bind.
+        bind: &'static str,
+    },
+
     /// The tables of the commit protocol exist in the database, but cannot be used: they were created by another
     /// version, or changed since. Nothing was changed now.
     #[error(
@@ -274,6 +286,7 @@ impl Error {
             | Self::WithoutEffect { bind }
             | Self::UnknownBind { bind }
             | Self::NoOuterConnection { bind }
+            | Self::OuterConnectionClosed { bind }
             | Self::UnknownSource { bind }
             | Self::ReadOnly { bind }
             | Self::Unsupported { bind, .. }

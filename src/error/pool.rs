@@ -15,8 +15,8 @@ pub enum PoolError {
     #[error("none became free within {0:?}")]
     TimedOut(Duration),
 
-    /// The pool was closed, or the outer connection ([`OuterConnection`](crate::OuterConnection)).
-    #[error("the pool or the outer connection is closed")]
+    /// The pool was closed.
+    #[error("the pool is closed: start no work after `binds.close()`")]
     Closed,
 
     /// A connection could not be opened or reused.

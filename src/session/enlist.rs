@@ -160,8 +160,7 @@ impl Core {
     ) -> Result<Box<dyn Pooled<C>>, Error> {
         for outer in &self.options.outer {
             if (outer.position)(&self.registry)? == position {
-                let connection = outer.checkout(limit).await;
-                return connection.map_err(|source| Error::Pool { bind, source });
+                return outer.checkout(bind, limit).await;
             }
         }
         Err(Error::NoOuterConnection { bind })

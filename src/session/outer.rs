@@ -94,15 +94,19 @@ impl OuterBind {
     /// Nothing is changed; a place in the queue is lost.
     pub(super) async fn checkout<C: Connection>(
         &self,
+        bind: &'static str,
         limit: Duration,
-    ) -> Result<Box<dyn Pooled<C>>, PoolError> {
+    ) -> Result<Box<dyn Pooled<C>>, Error> {
         let connection = Arc::clone(&self.connection)
             .downcast::<Mutex<Option<C>>>()
             .expect("a bind has an outer connection of its own type");
         match timeout(limit, connection.lock_owned()).await {
-            Ok(connection) if connection.is_none() => Err(PoolError::Closed),
+            Ok(connection) if connection.is_none() => Err(Error::OuterConnectionClosed { bind }),
             Ok(connection) => Ok(Box::new(Outer { connection })),
-            Err(_) => Err(PoolError::TimedOut(limit)),
+            Err(_) => Err(Error::Pool {
+                bind,
+                source: PoolError::TimedOut(limit),
+            }),
         }
     }
 }

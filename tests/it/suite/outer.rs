@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection as _, TransactionManager};
-use diesel_binds::error::{AbortReason, Fault, PoolError};
+use diesel_binds::error::{AbortReason, Fault};
 use diesel_binds::{
     Bind, BindOptions, Binds, Commit, CommitError, Error, Isolation, OuterConnection, Propagation,
     Retry, Session, SessionOptions,
@@ -90,11 +90,10 @@ impl<S: Side> OuterTransaction<S> {
 
 /// Asserts that a statement was refused because its outer connection is closed.
 fn assert_closed<T: std::fmt::Debug>(refused: Result<T, Error>) {
-    let source = match &refused {
-        Err(Error::Pool { source, .. }) => Some(source),
-        _ => None,
-    };
-    assert!(matches!(source, Some(PoolError::Closed)), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::OuterConnectionClosed { .. })),
+        "{refused:?}"
+    );
 }
 
 /// Counts the hooks that run: commits in tens, roll-backs in ones.
