@@ -279,18 +279,26 @@ impl Xid {
             bind: bqual.to_owned(),
         })
     }
+
+    /// Appends the name for the `XA` statements to a text, as `Display` writes it. Names contain no quote, so nothing
+    /// needs escaping.
+    pub(crate) fn push_to(&self, text: &mut String) {
+        for part in ["'", &self.namespace, ":"] {
+            text.push_str(part);
+        }
+        self.unit.push_to(text);
+        for part in ["','", &self.bind, "',", &XA_FORMAT.to_string()] {
+            text.push_str(part);
+        }
+    }
 }
 
 #[cfg(feature = "mysql")]
 impl fmt::Display for Xid {
-    /// Writes the name for the `XA` statements. Names contain no quote, so nothing needs escaping.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            namespace,
-            unit,
-            bind,
-        } = self;
-        write!(f, "'{namespace}:{unit}','{bind}',{XA_FORMAT}")
+        let mut text = String::new();
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 

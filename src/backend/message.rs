@@ -2,9 +2,9 @@
 //!
 //! Every value in the SQL text is a key, a namespace or an id, made of `[a-z0-9_-]`, so nothing needs escaping.
 
-use crate::gid::{DatabaseId, UnitId};
 #[cfg(feature = "mysql")]
-use crate::gid::{XA_FORMAT, Xid};
+use crate::gid::Xid;
+use crate::gid::{DatabaseId, UnitId};
 
 /// Writes the parts of a message, usually without a reallocation. With a text before a semicolon, appends to that.
 macro_rules! sql {
@@ -68,7 +68,7 @@ impl Part for UnitId {
 #[cfg(feature = "mysql")]
 impl Part for Xid {
     fn append_to(&self, message: &mut String) {
-        sql! { message; "'", self.namespace, ":", self.unit, "','", self.bind, "',", i64::from(XA_FORMAT) }
+        self.push_to(message);
     }
 }
 

@@ -98,11 +98,13 @@ impl Lineage {
 
 /// The durability of confirmed commits, read on the connection of a unit.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, diesel::QueryableByName)]
 pub(crate) struct Durability {
     /// The setting because of which confirmed commits may be lost, if any.
+    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
     pub(crate) not_durable: Option<String>,
     /// `true` if a commit waits for a standby or replica.
+    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Bool>)]
     pub(crate) replicated: Option<bool>,
 }
 

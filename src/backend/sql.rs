@@ -1,9 +1,13 @@
 //! SQL that all servers understand, and rows that all return.
-//!
-//! Every value in the SQL text is a key, a namespace or an id, made of `[a-z0-9_-]`, so nothing needs escaping.
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use diesel::query_builder::SqlQuery;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use diesel::sql_query;
 use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use diesel_async::{AsyncConnection, RunQueryDsl as _, methods::LoadQuery};
 
 use crate::backend::Terms;
 use crate::backend::message::{Part, display_parts, sql};
@@ -179,19 +183,23 @@ pub(super) struct ForcedRow {
     outcome: String,
 }
 
+/// Reads the outcome that an operator has forced on a unit.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-impl ForcedRow {
-    pub(super) fn outcome(&self) -> Outcome {
-        match self.outcome.trim() {
-            "commit" => Outcome::Committed,
-            _ => Outcome::RolledBack,
-        }
-    }
-}
-
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(super) fn forced(schema: &str, unit: UnitId) -> String {
-    format!("SELECT outcome FROM {schema}diesel_binds_forced WHERE unit = '{unit}'")
+pub(super) async fn forced<C>(
+    connection: &mut C,
+    schema: &str,
+    unit: UnitId,
+) -> QueryResult<Option<Outcome>>
+where
+    C: AsyncConnection,
+    for<'q> SqlQuery: LoadQuery<'q, C, ForcedRow>,
+{
+    let query = format!("SELECT outcome FROM {schema}diesel_binds_forced WHERE unit = '{unit}'");
+    let rows: Vec<ForcedRow> = sql_query(query).load(connection).await?;
+    Ok(rows.iter().next().map(|row| match row.outcome.trim() {
+        "commit" => Outcome::Committed,
+        _ => Outcome::RolledBack,
+    }))
 }
 
 /// Returns the row that records a forced outcome. The reason is the only parameter.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -10,7 +11,7 @@ use crate::backend::{Backend, Connection};
 use crate::commit::Fault;
 use crate::error::Error;
 use crate::gid::DatabaseId;
-use crate::recovery::Database;
+use crate::recovery::{Database, RecoveryScope};
 use crate::registry::entry::Entry;
 use crate::registry::examine::Examined;
 #[cfg(feature = "testing")]
@@ -34,6 +35,22 @@ pub(crate) trait AnyEntry: Database {
     /// Returns the enclosure, if the entry is in a sandbox.
     #[cfg(feature = "testing")]
     fn enclosure(&self) -> Option<&dyn AnyEnclosure>;
+}
+
+/// Returns the databases of entries, as recovery sees them.
+pub(super) fn recovery_scope(
+    entries: &[Arc<dyn AnyEntry>],
+    namespace: &Arc<str>,
+    retention: Duration,
+) -> Arc<RecoveryScope> {
+    let databases = entries
+        .iter()
+        .map(|entry| Arc::clone(entry) as Arc<dyn Database>);
+    Arc::new(RecoveryScope {
+        databases: databases.collect(),
+        namespace: Arc::clone(namespace),
+        retention,
+    })
 }
 
 impl<C: Connection> AnyEntry for Entry<C> {

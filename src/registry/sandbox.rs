@@ -14,7 +14,8 @@ use crate::backend::{self, Connection, PrivateCopy, Reopen};
 use crate::commit::{Fault, SandboxError};
 use crate::config::RecoveryOptions;
 use crate::pool::SinglePool;
-use crate::recovery::{Database, RecoveryScope, Worker};
+use crate::recovery::Worker;
+use crate::registry::any_entry::recovery_scope;
 use crate::registry::enclosure::{Enclosure, SandboxRules};
 use crate::registry::{AnyEntry, Entry, Registry};
 use crate::trace::{PoolMetrics, QueryLog};
@@ -120,17 +121,9 @@ impl Registry {
             .zip(positions)
             .map(|((id, _), position)| (*id, used.partition_point(|other| *other < position)))
             .collect();
-        let databases = entries
-            .iter()
-            .map(|entry| Arc::clone(entry) as Arc<dyn Database>);
-        let scope = RecoveryScope {
-            databases: databases.collect(),
-            namespace: Arc::clone(&self.namespace),
-            retention: self.scope.retention,
-        };
         Ok(Self {
             index,
-            scope: Arc::new(scope),
+            scope: recovery_scope(&entries, &self.namespace, self.scope.retention),
             entries,
             // Only a check uses them, which finds no database here.
             sharing_binds: Vec::new(),

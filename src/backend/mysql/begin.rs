@@ -42,9 +42,6 @@ const HOLD_AUTOCOMMIT: &str = "@diesel_binds_autocommit = @@SESSION.autocommit, 
 /// Restores autocommit, as a statement after the end of the transaction.
 pub(super) const PUT_BACK_AUTOCOMMIT: &str = "SET autocommit = @diesel_binds_autocommit";
 
-/// Commits a read-only transaction, and restores autocommit.
-pub(super) const COMMIT_READ_ONLY: &str = "COMMIT; SET autocommit = @diesel_binds_autocommit";
-
 /// Commits, and restores autocommit. Nothing in it can fail after the commit: an invalid value of a variable fails
 /// before any variable is set.
 ///

@@ -1,6 +1,6 @@
 //! Queries for the properties of a MySQL or MariaDB server.
 
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
@@ -109,14 +109,6 @@ pub(super) async fn remarks(connection: &mut AsyncMysqlConnection) -> QueryResul
     Ok(remark.into_iter().collect())
 }
 
-#[derive(QueryableByName)]
-struct DurabilityRow {
-    #[diesel(sql_type = Nullable<Text>)]
-    not_durable: Option<String>,
-    #[diesel(sql_type = Bool)]
-    replicated: bool,
-}
-
 /// Reads the durability of confirmed commits. Each of these settings can change while the server runs.
 pub(super) async fn durability(
     connection: &mut AsyncMysqlConnection,
@@ -130,15 +122,11 @@ pub(super) async fn durability(
         }
         false => "1 = 0",
     };
-    let row: DurabilityRow = sql_query(format!(
+    sql_query(format!(
         "SELECT CASE WHEN @@GLOBAL.innodb_flush_log_at_trx_commit <> 1 THEN '`innodb_flush_log_at_trx_commit` is not 1' \
          WHEN @@GLOBAL.log_bin <> 0 AND @@GLOBAL.sync_binlog <> 1 THEN '`sync_binlog` is not 1' END AS not_durable, \
          {replicated} AS replicated"
     ))
     .get_result(connection)
-    .await?;
-    Ok(Durability {
-        not_durable: row.not_durable,
-        replicated: Some(row.replicated),
-    })
+    .await
 }

@@ -3,8 +3,9 @@
 use diesel::{QueryResult, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 
+use crate::backend::message::sql;
 use crate::backend::mysql::Flag;
-use crate::backend::mysql::writes::{NOTE_NON_TRANSACTIONAL, WRITES, counts_writes};
+use crate::backend::mysql::writes::{NonTransactionalCheck, WRITES, counts_writes};
 use crate::backend::{
     OuterDialect, PriorState, SavepointStep, Terms, UnitDialect as _, internals, sql,
 };
@@ -66,7 +67,9 @@ impl OuterDialect for AsyncMysqlConnection {
 pub(super) async fn refuse_non_transactional(
     connection: &mut AsyncMysqlConnection,
 ) -> Result<(), Fault> {
-    let noted = connection.batch_execute(NOTE_NON_TRANSACTIONAL).await;
+    let noted = connection
+        .batch_execute(&sql! { NonTransactionalCheck })
+        .await;
     noted.map_err(Fault::Refused)?;
     let Flag { flag } = sql_query("SELECT @diesel_binds_warnings > 0 AS flag")
         .get_result(connection)

@@ -117,8 +117,7 @@ impl RecoveryDialect for AsyncMysqlConnection {
     }
 
     async fn forced(&mut self, schema: &str, unit: UnitId) -> QueryResult<Option<Outcome>> {
-        let rows: Vec<sql::ForcedRow> = sql_query(sql::forced(schema, unit)).load(self).await?;
-        Ok(rows.iter().map(sql::ForcedRow::outcome).next())
+        sql::forced(self, schema, unit).await
     }
 
     async fn record_force(

@@ -10,7 +10,7 @@ use diesel_async::{
 use crate::backend::message::{Part, sql};
 use crate::backend::mysql::probe::{Wrote, mentions_rollback};
 use crate::backend::mysql::writes::{
-    CLEAR_WARNINGS, NOTE_NON_TRANSACTIONAL, counts_writes, fail_unless,
+    CLEAR_WARNINGS, NonTransactionalCheck, counts_writes, fail_unless,
 };
 use crate::backend::mysql::{
     Flag, begin, inspect, is_branch, is_mariadb, outer, probe, tables, verb, xid,
@@ -92,7 +92,7 @@ impl UnitDialect for AsyncMysqlConnection {
             "' AND connection_id = @diesel_binds_connection AND namespace = '", namespace, "')",
         };
         let message = sql! {
-            "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NOTE_NON_TRANSACTIONAL,
+            "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NonTransactionalCheck,
             "; INSERT INTO ", schema,
             "diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts, namespace) VALUES (IF(",
             may_record(terms), ", '", unit, "', NULL), '", bind, "', '", holder, "', '", holder_id,
@@ -140,7 +140,7 @@ impl UnitDialect for AsyncMysqlConnection {
     async fn decide(&mut self, terms: &Terms, decision: &Decision) -> Result<(), Fault> {
         let schema = &terms.server.schema;
         let message = sql! {
-            "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NOTE_NON_TRANSACTIONAL,
+            "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NonTransactionalCheck,
             "; ", sql::insert_decision(schema, decision, may_record(terms)),
             "; ", fail_unless(sql::decision_stands(schema, decision)), "; ", CommitStatement(terms),
         };
@@ -223,11 +223,11 @@ impl Part for CommitStatement<'_> {
         // MariaDB keeps the connection read-only if a transaction is not ended by `COMMIT` or `ROLLBACK`. A read-only
         // transaction has nothing to lose between the two statements. For others, a `COMMIT` before it would leave room
         // for a failure between the two.
-        let commit = match terms.read_only {
-            true => begin::COMMIT_READ_ONLY,
-            false => begin::commit_by_autocommit(terms),
+        let (commit, autocommit) = match terms.read_only {
+            true => ("COMMIT; ", begin::PUT_BACK_AUTOCOMMIT),
+            false => ("", begin::commit_by_autocommit(terms)),
         };
-        sql! { message; "RELEASE SAVEPOINT ", sql::last_marker(terms), "; ", commit }
+        sql! { message; "RELEASE SAVEPOINT ", sql::last_marker(terms), "; ", commit, autocommit }
     }
 }
 

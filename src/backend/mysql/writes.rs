@@ -12,11 +12,19 @@ pub(super) const WRITES: &str = "(SELECT SUM(VARIABLE_VALUE) FROM information_sc
 /// statement that has a table does not.
 pub(super) const CLEAR_WARNINGS: &str = "DO (SELECT 1 FROM (SELECT 1) AS cleared)";
 
-/// Counts the warnings of an empty roll-back. The server warns if a table without transactions was changed, by a flag
-/// that it keeps for the whole transaction. First clears the warnings, as [`CLEAR_WARNINGS`] does.
-pub(super) const NOTE_NON_TRANSACTIONAL: &str = "DO (SELECT 1 FROM (SELECT 1) AS cleared); \
-     SAVEPOINT diesel_binds_check; ROLLBACK TO SAVEPOINT diesel_binds_check; \
-     SET @diesel_binds_warnings = @@warning_count";
+/// The statements that count the warnings of an empty roll-back. The server warns if a table without transactions was
+/// changed, by a flag that it keeps for the whole transaction.
+pub(super) struct NonTransactionalCheck;
+
+impl Part for NonTransactionalCheck {
+    fn append_to(&self, message: &mut String) {
+        sql! {
+            message; CLEAR_WARNINGS,
+            "; SAVEPOINT diesel_binds_check; ROLLBACK TO SAVEPOINT diesel_binds_check; \
+             SET @diesel_binds_warnings = @@warning_count",
+        }
+    }
+}
 
 /// Returns whether the writes of the unit are counted.
 pub(super) fn counts_writes(terms: &Terms) -> bool {

@@ -8,7 +8,8 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::gid::UnitClock;
-use crate::recovery::{Database, RecoveryScope, Worker};
+use crate::recovery::Worker;
+use crate::registry::any_entry::recovery_scope;
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{Attachment, BindId, EntryArguments, Pending, Placement};
 use crate::registry::problem::BuildError;
@@ -108,14 +109,7 @@ impl BindsBuilder {
             .into_iter()
             .filter_map(|(id, position)| Some((id.type_id?, position)))
             .collect();
-        let databases = entries
-            .iter()
-            .map(|entry| Arc::clone(entry) as Arc<dyn Database>);
-        let scope = RecoveryScope {
-            databases: databases.collect(),
-            namespace: Arc::clone(&namespace),
-            retention: self.recovery.retention,
-        };
+        let scope = recovery_scope(&entries, &namespace, self.recovery.retention);
         let recoverable = entries.iter().any(|entry| entry.needs_recovery());
         let registry = Registry {
             index,
@@ -123,7 +117,7 @@ impl BindsBuilder {
             sharing_binds,
             namespace,
             clock,
-            scope: Arc::new(scope),
+            scope,
             background: TaskTracker::new(),
             worker: Worker::new(self.recovery, recoverable),
             trace: self.trace,

@@ -10,6 +10,7 @@ use kit::database::Database;
 use kit::side::{MariadbA, PoolKind, Side, Sqlite, SqliteB};
 
 use crate::connections::pool::{OfMariadb, OfSqlite, Shared as _};
+use crate::suite::mount::mount_pools;
 
 #[derive(QueryableByName)]
 struct Row {
@@ -202,25 +203,7 @@ async fn no_file_of_a_group_stays_attached(kind: PoolKind) {
     assert_eq!(of_sqlite(&pool).await[0], "main,lite-b");
 }
 
-macro_rules! mount {
-    ($($behaviour:ident),+ $(,)?) => {
-        $(mod $behaviour {
-            use super::*;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn deadpool() {
-                super::$behaviour(PoolKind::Deadpool).await;
-            }
-
-            #[tokio::test]
-            async fn bb8() {
-                super::$behaviour(PoolKind::Bb8).await;
-            }
-        })+
-    };
-}
-
-mount!(
+mount_pools!(
     an_isolation_level_ends_with_its_unit,
     autocommit_is_put_back_to_what_it_was,
     a_pool_without_autocommit_takes_part_in_a_decision,

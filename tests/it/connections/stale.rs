@@ -17,6 +17,7 @@ use kit::servers::Server;
 use kit::side::{PoolKind, PostgresA, Side};
 
 use crate::connections::pool::{OfPostgres, Shared as _};
+use crate::suite::mount::mount_pools;
 
 /// The SQL type of an enum.
 #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
@@ -221,25 +222,7 @@ async fn a_type_of_each_schema_is_that_of_its_units(kind: PoolKind) {
     }
 }
 
-macro_rules! mount {
-    ($($behaviour:ident),+ $(,)?) => {
-        $(mod $behaviour {
-            use super::*;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn deadpool() {
-                super::$behaviour(PoolKind::Deadpool).await;
-            }
-
-            #[tokio::test]
-            async fn bb8() {
-                super::$behaviour(PoolKind::Bb8).await;
-            }
-        })+
-    };
-}
-
-mount!(
+mount_pools!(
     a_type_that_was_made_again_is_found_by_the_next_unit,
     a_column_that_was_widened_is_read_by_the_next_unit,
     a_type_of_each_schema_is_that_of_its_units,

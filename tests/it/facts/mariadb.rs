@@ -10,7 +10,7 @@ use kit::database::Database;
 use kit::servers::Server;
 use tokio::time::sleep;
 
-use crate::facts::{refused, unique};
+use crate::facts::{database_with, refused, unique};
 
 #[derive(QueryableByName)]
 struct Recovered {
@@ -19,13 +19,8 @@ struct Recovered {
 }
 
 async fn database() -> (Database, Admin) {
-    let database = Database::on(Server::MariadbA).await;
-    let mut admin = Admin::connect(database.url()).await;
-    admin
-        .run("CREATE TABLE t (n INTEGER PRIMARY KEY) ENGINE = InnoDB")
-        .await
-        .unwrap();
-    (database, admin)
+    let table = "CREATE TABLE t (n INTEGER PRIMARY KEY) ENGINE = InnoDB";
+    database_with(Server::MariadbA, table).await
 }
 
 async fn numbers(database: &Database) -> Vec<String> {

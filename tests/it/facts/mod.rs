@@ -6,6 +6,18 @@ mod postgres;
 mod replication;
 mod sqlite;
 
+use kit::admin::Admin;
+use kit::database::Database;
+use kit::servers::Server;
+
+/// Creates a database with one table.
+async fn database_with(server: Server, table: &str) -> (Database, Admin) {
+    let database = Database::on(server).await;
+    let mut admin = Admin::connect(database.url()).await;
+    admin.run(table).await.unwrap();
+    (database, admin)
+}
+
 /// Returns a name that no other test uses on the server: prepared transactions of all databases share one namespace.
 fn unique(name: &str) -> String {
     use std::sync::atomic::{AtomicUsize, Ordering};

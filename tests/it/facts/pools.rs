@@ -8,17 +8,13 @@ use kit::admin::Admin;
 use kit::database::Database;
 use kit::servers::Server;
 
+use crate::facts::database_with;
+
 type Manager = AsyncDieselConnectionManager<AsyncPgConnection>;
 type Transactions = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
 async fn database() -> (Database, Admin) {
-    let database = Database::on(Server::PostgresA).await;
-    let mut admin = Admin::connect(database.url()).await;
-    admin
-        .run("CREATE TABLE t (n INTEGER UNIQUE)")
-        .await
-        .unwrap();
-    (database, admin)
+    database_with(Server::PostgresA, "CREATE TABLE t (n INTEGER UNIQUE)").await
 }
 
 async fn sessions_in_a_transaction(admin: &mut Admin) -> usize {

@@ -7,16 +7,10 @@ use kit::database::Database;
 use kit::servers::Server;
 use tokio::time::timeout;
 
-use crate::facts::{refused, unique};
+use crate::facts::{database_with, refused, unique};
 
 async fn database() -> (Database, Admin) {
-    let database = Database::on(Server::PostgresA).await;
-    let mut admin = Admin::connect(database.url()).await;
-    admin
-        .run("CREATE TABLE t (n INTEGER UNIQUE)")
-        .await
-        .unwrap();
-    (database, admin)
+    database_with(Server::PostgresA, "CREATE TABLE t (n INTEGER UNIQUE)").await
 }
 
 async fn numbers(database: &Database) -> Vec<String> {

@@ -17,6 +17,8 @@ use kit::database::Database;
 use kit::servers::Server;
 use kit::side::{MariadbA, PoolKind, PostgresA, Side};
 
+use crate::suite::mount::mount_pools;
+
 /// Selects the state that the next client finds on a server connection.
 const FOUND: &str = "SELECT concat_ws(' ', current_user, current_setting('search_path'), \
     current_setting('transaction_isolation'), current_setting('transaction_read_only'), \
@@ -262,25 +264,7 @@ async fn a_kept_statement_is_not_found_behind_the_pooler() {
     panic!("no statement was missed");
 }
 
-macro_rules! mount {
-    ($($behaviour:ident),+ $(,)?) => {
-        $(mod $behaviour {
-            use super::*;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn deadpool() {
-                super::$behaviour(PoolKind::Deadpool).await;
-            }
-
-            #[tokio::test]
-            async fn bb8() {
-                super::$behaviour(PoolKind::Bb8).await;
-            }
-        })+
-    };
-}
-
-mount!(
+mount_pools!(
     units_end_alone_and_together,
     nothing_of_a_unit_reaches_the_next_client,
     recovery_leaves_nothing_to_the_next_client,

@@ -2,7 +2,7 @@
 
 mod attach;
 mod attach_refused;
-mod binds;
+pub(crate) mod binds;
 mod build;
 mod check;
 mod close;

@@ -27,4 +27,23 @@ macro_rules! mount {
     };
 }
 
-pub(crate) use mount;
+/// Mounts each behaviour of the file that calls it with each pool.
+macro_rules! mount_pools {
+    ($($behaviour:ident),+ $(,)?) => {
+        $(mod $behaviour {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn deadpool() {
+                super::$behaviour(PoolKind::Deadpool).await;
+            }
+
+            #[tokio::test]
+            async fn bb8() {
+                super::$behaviour(PoolKind::Bb8).await;
+            }
+        })+
+    };
+}
+
+pub(crate) use {mount, mount_pools};
