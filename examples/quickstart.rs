@@ -30,7 +30,7 @@ diesel::table! {
 #[bind(key = "accounts", connection = AsyncSqliteConnection)]
 pub struct Accounts;
 
-/// What was moved: another.
+/// The transfers, in a file of their own.
 #[derive(Bind)]
 #[bind(key = "ledger", connection = AsyncSqliteConnection)]
 pub struct Ledger;

@@ -203,7 +203,7 @@ impl crate::facade::binds::Bind for A {
     }
 
     #[test]
-    fn what_is_missing_is_spelled_out() {
+    fn a_missing_part_is_spelled_out() {
         assert_eq!(
             messages(expand(&parse_quote! { pub struct AccountsDb; })),
             [

@@ -25,6 +25,43 @@ impl Session {
     /// The hook is registered for this unit only. If it was registered within a [`savepoint`](Self::savepoint) that is
     /// undone, it does not run.
     ///
+    /// # Example
+    ///
+    /// The compiler takes the type of the error from the hook. A hook that only uses `?` has to name it:
+    /// `Ok::<(), Error>(())`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # mod example {
+    /// use diesel::prelude::*;
+    /// use diesel_binds::{
+    ///     AsyncSqliteConnection, Bind, BoxError, Commit, Error, RunQueryDsl, Session, bind_tables,
+    /// };
+    ///
+    /// diesel::table! { accounts (id) { id -> Integer, balance -> BigInt, } }
+    ///
+    /// #[derive(Bind)]
+    /// #[bind(key = "accounts", connection = AsyncSqliteConnection)]
+    /// pub struct Accounts;
+    /// bind_tables!(Accounts => accounts);
+    ///
+    /// async fn withdraw(session: &mut Session, id: i32, amount: i64) -> Result<Commit, Error> {
+    ///     session.before_commit(async |session| {
+    ///         let overdrawn = accounts::table.filter(accounts::balance.lt(0)).count();
+    ///         match overdrawn.get_result::<i64>(session).await? {
+    ///             0 => Ok(()),
+    ///             _ => Err(BoxError::from("an account is overdrawn")),
+    ///         }
+    ///     });
+    ///     diesel::update(accounts::table.find(id))
+    ///         .set(accounts::balance.eq(accounts::balance - amount))
+    ///         .execute(session)
+    ///         .await?;
+    ///     Ok(session.commit_all().await?) // `CommitError::Vetoed` if an account is overdrawn
+    /// }
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// A panic of the hook reaches the caller of the commit. The unit can then only be rolled back.

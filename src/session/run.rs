@@ -21,7 +21,10 @@ use crate::session::target::Target;
 ///
 /// The compiler infers `Form`, as it does for [`Bound`](crate::Bound).
 ///
-/// Import the trait by name, as with diesel-async: two traits of this name in scope are ambiguous.
+/// Import the trait by name, as with diesel-async: two traits of this name in scope are ambiguous. Without the import,
+/// `diesel::prelude::*` gives the trait of Diesel. The compiler then reports E0308 ("types differ in mutability") for a
+/// `&Session`, E0277 (`Session: LoadConnection`) for a `&mut Session`, and advises to remove the `.await`. Add
+/// `use diesel_binds::RunQueryDsl;` instead.
 ///
 /// # Cancel safety
 ///

@@ -1,4 +1,4 @@
-//! What must hold when all is over.
+//! The conditions that hold after all requests.
 
 use std::time::Duration;
 

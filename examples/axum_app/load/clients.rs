@@ -16,7 +16,7 @@ const CONNECTIONS: usize = 16;
 /// Long enough for the longest run; a run ends when all requests were sent.
 const LIMIT: &str = "600s";
 
-/// What wrk counted.
+/// The counts of wrk.
 pub(crate) struct Counted {
     wrk: String,
     hung_up: usize,

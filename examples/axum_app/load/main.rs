@@ -24,7 +24,7 @@ use crate::service::schema::{Accounts, Ledger};
 /// How many accounts there are.
 const ACCOUNTS: i32 = 100;
 
-/// What each has in the beginning.
+/// The balance of each account at the begin.
 const BALANCE: i64 = 1_000;
 
 /// How much the memory of the service may grow between a tenth of the load and all of it.

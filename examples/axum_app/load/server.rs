@@ -80,7 +80,7 @@ impl Server {
         }
     }
 
-    /// What the process has in memory, in bytes.
+    /// Returns the memory of the process, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id().unwrap());
         let status = fs::read_to_string(status).unwrap();

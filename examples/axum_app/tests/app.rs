@@ -22,7 +22,7 @@ pub(crate) struct App {
     databases: [Database; 2],
 }
 
-/// What a client gets.
+/// The response to a client.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: String,

@@ -3,12 +3,6 @@
 mod sandbox {
     use std::path::PathBuf;
 
-    use diesel::prelude::*;
-    use diesel_binds::testing::Sandbox;
-    use diesel_binds::{
-        AsyncSqliteConnection, Bind, Binds, BuildError, Error, RunQueryDsl, Source, bind_tables,
-    };
-
     tokio::task_local! {
         static FILE: PathBuf;
     }
@@ -16,6 +10,11 @@ mod sandbox {
     fn database_url() -> String {
         FILE.with(|file| file.display().to_string())
     }
+
+    use diesel::prelude::*;
+    use diesel_binds::{
+        AsyncSqliteConnection, Bind, Binds, BuildError, Error, RunQueryDsl, Source, bind_tables,
+    };
 
     #[derive(Bind)]
     #[bind(key = "accounts", connection = AsyncSqliteConnection)]
@@ -42,6 +41,8 @@ mod sandbox {
             })
             .await
     }
+
+    use diesel_binds::testing::Sandbox;
 
     async fn an_account_is_opened() -> Result<(), Box<dyn std::error::Error>> {
         let sandbox = Sandbox::of(&binds()?)

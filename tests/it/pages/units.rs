@@ -14,31 +14,43 @@ mod shared {
 }
 
 mod hooks {
-    use diesel_binds::{Commit, Error, Session};
+    use super::shared::Accounts;
 
-    async fn balance(_: &Session) -> Result<i64, Error> {
-        Ok(0)
-    }
+    use diesel::prelude::*;
+    use diesel_binds::{BoxError, Commit, Error, RunQueryDsl, Session, bind_tables};
 
-    async fn send_mail(_: &str) -> std::io::Result<()> {
-        Ok(())
-    }
+    diesel::table! { orders (id) { id -> Integer, total -> BigInt, } }
+    bind_tables!(Accounts => orders);
 
-    async fn delete_upload(_: &str) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    async fn order(session: &mut Session, mail: String, upload: String) -> Result<Commit, Error> {
-        session.before_commit(async |session| match balance(session).await? {
-            0.. => Ok(()),
-            _ => Err(Box::<dyn std::error::Error + Send + Sync>::from(
-                "the account is overdrawn",
-            )),
+    async fn order(
+        session: &mut Session,
+        total: i64,
+        mail: String,
+        upload: String,
+    ) -> Result<Commit, Error> {
+        session.before_commit(async |session| {
+            let negative = orders::table.filter(orders::total.lt(0)).count();
+            match negative.get_result::<i64>(session).await? {
+                0 => Ok(()),
+                _ => Err(BoxError::from("an order has a negative total")),
+            }
         });
         session.after_commit(async move |_commit| send_mail(&mail).await);
         session.after_rollback(async move |_unit| delete_upload(&upload).await);
-        // … queries …
+        diesel::insert_into(orders::table)
+            .values(orders::total.eq(total))
+            .execute(session)
+            .await?;
         Ok(session.commit_all().await?)
+    }
+
+    async fn send_mail(address: &str) -> std::io::Result<()> {
+        println!("a mail to {address}");
+        Ok(())
+    }
+
+    async fn delete_upload(file: &str) -> std::io::Result<()> {
+        std::fs::remove_file(file)
     }
 }
 
