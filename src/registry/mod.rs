@@ -1,7 +1,8 @@
 //! The registry of the binds and their pools.
 
-// Files, each of which imports only from those before it: `sandbox_port`, `enclosure`, `entry`, `examine`, `any_entry`, `check`,
-// `identity`, `in_use`, `hook_context`, `recovery_port`, `problem`, `builder`, `recovery`, `sandbox`.
+// Files, each of which imports only from those before it: `sandbox_port`, `enclosure`, `entry`, `examine`,
+// `any_entry`, `check`, `identity`, `in_use`, `hook_context`, `recovery_port`, `problem`, `builder`, `recovery`,
+// `sandbox`.
 
 mod any_entry;
 mod builder;

@@ -43,6 +43,7 @@ mount!(production: [
     options_that_a_savepoint_cannot_have_are_refused,
     a_read_only_unit_writes_nothing,
     a_plan_of_faults_is_refused,
+    a_new_id_is_refused,
     hooks_run_or_are_captured,
 ] on [postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>]);
 

@@ -255,6 +255,18 @@ pub(crate) async fn a_plan_of_faults_is_refused<S: Side>() {
     sandbox.end().await.unwrap();
 }
 
+/// The database of the application would get another id.
+pub(crate) async fn a_new_id_is_refused<S: Side>() {
+    let outside = Outside::<S>::new().await;
+    let sandbox = outside.sandbox().await;
+    let refused = sandbox.binds().renew_identity(key::<S>()).await;
+    assert!(
+        matches!(&refused, Err(Fault::Sandbox(error)) if matches!(**error, SandboxError::RealDatabase)),
+        "{refused:?}"
+    );
+    sandbox.end().await.unwrap();
+}
+
 /// By default the hooks run. If the test requests it, they are captured for it.
 pub(crate) async fn hooks_run_or_are_captured<S: Side>() {
     let outside = Outside::<S>::new().await;
