@@ -139,7 +139,7 @@ async fn nothing_tells_the_password_of_a_pool_of_ones_own() {
 }
 
 #[tokio::test]
-async fn a_password_that_the_server_refuses_is_not_told() {
+async fn a_password_that_the_server_refuses_is_not_printed() {
     let database = Database::on(Server::MariadbA).await;
     for password in [SECRET.to_owned(), format!("%40{SECRET}%2F%3A")] {
         let url = database.app_url().replace("app-secret", &password);
