@@ -5,12 +5,12 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 
 use diesel_binds::Manifest;
 use diesel_binds::backend::Backend;
 use diesel_binds::config::ManifestBind;
+use tokio::sync::mpsc;
 
 use crate::arguments::Written;
 use crate::exit::Refusal;
@@ -84,7 +84,7 @@ impl Diesel {
     /// Runs `diesel` for a bind in the top folder of the project, and passes on each line that it prints.
     ///
     /// The URL is only in the environment of the process: every user of the machine can see its arguments.
-    pub(crate) fn run(
+    pub(crate) async fn run(
         &self,
         manifest: &Manifest,
         bind: &ManifestBind,
@@ -117,19 +117,21 @@ impl Diesel {
             None => command.env("DATABASE_URL", ""),
         };
         let mut child = command.spawn().map_err(Failed::Lost)?;
-        let (lines, received) = mpsc::channel();
+        let (lines, mut received) = mpsc::unbounded_channel();
         let out = child.stdout.take().map(|out| {
             let lines = lines.clone();
             thread::spawn(move || read(out, |line| lines.send(Line::Out(line)).is_ok()))
         });
         let err = child.stderr.take().map(|err| {
+            let lines = lines.clone();
             thread::spawn(move || read(err, |line| lines.send(Line::Err(line)).is_ok()))
         });
         let redact = |text: String| match address {
             Some(address) => address.redaction.apply(&text),
             None => text,
         };
-        for line in received {
+        drop(lines);
+        while let Some(line) = received.recv().await {
             on_line(match line {
                 // A printed schema is no message: a table may have the name of a password.
                 Line::Out(line) if arguments[0] == "print-schema" => Line::Out(line),

@@ -287,7 +287,7 @@ impl<C: Migratable> Lock for Held<C> {
     }
 
     fn blocking_branches(&mut self) -> BoxFuture<'_, QueryResult<Vec<String>>> {
-        self.0.blocking_branches().boxed()
+        self.0.blocking_branches_beside_lock().boxed()
     }
 
     fn release(&mut self) -> BoxFuture<'_, QueryResult<()>> {

@@ -134,31 +134,33 @@ impl Locks {
         }
     }
 
-    /// Runs `work` on a bind, and keeps the connections that hold the locks alive meanwhile.
+    /// Runs `work` on a bind, and keeps the connections that hold the locks alive meanwhile. Returns beside the result
+    /// the branches that were last found to block it.
     pub(super) async fn keep<T>(
         &mut self,
         (bind, place): (&'static str, usize),
         work: impl Future<Output = T>,
-    ) -> T {
+    ) -> (T, Vec<String>) {
         let mut work = std::pin::pin!(work);
+        let mut blocking = Vec::new();
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return done,
+                done = &mut work => return (done, blocking),
                 () = sleep(KEEP_ALIVE) => {}
             }
             let mut questions = std::pin::pin!(async {
                 self.look().await;
-                self.warn_of_blocking_branches(bind, place).await;
+                self.warn_of_blocking_branches(bind, place).await
             });
             tokio::select! {
                 biased;
                 // A connection is unusable after a question that was dropped before its answer.
                 done = &mut work => {
                     questions.await;
-                    return done;
+                    return (done, blocking);
                 }
-                () = &mut questions => {}
+                found = &mut questions => blocking = found,
             }
         }
     }
@@ -177,24 +179,29 @@ impl Locks {
         }
     }
 
-    /// Warns of prepared branches that may block the migration: a statement waits until they are finished.
-    async fn warn_of_blocking_branches(&mut self, bind: &'static str, place: usize) {
+    /// Warns of prepared branches that may block the migration, and returns them: a statement waits until they are
+    /// finished.
+    async fn warn_of_blocking_branches(&mut self, bind: &'static str, place: usize) -> Vec<String> {
         let held = self.held.iter_mut();
+        let mut blocking = Vec::new();
         for held in held.filter(|held| !held.lost && held.place == place) {
             match timeout(ANSWER, held.lock.blocking_branches()).await {
                 Err(_) => held.lost = true,
-                Ok(Ok(branches)) if branches.is_empty() => {}
-                Ok(Ok(branches)) => tracing::warn!(
-                    bind,
-                    branches = branches.join(", "),
-                    "a migration may wait for the locks of prepared branches: finish those by recovery, or look with \
-                     `diesel-binds in-doubt list`",
-                ),
+                Ok(Ok(branches)) => blocking.extend(branches),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, bind, "the branches that may block a migration could not be listed");
                 }
             }
         }
+        if !blocking.is_empty() {
+            tracing::warn!(
+                bind,
+                branches = blocking.join(", "),
+                "a migration may wait for the locks of prepared branches: finish those by recovery, or look with \
+                 `diesel-binds in-doubt list`",
+            );
+        }
+        blocking
     }
 
     async fn look(&mut self) {

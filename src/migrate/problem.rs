@@ -193,8 +193,9 @@ pub enum MigrationProblem {
     },
     /// A migration failed.
     #[error(
-        "`{migration}` of `{bind}` failed{}",
-        if *.rolled_back { " and was rolled back" } else { "; its changes before the error may be kept: check the database before you run it again" }
+        "`{migration}` of `{bind}` failed{}{}",
+        if *.rolled_back { " and was rolled back" } else { "; its changes before the error may be kept: check the database before you run it again" },
+        waited_text(.waited_for)
     )]
     Failed {
         /// The bind.
@@ -204,6 +205,8 @@ pub enum MigrationProblem {
         /// `true` if no change of the migration is left. Always `false` outside of a transaction, and on MySQL, whose
         /// DDL commits implicitly.
         rolled_back: bool,
+        /// The prepared branches whose locks it may have waited for when the run last looked, which is every 5 seconds.
+        waited_for: Vec<String>,
         /// The error of the database.
         source: BoxError,
     },
@@ -332,6 +335,17 @@ fn by_bind(steps: &[MigrationStep]) -> String {
 fn names(migrations: &[MigrationId]) -> String {
     let names: Vec<&str> = migrations.iter().map(|id| &*id.name).collect();
     names.join(", ")
+}
+
+fn waited_text(branches: &[String]) -> String {
+    if branches.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; it may have waited for the locks of prepared branches ({}): finish them by `binds.recovery().run()` or \
+         `diesel-binds recover`",
+        branches.join(", ")
+    )
 }
 
 fn unknown_text(versions: &[String]) -> String {

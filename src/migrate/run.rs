@@ -128,7 +128,8 @@ impl Run {
         let set = self.sets.sets.iter().find(|set| set.key() == bind);
         let place = set.expect("a step is of one of the sets").place();
         let work = database(open, bind).apply(migration, direction);
-        locks.keep((bind, place), work).await.map_err(
+        let (applied, waited_for) = locks.keep((bind, place), work).await;
+        applied.map_err(
             |Failure {
                  source,
                  rolled_back,
@@ -136,6 +137,7 @@ impl Run {
                 bind,
                 migration: migration.id.clone(),
                 rolled_back,
+                waited_for,
                 source,
             },
         )

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::arguments::Format;
 use crate::diesel_cli::{Diesel, Line};
 use crate::exit::Exit;
+use crate::migration::branches::{named, watching};
 use crate::project::{Address, Project};
 
 /// The work for one bind.
@@ -93,12 +94,28 @@ pub(crate) async fn drive<'p>(
         let outcome = match &job.obstacle {
             Some(obstacle) => Outcome::Failed(obstacle.clone()),
             None => match ready(bind).await {
-                Ok(()) => run(project, diesel, &job, |line| {
-                    bar.suspend(|| print(&line, show));
-                    if let Line::Out(line) = line {
-                        said.push(line);
+                Ok(()) => {
+                    let running = run(project, diesel, &job, |line| {
+                        bar.suspend(|| print(&line, show));
+                        if let Line::Out(line) = line {
+                            said.push(line);
+                        }
+                    });
+                    let warn = |branches: &[String]| {
+                        bar.suspend(|| {
+                            eprintln!("warning: {}: {}", bind.key(), named("may wait", branches));
+                        });
+                    };
+                    match watching(bind, job.address.as_ref(), running, warn).await {
+                        (Outcome::Failed(why), branches) if !branches.is_empty() => {
+                            Outcome::Failed(format!(
+                                "{why}; {}",
+                                named("may have waited", &branches)
+                            ))
+                        }
+                        (outcome, _) => outcome,
                     }
-                }),
+                }
                 Err(obstacle) => Outcome::Failed(obstacle),
             },
         };
@@ -170,7 +187,7 @@ fn keys(driven: &[Driven<'_>], is: impl Fn(&Outcome) -> bool) -> String {
     }
 }
 
-fn run(
+async fn run(
     project: &Project,
     diesel: &Diesel,
     job: &Job<'_>,
@@ -184,7 +201,7 @@ fn run(
             arguments,
             &mut on_line,
         );
-        if let Err(failed) = ran {
+        if let Err(failed) = ran.await {
             return Outcome::Failed(failed.to_string());
         }
     }

@@ -5,6 +5,7 @@
 //! for each bind.
 
 mod applied;
+mod branches;
 mod drive;
 mod folder;
 mod generate;

@@ -39,11 +39,10 @@ pub(super) async fn status(project: &Project, format: Format) -> Result<Exit, Re
     let diesel = Diesel::find(&project.manifest, &all);
     let diesel_problem = diesel.as_ref().err().map(ToString::to_string);
     let usable = diesel.as_ref().ok().filter(|_| layout.is_empty());
-    let rows: Vec<_> = survey
-        .looks
-        .iter()
-        .map(|look| row(project, &survey, look, usable))
-        .collect();
+    let mut rows = Vec::new();
+    for look in &survey.looks {
+        rows.push(row(project, &survey, look, usable).await);
+    }
     let problems: Vec<_> = layout.into_iter().chain(diesel_problem).collect();
     match format {
         Format::Text => {
@@ -70,7 +69,7 @@ impl Row<'_> {
     }
 }
 
-fn row<'p>(
+async fn row<'p>(
     project: &Project,
     survey: &Survey<'p>,
     look: &Look<'p>,
@@ -115,7 +114,7 @@ fn row<'p>(
         }
         // If migrations are pending, the schema file of a checkout is ahead of its database.
         if let (Some(diesel), true) = (diesel, state.pending.is_empty() && notes.is_empty()) {
-            schema = compare(project, look, diesel);
+            schema = compare(project, look, diesel).await;
         }
         if schema == Schema::Differs {
             notes.push(format!(
@@ -133,7 +132,7 @@ fn row<'p>(
     }
 }
 
-fn compare(project: &Project, look: &Look<'_>, diesel: &Diesel) -> Schema {
+async fn compare(project: &Project, look: &Look<'_>, diesel: &Diesel) -> Schema {
     let Ok(file) = std::fs::read_to_string(look.bind.schema()) else {
         return Schema::Differs;
     };
@@ -145,7 +144,7 @@ fn compare(project: &Project, look: &Look<'_>, diesel: &Diesel) -> Schema {
             printed.push(line);
         }
     });
-    match ran {
+    match ran.await {
         Err(_) => Schema::NotCompared,
         Ok(()) if file.lines().eq(printed.iter().map(String::as_str)) => Schema::Same,
         Ok(()) => Schema::Differs,

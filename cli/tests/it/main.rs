@@ -14,3 +14,4 @@ mod swapped;
 mod tool;
 mod tutorial;
 mod usage;
+mod waiting;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use kit::database::Database;
 use kit::servers::{Server, workspace};
@@ -125,13 +125,8 @@ impl Project {
         folder: &str,
         arguments: &[&str],
     ) -> ProgramOutput {
-        let output = Command::new(program)
-            .args(arguments)
-            .current_dir(self.path(folder))
-            .env_remove("DATABASE_URL")
-            .env_remove("DIESEL_CONFIG_FILE")
-            .env_remove("MIGRATION_DIRECTORY")
-            .envs(self.environment.iter().cloned())
+        let output = self
+            .command(program, folder, arguments)
             .output()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         ProgramOutput {
@@ -139,6 +134,27 @@ impl Project {
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Starts the program in the folder, with a pipe for its standard error, and does not wait for its end.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(Path::new(env!("CARGO_BIN_EXE_diesel-binds")), "", arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be started")
+    }
+
+    fn command(&self, program: &Path, folder: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(self.path(folder))
+            .env_remove("DATABASE_URL")
+            .env_remove("DIESEL_CONFIG_FILE")
+            .env_remove("MIGRATION_DIRECTORY")
+            .envs(self.environment.iter().cloned());
+        command
     }
 }
 

@@ -43,11 +43,19 @@ pub trait Migratable: Dialect {
     #[doc(hidden)]
     fn holds_lock(&mut self) -> impl Future<Output = QueryResult<bool>> + Send;
 
-    /// Returns the prepared branches that a long-running migration may be waiting for. On the connection that holds the
-    /// lock.
+    /// Returns the prepared branches that a long-running migration may be waiting for. On a connection that is in no
+    /// transaction.
     #[doc(hidden)]
     fn blocking_branches(&mut self) -> impl Future<Output = QueryResult<Vec<String>>> + Send {
         async { Ok(Vec::new()) }
+    }
+
+    /// Returns these branches, on the connection that holds the lock.
+    #[doc(hidden)]
+    fn blocking_branches_beside_lock(
+        &mut self,
+    ) -> impl Future<Output = QueryResult<Vec<String>>> + Send {
+        self.blocking_branches()
     }
 
     /// Releases the lock. Closing the connection also releases it, only later.

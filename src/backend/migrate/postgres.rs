@@ -56,14 +56,19 @@ impl Migratable for AsyncPgConnection {
         Ok(true)
     }
 
+    async fn blocking_branches(&mut self) -> QueryResult<Vec<String>> {
+        let branches: Vec<NameRow> = sql_query(BLOCKING_BRANCHES).load(self).await?;
+        Ok(branches.into_iter().map(|branch| branch.name).collect())
+    }
+
     /// Asks in a savepoint. An error would otherwise end the transaction and its lock, and the catalogs would stay
     /// locked.
-    async fn blocking_branches(&mut self) -> QueryResult<Vec<String>> {
+    async fn blocking_branches_beside_lock(&mut self) -> QueryResult<Vec<String>> {
         self.batch_execute("SAVEPOINT diesel_binds_lock").await?;
-        let branches: QueryResult<Vec<NameRow>> = sql_query(BLOCKING_BRANCHES).load(self).await;
+        let branches = self.blocking_branches().await;
         self.batch_execute("ROLLBACK TO diesel_binds_lock; RELEASE diesel_binds_lock")
             .await?;
-        Ok(branches?.into_iter().map(|branch| branch.name).collect())
+        branches
     }
 
     async fn unlock(&mut self) -> QueryResult<()> {

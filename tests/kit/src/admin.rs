@@ -54,4 +54,29 @@ impl Admin {
         };
         Ok(rows.into_iter().map(|row| row.value).collect())
     }
+
+    /// Ends every `ALTER` that waits for a lock in this database, with an error.
+    pub async fn end_alterations(&mut self) {
+        let (waiting, end) = match self {
+            Self::Postgres(_) => (
+                "SELECT pid::text AS value FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock' AND query ILIKE '%ALTER%'",
+                "SELECT pg_cancel_backend({})",
+            ),
+            Self::Mysql(_) => (
+                "SELECT CAST(id AS CHAR) AS value FROM information_schema.processlist \
+                 WHERE db = DATABASE() AND info LIKE 'ALTER%'",
+                "KILL QUERY {}",
+            ),
+            Self::Sqlite(_) => return,
+        };
+        for id in self
+            .values(waiting)
+            .await
+            .expect("the server lists its sessions")
+        {
+            // The statement may have ended since then.
+            let _ = self.run(&end.replace("{}", &id)).await;
+        }
+    }
 }
