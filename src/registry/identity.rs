@@ -13,7 +13,9 @@ impl Binds {
     ///
     /// # Errors
     ///
-    /// [`Fault::UnknownBind`] for another key; otherwise the error of the database. Then nothing was changed.
+    /// [`Fault::UnknownBind`] for another key; [`Fault::Replaced`] if this process has used the bind on another server,
+    /// once: a second call changes the database that the URL then leads to. Otherwise the error of the database. After an
+    /// error, nothing was changed.
     ///
     /// # Cancel safety
     ///

@@ -190,9 +190,12 @@ impl<C: Connection> Entry<C> {
         .await
     }
 
-    /// Lets the database keep its id after a move or copy, or gives it another one.
+    /// Lets the database keep its id after a move or copy, or gives it another one. Refuses another server than this
+    /// process has used: the original of a copy must not lose its id.
     pub(super) async fn adopt(&self, id: Option<DatabaseId>) -> Result<(), Fault> {
         let adopted = self.ask(async |connection, server| {
+            let used = server.lineage.as_ref();
+            self.refuse_other_server(connection, used).await?;
             connection.adopt(&server.schema, id).await.map_err(refused)
         });
         adopted.await?;

@@ -3,6 +3,7 @@
 
 mod abandoned;
 mod elsewhere;
+mod operator;
 mod replicated;
 mod semisync;
 mod settings;

@@ -29,7 +29,16 @@ enum Location {
 impl Database {
     /// Creates an empty database on a server.
     pub async fn on(server: Server) -> Self {
-        let name = unique_name();
+        Self::named(server, unique_name()).await
+    }
+
+    /// Creates an empty database on another server, with the name of this one: an address may lead to either.
+    pub async fn namesake_on(&self, server: Server) -> Self {
+        let name = self.name().expect("a database on a server has a name");
+        Self::named(server, name.to_owned()).await
+    }
+
+    async fn named(server: Server, name: String) -> Self {
         execute(
             &server.url(),
             server.kind(),
