@@ -2,8 +2,8 @@
 
 // Validated settings: of a bind, of its pool, of recovery, of a registry; and the checks of a URL.
 //
-// Files, each of which imports only from those before it: `bind`, `manifest`, `pool`, `recovery`, `sqlite`, `transaction`,
-// `url`.
+// Files, each of which imports only from those before it: `bind`, `manifest`, `pool`, `recovery`, `sqlite`,
+// `sqlite_locking`, `transaction`, `url`.
 
 pub(crate) mod bind;
 #[cfg(feature = "manifest")]
@@ -11,6 +11,7 @@ pub(crate) mod manifest;
 pub(crate) mod pool;
 pub(crate) mod recovery;
 pub(crate) mod sqlite;
+mod sqlite_locking;
 mod transaction;
 mod url;
 

@@ -39,19 +39,18 @@ pub fn sqlite_place(url: &str) -> SqlitePlace {
             path => SqlitePlace::File(path.into()),
         };
     };
-    let (uri, _) = uri.split_once('#').unwrap_or((uri, ""));
-    let (path, parameters) = uri.split_once('?').unwrap_or((uri, ""));
+    let (path, _) = split(uri);
     let path = match path.strip_prefix("//") {
         // The part before the path is a host, which is always the local one.
         Some(rest) => rest.find('/').map_or("", |start| &rest[start..]),
         None => path,
     };
-    let path = percent_decode_str(path).decode_utf8_lossy().into_owned();
+    let path = decoded(path);
+    let parameters = sqlite_parameters(url);
     let last = |key: &str| {
-        let parameters = parameters.split('&').rev();
-        parameters
-            .filter_map(|parameter| parameter.split_once('='))
-            .find_map(|(name, value)| (name == key).then_some(value))
+        let mut parameters = parameters.iter().rev();
+        let found = parameters.find(|(name, _)| name == key);
+        found.map(|(_, value)| value.as_str())
     };
     let in_memory = path == ":memory:" || last("mode") == Some("memory");
     match (in_memory, last("cache"), last("vfs")) {
@@ -62,4 +61,30 @@ pub fn sqlite_place(url: &str) -> SqlitePlace {
         (false, ..) if path.is_empty() => SqlitePlace::Temporary,
         (false, ..) => SqlitePlace::File(path.into()),
     }
+}
+
+/// Returns the parameters of a URL, in their order. A name that is not a URI has none.
+pub(super) fn sqlite_parameters(url: &str) -> Vec<(String, String)> {
+    let name = sqlite_name(url);
+    let Some(uri) = name.strip_prefix("file:") else {
+        return Vec::new();
+    };
+    let (_, parameters) = split(uri);
+    let parameters = parameters.split('&').filter(|one| !one.is_empty());
+    parameters
+        .map(|one| {
+            let (name, value) = one.split_once('=').unwrap_or((one, ""));
+            (decoded(name), decoded(value))
+        })
+        .collect()
+}
+
+/// Splits a URI behind `file:` into the path and the parameters.
+fn split(uri: &str) -> (&str, &str) {
+    let (uri, _) = uri.split_once('#').unwrap_or((uri, ""));
+    uri.split_once('?').unwrap_or((uri, ""))
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::config::sqlite::{SqlitePlace, sqlite_place};
+use crate::config::sqlite_locking::{UnsafeParameter, unsafe_parameter};
 
 /// A mistake in a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,14 @@ pub enum UrlProblem {
          which takes one unit at a time: `file:<name>?mode=memory&cache=shared`"
     )]
     OwnMemory,
+    /// A parameter of SQLite turns off what commits rely on.
+    #[error("its parameter `{parameter}` {reason}; leave it out")]
+    UnsafeParameter {
+        /// The parameter with its value.
+        parameter: String,
+        /// The effect of the parameter.
+        reason: &'static str,
+    },
     /// The URL requires TLS, which connections by a URL do not have.
     #[error(
         "it requires TLS, which a connection by a URL does not have: open the connections yourself, with \
@@ -95,6 +104,9 @@ fn mysql(url: &str) -> Result<(), UrlProblem> {
 }
 
 fn sqlite(url: &str) -> Result<(), UrlProblem> {
+    if let Some(UnsafeParameter { parameter, reason }) = unsafe_parameter(url) {
+        return Err(UrlProblem::UnsafeParameter { parameter, reason });
+    }
     match sqlite_place(url) {
         SqlitePlace::File(_) | SqlitePlace::SharedMemory => Ok(()),
         SqlitePlace::OwnMemory => Err(UrlProblem::OwnMemory),

@@ -111,3 +111,50 @@ async fn synchronous_cannot_be_changed_inside_a_transaction() {
     admin.run("BEGIN").await.unwrap();
     refused(admin.run("PRAGMA synchronous = OFF").await, "Safety level");
 }
+
+/// With the locks of SQLite, the second writer is refused.
+#[tokio::test]
+async fn some_parameters_of_a_url_let_two_connections_write_at_once() {
+    let begin = "PRAGMA busy_timeout = 0; BEGIN IMMEDIATE";
+    for (parameter, excludes) in [
+        ("mode=rw", true),
+        ("nolock=0", true),
+        ("nolock=1", false),
+        ("nolock=full", true),
+        ("vfs=unix-none", false),
+        ("vfs=unix-dotfile", false),
+    ] {
+        let (database, mut one) = file().await;
+        one.run(begin).await.unwrap();
+        let url = format!("file:{}?{parameter}", database.url());
+        let mut two = Admin::connect(&url).await;
+        let begun = two.run(begin).await;
+        assert_eq!(begun.is_err(), excludes, "{parameter}: {begun:?}");
+    }
+}
+
+/// The reader uses pages that it read before, and does not look for newer ones.
+#[tokio::test]
+async fn an_immutable_file_is_read_without_the_changes_of_others() {
+    let (database, mut one) = file().await;
+    let url = format!("file:{}?immutable=1", database.url());
+    let mut two = Admin::connect(&url).await;
+    assert!(numbers(&mut two).await.is_empty());
+    one.run("INSERT INTO t VALUES (1)").await.unwrap();
+    assert!(numbers(&mut two).await.is_empty());
+    assert_eq!(numbers(&mut Admin::connect(&url).await).await, ["1"]);
+}
+
+/// The busy timeout does not apply to locks of tables within a shared cache.
+#[tokio::test]
+async fn connections_with_a_shared_cache_do_not_wait_for_each_other() {
+    let (database, _) = file().await;
+    let url = format!("file:{}?cache=shared", database.url());
+    let (mut one, mut two) = (Admin::connect(&url).await, Admin::connect(&url).await);
+    one.run("BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")
+        .await
+        .unwrap();
+    two.run("PRAGMA busy_timeout = 60000").await.unwrap();
+    let read = "SELECT CAST(n AS TEXT) AS value FROM t";
+    refused(two.values(read).await.map(drop), "table is locked");
+}

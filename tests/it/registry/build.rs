@@ -307,6 +307,66 @@ fn schemes_that_diesel_does_not_know_are_refused() {
 }
 
 #[test]
+fn a_parameter_of_sqlite_that_makes_units_unsafe_is_refused() {
+    for (url, parameter) in [
+        ("file:app.db?nolock=1", "nolock=1"),
+        ("sqlite://app.db?mode=rwc&nolock=TRUE", "nolock=TRUE"),
+        ("file:app.db?n%6Flock=y%65s#part", "nolock=yes"),
+        ("file:app.db?nolock=0&nolock=1", "nolock=1"),
+        ("file:///srv/app.db?immutable=1", "immutable=1"),
+        ("file:app.db?vfs=unix-none", "vfs=unix-none"),
+        ("file:app.db?vfs=unix-dotfile", "vfs=unix-dotfile"),
+        ("file:app.db?vfs=unix-flock", "vfs=unix-flock"),
+        ("file:app.db?vfs=unix-excl", "vfs=unix-excl"),
+        ("file:app.db?cache=shared", "cache=shared"),
+    ] {
+        let builder = Binds::builder().bind(Cache, Source::url(url));
+        let attached = Binds::builder()
+            .bind(Cache, Source::url("cache.db"))
+            .bind(Archive, Source::url(url).attach_to(Cache));
+        let own_setup = Binds::builder().bind(
+            Cache,
+            Source::url(url).setup(|_| {
+                Box::pin(async { Err(ConnectionError::BadConnection("not opened".into())) })
+            }),
+        );
+        for (bind, builder) in [
+            ("cache", builder),
+            ("archive", attached),
+            ("cache", own_setup),
+        ] {
+            let found = problems(builder);
+            let [
+                BuildProblem::Url {
+                    bind: of,
+                    problem:
+                        UrlProblem::UnsafeParameter {
+                            parameter: named, ..
+                        },
+                },
+            ] = &found[..]
+            else {
+                panic!("{url}: {found:?}")
+            };
+            assert_eq!((*of, named.as_str()), (bind, parameter), "{url}");
+            let text = found[0].to_string();
+            assert!(text.contains(bind) && text.contains(parameter), "{text}");
+        }
+    }
+    for url in [
+        "nolock=1",
+        "app.db?nolock=1",
+        "file:app.db?nolock=0&immutable=off",
+        "file:app.db?vfs=unix&cache=private&mode=rw",
+        "file:app.db#nolock=1",
+        "file:app?mode=memory&cache=shared",
+        "file:/app?vfs=memdb",
+    ] {
+        assert_eq!(url_problem::<Cache>(url), None, "{url}");
+    }
+}
+
+#[test]
 fn a_pool_of_databases_in_memory_is_refused() {
     for url in [
         ":memory:",
