@@ -37,6 +37,7 @@ mod scope;
 mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 pub mod trace;
 #[cfg(feature = "tower")]
 pub mod web;

@@ -35,8 +35,10 @@ pub(crate) use self::pool::PoolOptions;
 pub(crate) use self::recovery::RecoveryOptions;
 #[cfg(feature = "sqlite")]
 pub(crate) use self::sqlite::sqlite_name;
+pub(crate) use self::url::Place;
 pub use self::url::UrlProblem;
-pub(crate) use self::url::check_url;
+pub(crate) use self::url::{check_url, check_url_of_setup};
+pub use crate::tls::TlsProblem;
 
 /// A function that opens a connection by a URL.
 pub(crate) type Setup<C> = crate::backend::Open<C>;

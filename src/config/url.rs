@@ -3,6 +3,9 @@
 use crate::backend::Backend;
 use crate::config::sqlite::{SqlitePlace, sqlite_place};
 use crate::config::sqlite_locking::{UnsafeParameter, unsafe_parameter};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::tls;
+use crate::tls::{TlsProblem, TlsSetting};
 
 /// A mistake in a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,25 +41,58 @@ pub enum UrlProblem {
         /// The effect of the parameter.
         reason: &'static str,
     },
-    /// The URL requires TLS, which connections by a URL do not have.
-    #[error(
-        "it requires TLS, which a connection by a URL does not have: open the connections yourself, with \
-         `Source::setup(..)` or a pool of your own"
-    )]
-    TlsUnsupported,
+    /// The URL says something about TLS that is wrong, or cannot be done.
+    #[error("{0}")]
+    Tls(TlsProblem),
+}
+
+/// The database that a URL leads to, and how it is reached.
+#[derive(Clone)]
+#[cfg_attr(
+    not(all(feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "only some backends read each field")
+)]
+pub struct Place {
+    /// The URL as it was given.
+    pub(crate) url: String,
+    /// The URL as the driver reads it: without the parameters that only the library knows.
+    pub(crate) driver_url: String,
+    /// How connections are encrypted; `None` for a file, and where the application opens the connections.
+    pub(crate) tls: Option<TlsSetting>,
 }
 
 /// Checks a URL, as far as that is possible without a server.
-pub(crate) fn check_url(backend: Backend, url: &str) -> Result<(), UrlProblem> {
+pub(crate) fn check_url(backend: Backend, url: &str) -> Result<Place, UrlProblem> {
     let scheme = scheme(url);
     match (backend, scheme) {
         (Backend::Postgres, Some("postgres" | "postgresql") | None) => postgres(url),
         (Backend::Mysql, Some("mysql")) => mysql(url),
-        (Backend::Sqlite, Some("sqlite" | "file") | None) => sqlite(url),
+        (Backend::Sqlite, Some("sqlite" | "file") | None) => {
+            sqlite(url).map(|()| Place::without_tls(url))
+        }
         (_, scheme) => Err(UrlProblem::WrongBackend {
             scheme: scheme.unwrap_or("(none)").chars().take(20).collect(),
             backend,
         }),
+    }
+}
+
+/// Checks a URL by which the application opens the connections itself. A URL that only our own opening cannot handle is
+/// accepted.
+pub(crate) fn check_url_of_setup(backend: Backend, url: &str) -> Result<Place, UrlProblem> {
+    match check_url(backend, url) {
+        Ok(_) | Err(UrlProblem::Tls(_) | UrlProblem::OwnMemory) => Ok(Place::without_tls(url)),
+        Err(problem) => Err(problem),
+    }
+}
+
+impl Place {
+    fn without_tls(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            driver_url: url.to_owned(),
+            tls: None,
+        }
     }
 }
 
@@ -70,37 +106,47 @@ fn scheme(url: &str) -> Option<&str> {
 }
 
 #[cfg(feature = "postgres")]
-fn postgres(url: &str) -> Result<(), UrlProblem> {
-    let config: tokio_postgres::Config = url.parse().map_err(|_| UrlProblem::Invalid {
+fn postgres(url: &str) -> Result<Place, UrlProblem> {
+    use crate::backend::postgres;
+
+    let invalid = |reason: &str| UrlProblem::Invalid {
         backend: Backend::Postgres,
-        reason: "not a connection string".into(),
+        reason: reason.into(),
+    };
+    let (driver_url, given) = tls::of_postgres(url).map_err(UrlProblem::Tls)?;
+    let config = postgres::config(&driver_url).ok_or_else(|| {
+        invalid("not a connection string, or one with a parameter that is not known")
     })?;
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        return Err(UrlProblem::Invalid {
-            backend: Backend::Postgres,
-            reason: "it names no host".into(),
-        });
-    }
-    if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
-        return Err(UrlProblem::TlsUnsupported);
-    }
-    Ok(())
+    let host = postgres::host(&config).ok_or_else(|| invalid("it names no host"))?;
+    let tls = TlsSetting::of_postgres(&given, &host).map_err(UrlProblem::Tls)?;
+    Ok(Place {
+        url: url.to_owned(),
+        driver_url,
+        tls: Some(tls),
+    })
 }
 
 #[cfg(feature = "mysql")]
-fn mysql(url: &str) -> Result<(), UrlProblem> {
+fn mysql(url: &str) -> Result<Place, UrlProblem> {
+    use crate::backend::mysql;
+
     let invalid = |reason: &str| UrlProblem::Invalid {
         backend: Backend::Mysql,
         reason: reason.into(),
     };
-    let options = mysql_async::Opts::from_url(url).map_err(|_| invalid("not a connection URL"))?;
+    let (driver_url, given) = tls::of_mysql(url).map_err(UrlProblem::Tls)?;
+    let options = mysql::options(&driver_url).ok_or_else(|| {
+        invalid("not a connection URL, or one with a parameter that is not known")
+    })?;
     if options.db_name().is_none_or(str::is_empty) {
         return Err(invalid("it names no database"));
     }
-    if options.ssl_opts().is_some() {
-        return Err(UrlProblem::TlsUnsupported);
-    }
-    Ok(())
+    let tls = TlsSetting::of_mysql(&given, &mysql::host(&options)).map_err(UrlProblem::Tls)?;
+    Ok(Place {
+        url: url.to_owned(),
+        driver_url,
+        tls: Some(tls),
+    })
 }
 
 fn sqlite(url: &str) -> Result<(), UrlProblem> {
@@ -119,11 +165,11 @@ fn sqlite(url: &str) -> Result<(), UrlProblem> {
 
 // Without its driver there is no connection type of the backend either, so these are never called.
 #[cfg(not(feature = "postgres"))]
-fn postgres(_: &str) -> Result<(), UrlProblem> {
-    Ok(())
+fn postgres(url: &str) -> Result<Place, UrlProblem> {
+    Ok(Place::without_tls(url))
 }
 
 #[cfg(not(feature = "mysql"))]
-fn mysql(_: &str) -> Result<(), UrlProblem> {
-    Ok(())
+fn mysql(url: &str) -> Result<Place, UrlProblem> {
+    Ok(Place::without_tls(url))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use crate::backend::Connection;
-use crate::config::{PoolOptions, Setup};
+use crate::config::{Place, PoolOptions, Setup};
 use crate::pool::port::Pool;
 
 /// A connection type whose pool can be made from a URL. Sealed, and implemented for all connections that a bind can
@@ -26,12 +26,12 @@ use crate::pool::port::Pool;
     )
 )]
 pub trait FromUrl: Connection {
+    /// Returns the function that opens connections of a place.
     #[doc(hidden)]
-    fn pool(
-        url: &str,
-        setup: Option<Arc<Setup<Self>>>,
-        pooling: &PoolOptions,
-    ) -> Box<dyn Pool<Self>>;
+    fn opener(place: Place) -> Arc<Setup<Self>>;
+
+    #[doc(hidden)]
+    fn pool(url: &str, setup: Arc<Setup<Self>>, pooling: &PoolOptions) -> Box<dyn Pool<Self>>;
 }
 
 /// Makes a pool of deadpool if it is turned on, otherwise of bb8. A macro, because the bounds of both pools on the
@@ -48,40 +48,46 @@ macro_rules! from_url {
 
 #[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for diesel_async::AsyncPgConnection {
-    fn pool(
-        url: &str,
-        setup: Option<Arc<Setup<Self>>>,
-        pooling: &PoolOptions,
-    ) -> Box<dyn Pool<Self>> {
-        let setup = setup
-            .unwrap_or_else(|| Arc::new(|url| crate::backend::postgres::establish(url).boxed()));
+    fn opener(place: Place) -> Arc<Setup<Self>> {
+        let opener = Arc::new(crate::backend::postgres::Opener::new(
+            &place.driver_url,
+            place.tls,
+        ));
+        // The pool passes the URL as it was given.
+        Arc::new(move |_| {
+            let opener = Arc::clone(&opener);
+            async move { opener.open().await }.boxed()
+        })
+    }
+
+    fn pool(url: &str, setup: Arc<Setup<Self>>, pooling: &PoolOptions) -> Box<dyn Pool<Self>> {
         from_url!(setup, url, pooling)
     }
 }
 
 #[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for diesel_async::AsyncMysqlConnection {
-    fn pool(
-        url: &str,
-        setup: Option<Arc<Setup<Self>>>,
-        pooling: &PoolOptions,
-    ) -> Box<dyn Pool<Self>> {
-        let setup = setup.unwrap_or_else(|| {
-            Arc::new(|url| <Self as diesel_async::AsyncConnection>::establish(url).boxed())
-        });
+    fn opener(place: Place) -> Arc<Setup<Self>> {
+        let opener = Arc::new(crate::backend::mysql::Opener::new(place.driver_url));
+        // The pool passes the URL as it was given.
+        Arc::new(move |_| {
+            let opener = Arc::clone(&opener);
+            async move { opener.open().await }.boxed()
+        })
+    }
+
+    fn pool(url: &str, setup: Arc<Setup<Self>>, pooling: &PoolOptions) -> Box<dyn Pool<Self>> {
         from_url!(setup, url, pooling)
     }
 }
 
 #[cfg(all(feature = "sqlite", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for crate::backend::sqlite::AsyncSqliteConnection {
-    fn pool(
-        url: &str,
-        setup: Option<Arc<Setup<Self>>>,
-        pooling: &PoolOptions,
-    ) -> Box<dyn Pool<Self>> {
-        let setup =
-            setup.unwrap_or_else(|| Arc::new(|url| crate::backend::sqlite::establish(url).boxed()));
+    fn opener(_: Place) -> Arc<Setup<Self>> {
+        Arc::new(|url| crate::backend::sqlite::establish(url).boxed())
+    }
+
+    fn pool(url: &str, setup: Arc<Setup<Self>>, pooling: &PoolOptions) -> Box<dyn Pool<Self>> {
         from_url!(setup, url, pooling)
     }
 }

@@ -5,7 +5,7 @@ use std::iter::once;
 use diesel_binds::__private::{History, Owner};
 use diesel_binds::build::BuildProblem;
 use diesel_binds::check::Finding;
-use diesel_binds::config::{ManifestBind, ManifestPlace, UrlProblem};
+use diesel_binds::config::{ManifestBind, ManifestPlace, TlsProblem, UrlProblem};
 use diesel_binds::error::Fault;
 use diesel_binds::migrations::{MigrationId, MigrationState};
 use futures_util::future::join_all;
@@ -279,6 +279,6 @@ impl Look<'_> {
 
 fn needs_tls(problems: &[BuildProblem], bind: &ManifestBind) -> bool {
     problems.iter().any(|problem| {
-        matches!(problem, BuildProblem::Url { bind: key, problem: UrlProblem::TlsUnsupported } if *key == bind.key())
+        matches!(problem, BuildProblem::Url { bind: key, problem: UrlProblem::Tls(TlsProblem::NotBuilt { .. }) } if *key == bind.key())
     })
 }

@@ -3,11 +3,12 @@
 //! The name of a branch is fixed when it starts, so it cannot name the holder. The branch itself inserts a row that
 //! does: recovery reads it under READ UNCOMMITTED.
 
-// Files, each of which imports only from those before it: `writes`, `clean`, `drain`, `inspect`, `listing`, `lost`,
+// Files, each of which imports only from those before it: `writes`, `clean`, `connect`, `drain`, `inspect`, `listing`, `lost`,
 // `finish`, `prepared`, `retry`, `tables`, `recovery`, `begin`, `outer`, `probe`, `unit`, `sandbox`.
 
 mod begin;
 mod clean;
+mod connect;
 mod drain;
 mod finish;
 mod inspect;
@@ -30,6 +31,7 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncMysqlConnection;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
+pub(crate) use self::connect::{Opener, host, options};
 use crate::backend::{Backend, Clock, Dialect, Server, Terms, internals};
 use crate::commit::Outcome;
 use crate::gid::Xid;

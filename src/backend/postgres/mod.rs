@@ -5,7 +5,6 @@
 
 mod begin;
 mod clean;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
 mod connect;
 mod inspect;
 mod lineage;
@@ -30,8 +29,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use self::message::pending_error;
 use crate::backend::{Backend, Clock, Dialect, RecoveryDialect as _, Server, Terms, internals};
 
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-pub(crate) use self::connect::establish;
+pub(crate) use self::connect::{Opener, config, host};
 
 /// The tables of the protocol are always qualified. With another `search_path`, an unqualified decision would go into
 /// another schema, and recovery would find none.

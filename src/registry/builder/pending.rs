@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, Connection};
 use crate::bind::Bind;
-use crate::config::{BindOptions, Setup, Timeouts};
+use crate::config::{BindOptions, Place, Setup, Timeouts};
 use crate::gid::UnitClock;
 use crate::pool::Pool;
 use crate::registry::entry::AfterBegin;
@@ -78,7 +78,7 @@ pub(super) struct UnresolvedUrl {
     /// accepted.
     pub(super) has_setup: bool,
     /// The function that makes the pool.
-    pub(super) open: Box<dyn FnOnce(&str) -> Placement + Send>,
+    pub(super) open: Box<dyn FnOnce(Place) -> Placement + Send>,
 }
 
 /// The source of a URL.

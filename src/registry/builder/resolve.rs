@@ -4,8 +4,8 @@ use std::mem;
 
 use crate::backend::Backend;
 #[cfg(feature = "sqlite")]
-use crate::config::sqlite_name;
-use crate::config::{UrlProblem, check_url, default_variable};
+use crate::config::{UrlProblem, sqlite_name};
+use crate::config::{check_url, check_url_of_setup, default_variable};
 use crate::registry::builder::BindsBuilder;
 use crate::registry::builder::pending::{
     BindId, BuilderArgument, Pending, Placement, UnresolvedUrl, UrlSource,
@@ -60,11 +60,12 @@ impl BindsBuilder {
         if let Some(to) = unresolved.attach_to {
             return attached(bind, to, backend, &url);
         }
-        match check_url(backend, &url) {
-            Err(UrlProblem::TlsUnsupported | UrlProblem::OwnMemory) if unresolved.has_setup => {}
-            checked => checked.map_err(|problem| BuildProblem::Url { bind, problem })?,
-        }
-        Ok((unresolved.open)(&url))
+        let place = match unresolved.has_setup {
+            true => check_url_of_setup(backend, &url),
+            false => check_url(backend, &url),
+        };
+        let place = place.map_err(|problem| BuildProblem::Url { bind, problem })?;
+        Ok((unresolved.open)(place))
     }
 
     /// Returns the variable with the URL of a bind: the one that its manifest names, or that follows from its key.

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use crate::backend::Connection;
 use crate::bind::Bind;
-use crate::config::{BindOptions, PoolOptions, Setup};
+use crate::config::{BindOptions, Place, PoolOptions, Setup};
 use crate::pool::{FromUrl, IntoPool, Pool, sealed};
 use crate::registry::builder::pending::{BindId, Placement, UnresolvedUrl, UrlSource};
 use crate::registry::problem::BuildProblem;
@@ -50,12 +50,15 @@ pub struct Source<C> {
 
 enum At<C> {
     Pool(Box<dyn Pool<C>>),
-    Url(UrlSource, MakePool<C>),
+    Url(UrlSource, ByUrl<C>),
     Shared(BindId),
 }
 
-/// The type of [`FromUrl::pool`].
-type MakePool<C> = fn(&str, Option<Arc<Setup<C>>>, &PoolOptions) -> Box<dyn Pool<C>>;
+/// The functions of [`FromUrl`].
+struct ByUrl<C> {
+    opener: fn(Place) -> Arc<Setup<C>>,
+    pool: fn(&str, Arc<Setup<C>>, &PoolOptions) -> Box<dyn Pool<C>>,
+}
 
 /// A source of connections `C`: a [`Source`], or a pool of deadpool or bb8. Sealed.
 #[diagnostic::on_unimplemented(
@@ -95,7 +98,7 @@ impl<C: Connection> Source<C> {
     where
         C: FromUrl,
     {
-        Self::at(At::Url(UrlSource::Url(url.into()), C::pool))
+        Self::by_url(UrlSource::Url(url.into()))
     }
 
     /// Makes a pool for the URL in the environment. The variable is the one that the
@@ -105,7 +108,7 @@ impl<C: Connection> Source<C> {
     where
         C: FromUrl,
     {
-        Self::at(At::Url(UrlSource::Env, C::pool))
+        Self::by_url(UrlSource::Env)
     }
 
     /// Makes a pool for the URL in this environment variable.
@@ -113,7 +116,7 @@ impl<C: Connection> Source<C> {
     where
         C: FromUrl,
     {
-        Self::at(At::Url(UrlSource::Variable(variable.into()), C::pool))
+        Self::by_url(UrlSource::Variable(variable.into()))
     }
 
     /// Uses the database of another bind: both share one connection in each session, and so one transaction.
@@ -121,6 +124,17 @@ impl<C: Connection> Source<C> {
     /// Saves a connection and a prepare, and keeps a unit from waiting for its own locks.
     pub fn shared_with<With: Bind<Connection = C>>(_: With) -> Self {
         Self::at(At::Shared(BindId::of::<With>()))
+    }
+
+    fn by_url(source: UrlSource) -> Self
+    where
+        C: FromUrl,
+    {
+        let by_url = ByUrl {
+            opener: C::opener,
+            pool: C::pool,
+        };
+        Self::at(At::Url(source, by_url))
     }
 
     fn at(at: At<C>) -> Self {
@@ -182,12 +196,15 @@ impl<C: Connection> Source<C> {
         Ok(match self.at {
             At::Pool(pool) => Placement::own(bind, pool, options, None),
             At::Shared(with) => Placement::Shared { with, path: None },
-            At::Url(source, make) => Placement::Unresolved(UnresolvedUrl {
+            At::Url(source, by_url) => Placement::Unresolved(UnresolvedUrl {
                 source,
                 attach_to: self.attach_to,
                 has_setup: setup.is_some(),
-                open: Box::new(move |url| {
-                    let pool = make(url, setup.clone(), &self.pool_options.unwrap_or_default());
+                open: Box::new(move |place| {
+                    let url = place.url.clone();
+                    let open = setup.clone().unwrap_or_else(|| (by_url.opener)(place));
+                    let pooling = self.pool_options.unwrap_or_default();
+                    let pool = (by_url.pool)(&url, open, &pooling);
                     Placement::own(bind, pool, options, setup)
                 }),
             }),

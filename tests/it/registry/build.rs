@@ -7,7 +7,7 @@ use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_binds::backend::Backend;
 use diesel_binds::build::BuildProblem;
-use diesel_binds::config::{HolderPreference, UrlProblem};
+use diesel_binds::config::{HolderPreference, TlsProblem, UrlProblem};
 use diesel_binds::{
     AsyncSqliteConnection, Bind, BindOptions, Binds, BindsBuilder, BuildError, Error, PoolOptions,
     RunQueryDsl, Source,
@@ -95,7 +95,9 @@ fn every_mistake_is_reported_at_once() {
         },
         BuildProblem::Url {
             bind: "ledger",
-            problem: UrlProblem::TlsUnsupported,
+            problem: UrlProblem::Tls(TlsProblem::NotBuilt {
+                parameter: "require_ssl",
+            }),
         },
         BuildProblem::ReservedKey { key: "main" },
         BuildProblem::RepeatedKey { key: "accounts" },
@@ -391,26 +393,6 @@ fn a_pool_of_databases_in_memory_is_refused() {
         Source::url(":memory:").setup(|_| {
             Box::pin(async { Err(ConnectionError::BadConnection("not opened".into())) })
         }),
-    );
-    assert_eq!(problems(own_setup), []);
-}
-
-#[test]
-fn tls_is_refused_where_a_connection_by_url_would_not_have_it() {
-    let tls = Some(UrlProblem::TlsUnsupported);
-    let postgres = "postgres://app@localhost/app?sslmode=require";
-    let mysql = "mysql://app@localhost/app?require_ssl=true";
-    assert_eq!(url_problem::<Accounts>(postgres), tls);
-    assert_eq!(
-        url_problem::<Accounts>("host=localhost dbname=app sslmode=require"),
-        tls
-    );
-    assert_eq!(url_problem::<Ledger>(mysql), tls);
-
-    let own_setup = Binds::builder().bind(
-        Accounts,
-        Source::url(postgres)
-            .setup(|_| Box::pin(async { Err(ConnectionError::BadConnection("with TLS".into())) })),
     );
     assert_eq!(problems(own_setup), []);
 }

@@ -12,4 +12,5 @@ mod manifest;
 mod passwords;
 mod printed;
 mod shared_with;
+mod tls;
 mod urls;
