@@ -120,13 +120,7 @@ async fn a_crash_is_an_interrupted_commit_and_recovery_finishes_it() {
 
         let looked = bench.world.binds.recovery().in_doubt().await;
         assert_eq!(looked.in_doubt.len(), 1, "{point}: {looked}");
-        let recovery = bench
-            .world
-            .binds
-            .recovery()
-            .run_older_than(Duration::ZERO)
-            .await;
-        assert!(recovery.is_complete(), "{point}: {recovery}");
+        bench.run_recovery(point).await;
         bench.settle().await;
         assert_eq!(bench.is_everywhere(point).await, committed, "{point}");
     }
@@ -172,13 +166,7 @@ async fn a_holder_that_does_not_answer_leaves_the_unit_in_doubt() {
     Mixed::write(&session, "doubtful").await.unwrap();
     let error = session.commit_all().await.unwrap_err();
     assert!(matches!(error, CommitError::InDoubt { .. }), "{error:?}");
-    let recovery = bench
-        .world
-        .binds
-        .recovery()
-        .run_older_than(Duration::ZERO)
-        .await;
-    assert!(recovery.is_complete(), "{recovery}");
+    bench.run_recovery("doubtful").await;
     assert!(bench.is_everywhere("doubtful").await);
     bench.assert_clean().await;
 }

@@ -84,8 +84,8 @@ async fn an_exhausted_pool_of_bb8_times_out() {
     a_pool_that_is_exhausted_fails_the_unit(PoolKind::Bb8).await;
 }
 
-#[tokio::test]
-async fn a_pool_that_is_closed_fails_the_unit() {
+/// Registers a pool of PostgreSQL beside one of SQLite. Returns the databases and the pool of PostgreSQL as well.
+async fn postgres_beside_sqlite() -> ([Database; 2], Pool<AsyncPgConnection>, Binds) {
     let (postgres, sqlite) = (PostgresA::database().await, Sqlite::database().await);
     let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new(postgres.url());
     let pool = Pool::builder(manager).build().unwrap();
@@ -101,6 +101,12 @@ async fn a_pool_that_is_closed_fails_the_unit() {
     )
     .await;
     let binds = builder.build().unwrap();
+    ([postgres, sqlite], pool, binds)
+}
+
+#[tokio::test]
+async fn a_pool_that_is_closed_fails_the_unit() {
+    let ([_postgres, sqlite], pool, binds) = postgres_beside_sqlite().await;
     pool.close();
 
     let mut session = binds.session();
@@ -122,21 +128,7 @@ async fn a_pool_that_is_closed_fails_the_unit() {
 
 #[tokio::test]
 async fn a_pool_that_closes_during_a_unit_does_not_stop_its_commit() {
-    let (postgres, sqlite) = (PostgresA::database().await, Sqlite::database().await);
-    let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new(postgres.url());
-    let pool = Pool::builder(manager).build().unwrap();
-    let builder = Binds::builder()
-        .namespace("pools")
-        .bind(PostgresA, pool.clone());
-    let builder = Sqlite::register(
-        builder,
-        sqlite.url(),
-        PoolKind::Deadpool,
-        1,
-        BindOptions::new(),
-    )
-    .await;
-    let binds = builder.build().unwrap();
+    let ([postgres, sqlite], pool, binds) = postgres_beside_sqlite().await;
 
     let mut session = binds.session();
     PostgresA::write(&session, "kept").await.unwrap();

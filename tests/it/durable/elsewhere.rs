@@ -132,6 +132,18 @@ async fn a_lone_commit_is_not_looked_up_on_another_server() {
     }
 }
 
+/// Asserts that the branch is still prepared, and that recovery finishes it where the address leads to its database.
+async fn assert_recovered_there(world: &Moving, binds: &Binds, unit: UnitId, name: &str) {
+    assert!(has_branch(world, unit).await, "{name}");
+    world.address.lead_to(world.database.url()).await;
+    let pass = binds.recovery().run_older_than(Duration::ZERO).await;
+    assert!(
+        pass.is_complete() && pass.recovered.len() == 1,
+        "{name}: {pass}"
+    );
+    assert!(!has_branch(world, unit).await, "{name}");
+}
+
 async fn has_branch(world: &Moving, unit: UnitId) -> bool {
     !prepared(world.database.url(), unit).await.is_empty()
 }
@@ -159,14 +171,7 @@ async fn a_branch_that_another_server_does_not_list_is_pending() {
         world.address.inject(Fault::before("COMMIT PREPARED"));
         let committed = session.commit_all().await.unwrap();
         assert_eq!(committed.committed().unwrap().pending(), ["pg-a"], "{name}");
-        assert!(has_branch(&world, unit).await, "{name}");
-        world.address.lead_to(world.database.url()).await;
-        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
-        assert!(
-            pass.is_complete() && pass.recovered.len() == 1,
-            "{name}: {pass}"
-        );
-        assert!(!has_branch(&world, unit).await, "{name}");
+        assert_recovered_there(&world, &binds, unit, name).await;
     }
     assert_eq!(
         PostgresA::rows(&world.database).await,
@@ -326,14 +331,7 @@ async fn recovery_finishes_a_branch_only_where_it_was_listed() {
             )),
             "{name}: {pass}"
         );
-        assert!(has_branch(&world, unit).await, "{name}");
-        world.address.lead_to(world.database.url()).await;
-        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
-        assert!(
-            pass.is_complete() && pass.recovered.len() == 1,
-            "{name}: {pass}"
-        );
-        assert!(!has_branch(&world, unit).await, "{name}");
+        assert_recovered_there(&world, &binds, unit, name).await;
     }
     assert_eq!(
         PostgresA::rows(&world.database).await,

@@ -35,6 +35,10 @@ mount!(keeping: [
     the_real_database_is_out_of_reach,
 ] on [postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>]);
 
+mount!(ending: [a_connection_that_the_server_closed_is_reported] on [
+    postgres: <PostgresA>, mariadb: <MariadbA>,
+]);
+
 mount!(ending: [a_unit_that_outlives_its_sandbox_cannot_commit] on [
     postgres: <PostgresA>, mariadb: <MariadbA>, sqlite: <Sqlite>,
 ]);

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 /// The time between the death of a connection and the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Killed {
+pub(crate) enum Killed {
     /// Right after the command to end the connection.
     Now,
     /// After the server has closed the connection.
@@ -28,7 +28,7 @@ impl Killed {
     const ALL: [Self; 3] = [Self::Now, Self::JustBefore, Self::ASecondBefore];
 
     /// Ends all connections of a database except that of the test.
-    async fn kill_all(self, database: &Database) {
+    pub(crate) async fn kill_all(self, database: &Database) {
         let mut admin = Admin::connect(database.url()).await;
         let (others, kill) = match is_mysql(database) {
             true => (

@@ -348,13 +348,7 @@ pub(crate) async fn no_hook_runs_while_the_outcome_is_in_doubt<S: Sides>(pool: P
         drop(log);
         // The hooks are gone, and with them the senders of messages.
         assert_eq!(messages.recv().await, None, "{point}");
-        let recovery = bench
-            .world
-            .binds
-            .recovery()
-            .run_older_than(Duration::ZERO)
-            .await;
-        assert!(recovery.is_complete(), "{point}: {recovery}");
+        bench.run_recovery(point).await;
         bench.assert_clean().await;
     }
 }

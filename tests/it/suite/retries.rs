@@ -77,7 +77,9 @@ async fn deadlock<S: Side, Other: Second>(world: &World, retry: Retry) -> (u32, 
 
 pub(crate) async fn a_deadlock_is_run_again<S: Side, Other: Second>(pool: PoolKind) {
     let world = world::<S, Other>(pool, "").await;
-    assert_eq!(deadlock::<S, Other>(&world, retry(5)).await, (3, Ok(())));
+    // On a loaded machine, the second attempt may meet the other unit again.
+    let (runs, done) = deadlock::<S, Other>(&world, retry(5)).await;
+    assert!(runs >= 3 && done.is_ok(), "{runs}: {done:?}");
     // Not more often than requested.
     assert_eq!(deadlock::<S, Other>(&world, retry(1)).await, (2, Err(1)));
     assert_eq!(S::rows(&world.databases[0]).await, ["one", "two"]);
@@ -86,7 +88,9 @@ pub(crate) async fn a_deadlock_is_run_again<S: Side, Other: Second>(pool: PoolKi
 /// The server reports the conflict in the language of the connection.
 pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(pool: PoolKind) {
     let world = world::<S, Other>(pool, "SET lc_messages = 'de_DE'").await;
-    assert_eq!(deadlock::<S, Other>(&world, retry(5)).await, (3, Ok(())));
+    // On a loaded machine, the second attempt may meet the other unit again.
+    let (runs, done) = deadlock::<S, Other>(&world, retry(5)).await;
+    assert!(runs >= 3 && done.is_ok(), "{runs}: {done:?}");
     // MariaDB always reports a deadlock in English, but not a lock that was not free.
     let mut holding = world.binds.session();
     S::write(&holding, "theirs").await.unwrap();

@@ -94,6 +94,13 @@ impl<S: Sides> Bench<S> {
         places.contains(&true)
     }
 
+    /// Runs recovery, which must finish all units.
+    pub(crate) async fn run_recovery(&self, case: &str) {
+        let recovery = self.world.binds.recovery();
+        let pass = recovery.run_older_than(Duration::ZERO).await;
+        assert!(pass.is_complete(), "{case}: {pass}");
+    }
+
     /// Waits until no transaction is open or prepared. A commit whose caller has gone away applies its decision in the
     /// background: until then no transaction is open, but a branch is prepared. Nothing else finishes that branch.
     pub(crate) async fn settle(&mut self) {
