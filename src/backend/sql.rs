@@ -196,7 +196,7 @@ where
 {
     let query = format!("SELECT outcome FROM {schema}diesel_binds_forced WHERE unit = '{unit}'");
     let rows: Vec<ForcedRow> = sql_query(query).load(connection).await?;
-    Ok(rows.iter().next().map(|row| match row.outcome.trim() {
+    Ok(rows.into_iter().next().map(|row| match row.outcome.trim() {
         "commit" => Outcome::Committed,
         _ => Outcome::RolledBack,
     }))
