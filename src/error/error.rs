@@ -23,8 +23,8 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// A query failed because its connection no longer fits the database: a column or a type was changed, or text dropped
-    /// its prepared statements ([`diesel`](Self::diesel) returns the error of the database). The unit can be run again, and
+    /// A query failed because its connection no longer fits the database: a column or a type was changed, or text or
+    /// a proxy dropped its prepared statements ([`diesel`](Self::diesel) returns the error of the database). The unit can be run again, and
     /// [`Binds::retrying`](crate::Binds::retrying) does so. The connection is closed when the unit ends, and not used
     /// again.
     #[error(

@@ -46,7 +46,11 @@ impl Dialect for AsyncMysqlConnection {
     const BACKEND: Backend = Backend::Mysql;
     /// The driver reads nothing between two statements.
     const NOTICES_CLOSE: bool = false;
-    const STALE: &'static [&'static str] = &["Prepared statement needs to be re-prepared"];
+    // The second one follows when a proxy has reset the session, which drops its prepared statements.
+    const STALE: &'static [&'static str] = &[
+        "Prepared statement needs to be re-prepared",
+        "Unknown prepared statement handler (#) given to mysqld_stmt_execute",
+    ];
     const CLOCK: Clock = Clock {
         now: "CAST(UNIX_TIMESTAMP() AS SIGNED)",
         at: "CAST(FLOOR(UNIX_TIMESTAMP(at)) AS SIGNED)",

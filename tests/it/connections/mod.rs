@@ -6,3 +6,4 @@ mod options;
 mod pool;
 mod seen;
 mod stale;
+mod useless;

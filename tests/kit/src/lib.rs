@@ -29,6 +29,7 @@ pub mod port;
 pub mod prepared;
 pub mod proxy;
 pub mod rerouting;
+pub mod resetting;
 pub mod semisync;
 pub mod servers;
 pub mod side;

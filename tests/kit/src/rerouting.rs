@@ -95,7 +95,7 @@ async fn serve(mut client: TcpStream, port: u16, lost_at: &'static [u8]) -> io::
 }
 
 /// Reads one packet, with its header.
-async fn packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+pub(crate) async fn packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; 4];
     stream.read_exact(&mut bytes).await?;
     let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
@@ -114,7 +114,7 @@ fn query(text: &str) -> Vec<u8> {
     framed(0, &[b"\x03", text.as_bytes()].concat())
 }
 
-fn framed(number: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(number: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a packet is short");
     let [low, middle, high, _] = length.to_le_bytes();
     [&[low, middle, high, number], payload].concat()
