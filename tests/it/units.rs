@@ -58,6 +58,23 @@ mount!(swapped: [
     of_mariadb: <MariadbA, MariadbB>,
 ]);
 
+mount!(described: [
+    the_last_id_is_that_of_the_application,
+    the_changed_rows_are_those_of_the_application,
+] on [
+    postgres: <PostgresA, NoSecond>,
+    postgres_with_sqlite: <PostgresA, Sqlite>,
+    mariadb: <MariadbA, NoSecond>,
+    mariadb_with_postgres: <MariadbA, PostgresB>,
+    sqlite: <Sqlite, NoSecond>,
+    sqlite_with_postgres: <Sqlite, PostgresB>,
+]);
+
+mount!(described: [all_changes_of_sqlite_within_a_unit_are_those_of_the_application] on [
+    sqlite: <NoSecond>,
+    sqlite_with_postgres: <PostgresB>,
+]);
+
 mount!(undone: [
     a_commit_of_the_application_is_never_reported_as_rolled_back,
     typed_units_are_certain_to_be_undone,

@@ -10,6 +10,7 @@ pub(crate) mod closures;
 pub(crate) mod dead;
 pub(crate) mod deadline;
 pub(crate) mod declared;
+pub(crate) mod described;
 pub(crate) mod ended;
 pub(crate) mod hooks;
 pub(crate) mod lost;
