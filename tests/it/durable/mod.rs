@@ -4,6 +4,7 @@
 mod abandoned;
 mod elsewhere;
 mod operator;
+mod replica_away;
 mod replicated;
 mod semisync;
 mod settings;

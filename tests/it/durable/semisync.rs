@@ -33,7 +33,7 @@ async fn waiting(server: &Semisync) -> usize {
     server.admin().await.values(waiting).await.unwrap().len()
 }
 
-async fn rows(server: &Semisync) -> Vec<String> {
+pub(crate) async fn rows(server: &Semisync) -> Vec<String> {
     let rows = "SELECT text AS value FROM shop.notes ORDER BY id";
     server.admin().await.values(rows).await.unwrap()
 }
