@@ -1,30 +1,17 @@
 //! The steps after the fate of the unit is known: commit the prepared branches, or roll back the open transactions.
 
-use crate::commit::protocol::state::{Phase, Protocol, WithoutCommit};
+use crate::commit::protocol::state::{Phase, Protocol, round};
 use crate::commit::protocol::words::{Conclusion, Next, Reply, Step};
 
 impl Protocol {
     /// Commits the prepared branches and ends the readers. The decision is durable.
     pub(super) fn apply(&mut self) -> Next {
         self.phase = Phase::Applying;
-        let round: Vec<(usize, Step)> = self
-            .members
-            .iter()
-            .enumerate()
-            .filter(|(_, state)| !state.ended)
-            .map(|(index, state)| {
-                let step = if state.prepared {
-                    Step::Apply
-                } else {
-                    Step::End
-                };
-                (index, step)
-            })
-            .collect();
-        if round.is_empty() {
-            return committed(Vec::new());
-        }
-        Next::Run(round)
+        let steps = self.each_open(|state| match state.prepared {
+            true => Step::Apply,
+            false => Step::End,
+        });
+        round(steps).unwrap_or_else(|| committed(Vec::new()))
     }
 
     /// Rolls the unit back. No decision was sent. The holder goes first, because it alone could still decide.
@@ -40,43 +27,28 @@ impl Protocol {
 
     pub(super) fn roll_back_all(&mut self, because: usize) -> Next {
         self.phase = Phase::RollingBack { because };
-        let round = self.undoing();
-        if round.is_empty() {
-            return Next::Done(Conclusion::RolledBack {
-                because,
-                pending: Vec::new(),
-            });
-        }
-        Next::Run(round)
+        round(self.undoing()).unwrap_or(Next::Done(Conclusion::RolledBack {
+            because,
+            pending: Vec::new(),
+        }))
     }
 
-    pub(super) fn end_without_commit(&mut self, reason: WithoutCommit) -> Next {
-        self.phase = Phase::EndingWithoutCommit { reason };
-        let round = self
-            .undoing()
-            .into_iter()
-            .filter(|(index, _)| reason != WithoutCommit::Unknown { writer: *index })
-            .collect::<Vec<_>>();
-        if round.is_empty() {
-            return Next::Done(reason.conclusion());
-        }
-        Next::Run(round)
+    /// Rolls back all members but one whose commit was sent, and then concludes.
+    pub(super) fn end_without_commit(&mut self, conclusion: Conclusion) -> Next {
+        self.phase = Phase::EndingWithoutCommit {
+            conclusion: conclusion.clone(),
+        };
+        let mut steps = self.undoing();
+        steps.retain(|(index, _)| conclusion != Conclusion::Unknown { writer: *index });
+        round(steps).unwrap_or(Next::Done(conclusion))
     }
 
-    pub(super) fn undoing(&self) -> Vec<(usize, Step)> {
-        self.members
-            .iter()
-            .enumerate()
-            .filter(|(_, state)| !state.ended)
-            .map(|(index, state)| {
-                let step = if state.maybe_prepared {
-                    Step::Undo
-                } else {
-                    Step::RollBack
-                };
-                (index, step)
-            })
-            .collect()
+    /// Returns the steps that roll back every member whose transaction is open or may be prepared.
+    fn undoing(&self) -> Vec<(usize, Step)> {
+        self.each_open(|state| match state.maybe_prepared {
+            true => Step::Undo,
+            false => Step::RollBack,
+        })
     }
 }
 

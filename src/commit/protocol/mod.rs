@@ -18,8 +18,8 @@ mod state;
 mod words;
 
 use self::end::{committed, unfinished};
+use self::state::Phase;
 pub(crate) use self::state::Protocol;
-use self::state::{Phase, WithoutCommit};
 pub use self::words::Outcome;
 #[cfg_attr(
     not(feature = "testing"),
@@ -63,11 +63,10 @@ impl Protocol {
             Phase::Alone { writer } => match replies.first().map(|(_, _, reply)| *reply) {
                 Some(Reply::Done) => {
                     self.phase = Phase::EndingAfterCommit;
-                    let readers = self.open();
-                    self.run(Step::End, readers)
+                    self.round_of(Step::End, |state| !state.ended)
                         .unwrap_or_else(|| committed(Vec::new()))
                 }
-                Some(Reply::Unknown) => self.end_without_commit(WithoutCommit::Unknown { writer }),
+                Some(Reply::Unknown) => self.end_without_commit(Conclusion::Unknown { writer }),
                 _ => self.abort(None, writer),
             },
             // A failure here loses nothing, since these members only read. It is logged, and does not change the
@@ -100,7 +99,7 @@ impl Protocol {
                 because,
                 pending: unfinished(replies, Step::Undo),
             }),
-            Phase::EndingWithoutCommit { reason } => Next::Done(reason.conclusion()),
+            Phase::EndingWithoutCommit { conclusion } => Next::Done(conclusion),
         }
     }
 }

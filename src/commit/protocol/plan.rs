@@ -1,8 +1,8 @@
 //! The steps before the decision: ask for the writers, choose the holder, prepare.
 
 use crate::commit::protocol::end::committed;
-use crate::commit::protocol::state::{Phase, Protocol, WithoutCommit};
-use crate::commit::protocol::words::{Next, Step};
+use crate::commit::protocol::state::{Phase, Protocol, round};
+use crate::commit::protocol::words::{Conclusion, Next, Step};
 
 impl Protocol {
     pub(super) fn start(&mut self) -> Next {
@@ -15,15 +15,13 @@ impl Protocol {
                 .iter()
                 .any(|state| state.member.needs_decision_row)
         {
-            let askable = self
-                .select(|state| {
-                    state.member.askable
-                        && !state.member.writer
-                        && (writers < 2 || !state.member.can_prepare)
-                })
-                .collect();
             self.phase = Phase::Asking;
-            if let Some(next) = self.run(Step::Ask, askable) {
+            let asking = self.round_of(Step::Ask, |state| {
+                state.member.askable
+                    && !state.member.writer
+                    && (writers < 2 || !state.member.can_prepare)
+            });
+            if let Some(next) = asking {
                 return next;
             }
         }
@@ -37,20 +35,20 @@ impl Protocol {
             [] if self.members.len() == 1 && self.members[0].member.askable => self.commit_alone(0),
             [] => {
                 self.phase = Phase::EndingReaders;
-                let all = self.open();
-                self.run(Step::End, all)
+                self.round_of(Step::End, |state| !state.ended)
                     .unwrap_or_else(|| committed(Vec::new()))
             }
             [writer] if !self.members[*writer].member.needs_decision_row => {
                 let writer = *writer;
-                let serializable = self.serializable_readers();
                 self.phase = Phase::EndingSerializable { writer };
-                self.run(Step::End, serializable)
-                    .unwrap_or_else(|| self.commit_alone(writer))
+                self.round_of(Step::End, |state| {
+                    state.serializable && !state.member.writer && !state.ended
+                })
+                .unwrap_or_else(|| self.commit_alone(writer))
             }
             writers => match self.choose_holder(writers) {
                 Err((first, second)) => {
-                    self.end_without_commit(WithoutCommit::NotAtomic { first, second })
+                    self.end_without_commit(Conclusion::NotAtomic { first, second })
                 }
                 Ok(holder) => self.identify(holder),
             },
@@ -78,17 +76,16 @@ impl Protocol {
 
     pub(super) fn identify(&mut self, holder: usize) -> Next {
         self.phase = Phase::Identifying { holder };
-        let unknown: Vec<usize> = self
-            .select(|state| state.member.writer && !state.member.identified)
-            .collect();
-        self.run(Step::Identify, unknown)
-            .unwrap_or_else(|| self.prepare(holder))
+        self.round_of(Step::Identify, |state| {
+            state.member.writer && !state.member.identified
+        })
+        .unwrap_or_else(|| self.prepare(holder))
     }
 
     /// Sends one round: prepares the writers, asks the possible writers, ends the serializable readers.
     pub(super) fn prepare(&mut self, holder: usize) -> Next {
         self.phase = Phase::Preparing { holder };
-        let mut round: Vec<(usize, Step)> = Vec::new();
+        let mut steps: Vec<(usize, Step)> = Vec::new();
         for (index, state) in self.members.iter().enumerate() {
             if index == holder || state.ended {
                 continue;
@@ -100,22 +97,16 @@ impl Protocol {
             } else {
                 state.serializable.then_some(Step::End)
             };
-            round.extend(step.map(|step| (index, step)));
+            steps.extend(step.map(|step| (index, step)));
         }
-        if round.is_empty() {
+        round(steps).unwrap_or_else(|| {
             self.phase = Phase::Deciding { holder };
-            return Next::Run(vec![(holder, Step::Decide)]);
-        }
-        Next::Run(round)
+            Next::Run(vec![(holder, Step::Decide)])
+        })
     }
 
     pub(super) fn commit_alone(&mut self, writer: usize) -> Next {
         self.phase = Phase::Alone { writer };
         Next::Run(vec![(writer, Step::Commit)])
-    }
-
-    fn serializable_readers(&self) -> Vec<usize> {
-        self.select(|state| state.serializable && !state.member.writer && !state.ended)
-            .collect()
     }
 }

@@ -19,23 +19,7 @@ pub(super) enum Phase {
     Applying,
     RollingBackHolder { because: usize },
     RollingBack { because: usize },
-    EndingWithoutCommit { reason: WithoutCommit },
-}
-
-/// The reason to end a unit without a confirmed commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum WithoutCommit {
-    NotAtomic { first: usize, second: usize },
-    Unknown { writer: usize },
-}
-
-impl WithoutCommit {
-    pub(super) fn conclusion(self) -> Conclusion {
-        match self {
-            Self::NotAtomic { first, second } => Conclusion::NotAtomic { first, second },
-            Self::Unknown { writer } => Conclusion::Unknown { writer },
-        }
-    }
+    EndingWithoutCommit { conclusion: Conclusion },
 }
 
 /// The state of a member.
@@ -95,7 +79,7 @@ impl Protocol {
                 Some(Refused::Because(because))
             }
             Phase::EndingWithoutCommit {
-                reason: WithoutCommit::NotAtomic { first, second },
+                conclusion: Conclusion::NotAtomic { first, second },
             } => Some(Refused::NotAtomic { first, second }),
             _ => None,
         }
@@ -148,10 +132,7 @@ impl Protocol {
         }
     }
 
-    pub(super) fn open(&self) -> Vec<usize> {
-        self.select(|state| !state.ended).collect()
-    }
-
+    /// Returns the indices of the members that `keep` returns `true` for.
     pub(super) fn select(
         &self,
         keep: impl Fn(&MemberState) -> bool,
@@ -163,8 +144,20 @@ impl Protocol {
             .map(|(index, _)| index)
     }
 
-    pub(super) fn run(&self, step: Step, members: Vec<usize>) -> Option<Next> {
-        (!members.is_empty())
-            .then(|| Next::Run(members.into_iter().map(|member| (member, step)).collect()))
+    /// Returns a step for each member whose transaction is open.
+    pub(super) fn each_open(&self, step: impl Fn(&MemberState) -> Step) -> Vec<(usize, Step)> {
+        self.select(|state| !state.ended)
+            .map(|index| (index, step(&self.members[index])))
+            .collect()
     }
+
+    /// Returns a round of one step for the members that `keep` returns `true` for. `None` if there are none.
+    pub(super) fn round_of(&self, step: Step, keep: impl Fn(&MemberState) -> bool) -> Option<Next> {
+        round(self.select(keep).map(|index| (index, step)).collect())
+    }
+}
+
+/// Returns a round of these steps. `None` if there are none.
+pub(super) fn round(steps: Vec<(usize, Step)>) -> Option<Next> {
+    (!steps.is_empty()).then_some(Next::Run(steps))
 }

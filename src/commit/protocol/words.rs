@@ -135,7 +135,7 @@ pub(crate) enum Refused {
 }
 
 /// The end of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Conclusion {
     /// The unit is kept everywhere; on pending members after recovery.
     Committed {
