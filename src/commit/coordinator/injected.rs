@@ -11,7 +11,6 @@ use crate::commit::coordinator::step::{Prepared, StepReply, carry_out};
 use crate::commit::inject::{Effect, FaultPlan, Moment, Point};
 use crate::commit::participant::{Decision, Participant};
 use crate::commit::protocol::Step;
-use crate::gid::Gid;
 
 /// Turns of the runtime after which a step has been sent: the drivers have tasks and threads of their own.
 const TURNS: usize = 8;
@@ -78,13 +77,13 @@ impl Injection {
 pub(super) fn carry_out_with_faults<'a>(
     injection: &'a Injection,
     participant: &'a mut Box<dyn Participant>,
-    (key, step): (&'static str, Step),
-    gid: Option<&'a Gid>,
+    key: &'static str,
+    step: Step,
     branch: Option<&'a Prepared>,
     decision: Option<&'a Decision>,
 ) -> BoxFuture<'a, StepReply> {
     let Some(plan) = &injection.plan else {
-        return carry_out(participant, step, gid, branch, decision);
+        return carry_out(participant, step, branch, decision);
     };
     async move {
         let at = |moment| Point::new(step, key, moment);
@@ -94,7 +93,7 @@ pub(super) fn carry_out_with_faults<'a>(
             Then::Disconnect => return lose(participant, step).await,
             Then::Refuse => return refuse(participant, step).await,
         }
-        let mut carried_out = carry_out(participant, step, gid, branch, decision);
+        let mut carried_out = carry_out(participant, step, branch, decision);
         let early = tokio::select! {
             biased;
             result = &mut carried_out => Some(result),

@@ -5,7 +5,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use crate::commit::participant::{Decision, Identified, LoneCommitError, Participant};
 use crate::commit::protocol::{Reply, Step};
 use crate::commit::{Fault, Outcome};
-use crate::gid::{Branch, DatabaseId, Gid};
+use crate::gid::{Branch, DatabaseId};
 
 /// The branch that a participant was to prepare.
 pub(super) struct Prepared {
@@ -29,7 +29,6 @@ pub(super) enum StepReply {
 pub(super) fn carry_out<'a>(
     participant: &'a mut Box<dyn Participant>,
     step: Step,
-    gid: Option<&'a Gid>,
     branch: Option<&'a Prepared>,
     decision: Option<&'a Decision>,
 ) -> BoxFuture<'a, StepReply> {
@@ -70,15 +69,14 @@ pub(super) fn carry_out<'a>(
                     .finish(branch, Outcome::RolledBack, *database)
                     .await,
             ),
-            (Step::Resolve, ..) => {
-                let gid = gid.expect("a decision is only sent when the gid is known");
+            (Step::Resolve, _, Some(Decision { gid, .. })) => {
                 match participant.resolve(gid).await {
                     Ok(outcome) => StepReply::Outcome(outcome),
                     Err(fault) => StepReply::Failed(fault),
                 }
             }
-            (Step::Prepare | Step::Decide | Step::Apply | Step::Undo, ..) => {
-                unreachable!("the holder is identified before anything is prepared")
+            (Step::Prepare | Step::Decide | Step::Resolve | Step::Apply | Step::Undo, ..) => {
+                unreachable!("the holder is identified before anything is prepared or decided")
             }
         }
     }

@@ -147,20 +147,16 @@ impl Unit {
                 let key = self.profiles[index].key;
                 let span = trace::commit_step(key, step, self.parameters.unit, gid);
                 #[cfg(not(feature = "testing"))]
-                let result = carry_out(participant, *step, gid, branches[index].as_ref(), decision);
+                let result = carry_out(participant, *step, branches[index].as_ref(), decision);
                 #[cfg(feature = "testing")]
-                let result = {
-                    let branch = branches[index].as_ref();
-                    let point = (key, *step);
-                    injected::carry_out_with_faults(
-                        &self.injection,
-                        participant,
-                        point,
-                        gid,
-                        branch,
-                        decision,
-                    )
-                };
+                let result = injected::carry_out_with_faults(
+                    &self.injection,
+                    participant,
+                    key,
+                    *step,
+                    branches[index].as_ref(),
+                    decision,
+                );
                 Some(
                     result
                         .instrument(span.clone())
