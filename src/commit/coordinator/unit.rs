@@ -20,27 +20,16 @@ use crate::trace;
 /// Returns the key of another participant that has this id and is certainly another database.
 fn copied(
     profiles: &[Profile],
-    database: impl Fn(usize) -> Option<DatabaseId>,
+    databases: &[Option<DatabaseId>],
     index: usize,
     id: DatabaseId,
 ) -> Option<&'static str> {
     let other = (0..profiles.len()).find(|other| {
         *other != index
-            && database(*other) == Some(id)
+            && databases[*other] == Some(id)
             && are_distinct(&profiles[*other].fingerprint, &profiles[index].fingerprint)
     })?;
     Some(profiles[other].key)
-}
-
-fn member(profile: &Profile) -> Member {
-    Member {
-        writer: profile.writer,
-        askable: profile.askable,
-        identified: profile.database.is_some(),
-        can_prepare: profile.cannot_prepare.is_none(),
-        holder_rank: profile.holder_rank,
-        needs_decision_row: profile.needs_decision_row,
-    }
 }
 
 /// The reason why a commit would refuse a unit.
@@ -70,19 +59,20 @@ impl Unit {
         parameters: CommitParameters,
         participants: Vec<Box<dyn Participant>>,
     ) -> (Protocol, Self) {
-        let mut profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
+        let profiles: Vec<Profile> = participants.iter().map(|p| p.profile()).collect();
+        let mut databases: Vec<_> = profiles.iter().map(|profile| profile.database).collect();
         // Each id was read in an earlier unit. If two participants have one id, it is read again for one of them, which
         // is then refused.
         for index in 0..profiles.len() {
-            let id = profiles[index].database;
-            if id.is_some_and(|id| {
-                copied(&profiles, |other| profiles[other].database, index, id).is_some()
-            }) {
-                profiles[index].database = None;
+            if let Some(id) = databases[index]
+                && copied(&profiles, &databases, index, id).is_some()
+            {
+                databases[index] = None;
             }
         }
         let alone = profiles.len() == 1;
-        let protocol = Protocol::new(profiles.iter().map(|profile| Member {
+        let members = profiles.iter().zip(&databases);
+        let protocol = Protocol::new(members.map(|(profile, database)| Member {
             // A function in a `SELECT` may have written. For a lone participant, this assumption costs nothing, and a
             // lost reply is not taken for a roll-back. If its commit would be recorded, it is asked first: a unit that
             // only read leaves no record.
@@ -90,10 +80,14 @@ impl Unit {
                 || (alone
                     && !profile.read_only
                     && !(profile.needs_decision_row && profile.askable)),
-            ..member(profile)
+            askable: profile.askable,
+            identified: database.is_some(),
+            can_prepare: profile.cannot_prepare.is_none(),
+            holder_rank: profile.holder_rank,
+            needs_decision_row: profile.needs_decision_row,
         }));
         let unit = Self {
-            databases: profiles.iter().map(|profile| profile.database).collect(),
+            databases,
             faults: participants.iter().map(|_| None).collect(),
             #[cfg(feature = "testing")]
             injection: injected::Injection::new(parameters.faults.clone()),
@@ -180,8 +174,7 @@ impl Unit {
                     }
                     StepReply::Identified(found) => {
                         let id = found.database;
-                        let known = |other: usize| self.databases[other];
-                        match copied(&self.profiles, known, index, id) {
+                        match copied(&self.profiles, &self.databases, index, id) {
                             Some(with) => {
                                 let fault = Fault::SameIdentity { with };
                                 self.failed(&span, index, step, fault, Reply::Failed)
