@@ -6,7 +6,7 @@ use diesel_binds_derive::ErrorDebug;
 
 use crate::commit::Fault;
 use crate::commit::conflict::is_conflict;
-use crate::commit::participant::Undone;
+use crate::commit::participant::{Undone, ended};
 use crate::gid::{Gid, UnitId};
 
 /// The reason why a unit is not known to be committed, and the outcome for its data.
@@ -209,6 +209,14 @@ impl fmt::Display for Partial {
 }
 
 impl CommitError {
+    /// Creates the error of a roll-back, if a bind does not confirm that nothing is kept there.
+    pub(super) fn unconfirmed(undone: &[(&'static str, Undone)]) -> Option<Self> {
+        let mut undone_binds = undone.iter();
+        let (bind, fault) =
+            undone_binds.find_map(|(bind, undone)| Some((*bind, undone.fault()?)))?;
+        Some(Self::rolled_back(bind, ended(undone), Vec::new(), fault))
+    }
+
     /// Creates the error of a unit that `bind` prevented, and that is kept nowhere but perhaps on the binds in `ended`.
     pub(crate) fn rolled_back(
         bind: &'static str,

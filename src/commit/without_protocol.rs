@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use crate::commit::commit_error::{CommitError, Partial};
 use crate::commit::outcome::Committed;
 use crate::commit::parameters::CommitParameters;
-use crate::commit::participant::{LoneCommitError, Participant, ended};
+use crate::commit::participant::{LoneCommitError, Participant};
 
 /// Rolls all participants back. An error names the binds that may keep something.
 pub(crate) async fn roll_back(
@@ -15,18 +15,7 @@ pub(crate) async fn roll_back(
         (participant.profile().key, participant.roll_back().await)
     });
     let undone = join_all(undoing).await;
-    let fault = undone
-        .iter()
-        .find_map(|(bind, undone)| Some((*bind, undone.fault()?)));
-    match fault {
-        None => Ok(()),
-        Some((bind, fault)) => Err(CommitError::rolled_back(
-            bind,
-            ended(&undone),
-            Vec::new(),
-            fault,
-        )),
-    }
+    CommitError::unconfirmed(&undone).map_or(Ok(()), Err)
 }
 
 /// Returns whether two participants wrote that cannot prepare, so that the unit cannot commit atomically.

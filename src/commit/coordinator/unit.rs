@@ -247,7 +247,6 @@ impl Unit {
             }
             _ => Vec::new(),
         };
-        let ended = ended(&undone);
         let keys = |indices: Vec<usize>| -> Vec<&'static str> {
             indices
                 .into_iter()
@@ -275,15 +274,13 @@ impl Unit {
             Conclusion::RolledBack { because, pending } => {
                 let pending = keys(pending);
                 let bind = self.profiles[because].key;
-                let fault = self.fault(because);
+                let (ended, fault) = (ended(&undone), self.fault(because));
                 Err(CommitError::rolled_back(bind, ended, pending, fault))
             }
-            Conclusion::NotAtomic { .. } if !ended.is_empty() => {
-                let fault = undone.iter().find_map(|(_, undone)| undone.fault());
-                let fault = fault.unwrap_or(Fault::TransactionMaybeEnded);
-                Err(CommitError::rolled_back(ended[0], ended, Vec::new(), fault))
+            Conclusion::NotAtomic { first, second } => {
+                Err(CommitError::unconfirmed(&undone)
+                    .unwrap_or_else(|| self.not_atomic(first, second)))
             }
-            Conclusion::NotAtomic { first, second } => Err(self.not_atomic(first, second)),
             Conclusion::Unknown { writer } => Err(CommitError::Unknown {
                 bind: self.profiles[writer].key,
                 source: self.fault(writer),
