@@ -1,5 +1,6 @@
 //! One database of the registry: its pool, its settings, and the properties of its server.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,53 +45,51 @@ pub(crate) struct Entry<C> {
     pub(super) enclosure: Option<Box<dyn AnyEnclosure>>,
 }
 
+/// The arguments of an entry that do not depend on the type of its connection.
+pub(super) struct EntryArguments {
+    pub(super) options: BindOptions,
+    /// Hooks, each of the connection type of the entry.
+    pub(super) after_begin: Vec<Box<dyn Any + Send>>,
+    pub(super) namespace: Arc<str>,
+    pub(super) is_only_bind: bool,
+    pub(super) timeouts: Timeouts,
+    pub(super) clock: Arc<UnitClock>,
+}
+
 impl<C: Connection> Entry<C> {
-    pub(crate) fn new(
+    pub(super) fn new(
         key: &'static str,
         pool: Box<dyn Pool<C>>,
-        options: BindOptions,
-        after_begin: Vec<AfterBegin<C>>,
-        namespace: Arc<str>,
-        is_only_bind: bool,
-        timeouts: Timeouts,
+        setup: Option<Arc<Setup<C>>>,
+        arguments: EntryArguments,
     ) -> Self {
-        let attached = options
-            .attached
-            .iter()
-            .map(|(key, path)| Attached {
-                key,
-                path: path.clone(),
-            })
-            .collect();
+        let attached = arguments.options.attached.iter();
+        let attached = attached.map(|(key, path)| Attached {
+            key,
+            path: path.clone(),
+        });
+        let after_begin = arguments.after_begin.into_iter().map(|hook| {
+            *hook
+                .downcast::<AfterBegin<C>>()
+                .expect("a hook is given for a bind, which has one connection type")
+        });
         Self {
             key,
             metrics: PoolMetrics::new(key, pool.max_size()),
             pool,
-            options,
-            setup: None,
-            after_begin: after_begin.into(),
-            attached,
-            namespace,
-            is_only_bind,
-            timeouts,
-            clock: Arc::new(UnitClock::new(Duration::MAX)),
+            setup,
+            after_begin: after_begin.collect(),
+            attached: attached.collect(),
+            options: arguments.options,
+            namespace: arguments.namespace,
+            is_only_bind: arguments.is_only_bind,
+            timeouts: arguments.timeouts,
+            clock: arguments.clock,
             server: Mutex::new(None),
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
             enclosure: None,
         }
-    }
-
-    /// Sets the application's function for opening connections, if it gave one.
-    pub(super) fn opened_by(mut self, setup: Option<Arc<Setup<C>>>) -> Self {
-        self.setup = setup;
-        self
-    }
-
-    /// Sets the clock of the registry.
-    pub(super) fn stamped_by(mut self, clock: Arc<UnitClock>) -> Self {
-        self.clock = clock;
-        self
     }
 
     /// Returns whether its units are savepoints in a transaction that never commits.

@@ -1,15 +1,14 @@
 //! A bind that was given to the builder, before its source is looked up.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::backend::{Backend, Connection};
 use crate::bind::Bind;
-use crate::config::{BindOptions, Place, Setup, Timeouts};
-use crate::gid::UnitClock;
+use crate::config::{BindOptions, Place, Setup};
 use crate::pool::Pool;
-use crate::registry::entry::AfterBegin;
+use crate::registry::entry::EntryArguments;
 use crate::registry::{AnyEntry, Entry};
 
 /// An argument of the builder, in the order of the calls.
@@ -96,17 +95,6 @@ pub(super) struct Attachment {
     pub(super) path: String,
 }
 
-/// The arguments of every entry.
-pub(super) struct EntryArguments {
-    pub(super) options: BindOptions,
-    /// Hooks, each of the connection type of the entry.
-    pub(super) after_begin: Vec<Box<dyn Any + Send>>,
-    pub(super) namespace: Arc<str>,
-    pub(super) is_only_bind: bool,
-    pub(super) timeouts: Timeouts,
-    pub(super) clock: Arc<UnitClock>,
-}
-
 impl BindId {
     pub(super) fn of<B: Bind>() -> Self {
         Self {
@@ -141,26 +129,9 @@ impl Placement {
         options: BindOptions,
         setup: Option<Arc<Setup<C>>>,
     ) -> Self {
-        let make = move |arguments: EntryArguments| -> Arc<dyn AnyEntry> {
-            let after_begin = arguments.after_begin.into_iter().map(|hook| {
-                *hook
-                    .downcast::<AfterBegin<C>>()
-                    .expect("a hook is given for a bind, which has one connection type")
-            });
-            let entry = Entry::new(
-                key,
-                pool,
-                arguments.options,
-                after_begin.collect(),
-                arguments.namespace,
-                arguments.is_only_bind,
-                arguments.timeouts,
-            );
-            Arc::new(entry.opened_by(setup).stamped_by(arguments.clock))
-        };
         Self::Own {
             options,
-            make: Box::new(make),
+            make: Box::new(move |arguments| Arc::new(Entry::new(key, pool, setup, arguments))),
         }
     }
 }
