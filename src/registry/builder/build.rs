@@ -46,16 +46,12 @@ impl BindsBuilder {
                 });
             }
         }
-        let owner: Vec<(BindId, BindId)> = binds
-            .iter()
-            .map(|bind| (bind.id, bind.placement.owner(bind.id)))
-            .collect();
         let mut hooks: Vec<(BindId, Box<dyn Any + Send>)> = self
             .after_begin
             .into_iter()
             .filter_map(|(id, hook)| {
-                let (_, owner) = owner.iter().find(|(bind, _)| bind.is(id))?;
-                Some((*owner, hook))
+                let bind = binds.iter().find(|bind| bind.id.is(id))?;
+                Some((bind.placement.owner(bind.id), hook))
             })
             .collect();
         let own = |bind: &&Pending| matches!(bind.placement, Placement::Own { .. });

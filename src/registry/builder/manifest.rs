@@ -51,10 +51,8 @@ impl BindsBuilder {
             return None;
         };
         let (id, backend) = (named(key), bind.backend());
-        let placement = placement(bind, id.key).unwrap_or_else(|problem| {
-            self.problems.push(problem);
-            Placement::Broken
-        });
+        let placed = place_named(bind, id.key);
+        let placement = Placement::or_broken(placed, &mut self.problems);
         Some(Pending {
             id,
             backend,
@@ -73,7 +71,7 @@ impl BindsBuilder {
     }
 }
 
-fn placement(bind: &ManifestBind, key: &'static str) -> Result<Placement, BuildProblem> {
+fn place_named(bind: &ManifestBind, key: &'static str) -> Result<Placement, BuildProblem> {
     let mut placement = match bind.place() {
         ManifestPlace::SharedWith(with) => {
             return Ok(Placement::Shared {
@@ -94,12 +92,12 @@ fn placement(bind: &ManifestBind, key: &'static str) -> Result<Placement, BuildP
 fn in_environment(bind: &'static str, backend: Backend) -> Result<Placement, BuildProblem> {
     match backend {
         #[cfg(all(feature = "postgres", any(feature = "deadpool", feature = "bb8")))]
-        Backend::Postgres => Source::<diesel_async::AsyncPgConnection>::env().placement(bind),
+        Backend::Postgres => Source::<diesel_async::AsyncPgConnection>::env().place(bind),
         #[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
-        Backend::Mysql => Source::<diesel_async::AsyncMysqlConnection>::env().placement(bind),
+        Backend::Mysql => Source::<diesel_async::AsyncMysqlConnection>::env().place(bind),
         #[cfg(all(feature = "sqlite", any(feature = "deadpool", feature = "bb8")))]
         Backend::Sqlite => {
-            Source::<crate::backend::sqlite::AsyncSqliteConnection>::env().placement(bind)
+            Source::<crate::backend::sqlite::AsyncSqliteConnection>::env().place(bind)
         }
         #[allow(unreachable_patterns, reason = "only where every backend is turned on")]
         _ => Err(match cfg!(any(feature = "deadpool", feature = "bb8")) {

@@ -11,19 +11,19 @@ use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
     pub(super) fn find_problems(&mut self, binds: &[Pending]) {
-        let mut found = Vec::new();
+        let problems = &mut self.problems;
         if binds.is_empty() {
-            found.push(BuildProblem::Empty);
+            problems.push(BuildProblem::Empty);
         }
         let mut keys = HashSet::new();
         for bind in binds {
             if !is_name(bind.id.key, MAX_KEY) {
-                found.push(BuildProblem::InvalidKey {
+                problems.push(BuildProblem::InvalidKey {
                     key: bind.id.key.into(),
                 });
             }
             if !keys.insert(bind.id.key) {
-                found.push(BuildProblem::RepeatedKey { key: bind.id.key });
+                problems.push(BuildProblem::RepeatedKey { key: bind.id.key });
             }
             match &bind.placement {
                 Placement::Shared { with, .. } => {
@@ -31,7 +31,7 @@ impl BindsBuilder {
                         other.id.is(*with) && !matches!(other.placement, Placement::Shared { .. })
                     });
                     if !known {
-                        found.push(BuildProblem::UnknownKey {
+                        problems.push(BuildProblem::UnknownKey {
                             bind: bind.id.key,
                             with: with.key,
                         });
@@ -40,11 +40,11 @@ impl BindsBuilder {
                 Placement::Own { options, .. } => {
                     let cannot = bind.backend == Backend::Sqlite || options.never_prepare;
                     if cannot && options.holder == HolderPreference::Avoid {
-                        found.push(BuildProblem::CannotAvoid { bind: bind.id.key });
+                        problems.push(BuildProblem::CannotAvoid { bind: bind.id.key });
                     }
                     let checked = options.settings.check(bind.backend, options.read_only);
                     if let Err(Unsupported { option, reason }) = checked {
-                        found.push(BuildProblem::Unsupported {
+                        problems.push(BuildProblem::Unsupported {
                             bind: bind.id.key,
                             option,
                             reason,
@@ -56,19 +56,20 @@ impl BindsBuilder {
         }
         for (id, _) in &self.after_begin {
             if !binds.iter().any(|bind| bind.id.is(*id)) {
-                found.push(BuildProblem::UnknownHook { bind: id.key });
+                problems.push(BuildProblem::UnknownHook { bind: id.key });
             }
         }
         match &self.namespace {
             Some(namespace) if !is_name(namespace, MAX_NAMESPACE) => {
-                found.push(BuildProblem::InvalidNamespace {
+                problems.push(BuildProblem::InvalidNamespace {
                     namespace: namespace.clone(),
                 });
             }
-            None if may_prepare(binds) || records(binds) => found.push(BuildProblem::NoNamespace),
+            None if may_prepare(binds) || records(binds) => {
+                problems.push(BuildProblem::NoNamespace)
+            }
             _ => {}
         }
-        self.problems.extend(found);
     }
 }
 

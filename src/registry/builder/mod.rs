@@ -99,13 +99,8 @@ impl BindsBuilder {
     /// ```
     pub fn bind<B: Bind>(mut self, _: B, source: impl IntoSource<B::Connection>) -> Self {
         let (id, backend) = (BindId::of::<B>(), B::Connection::BACKEND);
-        let placement = source
-            .into_source()
-            .placement(id.key)
-            .unwrap_or_else(|problem| {
-                self.problems.push(problem);
-                Placement::Broken
-            });
+        let placed = source.into_source().place(id.key);
+        let placement = Placement::or_broken(placed, &mut self.problems);
         self.given.push(BuilderArgument::Bind(Pending {
             id,
             backend,

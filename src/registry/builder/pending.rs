@@ -9,6 +9,7 @@ use crate::bind::Bind;
 use crate::config::{BindOptions, Place, Setup};
 use crate::pool::Pool;
 use crate::registry::entry::EntryArguments;
+use crate::registry::problem::BuildProblem;
 use crate::registry::{AnyEntry, Entry};
 
 /// An argument of the builder, in the order of the calls.
@@ -114,6 +115,17 @@ impl BindId {
 }
 
 impl Placement {
+    /// Returns the placement, or a broken one after a mistake, which is added to `problems`.
+    pub(super) fn or_broken(
+        placed: Result<Self, BuildProblem>,
+        problems: &mut Vec<BuildProblem>,
+    ) -> Self {
+        placed.unwrap_or_else(|problem| {
+            problems.push(problem);
+            Self::Broken
+        })
+    }
+
     /// Returns the bind that owns the connection.
     pub(super) fn owner(&self, bind: BindId) -> BindId {
         match self {

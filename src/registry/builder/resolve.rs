@@ -27,12 +27,8 @@ impl BindsBuilder {
             };
             for mut bind in named {
                 if let Placement::Unresolved(unresolved) = bind.placement {
-                    let placement =
-                        self.placement(bind.id, bind.backend, unresolved, &mut variables);
-                    bind.placement = placement.unwrap_or_else(|problem| {
-                        self.problems.push(problem);
-                        Placement::Broken
-                    });
+                    let placed = self.place_url(bind.id, bind.backend, unresolved, &mut variables);
+                    bind.placement = Placement::or_broken(placed, &mut self.problems);
                 }
                 binds.push(bind);
             }
@@ -40,7 +36,8 @@ impl BindsBuilder {
         binds
     }
 
-    fn placement(
+    /// Returns the placement of a bind with a URL: a pool of its own, or the connection that the file is attached to.
+    fn place_url(
         &self,
         id: BindId,
         backend: Backend,

@@ -188,7 +188,7 @@ impl<C: Connection> Source<C> {
     }
 
     /// Returns the placement of the bind, without its connection type.
-    pub(super) fn placement(self, bind: &'static str) -> Result<Placement, BuildProblem> {
+    pub(super) fn place(self, bind: &'static str) -> Result<Placement, BuildProblem> {
         if let Some(option) = self.without_effect() {
             return Err(BuildProblem::WithoutEffect { bind, option });
         }
