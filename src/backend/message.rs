@@ -47,12 +47,6 @@ impl Part for String {
     }
 }
 
-impl Part for Box<str> {
-    fn append_to(&self, message: &mut String) {
-        message.push_str(self);
-    }
-}
-
 impl<P: Part + ?Sized> Part for &P {
     fn append_to(&self, message: &mut String) {
         (**self).append_to(message);

@@ -114,12 +114,11 @@ impl<C: Connection> Participant for Lease<C> {
                     self.met_marker(&failed.fault);
                     match failed.fault {
                         Fault::Lost(_) => failed,
-                        Fault::Unreached(_) => {
-                            self.close().await;
-                            return Err(LoneCommitError::Refused(failed.fault));
-                        }
-                        // The connection may be in another transaction, or was left before its roll-back was complete.
-                        Fault::TransactionEnded(_) | Fault::NonTransactional(_) => {
+                        // The connection is lost, may be in another transaction, or was left before its roll-back was
+                        // complete.
+                        Fault::Unreached(_)
+                        | Fault::TransactionEnded(_)
+                        | Fault::NonTransactional(_) => {
                             self.close().await;
                             return Err(LoneCommitError::Refused(failed.fault));
                         }

@@ -263,7 +263,6 @@ async fn undo_all(
     match connection.batch_execute(&message).await {
         Ok(()) => Ok(()),
         Err(error) => Err(match explain(connection, error).await {
-            Fault::NonTransactional(error) => Fault::NonTransactional(error),
             Fault::TransactionEnded(error)
             | Fault::Unreached(error)
             | Fault::Lost(error)

@@ -36,11 +36,7 @@ impl RecoveryDialect for AsyncPgConnection {
             "{DURABLY}; SELECT pg_catalog.pg_logical_emit_message(true, 'diesel_binds', '') \
              WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''; COMMIT"
         );
-        let confirmed = self.batch_execute(&message).await;
-        if confirmed.is_err() {
-            self.batch_execute("ROLLBACK").await?;
-        }
-        confirmed
+        run_or_roll_back(self, &message).await
     }
 
     /// Inserts a fence: a row under the key of the unit, which excludes a late decision.
@@ -48,11 +44,7 @@ impl RecoveryDialect for AsyncPgConnection {
         let insert = format!(
             "{DURABLY}; SET LOCAL statement_timeout = '20s'; INSERT {row} ON CONFLICT DO NOTHING; COMMIT"
         );
-        let inserted = self.batch_execute(&insert).await;
-        if inserted.is_err() {
-            self.batch_execute("ROLLBACK").await?;
-        }
-        inserted
+        run_or_roll_back(self, &insert).await
     }
 
     /// Returns the sign that the server is a standby, which lists no branch at all.
@@ -138,12 +130,17 @@ impl RecoveryDialect for AsyncPgConnection {
             "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('diesel_binds')); {}; COMMIT",
             Backend::Postgres.protocol_migration().up
         );
-        let result = self.batch_execute(&message).await;
-        if result.is_err() {
-            self.batch_execute("ROLLBACK").await?;
-        }
-        result
+        run_or_roll_back(self, &message).await
     }
+}
+
+/// Runs a message that begins and commits a transaction. If the message fails, rolls that transaction back.
+async fn run_or_roll_back(connection: &mut AsyncPgConnection, message: &str) -> QueryResult<()> {
+    let done = connection.batch_execute(message).await;
+    if done.is_err() {
+        connection.batch_execute("ROLLBACK").await?;
+    }
+    done
 }
 
 async fn end(connection: &mut AsyncPgConnection, done: QueryResult<usize>) -> QueryResult<usize> {
