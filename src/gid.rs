@@ -66,18 +66,16 @@ impl UnitId {
         let earliest = uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]);
         Some(Self(earliest.into_uuid()))
     }
+
+    /// Appends the id to a text, as `Display` writes it.
+    pub(crate) fn push_to(&self, text: &mut String) {
+        text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
+    }
 }
 
 impl fmt::Display for UnitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.simple().fmt(f)
-    }
-}
-
-impl UnitId {
-    /// Appends the id to a text, as `Display` writes it.
-    pub(crate) fn push_to(&self, text: &mut String) {
-        text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
     }
 }
 
@@ -107,18 +105,16 @@ impl DatabaseId {
     pub(crate) fn generate() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// Appends the id to a text, as `Display` writes it.
+    pub(crate) fn push_to(&self, text: &mut String) {
+        text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
+    }
 }
 
 impl fmt::Display for DatabaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.simple().fmt(f)
-    }
-}
-
-impl DatabaseId {
-    /// Appends the id to a text, as `Display` writes it.
-    pub(crate) fn push_to(&self, text: &mut String) {
-        text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
     }
 }
 

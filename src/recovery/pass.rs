@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use tracing::Instrument as _;
 
 use crate::backend::{DatabaseIdentity, ListedBranch};
@@ -86,7 +86,7 @@ impl Pass<'_> {
             Verdict::Ask(_) if self.purpose == Purpose::Look => InDoubtReason::OnlyListed,
             Verdict::Ask(branch) => {
                 let trace = BranchTrace::begin(database.key(), &branch.gid);
-                let finishing = self.finish((database, listed_by), &branch, &trace);
+                let finishing = self.finish(database, listed_by, &branch, &trace);
                 match finishing.instrument(trace.span()).await {
                     Ok(recovered) => {
                         self.recovery.recovered.push(recovered);
@@ -115,34 +115,24 @@ impl Pass<'_> {
 
     async fn finish(
         &mut self,
-        (database, listed_by): (&dyn Database, &DatabaseIdentity),
+        database: &dyn Database,
+        listed_by: &DatabaseIdentity,
         branch: &Branch,
         trace: &BranchTrace,
     ) -> Result<Recovered, InDoubtReason> {
         let Some(holder) = self.scope.by_key(branch.gid.holder()) else {
             return Err(InDoubtReason::UnknownHolder);
         };
-        let outcome = match self.down.get(holder.key()) {
-            Some(fault) => Err(Arc::clone(fault)),
-            None => holder
-                .resolve(&branch.gid)
-                .await
-                .map_err(|fault| self.note(holder, fault)),
-        };
-        let outcome = outcome.map_err(|fault| match *fault {
+        let resolved = self.ask(holder, holder.resolve(&branch.gid)).await;
+        let outcome = resolved.map_err(|fault| match *fault {
             Fault::Replaced => InDoubtReason::ReplacedHolder,
             Fault::Forgotten => InDoubtReason::Forgotten,
             Fault::Forced => InDoubtReason::Forced,
             _ => InDoubtReason::Holder(fault),
         })?;
         trace.outcome(outcome.into());
-        let finished = match self.down.get(database.key()) {
-            Some(fault) => Err(Arc::clone(fault)),
-            None => database
-                .finish(branch, outcome, listed_by)
-                .await
-                .map_err(|fault| self.note(database, fault)),
-        };
+        let finishing = database.finish(branch, outcome, listed_by);
+        let finished = self.ask(database, finishing).await;
         let was_there = finished.map_err(|fault| InDoubtReason::Unfinished(outcome, fault))?;
         let recovered = Recovered {
             bind: database.key(),
@@ -153,15 +143,21 @@ impl Pass<'_> {
         Ok(recovered)
     }
 
-    /// Remembers a database that does not answer.
-    fn note(&mut self, database: &dyn Database, fault: Fault) -> Arc<Fault> {
-        let fault = Arc::new(fault);
-        if matches!(
-            *fault,
-            Fault::Connect(_) | Fault::TimedOut | Fault::Unconfirmed
-        ) {
-            self.down.insert(database.key(), Arc::clone(&fault));
+    /// Sends a request to a database, unless an earlier one showed that it does not answer.
+    async fn ask<T>(
+        &mut self,
+        database: &dyn Database,
+        asking: BoxFuture<'_, Result<T, Fault>>,
+    ) -> Result<T, Arc<Fault>> {
+        if let Some(fault) = self.down.get(database.key()) {
+            return Err(Arc::clone(fault));
         }
-        fault
+        let answer = asking.await.map_err(Arc::new);
+        if let Err(fault) = &answer
+            && let Fault::Connect(_) | Fault::TimedOut | Fault::Unconfirmed = **fault
+        {
+            self.down.insert(database.key(), Arc::clone(fault));
+        }
+        answer
     }
 }
