@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::time::timeout;
 
 use crate::backend::{Backend, Connection};
 use crate::commit::Fault;
-use crate::error::Error;
+use crate::error::{Error, PoolError};
 use crate::gid::DatabaseId;
 use crate::recovery::{Database, RecoveryScope};
 use crate::registry::entry::Entry;
@@ -26,6 +27,7 @@ pub(crate) trait AnyEntry: Database {
     fn needs_recovery(&self) -> bool;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn install(&self) -> BoxFuture<'_, Result<(), Error>>;
+    /// Examines the database on a connection of its own. Fails if the server does not answer in time.
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
     fn adopt(&self, id: Option<DatabaseId>) -> BoxFuture<'_, Result<(), Fault>>;
     fn close(&self);
@@ -79,15 +81,37 @@ impl<C: Connection> AnyEntry for Entry<C> {
     }
 
     fn install(&self) -> BoxFuture<'_, Result<(), Error>> {
-        self.install().boxed()
+        async move {
+            let bind = self.key;
+            let pool = |source| Error::Pool { bind, source };
+            let mut connection = timeout(self.timeouts.checkout, self.pool.connect())
+                .await
+                .map_err(|_| pool(PoolError::TimedOut(self.timeouts.checkout)))?
+                .map_err(|error| pool(PoolError::Connect(error)))?;
+            let query = |source| Error::Query { bind, source };
+            connection.install().await.map_err(query)?;
+            // An existing table stays as it was, and may differ from that of the migration.
+            let server = self.server(&mut connection).await.map_err(query)?;
+            let identified = connection.database_id(&server.schema).await;
+            identified
+                .map(drop)
+                .map_err(|source| Error::Tables { bind, source })
+        }
+        .boxed()
     }
 
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>> {
-        self.examine().boxed()
+        async move {
+            let mut connection = self.connect(self.timeouts.checkout).await?;
+            timeout(self.timeouts.step, self.examine_on(&mut connection))
+                .await
+                .unwrap_or(Err(Fault::TimedOut))
+        }
+        .boxed()
     }
 
     fn adopt(&self, id: Option<DatabaseId>) -> BoxFuture<'_, Result<(), Fault>> {
-        self.adopt(id).boxed()
+        self.adopt_id(id).boxed()
     }
 
     fn close(&self) {

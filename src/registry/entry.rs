@@ -272,23 +272,6 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    pub(super) async fn install(&self) -> Result<(), Error> {
-        let bind = self.key;
-        let pool = |source| Error::Pool { bind, source };
-        let mut connection = timeout(self.timeouts.checkout, self.pool.connect())
-            .await
-            .map_err(|_| pool(PoolError::TimedOut(self.timeouts.checkout)))?
-            .map_err(|error| pool(PoolError::Connect(error)))?;
-        let query = |source| Error::Query { bind, source };
-        connection.install().await.map_err(query)?;
-        // An existing table stays as it was, and may differ from that of the migration.
-        let server = self.server(&mut connection).await.map_err(query)?;
-        let identified = connection.database_id(&server.schema).await;
-        identified
-            .map(drop)
-            .map_err(|source| Error::Tables { bind, source })
-    }
-
     /// Returns the terms of a transaction, as far as the entry alone determines them.
     pub(crate) fn terms(&self, unit: UnitId, server: Arc<Server>) -> crate::backend::Terms {
         crate::backend::Terms {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::time::timeout;
-
 use crate::backend::{Connection, Server, records};
 use crate::commit::Fault;
 use crate::gid::DatabaseId;
@@ -31,15 +29,8 @@ pub(crate) struct Examined {
 }
 
 impl<C: Connection> Entry<C> {
-    /// Examines the database on a connection of its own. Fails if the server does not answer in time.
-    pub(super) async fn examine(&self) -> Result<Examined, Fault> {
-        let mut connection = self.connect(self.timeouts.checkout).await?;
-        timeout(self.timeouts.step, self.examine_on(&mut connection))
-            .await
-            .unwrap_or(Err(Fault::TimedOut))
-    }
-
-    async fn examine_on(&self, connection: &mut C) -> Result<Examined, Fault> {
+    /// Examines the database on a connection outside of the pool.
+    pub(super) async fn examine_on(&self, connection: &mut C) -> Result<Examined, Fault> {
         let server = self.inspect(connection).await.map_err(Fault::Refused)?;
         let mut examined = Examined {
             cannot_prepare: self.cannot_prepare(&server).map(Into::into),

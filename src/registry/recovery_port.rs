@@ -13,7 +13,7 @@ use crate::backend::{
     Connection, DatabaseIdentity, Lineage, Server, TransactionId, fence_row, is_of_our_tables,
 };
 use crate::commit::{Fault, Outcome};
-use crate::gid::{Branch, DatabaseId, Gid};
+use crate::gid::{DatabaseId, Gid};
 use crate::registry::entry::Entry;
 
 /// The pauses between attempts to reach a server.
@@ -22,9 +22,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The time limit for a server to confirm that the data it shows is durable.
 const CONFIRMING: Duration = Duration::from_secs(3);
-
-/// The number of attempts on a branch that its server refuses to finish.
-const ATTEMPTS: usize = 5;
 
 impl<C: Connection> Entry<C> {
     /// Opens a connection that is ready for recovery.
@@ -38,7 +35,7 @@ impl<C: Connection> Entry<C> {
     ///
     /// `server` is the server that the decision was sent to, if it is known. A copy of that server has the same id, and
     /// would report that nothing was decided.
-    pub(crate) async fn resolve(
+    pub(crate) async fn resolve_on(
         &self,
         gid: &Gid,
         server: Option<&Lineage>,
@@ -110,44 +107,6 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    /// Finishes a branch that another connection prepared, in the database that is known to have it. Returns whether
-    /// the branch existed.
-    ///
-    /// The server refuses while another process finishes the branch. That attempt may fail, so this one is repeated.
-    pub(crate) async fn finish(
-        &self,
-        branch: &Branch,
-        outcome: Outcome,
-        expected: &DatabaseIdentity,
-    ) -> Result<bool, Fault> {
-        let finishing = self.ask_only(expected, async |connection, _| {
-            refuse_replica(connection).await?;
-            let mut refused = None;
-            for _ in 0..ATTEMPTS {
-                let was_there = match connection.is_listed(branch).await.map_err(Fault::Lost)? {
-                    false => Some(refused.is_some()),
-                    true => match connection.finish_listed(branch, outcome).await {
-                        Ok(()) => Some(true),
-                        Err(error) => {
-                            refused = Some(error);
-                            None
-                        }
-                    },
-                };
-                if let Some(was_there) = was_there {
-                    return Ok(was_there);
-                }
-                sleep(FIRST_PAUSE).await;
-            }
-            Err(refused.map_or(Fault::TimedOut, Fault::Lost))
-        });
-        let finished = finishing.await;
-        if matches!(finished, Err(Fault::Replaced)) {
-            self.forget_server();
-        }
-        finished
-    }
-
     /// Runs a request on a connection that is ready for recovery, within the time limit of a step.
     async fn ask<T>(
         &self,
@@ -192,7 +151,7 @@ impl<C: Connection> Entry<C> {
 
     /// Lets the database keep its id after a move or copy, or gives it another one. Refuses another server than this
     /// process has used: the original of a copy must not lose its id.
-    pub(super) async fn adopt(&self, id: Option<DatabaseId>) -> Result<(), Fault> {
+    pub(super) async fn adopt_id(&self, id: Option<DatabaseId>) -> Result<(), Fault> {
         let adopted = self.ask(async |connection, server| {
             let used = server.lineage.as_ref();
             self.refuse_other_server(connection, used).await?;
@@ -203,7 +162,7 @@ impl<C: Connection> Entry<C> {
         Ok(())
     }
 
-    /// Makes one attempt of [`resolve`](Self::resolve).
+    /// Makes one attempt of [`resolve_on`](Self::resolve_on).
     async fn try_resolve(&self, gid: &Gid, server: Option<&Lineage>) -> Result<Outcome, Fault> {
         let mut connection = self.connect_for_recovery().await?;
         self.refuse_other_server(&mut connection, server).await?;

@@ -12,6 +12,7 @@ use crate::commit::{
     Asked, Decision, Fault, Identified, LoneCommitError, Outcome, Participant, Profile, Undone,
 };
 use crate::gid::{Branch, DatabaseId, Gid};
+use crate::recovery::Database as _;
 use crate::session::lease::Lease;
 
 impl<C: Connection> Participant for Lease<C> {
@@ -224,7 +225,7 @@ impl<C: Connection> Participant for Lease<C> {
             return ready(Ok(Outcome::RolledBack)).boxed();
         }
         let server = self.terms.server.lineage.as_ref();
-        self.entry.resolve(gid, server).boxed()
+        self.entry.resolve_on(gid, server).boxed()
     }
 
     fn finish<'a>(

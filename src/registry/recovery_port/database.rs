@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::time::sleep;
 
 use crate::backend::records::{self, RecordTable};
 use crate::backend::{Connection, DatabaseIdentity, Server};
@@ -12,7 +13,12 @@ use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::recovery::{Database, IdentifiedListing, Listing, Records};
 use crate::registry::entry::Entry;
-use crate::registry::recovery_port::{database_identity, refuse_other, refuse_replica, refused};
+use crate::registry::recovery_port::{
+    FIRST_PAUSE, database_identity, refuse_other, refuse_replica, refused,
+};
+
+/// The number of attempts on a branch that its server refuses to finish.
+const ATTEMPTS: usize = 5;
 
 impl<C: Connection> Database for Entry<C> {
     fn key(&self) -> &'static str {
@@ -68,7 +74,7 @@ impl<C: Connection> Database for Entry<C> {
     }
 
     fn resolve<'a>(&'a self, gid: &'a Gid) -> BoxFuture<'a, Result<Outcome, Fault>> {
-        self.resolve(gid, None).boxed()
+        self.resolve_on(gid, None).boxed()
     }
 
     fn finish<'a>(
@@ -77,7 +83,37 @@ impl<C: Connection> Database for Entry<C> {
         outcome: Outcome,
         listed_by: &'a DatabaseIdentity,
     ) -> BoxFuture<'a, Result<bool, Fault>> {
-        self.finish(branch, outcome, listed_by).boxed()
+        async move {
+            let finishing = self.ask_only(listed_by, async |connection, _| {
+                refuse_replica(connection).await?;
+                // The server refuses while another process finishes the branch. That attempt may fail, so this one is
+                // repeated.
+                let mut refused = None;
+                for _ in 0..ATTEMPTS {
+                    let was_there = match connection.is_listed(branch).await.map_err(Fault::Lost)? {
+                        false => Some(refused.is_some()),
+                        true => match connection.finish_listed(branch, outcome).await {
+                            Ok(()) => Some(true),
+                            Err(error) => {
+                                refused = Some(error);
+                                None
+                            }
+                        },
+                    };
+                    if let Some(was_there) = was_there {
+                        return Ok(was_there);
+                    }
+                    sleep(FIRST_PAUSE).await;
+                }
+                Err(refused.map_or(Fault::TimedOut, Fault::Lost))
+            });
+            let finished = finishing.await;
+            if matches!(finished, Err(Fault::Replaced)) {
+                self.forget_server();
+            }
+            finished
+        }
+        .boxed()
     }
 
     fn force_on_holder<'a>(
