@@ -167,6 +167,15 @@ pub struct LoneCommitFault {
     pub transaction: Option<TransactionId>,
 }
 
+impl From<Fault> for LoneCommitFault {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            transaction: None,
+        }
+    }
+}
+
 /// The id of a transaction. Other servers have given the same id to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionId {

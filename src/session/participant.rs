@@ -129,10 +129,7 @@ impl<C: Connection> Participant for Lease<C> {
                         }
                     }
                 }
-                Err(_) => crate::backend::LoneCommitFault {
-                    fault: Fault::TimedOut,
-                    transaction: None,
-                },
+                Err(_) => Fault::TimedOut.into(),
             };
             self.close().await;
             let fate = match lost.transaction {

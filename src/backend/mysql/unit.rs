@@ -131,10 +131,7 @@ impl UnitDialect for AsyncMysqlConnection {
             // The connection is lost, and the outcome is unknown.
             Err(_) => Fault::Lost(error),
         };
-        Err(LoneCommitFault {
-            fault,
-            transaction: None,
-        })
+        Err(fault.into())
     }
 
     async fn decide(&mut self, terms: &Terms, decision: &Decision) -> Result<(), Fault> {

@@ -153,10 +153,7 @@ impl UnitDialect for AsyncPgConnection {
             Err(_) => match transaction {
                 // The server replies in order, and does not reach the commit after an error.
                 Err(refusal) if is_of_server(&refusal) && Self::errors_are_final(&terms.server) => {
-                    return Err(LoneCommitFault {
-                        fault: Fault::Unreached(refusal),
-                        transaction: None,
-                    });
+                    return Err(Fault::Unreached(refusal).into());
                 }
                 _ if is_of_server(&error) => Fault::Lost(error),
                 _ => fault(self, error),

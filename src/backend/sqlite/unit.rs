@@ -74,10 +74,7 @@ where
             .await
             .unwrap_or_else(|error| Err(Fault::Lost(error)))
             .map(|()| None)
-            .map_err(|fault| LoneCommitFault {
-                fault,
-                transaction: None,
-            })
+            .map_err(LoneCommitFault::from)
     }
 
     async fn decide(&mut self, terms: &Terms, decision: &Decision) -> Result<(), Fault> {
