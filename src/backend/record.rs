@@ -33,7 +33,6 @@ pub(crate) struct Record {
     pub(crate) unit: UnitId,
     /// The participants that prepared: the keys of their binds, and the ids of their databases.
     pub(crate) participants: Vec<(String, DatabaseId)>,
-    /// The age of the record.
     pub(crate) age: Duration,
 }
 

@@ -179,7 +179,6 @@ impl From<Fault> for LoneCommitFault {
 /// The id of a transaction. Other servers have given the same id to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionId {
-    /// The id.
     pub id: i64,
     /// The start time of the server that gave the id.
     pub started: i64,

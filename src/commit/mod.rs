@@ -2,14 +2,15 @@
 //!
 //! `protocol` decides, without I/O or clock: from the replies to the last steps follow the next ones. `coordinator`
 //! carries these out on the participants, through the port [`Participant`]. `observed` reports the commit to the
-//! traces. `conflict` recognizes the errors after which a unit may run again. `outcome` has the results for the caller, `fault` the failures of a step, `hook` those of a hook after the
-//! commit.
+//! traces. `conflict` recognizes the errors after which a unit may run again. `outcome` has the results for the caller,
+//! `fault` the failures of a step, `hook` those of a hook after the commit.
 //!
 //! `without_protocol` has the ends that need no protocol, `outer` the ends within outer transactions. `inject` makes
 //! steps fail, in tests. `docs/commit.md` argues why the commit is atomic.
 
-// Files, each of which imports only from those before it: `conflict`, `sandbox_error`, `fault`, `hook`, `protocol`, `inject`, `participant`,
-// `commit_error`, `outcome`, `parameters`, `coordinator`, `without_protocol`, `outer`, `observed`.
+// Files, each of which imports only from those before it: `conflict`, `sandbox_error`, `fault`, `hook`, `protocol`,
+// `inject`, `participant`, `commit_error`, `outcome`, `parameters`, `coordinator`, `without_protocol`, `outer`,
+// `observed`.
 
 mod commit_error;
 mod conflict;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::gid::UnitId;
 use crate::trace;
 
-/// The parameters of one commit.
 #[derive(Debug)]
 pub(crate) struct CommitParameters {
     pub(crate) unit: UnitId,

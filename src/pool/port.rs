@@ -67,7 +67,6 @@ pub trait Pool<C>: Send + Sync {
 /// Dropping it returns it to the pool, which discards it if Diesel calls it broken.
 #[doc(hidden)]
 pub trait Pooled<C>: Send {
-    /// Returns the connection.
     fn connection(&mut self) -> &mut C;
 
     /// Takes the connection out of the pool and closes it without a message to the server, if the pool supports it.

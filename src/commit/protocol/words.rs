@@ -126,12 +126,7 @@ pub(crate) enum Refused {
     /// A step of this member failed.
     Because(usize),
     /// Two writers cannot prepare.
-    NotAtomic {
-        /// The first writer.
-        first: usize,
-        /// The second writer.
-        second: usize,
-    },
+    NotAtomic { first: usize, second: usize },
 }
 
 /// The end of a commit.
@@ -150,20 +145,9 @@ pub(crate) enum Conclusion {
         pending: Vec<usize>,
     },
     /// Two writers cannot prepare. The unit is kept nowhere.
-    NotAtomic {
-        /// The first writer.
-        first: usize,
-        /// The second writer.
-        second: usize,
-    },
+    NotAtomic { first: usize, second: usize },
     /// The reply of the only writer was lost.
-    Unknown {
-        /// The writer.
-        writer: usize,
-    },
+    Unknown { writer: usize },
     /// The holder cannot be asked.
-    InDoubt {
-        /// The holder.
-        holder: usize,
-    },
+    InDoubt { holder: usize },
 }
