@@ -10,6 +10,7 @@ use crate::registry::builder::pending::{Pending, Placement};
 use crate::registry::problem::BuildProblem;
 
 impl BindsBuilder {
+    /// Adds the mistakes that only all arguments together show to the problems of the builder.
     pub(super) fn find_problems(&mut self, binds: &[Pending]) {
         let problems = &mut self.problems;
         if binds.is_empty() {
