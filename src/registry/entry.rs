@@ -28,6 +28,10 @@ pub(crate) struct Entry<C> {
     pub(crate) metrics: PoolMetrics,
     pub(crate) options: BindOptions,
     /// The application's function for opening connections, if it gave one.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "only a sandbox opens a connection by it")
+    )]
     pub(super) setup: Option<Arc<Setup<C>>>,
     pub(crate) after_begin: Arc<[AfterBegin<C>]>,
     pub(crate) attached: Arc<[Attached]>,
