@@ -240,23 +240,12 @@ impl CommitError {
         }
     }
 
-    /// Replaces the source of a `TransactionEnded` by `fault`, which led to the roll-back. Returns other errors as
-    /// `Err`.
-    pub(crate) fn because(self, fault: Fault) -> Result<Self, Self> {
-        match self {
-            Self::TransactionEnded {
-                bind,
-                also,
-                pending,
-                ..
-            } => Ok(Self::TransactionEnded {
-                bind,
-                also,
-                pending,
-                source: fault,
-            }),
-            other => Err(other),
+    /// Replaces the source of a `TransactionEnded` by `fault`, which led to the roll-back.
+    pub(crate) fn because(mut self, fault: Fault) -> Self {
+        if let Self::TransactionEnded { source, .. } = &mut self {
+            *source = fault;
         }
+        self
     }
 
     /// Returns whether the unit, or a part of it, may be committed or may still become so. Never repeat it before you

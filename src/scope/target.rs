@@ -67,6 +67,10 @@ impl<C, S: AsClaim<C>> AsClaim<C> for Shared<'_, S> {
     ) -> Result<T, Error> {
         self.claim.complete(replied).await
     }
+
+    fn hold(&mut self) {
+        self.claim.hold();
+    }
 }
 
 impl sealed::Sealed for Scope {}
@@ -82,14 +86,6 @@ impl<Form, Q: Bound<Form> + QueryId> Target<Q, Form> for Scope {
             _session: session,
         })
     }
-
-    async fn held_claim(&self) -> Result<impl AsClaim<<Q::Bind as Bind>::Connection>, Error> {
-        let (view, session) = self.enter()?;
-        Ok(Shared {
-            claim: Target::<Q, Form>::held_claim(view).await?,
-            _session: session,
-        })
-    }
 }
 
 impl<B: Bind, Q: QueryId> Target<Q> for ScopeOn<'_, B> {
@@ -99,14 +95,6 @@ impl<B: Bind, Q: QueryId> Target<Q> for ScopeOn<'_, B> {
         let (_, session) = self.scope.enter()?;
         Ok(Shared {
             claim: Target::<Q>::claim(&self.on).await?,
-            _session: session,
-        })
-    }
-
-    async fn held_claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
-        let (_, session) = self.scope.enter()?;
-        Ok(Shared {
-            claim: Target::<Q>::held_claim(&self.on).await?,
             _session: session,
         })
     }

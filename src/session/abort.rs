@@ -1,4 +1,4 @@
-//! Conversions of an abort reason: from a fault, and into the error of a unit that can only be rolled back.
+//! Conversions of an abort reason: from and to a fault, and into the error of a unit that can only be rolled back.
 
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error};
@@ -20,6 +20,24 @@ impl From<&Fault> for AbortReason {
             Fault::OutlivedRecords => Self::OutlivedRecords,
             Fault::Exchanged => Self::Exchanged,
             _ => Self::Incomplete,
+        }
+    }
+}
+
+impl From<AbortReason> for Fault {
+    fn from(reason: AbortReason) -> Self {
+        match reason {
+            AbortReason::DeadlineExceeded => Self::DeadlineExceeded,
+            AbortReason::TransactionEnded => {
+                Self::TransactionEnded(diesel::result::Error::NotInTransaction)
+            }
+            AbortReason::NestedTransaction => Self::NestedTransaction,
+            AbortReason::Incomplete => Self::Incomplete,
+            AbortReason::NotBegun => Self::NotBegun,
+            AbortReason::NestedWorkFailed => Self::NestedWorkFailed,
+            AbortReason::Hook => Self::Hook,
+            AbortReason::OutlivedRecords => Self::OutlivedRecords,
+            AbortReason::Exchanged => Self::Exchanged,
         }
     }
 }

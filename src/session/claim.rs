@@ -1,7 +1,6 @@
 //! One statement of a session, from the wait for its bind to the end of its reply.
 
 use std::any::type_name;
-use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,6 +55,9 @@ pub trait AsClaim<C>: Send {
         &mut self,
         replied: Result<QueryResult<T>, Error>,
     ) -> impl Future<Output = Result<T, Error>> + Send;
+
+    /// Holds the bind until the claim is dropped: other statements on it fail and do not wait.
+    fn hold(&mut self);
 }
 
 /// Runs one statement, until the deadline at most.
@@ -104,35 +106,34 @@ impl<C: Connection> AsClaim<C> for Claim<'_, C> {
         replied: Result<QueryResult<T>, Error>,
     ) -> Result<T, Error> {
         let bind = self.key();
-        match self.drained(replied).await {
-            Ok(result) => {
-                self.lease().completed();
-                let server = Arc::clone(&self.lease().terms.server);
-                let (metrics, error) = (&self.slot.entry.metrics, result.as_ref().err());
-                metrics.answered(self.stopwatch, server.attributes(bind), error);
-                self.lease().failed |= result.as_ref().is_err_and(may_be_lost);
-                self.lease().unverified |= result.is_err() && self.lease().errors_may_end_it();
-                let is_stale = match &result {
-                    Ok(_) => false,
-                    Err(error) => self.lease().note_stale(error),
-                };
-                let result = result.map_err(|source| match is_stale {
-                    true => Error::StaleConnection { bind, source },
-                    false => Error::Query { bind, source },
-                });
-                if self.core.options.notes_conflicts {
-                    self.note_conflict(result.as_ref().err()).await;
-                }
-                if result.is_ok() && self.lease().set_nothing() {
-                    return Err(Error::WithoutEffect { bind });
-                }
-                result
-            }
-            Err(late) => {
-                self.core.abort_only(bind, AbortReason::DeadlineExceeded);
-                Err(late)
-            }
+        let drained = self.drained(replied).await;
+        let result = self.in_time(drained)?;
+        self.lease().completed();
+        let server = Arc::clone(&self.lease().terms.server);
+        let (metrics, error) = (&self.slot.entry.metrics, result.as_ref().err());
+        metrics.answered(self.stopwatch, server.attributes(bind), error);
+        self.lease().failed |= result.as_ref().is_err_and(may_be_lost);
+        self.lease().unverified |= result.is_err() && self.lease().errors_may_end_it();
+        let is_stale = match &result {
+            Ok(_) => false,
+            Err(error) => self.lease().note_stale(error),
+        };
+        let result = result.map_err(|source| match is_stale {
+            true => Error::StaleConnection { bind, source },
+            false => Error::Query { bind, source },
+        });
+        if self.core.options.notes_conflicts {
+            self.note_conflict(result.as_ref().err()).await;
         }
+        if result.is_ok() && self.lease().set_nothing() {
+            return Err(Error::WithoutEffect { bind });
+        }
+        result
+    }
+
+    fn hold(&mut self) {
+        // A second hold would end with the drop of the first.
+        self.hold.get_or_insert_with(|| self.slot.hold());
     }
 }
 
@@ -158,6 +159,10 @@ impl<C: Connection> AsClaim<C> for MutexGuard<'_, Claim<'_, C>> {
         replied: Result<QueryResult<T>, Error>,
     ) -> Result<T, Error> {
         (**self).complete(replied).await
+    }
+
+    fn hold(&mut self) {
+        (**self).hold();
     }
 }
 
@@ -192,24 +197,18 @@ impl<'s, C: Connection> Claim<'s, C> {
         self.lease().touched = true;
     }
 
-    /// Holds the bind: other statements on it fail and do not wait.
-    pub(super) fn held(mut self) -> Self {
-        self.hold = Some(self.slot.hold());
-        self
-    }
-
     /// Makes sure that the connection may run a statement with this access.
     pub(super) async fn ready(&mut self, position: usize, access: Access) -> Result<(), Error> {
         let bind = self.key();
         self.verify().await?;
         let core = self.core;
         let lease = self.lease();
-        if !lease.note(access) {
+        if access == Access::Read || lease.wrote {
             return Ok(());
         }
-        let admitted = core.admit_writer(position, bind, lease.cannot_prepare());
-        lease.wrote = admitted.is_ok();
-        admitted
+        core.admit_writer(position, bind, lease.cannot_prepare())?;
+        lease.wrote = true;
+        Ok(())
     }
 
     /// Makes sure that the connection is the lent one and in the transaction of the unit. If the application dropped a
@@ -224,30 +223,27 @@ impl<'s, C: Connection> Claim<'s, C> {
         if let Some(sandbox) = core.registry.sandbox() {
             sandbox.check_open(bind)?;
         }
-        let deadline = core.deadline();
-        let verified = match self.lease().must_verify() {
-            true => {
-                let verifying = self.lease().verify();
-                deadline.bound(bind, Waiting::Statement, verifying).await
-            }
-            // No statement begins after the deadline.
-            false => {
-                deadline
-                    .bound(bind, Waiting::Statement, ready(Ok(())))
-                    .await
-            }
-        };
-        match verified {
-            Ok(Ok(())) => Ok(()),
+        let verifying = self.lease().verify_for_statement();
+        // Also without a question to the server: no statement begins after the deadline.
+        let verified = core
+            .deadline()
+            .bound(bind, Waiting::Statement, verifying)
+            .await;
+        match self.in_time(verified)? {
+            Ok(()) => Ok(()),
             // The error of a statement on the raw connection whose reply the application did not read.
-            Ok(Err(Fault::Refused(source))) => Err(Error::Query { bind, source }),
-            Ok(Err(Fault::WithoutEffect)) => Err(Error::WithoutEffect { bind }),
-            Ok(Err(fault)) => Err(self.unfit(&fault)),
-            Err(late) => {
-                core.abort_only(bind, AbortReason::DeadlineExceeded);
-                Err(late)
-            }
+            Err(Fault::Refused(source)) => Err(Error::Query { bind, source }),
+            Err(Fault::WithoutEffect) => Err(Error::WithoutEffect { bind }),
+            Err(fault) => Err(self.unfit(&fault)),
         }
+    }
+
+    /// Makes the unit abort-only if the deadline has passed.
+    fn in_time<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|_| {
+            self.core
+                .abort_only(self.slot.entry.key, AbortReason::DeadlineExceeded);
+        })
     }
 
     /// Stores the number of the connection before it is [lent](Self::lend).
@@ -256,18 +252,11 @@ impl<'s, C: Connection> Claim<'s, C> {
     ///
     /// If the future is dropped, the connection takes no other statement.
     pub(super) async fn number_connection(&mut self) -> Result<(), Error> {
-        let (core, bind) = (self.core, self.key());
-        let numbered = core
-            .deadline()
-            .bound(bind, Waiting::Statement, self.lease().number_connection())
-            .await;
-        match numbered {
-            Ok(numbered) => numbered.map_err(|source| Error::Query { bind, source }),
-            Err(late) => {
-                core.abort_only(bind, AbortReason::DeadlineExceeded);
-                Err(late)
-            }
-        }
+        let (deadline, bind) = (self.core.deadline(), self.key());
+        let numbering = self.lease().number_connection();
+        let numbered = deadline.bound(bind, Waiting::Statement, numbering).await;
+        self.in_time(numbered)?
+            .map_err(|source| Error::Query { bind, source })
     }
 
     /// Lends the connection to the application, which may then run any statement.

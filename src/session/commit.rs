@@ -79,13 +79,10 @@ impl Session {
     /// See [`commit_all`](Self::commit_all).
     pub async fn commit_only<B: Bind>(&mut self, _: B) -> Result<Commit, Error> {
         self.core().check_may_end()?;
-        if let Some(refused) = self.roll_back_unless_committable().await? {
-            return Err(refused.into());
-        }
+        self.roll_back_unless_committable().await?;
         let (unit, participants) = self.core().take_one::<B>()?;
-        let parameters = self.commit_parameters(unit);
         let committed = self
-            .in_background(unit, self.ending(parameters, participants))
+            .in_background(unit, self.ending(unit, participants))
             .await;
         if let Err(error) = &committed {
             if !error.is_rolled_back() {

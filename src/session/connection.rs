@@ -69,7 +69,8 @@ impl Session {
         let access = self.core().widest_access::<B>()?;
         let mut claim = self.claim_bind::<B>(access).await?;
         claim.number_connection().await?;
-        Ok(BoundConnection::new(claim.held()))
+        claim.hold();
+        Ok(BoundConnection::new(claim))
     }
 }
 
@@ -85,10 +86,6 @@ impl<B: Bind, Q: QueryId> Target<Q> for BoundConnection<'_, B> {
         claim.verify().await?;
         claim.describe::<Q>();
         Ok(claim)
-    }
-
-    async fn held_claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
-        Target::<Q>::claim(self).await
     }
 }
 

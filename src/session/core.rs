@@ -25,7 +25,8 @@ pub(crate) struct Core {
     pub(super) managed: bool,
     unit: Mutex<UnitState>,
     pub(super) trace: CurrentTrace,
-    savepoints: AtomicUsize,
+    /// The number of open savepoints.
+    pub(super) savepoints: AtomicUsize,
     /// The number of running closures that have the session and do not end its unit.
     pub(super) nested: AtomicUsize,
 }
@@ -116,12 +117,12 @@ impl Core {
     /// Returns whether the unit belongs to a running closure, so that the session may not end it.
     fn is_decided_elsewhere(&self) -> bool {
         let within = |depth: &AtomicUsize| depth.load(Ordering::SeqCst) > 0;
-        self.managed || within(self.savepoints()) || within(&self.nested)
+        self.managed || within(&self.savepoints) || within(&self.nested)
     }
 
     /// Returns whether a unit is open.
     pub(super) fn is_in_unit(&self) -> bool {
-        self.is_decided_elsewhere() || self.slots().any(|slot| slot.is_begun())
+        self.is_decided_elsewhere() || self.has_begun()
     }
 
     /// Fails if the unit belongs to a running closure.
@@ -152,11 +153,17 @@ impl Core {
         self.state().abort_only.get_or_insert((bind, reason));
     }
 
+    /// Makes the unit abort-only for a reason that belongs to no bind in particular.
+    pub(super) fn abort_unit(&self, reason: AbortReason) {
+        self.abort_only(self.first_bind(), reason);
+    }
+
     /// Returns the bind and the reason, if the unit is abort-only.
     pub(super) fn abort_reason(&self) -> Option<(&'static str, AbortReason)> {
         self.state().abort_only
     }
 
+    /// Fails if the unit is abort-only.
     pub(super) fn check_open(&self) -> Result<(), Error> {
         match self.abort_reason() {
             None => Ok(()),
@@ -174,11 +181,6 @@ impl Core {
     /// Returns the id of the unit, if it has one.
     pub(super) fn known_unit(&self) -> Option<UnitId> {
         self.state().id
-    }
-
-    /// Returns the number of open savepoints.
-    pub(super) fn savepoints(&self) -> &AtomicUsize {
-        &self.savepoints
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = &dyn AnySlot> {

@@ -21,8 +21,11 @@ impl Session {
     pub(super) async fn commit_unit(&mut self) -> Result<Commit, CommitError> {
         self.approve().await?;
         let (unit, participants, hooks) = self.take_all()?;
-        let ending = self.ending(self.commit_parameters(unit), participants);
-        let kept = self.kept();
+        let ending = self.ending(unit, participants);
+        let kept = match self.core().registry.sandbox() {
+            Some(sandbox) => Kept::InSandbox(Arc::clone(sandbox)),
+            None => Kept::ByOthers,
+        };
         self.in_background(unit, async move {
             let result = ending.await;
             hooks.ended(unit, result, kept).await
@@ -33,9 +36,10 @@ impl Session {
     /// Returns the commit or, for a unit within outer transactions, the release of its savepoints.
     pub(super) fn ending(
         &self,
-        parameters: CommitParameters,
+        unit: UnitId,
         participants: Vec<Box<dyn Participant>>,
     ) -> BoxFuture<'static, Result<Commit, CommitError>> {
+        let parameters = self.commit_parameters(unit);
         match self.core().is_within_outer() {
             true => commit::release(parameters, participants).boxed(),
             false => commit::commit(parameters, participants).boxed(),
@@ -45,18 +49,13 @@ impl Session {
     /// Makes sure that the unit can commit, and that no hook vetoes it.
     ///
     /// Cancellation safety: nothing of the commit has begun. If a hook is dropped, the unit becomes abort-only.
-    pub(super) async fn approve(&mut self) -> Result<(), CommitError> {
-        if let Some(refused) = self.roll_back_unless_committable().await? {
-            return Err(refused);
+    async fn approve(&mut self) -> Result<(), CommitError> {
+        self.roll_back_unless_committable().await?;
+        if self.hooks().may_veto() {
+            self.ask_hooks().await?;
+            self.roll_back_unless_committable().await?;
         }
-        if !self.hooks().may_veto() {
-            return Ok(());
-        }
-        self.ask_hooks().await?;
-        match self.roll_back_unless_committable().await? {
-            Some(refused) => Err(refused),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Runs the hooks before the commit. The first veto rolls the unit back.
@@ -81,54 +80,40 @@ impl Session {
             let registered_at = hook.registered_at;
             let Ok(said) = said else {
                 let fault = Fault::HookTimedOut { registered_at };
-                return Err(self.roll_back_because(bind, fault).await?);
+                return Err(self.roll_back_because(bind, fault).await);
             };
             if let Err(source) = said {
-                let Err(ended) = self.roll_back_unit().await else {
-                    return Err(CommitError::Vetoed {
+                return Err(match self.roll_back_unit().await {
+                    Ok(()) => CommitError::Vetoed {
                         registered_at,
                         source,
-                    });
-                };
-                let vetoed = Fault::Vetoed {
-                    registered_at,
-                    source,
-                };
-                return Err(ended.because(vetoed).unwrap_or_else(|other| other));
+                    },
+                    Err(ended) => ended.because(Fault::Vetoed {
+                        registered_at,
+                        source,
+                    }),
+                });
             }
         }
     }
 
-    /// Rolls back a unit that can no longer commit, and returns the error for its caller.
-    pub(super) async fn roll_back_unless_committable(
-        &mut self,
-    ) -> Result<Option<CommitError>, CommitError> {
-        let (bind, source) = match self.core().abort_reason() {
-            Some((bind, AbortReason::DeadlineExceeded)) => (bind, Fault::DeadlineExceeded),
-            Some((bind, AbortReason::TransactionEnded)) => (
-                bind,
-                Fault::TransactionEnded(diesel::result::Error::NotInTransaction),
-            ),
-            Some((bind, AbortReason::NestedTransaction)) => (bind, Fault::NestedTransaction),
-            Some((bind, AbortReason::Incomplete)) => (bind, Fault::Incomplete),
-            Some((bind, AbortReason::NotBegun)) => (bind, Fault::NotBegun),
-            Some((bind, AbortReason::NestedWorkFailed)) => (bind, Fault::NestedWorkFailed),
-            Some((bind, AbortReason::Hook)) => (bind, Fault::Hook),
-            Some((bind, AbortReason::OutlivedRecords)) => (bind, Fault::OutlivedRecords),
-            Some((bind, AbortReason::Exchanged)) => (bind, Fault::Exchanged),
+    /// Rolls back a unit that can no longer commit, and returns the reason.
+    pub(super) async fn roll_back_unless_committable(&mut self) -> Result<(), CommitError> {
+        let core = self.core();
+        let (bind, fault) = match core.abort_reason() {
+            Some((bind, reason)) => (bind, reason.into()),
             // A unit that has not begun may end after its deadline.
-            None if self.core().deadline().has_passed() && self.core().has_begun() => {
-                (self.core().first_bind(), Fault::DeadlineExceeded)
-            }
-            None => match self.core().registry.sandbox() {
-                Some(sandbox) if sandbox.has_ended() && self.core().has_begun() => {
-                    let bind = self.core().first_bind();
+            None if !core.has_begun() => return Ok(()),
+            None if core.deadline().has_passed() => (core.first_bind(), Fault::DeadlineExceeded),
+            None => match core.registry.sandbox() {
+                Some(sandbox) if sandbox.has_ended() => {
+                    let bind = core.first_bind();
                     (bind, sandbox.ended(bind))
                 }
-                _ => return Ok(None),
+                _ => return Ok(()),
             },
         };
-        self.roll_back_because(bind, source).await.map(Some)
+        Err(self.roll_back_because(bind, fault).await)
     }
 
     /// Rolls the unit back. Does not check whether the caller may end it.
@@ -147,18 +132,9 @@ impl Session {
     }
 
     /// Rolls the unit back because of `fault`, and returns the error for its caller.
-    async fn roll_back_because(
-        &mut self,
-        bind: &'static str,
-        fault: Fault,
-    ) -> Result<CommitError, CommitError> {
+    async fn roll_back_because(&mut self, bind: &'static str, fault: Fault) -> CommitError {
         match self.roll_back_unit().await {
-            Ok(()) => Ok(CommitError::rolled_back(
-                bind,
-                Vec::new(),
-                Vec::new(),
-                fault,
-            )),
+            Ok(()) => CommitError::rolled_back(bind, Vec::new(), Vec::new(), fault),
             Err(ended) => ended.because(fault),
         }
     }
@@ -189,22 +165,14 @@ impl Session {
     /// Takes out all leases and hooks, to commit or roll back the unit, and starts a new unit.
     ///
     /// Takes nothing if a lease is in use.
-    pub(super) fn take_all(&self) -> Result<EndingUnit, CommitError> {
+    fn take_all(&self) -> Result<EndingUnit, CommitError> {
         let (unit, participants) = self.core().take_all()?;
         let hooks = self.hooks().take(self.core().options.hooks_within());
         self.declared().renew();
         Ok((unit, participants, hooks))
     }
 
-    /// Returns the keeper of a unit whose end commits nothing.
-    pub(super) fn kept(&self) -> Kept {
-        match self.core().registry.sandbox() {
-            Some(sandbox) => Kept::InSandbox(Arc::clone(sandbox)),
-            None => Kept::ByOthers,
-        }
-    }
-
-    pub(super) fn commit_parameters(&self, unit: UnitId) -> CommitParameters {
+    fn commit_parameters(&self, unit: UnitId) -> CommitParameters {
         CommitParameters {
             unit,
             namespace: Arc::clone(&self.core().registry.namespace),

@@ -112,7 +112,7 @@ impl Core {
         let mut lease = Box::new(Lease::new(
             Arc::clone(entry),
             self.terms(entry, unit, server.unwrap_or_default()),
-            pooled,
+            Some(pooled),
             handle,
             self.registry.background.clone(),
         ));

@@ -14,7 +14,6 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Connection, Staleness, Terms, Unseen};
-use crate::bind::Access;
 use crate::commit::Undone;
 use crate::config::Cleaning;
 use crate::error::Error;
@@ -68,7 +67,7 @@ pub(crate) struct Lease<C: Connection> {
     condition: Condition,
     pooled: Option<Box<dyn Pooled<C>>>,
     /// Declared after the connection, so that it is dropped once the connection was returned.
-    in_use: Option<InUse<C>>,
+    _in_use: Option<InUse<C>>,
     /// `true` while the lease is cleaned up in the background.
     abandoned: bool,
     handle: Handle,
@@ -90,17 +89,18 @@ enum Condition {
 }
 
 impl<C: Connection> Lease<C> {
-    /// Creates the lease of a connection that was just checked out.
+    /// Creates the lease of a connection that was just checked out. Without one, it has nothing to do.
     pub(super) fn new(
         entry: Arc<Entry<C>>,
         terms: Terms,
-        pooled: Box<dyn Pooled<C>>,
+        pooled: Option<Box<dyn Pooled<C>>>,
         handle: Handle,
         background: TaskTracker,
     ) -> Self {
         Self {
             // An outer connection does not count as one of the pool.
-            in_use: (!terms.within_outer).then(|| InUse::begin(Arc::clone(&entry))),
+            _in_use: (pooled.is_some() && !terms.within_outer)
+                .then(|| InUse::begin(Arc::clone(&entry))),
             terms,
             wrote: false,
             failed: false,
@@ -120,7 +120,7 @@ impl<C: Connection> Lease<C> {
             unit: UnitContext::none(),
             transaction: Transaction::default(),
             condition: Condition::Clean,
-            pooled: Some(pooled),
+            pooled,
             abandoned: false,
             handle,
             background,
@@ -220,15 +220,6 @@ impl<C: Connection> Lease<C> {
         let drained = connection.drain().await;
         self.completed();
         drained
-    }
-
-    /// Records the access of the next statement.
-    ///
-    /// Returns whether the statement is the first that writes.
-    pub(super) fn note(&mut self, access: Access) -> bool {
-        let first = access == Access::Write && !self.wrote;
-        self.wrote |= access == Access::Write;
-        first
     }
 
     /// Returns the reason why the transaction cannot be prepared, if there is one.

@@ -93,11 +93,10 @@ impl Nested {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        self.shared.core.nested.fetch_sub(1, Ordering::SeqCst);
+        let core = &self.shared.core;
+        core.nested.fetch_sub(1, Ordering::SeqCst);
         if !self.done {
-            self.shared
-                .core
-                .abort_only(self.shared.core.first_bind(), self.otherwise);
+            core.abort_unit(self.otherwise);
         }
     }
 }

@@ -101,8 +101,7 @@ impl Session {
             return lent.result(self, result);
         }
         if is_part && result.is_err() {
-            self.core()
-                .abort_only(self.core().first_bind(), AbortReason::NestedWorkFailed);
+            self.core().abort_unit(AbortReason::NestedWorkFailed);
         }
         nested.done();
         drop(nested);

@@ -200,39 +200,6 @@ impl Retrying<'_> {
     }
 }
 
-impl Session {
-    /// Ends an attempt. An error comes with whether the unit met a conflict and nothing of it is kept.
-    async fn attempted<R, E: From<Error>>(
-        &mut self,
-        result: Result<R, E>,
-    ) -> Result<(R, Commit), (E, bool)> {
-        match result {
-            Ok(value) => match self.commit_unit().await {
-                Ok(commit) => Ok((value, commit)),
-                Err(error) => {
-                    let gave_way = self.can_run_again()
-                        && error.is_rolled_back()
-                        && (self.core().met_conflict() || error.is_retryable());
-                    Err((Error::from(error).into(), gave_way))
-                }
-            },
-            Err(error) => {
-                let rolled_back = self.roll_back_unit().await;
-                if let Err(uncertain) = &rolled_back {
-                    tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not confirmed: check the data");
-                }
-                let gave_way = self.can_run_again() && self.core().met_conflict();
-                Err((error, rolled_back.is_ok() && gave_way))
-            }
-        }
-    }
-
-    /// Returns whether another attempt could succeed. Otherwise its error would hide the first one.
-    fn can_run_again(&self) -> bool {
-        !self.core().has_outer_connections() && !self.core().slots().any(|slot| slot.is_lost())
-    }
-}
-
 /// The error of a unit that may have been run several times.
 ///
 /// `?` converts it into an [`Error`], if `E` is one.

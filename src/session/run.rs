@@ -201,13 +201,30 @@ where
     #[doc(hidden)]
     async fn run_load(&self, query: Q) -> Result<Vec<U>, Error> {
         let mut claim = self.claim().await?;
-        load(&mut claim, query).await
+        let loading = run(&mut claim, async |connection| {
+            let rows = crate::backend::internals::load(query, connection).await?;
+            rows.try_collect().await
+        });
+        loading.await
     }
 
     #[doc(hidden)]
     async fn run_get_result(&self, query: Q) -> Result<U, Error> {
         let mut claim = self.claim().await?;
-        get_result(&mut claim, query).await
+        let loading = run(&mut claim, async |connection| {
+            let rows = crate::backend::internals::load(query, connection).await?;
+            let mut rows = pin!(rows);
+            let first = rows.try_next().await?;
+            let first = first.ok_or(diesel::result::Error::NotFound)?;
+            // An error in a later row belongs to this query and to no other.
+            while let Some(later) = rows.next().await {
+                if let Err(error @ diesel::result::Error::DatabaseError(..)) = later {
+                    return Err(error);
+                }
+            }
+            Ok(first)
+        });
+        loading.await
     }
 
     #[doc(hidden)]
@@ -220,7 +237,8 @@ where
         Q: 't,
         U: 't,
     {
-        let claim = self.held_claim().await?;
+        let mut claim = self.claim().await?;
+        claim.hold();
         Ok(stream(claim, query))
     }
 }
@@ -232,54 +250,11 @@ where
 {
     async fn run_execute(&self, query: Q) -> Result<usize, Error> {
         let mut claim = self.claim().await?;
-        execute(&mut claim, query).await
+        let executing = run(&mut claim, async |connection| {
+            ExecuteDsl::execute(query, connection).await
+        });
+        executing.await
     }
-}
-
-async fn load<'q, C, Q, U>(claim: &mut impl AsClaim<C>, query: Q) -> Result<Vec<U>, Error>
-where
-    C: crate::backend::Connection,
-    Q: LoadQuery<'q, C, U> + Send + 'q,
-    U: Send,
-{
-    let loading = run(claim, async |connection| {
-        let rows = crate::backend::internals::load(query, connection).await?;
-        rows.try_collect().await
-    });
-    loading.await
-}
-
-async fn get_result<'q, C, Q, U>(claim: &mut impl AsClaim<C>, query: Q) -> Result<U, Error>
-where
-    C: crate::backend::Connection,
-    Q: LoadQuery<'q, C, U> + Send + 'q,
-    U: Send,
-{
-    let loading = run(claim, async |connection| {
-        let rows = crate::backend::internals::load(query, connection).await?;
-        let mut rows = pin!(rows);
-        let first = rows.try_next().await?;
-        let first = first.ok_or(diesel::result::Error::NotFound)?;
-        // An error in a later row belongs to this query and to no other.
-        while let Some(later) = rows.next().await {
-            if let Err(error @ diesel::result::Error::DatabaseError(..)) = later {
-                return Err(error);
-            }
-        }
-        Ok(first)
-    });
-    loading.await
-}
-
-async fn execute<'q, C, Q>(claim: &mut impl AsClaim<C>, query: Q) -> Result<usize, Error>
-where
-    C: crate::backend::Connection,
-    Q: ExecuteDsl<C> + Send + 'q,
-{
-    let executing = run(claim, async |connection| {
-        ExecuteDsl::execute(query, connection).await
-    });
-    executing.await
 }
 
 /// Returns the rows of a query as a stream, which holds the bind until it is dropped.
@@ -342,7 +317,7 @@ pub trait SaveChangesDsl: Sized {
     where
         Self: diesel::Identifiable + HasTable + Send,
         <Self as HasTable>::Table: Bound,
-        BoundConnection<<Self as HasTable>::Table>: UpdateAndFetchResults<Self, U>,
+        ConnectionOfTable<<Self as HasTable>::Table>: UpdateAndFetchResults<Self, U>,
         U: Send,
     {
         async move {
@@ -358,7 +333,7 @@ pub trait SaveChangesDsl: Sized {
 }
 
 /// The connection of the bind of a table.
-type BoundConnection<T> = <<T as Bound>::Bind as Bind>::Connection;
+type ConnectionOfTable<T> = <<T as Bound>::Bind as Bind>::Connection;
 
 impl<T> SaveChangesDsl for T where
     T: Copy + AsChangeset<Target = <T as HasTable>::Table> + IntoUpdateTarget

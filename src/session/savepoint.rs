@@ -86,10 +86,8 @@ struct OpenSavepoint {
 impl OpenSavepoint {
     async fn set(session: &Session) -> Result<Self, Error> {
         let core = session.core();
-        if let Some((bind, reason)) = core.abort_reason() {
-            return Err(Error::AbortOnly { bind, reason });
-        }
-        let depth = core.savepoints().fetch_add(1, Ordering::SeqCst) + 1;
+        core.check_open()?;
+        let depth = core.savepoints.fetch_add(1, Ordering::SeqCst) + 1;
         let open = Self {
             shared: Arc::clone(&session.shared),
             depth,
@@ -100,9 +98,7 @@ impl OpenSavepoint {
     }
 
     async fn end(&mut self, step: SavepointStep) -> Result<(), Error> {
-        if let Some((bind, reason)) = self.shared.core.abort_reason() {
-            return Err(Error::AbortOnly { bind, reason });
-        }
+        self.shared.core.check_open()?;
         self.on_all(step).await?;
         self.ended = true;
         Ok(())
@@ -126,11 +122,10 @@ impl OpenSavepoint {
 
 impl Drop for OpenSavepoint {
     fn drop(&mut self) {
-        self.shared.core.savepoints().fetch_sub(1, Ordering::SeqCst);
+        let core = &self.shared.core;
+        core.savepoints.fetch_sub(1, Ordering::SeqCst);
         if !self.ended {
-            self.shared
-                .core
-                .abort_only(self.shared.core.first_bind(), AbortReason::Incomplete);
+            core.abort_unit(AbortReason::Incomplete);
         }
     }
 }

@@ -110,8 +110,6 @@ pub(super) trait AnySlot: Send + Sync {
     fn is_busy(&self) -> bool;
     /// Returns whether the slot is known to have no lease.
     fn is_empty(&self) -> bool;
-    /// Returns whether the unit has begun here, or may have.
-    fn is_begun(&self) -> bool;
     /// Returns whether the unit met a conflict here.
     fn met_conflict(&self) -> bool;
     /// Returns whether no unit can run here again.
@@ -152,10 +150,6 @@ impl<C: Connection> AnySlot for Slot<C> {
 
     fn is_lost(&self) -> bool {
         self.entry.is_lost()
-    }
-
-    fn is_begun(&self) -> bool {
-        self.lease.try_lock().map_or(true, |lease| lease.is_some())
     }
 
     fn savepoint(&self, step: SavepointStep, depth: usize) -> BoxFuture<'_, Result<(), Error>> {

@@ -22,14 +22,9 @@ pub trait Target<Q, Form = Typed>: Sync + sealed::Sealed {
     /// The bind that the query runs on.
     type Bind: Bind;
 
+    /// Claims the bind for one statement.
     #[doc(hidden)]
     fn claim(
-        &self,
-    ) -> impl Future<Output = Result<impl AsClaim<<Self::Bind as Bind>::Connection>, Error>> + Send;
-
-    /// Returns a statement that holds the bind while its rows are read.
-    #[doc(hidden)]
-    fn held_claim(
         &self,
     ) -> impl Future<Output = Result<impl AsClaim<<Self::Bind as Bind>::Connection>, Error>> + Send;
 }
@@ -87,10 +82,6 @@ impl<Form, Q: Bound<Form> + QueryId> Target<Q, Form> for Session {
     async fn claim(&self) -> Result<impl AsClaim<<Q::Bind as Bind>::Connection>, Error> {
         self.open::<Q, Form>().await
     }
-
-    async fn held_claim(&self) -> Result<impl AsClaim<<Q::Bind as Bind>::Connection>, Error> {
-        Ok(self.open::<Q, Form>().await?.held())
-    }
 }
 
 impl Session {
@@ -127,10 +118,6 @@ impl<B: Bind, Q: QueryId> Target<Q> for On<'_, B> {
     async fn claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
         self.open::<Q>().await
     }
-
-    async fn held_claim(&self) -> Result<impl AsClaim<B::Connection>, Error> {
-        Ok(self.open::<Q>().await?.held())
-    }
 }
 
 /// Accepts `load(&session)` where `session` is already a reference.
@@ -140,10 +127,6 @@ impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &T {
     async fn claim(&self) -> Result<impl AsClaim<<T::Bind as Bind>::Connection>, Error> {
         T::claim(self).await
     }
-
-    async fn held_claim(&self) -> Result<impl AsClaim<<T::Bind as Bind>::Connection>, Error> {
-        T::held_claim(self).await
-    }
 }
 
 /// Accepts `load(&session)` where `session` is an exclusive reference.
@@ -152,9 +135,5 @@ impl<Q, Form, T: Target<Q, Form>> Target<Q, Form> for &mut T {
 
     async fn claim(&self) -> Result<impl AsClaim<<T::Bind as Bind>::Connection>, Error> {
         T::claim(self).await
-    }
-
-    async fn held_claim(&self) -> Result<impl AsClaim<<T::Bind as Bind>::Connection>, Error> {
-        T::held_claim(self).await
     }
 }

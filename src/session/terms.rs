@@ -62,7 +62,7 @@ impl Core {
         terms.two_phase &= !self.options.read_only && !terms.within_outer;
         terms.settings = self.settings(entry);
         terms.tagged = self.registry.trace.tags;
-        terms.savepoints = self.savepoints().load(Ordering::SeqCst);
+        terms.savepoints = self.savepoints.load(Ordering::SeqCst);
         if let Some(left) = self.deadline().left() {
             // A little longer, so that the deadline ends the wait and is reported.
             let left = left.saturating_add(DEADLINE_FIRST);

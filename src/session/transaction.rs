@@ -104,23 +104,46 @@ impl Units<'_> {
     }
 }
 
+impl Session {
+    /// Commits on `Ok` and rolls back on `Err`. An error comes with whether the unit met a conflict and nothing of it is
+    /// kept.
+    pub(super) async fn attempted<R, E: From<Error>>(
+        &mut self,
+        result: Result<R, E>,
+    ) -> Result<(R, Commit), (E, bool)> {
+        match result {
+            Ok(value) => match self.commit_unit().await {
+                Ok(commit) => Ok((value, commit)),
+                Err(error) => {
+                    let gave_way = self.can_run_again()
+                        && error.is_rolled_back()
+                        && (self.core().met_conflict() || error.is_retryable());
+                    Err((Error::from(error).into(), gave_way))
+                }
+            },
+            Err(error) => {
+                // No lease can be in use any more, and a roll-back that fails closes its connection. The error of the
+                // application is returned.
+                let rolled_back = self.roll_back_unit().await;
+                if let Err(uncertain) = &rolled_back {
+                    tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not confirmed: check the data");
+                }
+                let gave_way = self.can_run_again() && self.core().met_conflict();
+                Err((error, rolled_back.is_ok() && gave_way))
+            }
+        }
+    }
+
+    /// Returns whether another attempt could succeed. Otherwise its error would hide the first one.
+    fn can_run_again(&self) -> bool {
+        !self.core().has_outer_connections() && !self.core().slots().any(|slot| slot.is_lost())
+    }
+}
+
 /// Commits on `Ok` and rolls back on `Err`.
 pub(super) async fn end<R, E: From<Error>>(
     session: &mut Session,
     result: Result<R, E>,
 ) -> Result<(R, Commit), E> {
-    match result {
-        Ok(value) => {
-            let commit = session.commit_unit().await.map_err(Error::from)?;
-            Ok((value, commit))
-        }
-        Err(error) => {
-            // No lease can be in use any more, and a roll-back that fails closes its connection. The error of the
-            // application is returned.
-            if let Err(uncertain) = session.roll_back_unit().await {
-                tracing::warn!(error = %uncertain, "a unit has failed, and its roll-back is not confirmed: check the data");
-            }
-            Err(error)
-        }
-    }
+    session.attempted(result).await.map_err(|(error, _)| error)
 }

@@ -145,34 +145,18 @@ impl<C: Connection> Drop for Lease<C> {
             drop(pooled);
             return;
         }
-        let mut rest = Lease {
-            entry: Arc::clone(&self.entry),
-            terms: self.terms.clone(),
-            wrote: self.wrote,
-            failed: self.failed,
-            rows_left: self.rows_left,
-            last_reply: self.last_reply,
-            unverified: self.unverified,
-            undescribed: self.undescribed,
-            lent: self.lent,
-            touched: self.touched,
-            stale: self.stale,
-            unseen: self.unseen,
-            watch: self.watch.take(),
-            undone: self.undone,
-            maybe_decided: self.maybe_decided,
-            maybe_prepared: self.maybe_prepared,
-            prepared: self.prepared,
-            unit: self.unit.clone(),
-            transaction: std::mem::take(&mut self.transaction),
-            condition: self.condition,
-            pooled: Some(pooled),
-            in_use: self.in_use.take(),
-            abandoned: true,
-            handle: self.handle.clone(),
-            background: self.background.clone(),
-        };
-        if self.abandoned {
+        let abandoned = self.abandoned;
+        let husk = Lease::new(
+            Arc::clone(&self.entry),
+            self.terms.clone(),
+            None,
+            self.handle.clone(),
+            self.background.clone(),
+        );
+        let mut rest = std::mem::replace(self, husk);
+        rest.pooled = Some(pooled);
+        rest.abandoned = true;
+        if abandoned {
             // The runtime is shutting down: it has dropped the task of the clean-up.
             close_without_runtime(rest);
         } else {

@@ -159,19 +159,11 @@ impl<C: Connection> Lease<C> {
         }
     }
 
-    /// Returns whether to [verify](Self::verify) before a statement, which would commit by itself if the application
-    /// has ended the transaction.
-    pub(in crate::session) fn must_verify(&mut self) -> bool {
+    /// [Verifies](Self::verify) before a statement, which would commit by itself if the application has ended the
+    /// transaction.
+    pub(in crate::session) async fn verify_for_statement(&mut self) -> Result<(), Fault> {
         let undescribed = std::mem::take(&mut self.undescribed);
         self.unverified |= undescribed && C::autocommits(&self.terms);
-        self.unverified
-    }
-
-    /// Verifies before a statement, if necessary.
-    pub(in crate::session) async fn verify_for_statement(&mut self) -> Result<(), Fault> {
-        match self.must_verify() {
-            true => self.verify().await,
-            false => Ok(()),
-        }
+        self.verify().await
     }
 }
