@@ -73,7 +73,7 @@ impl Watch {
 struct Reader {
     word: String,
     word_ended: bool,
-    /// The text after a `SET` or a `PRAGMA`, in lower case.
+    /// The text after a first `SET` or `PRAGMA`, and otherwise that from the first semicolon on, in lower case.
     set: String,
     semicolon: bool,
     several: bool,
@@ -93,17 +93,24 @@ impl Reader {
             || (is("SET") && !NOT_SET.iter().any(|word| self.set.contains(word)))
     }
 
-    /// Returns whether the statement is `PRAGMA foreign_keys` with a value, perhaps with the name of a schema.
+    /// Returns whether a statement of the message is `PRAGMA foreign_keys` with a value.
     fn is_idle(&self) -> bool {
-        if !self.word.eq_ignore_ascii_case("PRAGMA") {
-            return false;
-        }
-        let Some((name, _)) = self.set.split_once(['=', '(']) else {
-            return false;
-        };
-        let name = name.rsplit('.').next().unwrap_or_default();
-        name.trim_matches([' ', '\t', '\r', '\n', '"', '`', '[', ']']) == "foreign_keys"
+        let mut statements = self.set.split(';');
+        let first = statements.next().unwrap_or_default();
+        let others =
+            statements.filter_map(|statement| statement.trim_start().strip_prefix("pragma"));
+        others.into_iter().any(sets_foreign_keys)
+            || (self.word.eq_ignore_ascii_case("PRAGMA") && sets_foreign_keys(first))
     }
+}
+
+/// Returns whether the rest of a `PRAGMA` is `foreign_keys` with a value, perhaps with the name of a schema.
+fn sets_foreign_keys(rest: &str) -> bool {
+    let Some((name, _)) = rest.split_once(['=', '(']) else {
+        return false;
+    };
+    let name = name.rsplit('.').next().unwrap_or_default();
+    name.trim_matches([' ', '\t', '\r', '\n', '"', '`', '[', ']']) == "foreign_keys"
 }
 
 impl Write for Reader {
@@ -112,11 +119,12 @@ impl Write for Reader {
             let is_space = matches!(character, ' ' | '\t' | '\r' | '\n');
             self.several |= self.semicolon && !is_space && character != ';';
             self.semicolon |= character == ';';
-            if self.word_ended
-                && ["SET", "PRAGMA"]
+            let is_setting = || {
+                ["SET", "PRAGMA"]
                     .iter()
                     .any(|word| self.word.eq_ignore_ascii_case(word))
-            {
+            };
+            if self.semicolon || (self.word_ended && is_setting()) {
                 self.set.push(character.to_ascii_lowercase());
             }
             if self.word_ended || (is_space && self.word.is_empty()) {
@@ -146,6 +154,8 @@ mod tests {
             "PRAGMA foreign_keys = ON",
             " pragma main.Foreign_Keys(0);",
             "PRAGMA\n\"foreign_keys\"=off; SELECT 1",
+            "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000",
+            "SELECT 1;\nPragma foreign_keys(1)",
         ] {
             assert!(Reader::of(format_args!("{idle}")).is_idle(), "{idle}");
         }
@@ -154,6 +164,7 @@ mod tests {
             "PRAGMA defer_foreign_keys = ON",
             "PRAGMA foreign_key_check(notes)",
             "SELECT 'PRAGMA foreign_keys = ON'",
+            "SELECT 1; SELECT 'PRAGMA foreign_keys = ON'",
         ] {
             assert!(!Reader::of(format_args!("{other}")).is_idle(), "{other}");
         }
