@@ -43,15 +43,15 @@ const HOLD_AUTOCOMMIT: &str = "@diesel_binds_autocommit = @@SESSION.autocommit, 
 pub(super) const PUT_BACK_AUTOCOMMIT: &str = "SET autocommit = @diesel_binds_autocommit";
 
 /// Commits, and restores autocommit. Nothing in it can fail after the commit: an invalid value of a variable fails
-/// before any variable is set.
+/// before any variable is set. On MariaDB the value is invalid if the server has ended the transaction meanwhile.
 ///
 /// `SET TRANSACTION ISOLATION LEVEL` holds until a `COMMIT` or `ROLLBACK`. This statement is neither. So the level
 /// would hold for later transactions, whatever `@@tx_isolation` shows. Setting the variable ends that.
 pub(super) fn commit_by_autocommit(terms: &Terms) -> &'static str {
     match is_mariadb(&terms.server.version) {
         true => {
-            "SET autocommit = 1, autocommit = @diesel_binds_autocommit, \
-             SESSION tx_isolation = @@SESSION.tx_isolation"
+            "SET autocommit = IF(@@in_transaction, 'ON', 'the server has ended the transaction'), \
+             autocommit = @diesel_binds_autocommit, SESSION tx_isolation = @@SESSION.tx_isolation"
         }
         false => {
             "SET autocommit = 1, autocommit = @diesel_binds_autocommit, \

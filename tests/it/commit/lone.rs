@@ -45,7 +45,7 @@ async fn only_the_commit_of_a_lone_writer_can_be_unknown<S: Sides>() {
             );
         }
         let commit = if faulty.is_mysql(0) {
-            "autocommit = 1"
+            "autocommit = IF"
         } else {
             "COMMIT"
         };
@@ -214,7 +214,7 @@ async fn a_lone_commit_behind_a_pooler_that_lost_its_server_is_unknown() {
 #[tokio::test]
 async fn a_lone_commit_on_mariadb_that_another_session_rolls_back_is_unknown() {
     let database = MariadbA::database().await;
-    let proxy = Rerouting::start(database.url(), b"SET autocommit = 1").await;
+    let proxy = Rerouting::start(database.url(), b"SET autocommit = IF").await;
     let builder = Binds::builder().namespace("rerouted");
     let (url, options) = (proxy.url(database.url()), BindOptions::new());
     let builder = MariadbA::register(builder, &url, PoolKind::Deadpool, 1, options).await;

@@ -338,3 +338,19 @@ async fn a_level_for_one_transaction_stays_when_autocommit_ends_it() {
         admin.run("ROLLBACK").await.unwrap();
     }
 }
+
+/// Therefore the commit of a unit fails if the server has ended its transaction.
+#[tokio::test]
+async fn an_expression_is_evaluated_before_autocommit_commits() {
+    let (_database, mut admin) = database().await;
+    let end = "SET autocommit = IF(@@in_transaction, 'ON', 'the server has ended the transaction')";
+    let begin = "SET autocommit = 0; START TRANSACTION; INSERT INTO t VALUES (77)";
+    let refused_end = admin.run(&format!("{begin}; ROLLBACK; {end}")).await;
+    refused(refused_end, "the server has ended the transaction");
+    admin
+        .run(&format!("{begin}; {end}; ROLLBACK"))
+        .await
+        .unwrap();
+    let rows = admin.values("SELECT CAST(n AS CHAR) AS value FROM t WHERE n = 77");
+    assert_eq!(rows.await.unwrap(), ["77"]);
+}

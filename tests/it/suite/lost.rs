@@ -252,8 +252,7 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
         };
         // The bytes of each message that ends a transaction here, and whether one with a gap is sent.
         let ends: &[(&str, bool)] = match faulty.is_mysql(index) {
-            // The message of a plain commit begins with its last check.
-            true => &[("RELEASE SAVEPOINT diesel_binds_unit_", prepares || decides)],
+            true => &[("RELEASE SAVEPOINT diesel_binds_unit_", true)],
             false => &[
                 ("PREPARE TRANSACTION", prepares),
                 ("INSERT INTO public.diesel_binds", decides),

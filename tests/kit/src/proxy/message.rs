@@ -32,8 +32,8 @@ impl Protocol {
         (buffer.len() >= length).then(|| buffer.drain(..length).collect())
     }
 
-    /// Returns the message with a roll-back after its first `count` statements, if it has several statements in text
-    /// and at least two follow.
+    /// Returns the message with a roll-back after its first `count` statements, if it has several statements in text.
+    /// On PostgreSQL, at least two must follow: no server ends a transaction before a `COMMIT` without an error.
     pub(super) fn roll_back_within(self, message: &[u8], count: usize) -> Option<Vec<u8>> {
         let text = match (self, message) {
             (Self::Postgres, [b'Q', _, _, _, _, text @ .., 0]) => text,
@@ -42,18 +42,26 @@ impl Protocol {
         };
         let text = std::str::from_utf8(text).ok()?;
         let (at, _) = text.match_indices("; ").nth(count.checked_sub(1)?)?;
-        // The last statement checks the transaction itself.
-        text[at + 2..].find("; ")?;
         let (before, after) = text.split_at(at);
-        // An XA branch refuses a `ROLLBACK` without its name.
-        let branch = after
-            .split("; ")
-            .find_map(|statement| statement.strip_prefix("XA END "));
-        let text = match (self, branch) {
-            (_, Some(name)) => format!("{before}; XA END {name}; XA ROLLBACK {name}{after}"),
-            (Self::Mysql, None) => format!("{before}; ROLLBACK{after}"),
-            // Each of the statements that follow commits by itself.
-            (Self::Postgres, None) => {
+        let named = |first: &str| {
+            after
+                .split("; ")
+                .find_map(|statement| statement.strip_prefix(first))
+        };
+        let text = match self {
+            // An XA branch refuses a `ROLLBACK` without its name.
+            Self::Mysql => match (named("XA END "), named("XA PREPARE "), named("XA COMMIT ")) {
+                (Some(name), ..) => format!("{before}; XA END {name}; XA ROLLBACK {name}{after}"),
+                (None, Some(name), _) => format!("{before}; XA ROLLBACK {name}{after}"),
+                (None, None, Some(commit)) => {
+                    let name = commit.trim_end_matches(" ONE PHASE");
+                    format!("{before}; XA ROLLBACK {name}{after}")
+                }
+                (None, None, None) => format!("{before}; ROLLBACK{after}"),
+            },
+            Self::Postgres => {
+                text[at + 2..].find("; ")?;
+                // Each of the statements that follow commits by itself.
                 format!("{before}; ROLLBACK{}", after.replace("; ", "; COMMIT; "))
             }
         };
