@@ -29,6 +29,7 @@ fn unfit(schema: &str, denied: bool) -> String {
     let keys = [
         key(&database, "diesel_binds_decision", "unit"),
         key(&database, "diesel_binds_horizon", "namespace"),
+        key(&database, "diesel_binds_forced", "unit"),
     ];
     let may_write = ["diesel_binds_decision", "diesel_binds_branch"];
     let may_write = may_write

@@ -82,7 +82,7 @@ const POSTGRES: [Kind; 15] = [
     ),
 ];
 
-const MARIADB: [Kind; 16] = [
+const MARIADB: [Kind; 17] = [
     (
         "ALTER TABLE diesel_binds_decision ENGINE = MyISAM",
         "its engine is MyISAM",
@@ -126,6 +126,10 @@ const MARIADB: [Kind; 16] = [
     (
         "ALTER TABLE diesel_binds_decision DROP PRIMARY KEY, ADD PRIMARY KEY (unit, outcome)",
         "no unique key on `unit`",
+    ),
+    (
+        "ALTER TABLE diesel_binds_forced DROP PRIMARY KEY",
+        "`diesel_binds_forced` cannot guarantee the outcome of a commit: no unique key on `unit`",
     ),
     (
         "ALTER TABLE diesel_binds_decision DROP PRIMARY KEY, ADD PRIMARY KEY (unit(8))",
