@@ -26,7 +26,8 @@ const RESET: &str = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock
      DISCARD SEQUENCES; RESET SESSION AUTHORIZATION; RESET ALL";
 
 /// Fails if schemas have types of the same name. diesel-async caches the id of a type by its bare name, resolved by the
-/// `search_path` of a hook at the begin. In a unit with another `search_path`, that is the type of another schema.
+/// `search_path`, which a hook or text may have set. In a unit with another `search_path`, that is the type of another
+/// schema.
 const ONE_TYPE_FOR_A_NAME: &str = "SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_type t \
      JOIN pg_catalog.pg_type o ON o.typname = t.typname AND o.oid <> t.oid \
      LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
@@ -54,11 +55,7 @@ pub(super) async fn clean(connection: &mut AsyncPgConnection, terms: &Terms) -> 
     let Some(fresh) = &terms.server.session.fresh else {
         return Ok(false);
     };
-    let mut message = format!("{RESET}; {fresh}");
-    if terms.hooked {
-        message.push_str("; ");
-        message.push_str(ONE_TYPE_FOR_A_NAME);
-    }
+    let message = format!("{RESET}; {fresh}; {ONE_TYPE_FOR_A_NAME}");
     connection.batch_execute(&message).await?;
     Ok(true)
 }

@@ -194,8 +194,22 @@ async fn statements_dropped_in_text_are_prepared_again_by_a_later_unit(kind: Poo
     PostgresA::read(&binds.session()).await.unwrap();
 }
 
-/// Each schema has a type of the same name, and the hook at the begin chooses the schema.
+/// What chooses the schema of a unit.
+#[derive(Clone, Copy, Debug)]
+enum ChosenBy {
+    Hook,
+    Text,
+    RawConnection,
+}
+
+/// Each schema has a type of the same name.
 async fn a_type_of_each_schema_is_that_of_its_units(kind: PoolKind) {
+    for chosen_by in [ChosenBy::Hook, ChosenBy::Text, ChosenBy::RawConnection] {
+        each_unit_has_the_type_of_its_schema(kind, chosen_by).await;
+    }
+}
+
+async fn each_unit_has_the_type_of_its_schema(kind: PoolKind, chosen_by: ChosenBy) {
     let database = Database::on(Server::PostgresA).await;
     let mut admin = Admin::connect(database.url()).await;
     for schema in ["one", "two"] {
@@ -204,10 +218,13 @@ async fn a_type_of_each_schema_is_that_of_its_units(kind: PoolKind) {
     }
     let tenant: Arc<Mutex<&'static str>> = Arc::new(Mutex::new("one"));
     let by_hook = Arc::clone(&tenant);
-    let builder = Binds::builder().after_begin(Moods, move |connection| {
-        let sql = format!("SET LOCAL search_path = {}", by_hook.lock().unwrap());
-        Box::pin(async move { connection.batch_execute(&sql).await })
-    });
+    let mut builder = Binds::builder();
+    if let ChosenBy::Hook = chosen_by {
+        builder = builder.after_begin(Moods, move |connection| {
+            let sql = format!("SET LOCAL search_path = {}", by_hook.lock().unwrap());
+            Box::pin(async move { connection.batch_execute(&sql).await })
+        });
+    }
     let pool = OfPostgres::open(database.url(), kind, 1, "");
     let builder = pool.register::<Moods>(builder, BindOptions::new());
     let binds = builder.build().unwrap();
@@ -215,8 +232,22 @@ async fn a_type_of_each_schema_is_that_of_its_units(kind: PoolKind) {
         for schema in ["one", "two"] {
             *tenant.lock().unwrap() = schema;
             let mut session = binds.session();
+            let sql = format!("SET LOCAL search_path = {schema}");
+            match chosen_by {
+                ChosenBy::Hook => {}
+                ChosenBy::Text => {
+                    let on = session.on(Moods);
+                    diesel::sql_query(sql).execute(&on).await.unwrap();
+                }
+                ChosenBy::RawConnection => {
+                    let mut connection = session.connection(Moods).await.unwrap();
+                    let raw = connection.raw().unwrap();
+                    raw.batch_execute(&sql).await.unwrap();
+                }
+            }
             write(&session).await.unwrap();
-            assert_eq!(read(&session).await.unwrap().len(), round);
+            let found = read(&session).await.unwrap();
+            assert_eq!(found.len(), round, "{chosen_by:?}");
             session.commit_all().await.unwrap();
         }
     }
