@@ -67,7 +67,7 @@ pub(super) fn state(connection: &mut SqliteConnection) -> QueryResult<String> {
         "SELECT quote((SELECT group_concat(name || file, ';') FROM pragma_database_list WHERE name <> 'temp')) \
          || quote((SELECT group_concat(name || '/' || narg || '/' || type || builtin || flags, ';') \
          FROM pragma_function_list WHERE name <> '{FUNCTION}')) \
-         || quote((SELECT group_concat(name, ';') FROM pragma_collation_list))",
+         || quote((SELECT group_concat(name, ';') FROM pragma_collation_list)) || ('a' LIKE 'A')",
     );
     // A query on the temporary schema opens it.
     let opened = "SELECT count(*) AS value FROM pragma_database_list WHERE name = 'temp'";

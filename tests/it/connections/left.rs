@@ -92,6 +92,7 @@ const MARIADB: Kind = Kind {
         "CREATE TEMPORARY TABLE left_over (id INT)",
         "CREATE TEMPORARY TABLE notes (id INT, text TEXT)",
         "PREPARE by_name FROM 'SELECT 1'",
+        "CREATE TEMPORARY SEQUENCE numbers",
         "LOCK TABLES notes WRITE",
         "USE mysql",
         "SET SESSION foreign_key_checks = 0",
@@ -112,6 +113,7 @@ const MARIADB: Kind = Kind {
         "SELECT CAST(COUNT(id) AS CHAR) AS value FROM left_over",
         "SELECT CAST(COUNT(text) >= 0 AS CHAR) AS value FROM notes WHERE id IS NULL",
         "EXECUTE by_name",
+        "SELECT CAST(minimum_value AS CHAR) AS value FROM numbers",
     ],
 };
 
@@ -124,6 +126,7 @@ const SQLITE: Kind = Kind {
         "PRAGMA ignore_check_constraints = ON",
         "PRAGMA cache_size = 77",
         "PRAGMA reverse_unordered_selects = ON",
+        "PRAGMA case_sensitive_like = ON",
         "ATTACH ':memory:' AS left_over",
         "CREATE TEMPORARY TABLE left_over (id INTEGER)",
         "CREATE TEMPORARY TABLE notes (id INTEGER, text TEXT)",
@@ -144,6 +147,7 @@ const SQLITE: Kind = Kind {
         "SELECT CAST(foreign_keys AS TEXT) AS value FROM pragma_foreign_keys",
         "SELECT CAST(temp_store AS TEXT) AS value FROM pragma_temp_store",
         "SELECT locking_mode AS value FROM pragma_locking_mode",
+        "SELECT CAST('a' LIKE 'A' AS TEXT) AS value",
     ],
 };
 
