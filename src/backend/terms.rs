@@ -26,12 +26,12 @@ pub struct Terms {
     pub within_outer: bool,
     /// `true` if the outer transaction never commits. The checks of its commit run when the savepoint is released.
     pub sandboxed: bool,
-    /// `true` if hooks of the application run at the begin.
-    pub hooked: bool,
     /// The settings of the transaction.
     pub settings: Settings,
     /// `true` if the transaction begins in a way that allows a later prepare.
     pub two_phase: bool,
+    /// `true` if the bind may record a decision: other binds write in its units, or it records every commit.
+    pub may_record: bool,
     /// `true` if the transaction begins with a comment that identifies its unit.
     pub tagged: bool,
     /// `true` if the server counts the rows that a reader writes.
@@ -105,6 +105,8 @@ pub struct PriorState {
     pub depth: u32,
     /// The connection's count of changes before the begin, which covers its whole life (SQLite).
     pub written: i64,
+    /// `true` if the connection had `synchronous = FULL` before, and has `EXTRA` until the end (SQLite).
+    pub synchronous: bool,
     /// The limit for waiting for locks that the connection had before, if it has another one until the end (SQLite).
     pub busy_timeout: Option<i64>,
     /// `true` if the connection was read-only before (SQLite).

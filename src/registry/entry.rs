@@ -278,6 +278,7 @@ impl<C: Connection> Entry<C> {
 
     /// Returns the terms of a transaction, as far as the entry alone determines them.
     pub(crate) fn terms(&self, unit: UnitId, server: Arc<Server>) -> crate::backend::Terms {
+        let may_record = !self.is_only_bind || self.options.record_every_commit;
         crate::backend::Terms {
             bind: self.key,
             namespace: Arc::clone(&self.namespace),
@@ -285,14 +286,13 @@ impl<C: Connection> Entry<C> {
             read_only: self.options.read_only,
             within_outer: self.is_within_outer(),
             sandboxed: self.is_within_outer(),
-            hooked: !self.after_begin.is_empty(),
             settings: self.options.settings,
             two_phase: !self.is_only_bind
                 && !self.options.read_only
                 && self.cannot_prepare(&server).is_none(),
             tagged: false,
-            verify_reads: (!self.is_only_bind || self.options.record_every_commit)
-                && !self.options.trust_reads,
+            may_record,
+            verify_reads: may_record && !self.options.trust_reads,
             savepoints: 0,
             lock_timeout: self.timeouts.lock,
             idle_timeout: self.timeouts.idle,

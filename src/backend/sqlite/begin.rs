@@ -5,8 +5,11 @@ use diesel::{QueryResult, SqliteConnection};
 
 use crate::backend::settings::milliseconds;
 use crate::backend::sqlite::attach;
-use crate::backend::sqlite::pragma::{busy_timeout, number, written};
+use crate::backend::sqlite::pragma::{busy_timeout, number, synchronous, written};
 use crate::backend::{PriorState, Terms, sql};
+
+/// The number of `synchronous = FULL`.
+const FULL: i64 = 2;
 
 /// Begins the transaction, and leaves the marker.
 pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryResult<PriorState> {
@@ -26,6 +29,12 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     let limit = limit(terms, before);
     if limit != before {
         connection.batch_execute(&format!("PRAGMA busy_timeout = {limit}"))?;
+    }
+    // A commit deletes its journal. With FULL, a loss of power may bring the journal back, which undoes the commit. A commit
+    // of several files does not need it: it deletes a journal of its own in a durable way.
+    let synchronous = terms.may_record && !terms.read_only && synchronous(connection)? == FULL;
+    if synchronous {
+        connection.batch_execute("PRAGMA main.synchronous = EXTRA")?;
     }
     let attached = attach::attach(connection, &terms.attached)?;
     let mut query_only = false;
@@ -52,6 +61,7 @@ pub(super) fn begin(connection: &mut SqliteConnection, terms: &Terms) -> QueryRe
     Ok(PriorState {
         depth: 1,
         written: written(connection)?,
+        synchronous,
         busy_timeout: (limit != before).then_some(before),
         query_only,
         attached,
@@ -76,6 +86,9 @@ pub(super) fn put_back(connection: &mut SqliteConnection, terms: &Terms) -> Quer
     attach::detach(connection, &terms.attached, terms.prior.attached)?;
     if terms.read_only && !terms.prior.query_only {
         connection.batch_execute("PRAGMA query_only = OFF")?;
+    }
+    if terms.prior.synchronous {
+        connection.batch_execute("PRAGMA main.synchronous = FULL")?;
     }
     if let Some(before) = terms.prior.busy_timeout {
         connection.batch_execute(&format!("PRAGMA busy_timeout = {before}"))?;

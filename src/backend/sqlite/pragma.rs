@@ -35,6 +35,18 @@ pub(super) fn busy_timeout(connection: &mut SqliteConnection) -> QueryResult<i64
     Ok(timeout)
 }
 
+#[derive(QueryableByName)]
+struct Synchronous {
+    #[diesel(sql_type = BigInt)]
+    synchronous: i64,
+}
+
+/// Returns the number of the setting `synchronous` of the main file.
+pub(super) fn synchronous(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    let row: Synchronous = sql_query("PRAGMA main.synchronous").get_result(connection)?;
+    Ok(row.synchronous)
+}
+
 /// Runs queries that read the file outside of a transaction, on a connection that may not wait for locks.
 pub(super) fn patiently<T>(
     connection: &mut SqliteConnection,

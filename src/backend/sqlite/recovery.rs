@@ -17,7 +17,7 @@ where
 {
     async fn recovery_settings(&mut self) -> QueryResult<()> {
         self.spawn_blocking(|connection| {
-            connection.batch_execute("PRAGMA busy_timeout = 1000; PRAGMA synchronous = FULL")
+            connection.batch_execute("PRAGMA busy_timeout = 1000; PRAGMA synchronous = EXTRA")
         })
         .await
     }

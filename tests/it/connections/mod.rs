@@ -3,7 +3,7 @@
 mod functions;
 mod left;
 mod options;
-mod pool;
+pub(crate) mod pool;
 mod seen;
 mod stale;
 mod useless;

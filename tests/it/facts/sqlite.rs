@@ -50,6 +50,28 @@ async fn a_deferred_transaction_fails_its_upgrade_at_once() {
     refused(two.run("INSERT INTO t VALUES (2)").await, "locked");
 }
 
+/// A loss of power may bring a journal back whose deletion the folder had not stored yet. In the journal mode `delete`, only
+/// `synchronous = EXTRA` stores the folder.
+#[tokio::test]
+async fn a_journal_that_comes_back_undoes_a_commit() {
+    let (database, mut admin) = file().await;
+    let journal = format!("{}-journal", database.url());
+    let kept = format!("{journal}-kept");
+    // The pages of a transaction are written to the file, and the journal before them, when the cache is full.
+    admin
+        .run("PRAGMA cache_size = 1; BEGIN; WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 9999) \
+              INSERT INTO t SELECT n FROM r")
+        .await
+        .unwrap();
+    std::fs::copy(&journal, &kept).unwrap();
+    admin.run("COMMIT").await.unwrap();
+    assert!(!std::fs::exists(&journal).unwrap());
+    drop(admin);
+    std::fs::rename(&kept, &journal).unwrap();
+    let mut admin = Admin::connect(database.url()).await;
+    assert!(numbers(&mut admin).await.is_empty());
+}
+
 /// SQLite reports no error, and keeps the earlier setting.
 #[tokio::test]
 async fn foreign_keys_cannot_be_turned_within_a_transaction() {

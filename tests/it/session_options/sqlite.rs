@@ -8,9 +8,11 @@ use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_binds::error::Fault;
 use diesel_binds::{
-    AsyncSqliteConnection, Binds, CommitError, Error, Session, SessionOptions, Source,
+    AsyncSqliteConnection, BindOptions, Binds, CommitError, Error, Session, SessionOptions, Source,
 };
-use kit::side::{Side, Sqlite};
+use kit::side::{PoolKind, Side, Sqlite};
+
+use crate::connections::pool::{OfSqlite, Shared as _};
 
 #[derive(QueryableByName)]
 struct BusyTimeout {
@@ -68,6 +70,51 @@ async fn a_unit_leaves_no_setting_on_its_connection() {
     }
 }
 
+/// With less, a loss of power may undo a commit that other databases rely on.
+#[tokio::test]
+async fn a_unit_that_may_record_a_decision_stores_the_end_of_its_journal() {
+    let database = Sqlite::database().await;
+    let alone = BindOptions::new();
+    let recording = BindOptions::new().record_every_commit().allow_not_durable();
+    for (options, before, within) in [
+        (&alone, "FULL", "FULL"),
+        (&recording, "NORMAL", "NORMAL"),
+        (&recording, "FULL", "EXTRA"),
+        (&recording, "EXTRA", "EXTRA"),
+    ] {
+        let setup = format!("PRAGMA synchronous = {before}");
+        let pool = OfSqlite::open(database.url(), PoolKind::Deadpool, 1, &setup);
+        let builder = Binds::builder().namespace("journal");
+        let binds = pool
+            .register::<Sqlite>(builder, options.clone())
+            .build()
+            .unwrap();
+        for commits in [true, false] {
+            let mut session = binds.session();
+            Sqlite::write(&session, &format!("{before} {within} {commits}"))
+                .await
+                .unwrap();
+            let found = Sqlite::text(&session, &synchronous("text")).await.unwrap();
+            assert_eq!(found, within, "{before}");
+            match commits {
+                true => drop(session.commit_all().await.unwrap()),
+                false => session.rollback_all().await.unwrap(),
+            }
+            let query = synchronous("value");
+            let all = pool.ask_all(database.url(), &setup, 1, &[&query]).await;
+            assert_eq!(all.0, [[before]], "{commits}");
+        }
+    }
+}
+
+/// Returns the query for the name of the setting `synchronous`.
+fn synchronous(column: &str) -> String {
+    format!(
+        "SELECT CASE synchronous WHEN 1 THEN 'NORMAL' WHEN 2 THEN 'FULL' WHEN 3 THEN 'EXTRA' END AS {column} \
+         FROM pragma_synchronous"
+    )
+}
+
 /// A unit waits for locks up to the busy timeout of its connection, but not beyond its deadline.
 #[tokio::test]
 async fn a_unit_waits_for_locks_until_its_deadline_at_most() {
@@ -99,7 +146,15 @@ async fn a_unit_waits_for_locks_until_its_deadline_at_most() {
 /// SQLite reports no error, and the unit would go on without its foreign keys.
 #[tokio::test]
 async fn foreign_keys_that_are_set_within_a_unit_are_an_error() {
-    let set = "PRAGMA foreign_keys = ON";
+    for set in [
+        "PRAGMA foreign_keys = ON",
+        "PRAGMA cache_size = 77; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY",
+    ] {
+        foreign_keys_are_an_error(set).await;
+    }
+}
+
+async fn foreign_keys_are_an_error(set: &'static str) {
     let database = Sqlite::database().await;
     let pool = || {
         Pool::builder(AsyncDieselConnectionManager::new(database.url()))
