@@ -1,7 +1,7 @@
 //! The command line of diesel-binds: manages the databases of a project, by its manifest.
 //!
 //! The exit code is 0 if all is well. It is 1 if something was found, left undone or failed, which the output names. It
-//! is 2 if the command, the manifest or the environment is wrong: then nothing was done.
+//! is 2 if the command, the manifest, the environment or a database is wrong: then nothing was done.
 
 mod arguments;
 mod diesel_cli;

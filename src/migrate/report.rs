@@ -65,7 +65,8 @@ impl MigrationReport {
             .all(|bind| bind.state.as_ref().is_ok_and(MigrationState::is_current))
     }
 
-    /// Returns whether a database has versions that the program does not have, or migrations in another order.
+    /// Returns whether a database has versions that the program does not have, or a pending migration is older than an
+    /// applied one.
     #[must_use]
     pub fn has_drifted(&self) -> bool {
         self.binds

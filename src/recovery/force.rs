@@ -32,9 +32,9 @@ impl ForceOptions {
         Self::default()
     }
 
-    /// States that this number of parts of the unit is prepared on no database. They were finished **as the unit is now
-    /// forced**, or were never prepared (a bind that only read, or a process that died before). Or their databases are
-    /// lost as well.
+    /// States that this number of parts of the unit is prepared on no database. Each of them was finished **with the
+    /// outcome that is now forced**, was never prepared (the bind only read, or the process died before), or was on a
+    /// database that is lost as well.
     ///
     /// Nothing can check that. If such a part was finished otherwise, or is still prepared on a database without a bind
     /// here, the unit is committed in part. Refused unless exactly this number of parts is missing. Defaults to none.

@@ -19,8 +19,8 @@ pub struct RecoveryReport {
     pub unreachable: Vec<(&'static str, Fault)>,
     /// The number of deleted records, of decisions and branches that are not needed any more.
     pub forgotten: usize,
-    /// The binds whose old records could not be deleted, and those that could not be read, so that records which name
-    /// them stay. This does no harm to units.
+    /// The binds whose old records could not be deleted, and the binds that could not be read: records that name the
+    /// latter stay. This does no harm to units.
     pub not_forgotten: Vec<(&'static str, Fault)>,
 }
 
@@ -71,7 +71,7 @@ pub enum InDoubtReason {
         "no row names the holder of its decision: correct the URL of the bind, or finish the branch by hand"
     )]
     HolderNotNamed,
-    /// The branch belongs to another application, which has not finished it for a minute. It keeps locks in our
+    /// The branch belongs to another application, which has not finished it for a minute. The branch keeps locks in the
     /// database.
     #[error("it belongs to the application `{0}`")]
     ForeignNamespace(String),

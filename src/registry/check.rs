@@ -13,7 +13,8 @@ use crate::registry::AnyEntry;
 use crate::registry::Registry;
 use crate::registry::examine::Examined;
 
-/// The results of a preflight, for a person to read ([`Display`](fmt::Display)), and for a program to match on.
+/// The results of [`Binds::check`](crate::Binds::check), for a person to read ([`Display`](fmt::Display)), and for a
+/// program to match on.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -21,7 +22,7 @@ pub struct Report {
     pub binds: Vec<BindReport>,
 }
 
-/// The results of a preflight for one bind.
+/// The results of a check for one bind.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BindReport {
@@ -35,7 +36,7 @@ pub struct BindReport {
     pub findings: Vec<Finding>,
 }
 
-/// A finding of a preflight.
+/// A finding of a check.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
@@ -102,7 +103,7 @@ pub enum Finding {
         /// `true` if the bind requires it, so that it cannot join units of several writers.
         required: bool,
     },
-    /// The tables of the commit protocol are missing, are not those of this library, or are not safe for commits. Or
+    /// The tables of the commit protocol are missing, are not those of this library, or are not safe for commits, or
     /// the role of the connection may not write to them.
     #[error("it cannot join units of several writers, nor record its commits")]
     Tables(#[source] Fault),

@@ -52,7 +52,7 @@ pub(crate) use self::sandbox_port::AnySandbox;
 
 /// The binds of an application, each with its pool. Creates the sessions.
 ///
-/// Cheap to clone; all clones are one registry.
+/// Clones are cheap, and share one registry.
 ///
 /// # Example
 ///
@@ -116,8 +116,8 @@ impl Binds {
         BindsBuilder::new()
     }
 
-    /// Builds the binds of a manifest without their types, with the URLs in the environment. No session can use them,
-    /// but they can be checked and recovered. Short for [`manifest`](BindsBuilder::manifest) and
+    /// Builds the binds of a manifest without their types, with the URLs in the environment. No session can use them.
+    /// [`check`](Self::check) and [`recovery`](Self::recovery) work. Short for [`manifest`](BindsBuilder::manifest) and
     /// [`bind_all_named`](BindsBuilder::bind_all_named).
     ///
     /// # Errors
@@ -130,9 +130,9 @@ impl Binds {
 
     /// Creates the tables of the commit protocol in every database, where they are missing.
     ///
-    /// Call it if the application lets the library create them. Otherwise run the migrations in the folder `migrations`
-    /// of this crate, one for each backend. The role of the pool must be allowed to create tables. May be run at any
-    /// time, by several processes at once.
+    /// Call it if no migration creates them. The folder `migrations` of this crate has such a migration for each
+    /// backend. The role of the pool must be allowed to create tables. May be run at any time, by several processes at
+    /// once.
     ///
     /// # Errors
     ///
@@ -204,8 +204,8 @@ impl Binds {
     ///
     /// A hook that runs in the background, [after the commit](crate::Session::after_commit) or [after a
     /// roll-back](crate::Session::after_rollback), may call this. The call then returns at once, because the unit waits
-    /// for the hook. The pools are closed in the background. If a hook starts a task that calls this, and waits for
-    /// that task, it waits forever, unless its unit has a [deadline](crate::SessionOptions::deadline).
+    /// for the hook. The pools are closed in the background. If a hook starts a task that calls this function and waits
+    /// for that task, the hook waits forever, unless its unit has a [deadline](crate::SessionOptions::deadline).
     ///
     /// # Cancel safety
     ///

@@ -81,7 +81,8 @@ pub enum BuildProblem {
         /// The variable.
         variable: String,
     },
-    /// Prepared transactions and records need a namespace.
+    /// No namespace is set, although several binds may commit as one or a bind records every commit. The names of
+    /// prepared transactions and the records contain the namespace.
     #[error(
         "several binds may commit as one, or one records its commits, so these need the name of the application: \
          `.namespace(\"…\")`"

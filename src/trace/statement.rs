@@ -72,7 +72,7 @@ struct Running {
 }
 
 impl StatementSpans {
-    /// Creates spans of statements, and passes all events on to another instrumentation.
+    /// Wraps an instrumentation: creates spans of statements, and passes all events on to it.
     pub fn over(instrumentation: impl Instrumentation) -> Self {
         Self {
             over: Some(Box::new(instrumentation)),

@@ -11,10 +11,10 @@ use crate::error::{AbortReason, Error};
 /// | status | means |
 /// |---|---|
 /// | 404 Not Found | a query found no row |
-/// | 409 Conflict | a conflict with other data or another unit (a constraint, a serialization failure), or the veto of a hook |
-/// | 503 Service Unavailable | no connection, no reply in time, or the deadline passed: the unit is rolled back, and may work later |
+/// | 409 Conflict | a unique, foreign key, check or exclusion constraint, a serialization failure, or the veto of a hook |
+/// | 503 Service Unavailable | no connection, a lost or stale one, no reply in time, a closed registry, or a deadline that passed: the unit is rolled back, and may work later |
 /// | 504 Gateway Timeout | **it is not known whether the unit was committed**: [`CommitError::is_in_doubt`]. Do not repeat the request before you know |
-/// | 500 Internal Server Error | everything else |
+/// | 500 Internal Server Error | everything else, such as a deadlock that was not retried |
 ///
 /// This is the only use of 504, so that a client can recognize the one case in which it must not repeat the request.
 /// Configure proxies not to repeat requests after a 504.

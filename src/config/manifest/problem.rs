@@ -15,7 +15,7 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
     },
-    /// There is no manifest in a folder, nor above it.
+    /// There is no manifest in the folder, nor in any folder above it.
     NotFound {
         /// The folder.
         folder: PathBuf,

@@ -24,9 +24,9 @@ impl BindsBuilder {
 
     /// Registers a bind of the manifest without its type: by its key, with the URL in the environment.
     ///
-    /// No session can use the bind, but everything that needs no type can: [`check`](crate::Binds::check),
-    /// [`recovery`](crate::Binds::recovery), [`install`](crate::Binds::install). Use it in a process that does nothing
-    /// else.
+    /// No session can use the bind. The calls that need no type do: [`check`](crate::Binds::check),
+    /// [`recovery`](crate::Binds::recovery), [`install`](crate::Binds::install). Register binds by key in a process
+    /// that does nothing else.
     ///
     /// Keeps the key in memory until the process ends, once for each key.
     pub fn bind_named(mut self, key: &str) -> Self {
