@@ -57,8 +57,11 @@ enum At<C> {
 /// The functions of [`FromUrl`].
 struct ByUrl<C> {
     opener: fn(Place) -> Arc<Setup<C>>,
-    pool: fn(&str, Arc<Setup<C>>, &PoolOptions) -> Box<dyn Pool<C>>,
+    pool: MakePool<C>,
 }
+
+/// Makes a pool whose connections are opened by a function, for a URL.
+type MakePool<C> = fn(&str, Arc<Setup<C>>, &PoolOptions) -> Box<dyn Pool<C>>;
 
 /// A source of connections `C`: a [`Source`], or a pool of deadpool or bb8. Sealed.
 #[diagnostic::on_unimplemented(
