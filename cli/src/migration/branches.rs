@@ -1,14 +1,12 @@
 //! The prepared branches that a running `diesel` may wait for. They keep their locks until recovery finishes them, and
 //! `diesel` prints nothing while it waits.
 
-use std::error::Error;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
 use diesel_binds::backend::Backend;
 use diesel_binds::config::ManifestBind;
-use diesel_binds::migrations::Migratable;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
 
@@ -58,22 +56,22 @@ pub(super) fn named(waits: &str, branches: &[String]) -> String {
 /// Returns the branches in the way. A database that cannot be asked has none: the migration itself reports the reason.
 async fn blocking(backend: Backend, url: &str) -> Vec<String> {
     let asked = async {
-        match backend {
+        match (backend, url) {
             #[cfg(feature = "postgres")]
-            Backend::Postgres => ask::<diesel_async::AsyncPgConnection>(url).await,
+            (Backend::Postgres, url) => ask::<diesel_async::AsyncPgConnection>(url).await,
             #[cfg(feature = "mysql")]
-            Backend::Mysql => ask::<diesel_async::AsyncMysqlConnection>(url).await,
+            (Backend::Mysql, url) => ask::<diesel_async::AsyncMysqlConnection>(url).await,
             // SQLite prepares nothing.
-            _ => Ok(Vec::new()),
+            _ => Vec::new(),
         }
     };
-    match timeout(PATIENCE, asked).await {
-        Ok(Ok(branches)) => branches,
-        Ok(Err(_)) | Err(_) => Vec::new(),
-    }
+    timeout(PATIENCE, asked).await.unwrap_or_default()
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-async fn ask<C: Migratable>(url: &str) -> Result<Vec<String>, Box<dyn Error>> {
-    Ok(C::establish(url).await?.blocking_branches().await?)
+async fn ask<C: diesel_binds::migrations::Migratable>(url: &str) -> Vec<String> {
+    match C::establish(url).await {
+        Ok(mut connection) => connection.blocking_branches().await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
 }
