@@ -223,8 +223,8 @@ pub(crate) enum DoubtCommand {
         /// unit is torn
         #[arg(long, requires = "force", value_name = "N", default_value_t = 0)]
         parts_are_gone: u16,
-        /// The holder is lost for good, and the manifest has no bind of its key any more. Nothing verifies that: if the
-        /// holder still exists, the unit is torn
+        /// The holder is lost for good, and the manifest has no bind of its key any more, or its server refuses the
+        /// connection. Nothing verifies that: if the holder still exists, the unit is torn
         #[arg(long, requires = "force")]
         holder_is_gone: bool,
     },

@@ -14,6 +14,7 @@ use crate::gid::{Branch, Gid};
 use crate::recovery::database::{Database, Listing, RecoveryScope};
 use crate::recovery::events::report_finished;
 use crate::recovery::report::{InDoubtBranch, InDoubtReason, Recovered, RecoveryReport};
+use crate::recovery::unreached::is_unreached;
 use crate::trace;
 use crate::trace::recovery::BranchTrace;
 
@@ -44,7 +45,8 @@ impl ForceOptions {
         self
     }
 
-    /// States that the holder is lost for good, in a process that has no bind of its key and so cannot ask it.
+    /// States that the holder is lost for good, although this process cannot ask it: it has no bind of the holder's key,
+    /// or the server refuses the connection, for example because the database was dropped.
     ///
     /// Nothing can check that. If the holder works and decides otherwise, the unit is committed in part. Defaults to
     /// off.
@@ -98,11 +100,13 @@ pub enum ForceError {
         /// The key of the holder.
         holder: String,
     },
-    /// The holder can be reached, but cannot be identified as the database that decides or as another one. If a
+    /// The holder may work: it can be reached, but not be identified as the database that decides or as another one.
+    /// Or no connection could be opened, for another reason than that no server answered, like a wrong password. If a
     /// database has taken its place, install the tables there first.
     #[error(
-        "`{holder}` can be reached, and may be the database that decides; nothing was finished: correct the cause, or \
-         install the tables if the database was replaced"
+        "`{holder}` may work, and may be the database that decides; nothing was finished: correct the cause, install \
+         the tables if the database was replaced, or, if it refuses the connection and is lost for good, state that \
+         (`holder_is_gone`, `--holder-is-gone`)"
     )]
     HolderUnclear {
         /// The key of the holder.
@@ -193,7 +197,7 @@ async fn carry_out(
     let mut forgetful = None;
     let holder = scope.by_key(gid.holder());
     if let Some(holder) = holder
-        && has_forgotten(holder, gid).await?
+        && has_forgotten(holder, gid, options).await?
     {
         // The holder's records are only deleted after all parts have finished, so no branch was committed. A
         // coordinator that still runs may roll back one part while the operator commits another.
@@ -263,11 +267,19 @@ async fn carry_out(
 type Part<'a> = (&'a dyn Database, DatabaseIdentity, Branch);
 
 /// Returns whether the holder answers and has forgotten the unit. Refuses if the holder may decide.
-async fn has_forgotten(holder: &dyn Database, gid: &Gid) -> Result<bool, ForceError> {
+async fn has_forgotten(
+    holder: &dyn Database,
+    gid: &Gid,
+    options: ForceOptions,
+) -> Result<bool, ForceError> {
     match holder.recorded(gid).await {
         Ok(recorded) => Err(answers(gid, recorded)),
         // The coordinator may still be running, and has not noticed.
         Err(Fault::Forgotten | Fault::Forced) => Ok(true),
+        // A server that refuses the login works, and may decide.
+        Err(Fault::Connect(error)) if !options.holder_gone && !is_unreached(&*error) => {
+            Err(unclear(gid, Fault::Connect(error)))
+        }
         // The holder is gone, or another database is in its place.
         Err(Fault::Connect(_) | Fault::TimedOut | Fault::Replaced) => Ok(false),
         Err(source) => Err(unclear(gid, source)),

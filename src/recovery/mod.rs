@@ -4,10 +4,11 @@
 // `database` is the port to the databases. `judge` decides, without I/O, how a listed branch may be treated. `pass`
 // lists all databases and carries that out, for a `purpose`, and `worker` repeats passes. `report` has the results,
 // and `events` and `observed` report to observers. `retention` decides, without I/O, when the record of a decision may
-// be deleted, and `forget` deletes it. `force` lets an operator decide in the place of a lost holder.
+// be deleted, and `forget` deletes it. `force` lets an operator decide in the place of a lost holder, which `unreached`
+// tells from one that refuses the login.
 //
-// Files, each of which imports only from those before it: `database`, `purpose`, `report`, `judge`, `events`, `force`,
-// `retention`, `forget`, `pass`, `observed`, `worker`.
+// Files, each of which imports only from those before it: `database`, `purpose`, `report`, `judge`, `events`, `unreached`,
+// `force`, `retention`, `forget`, `pass`, `observed`, `worker`.
 
 mod database;
 mod events;
@@ -21,6 +22,7 @@ mod proof;
 mod purpose;
 mod report;
 mod retention;
+mod unreached;
 mod worker;
 
 use diesel_binds_derive::ErrorDebug;

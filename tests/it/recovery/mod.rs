@@ -9,5 +9,6 @@ mod late;
 mod lost_name;
 mod names;
 mod parts;
+mod refused_login;
 mod replica;
 mod worker;
