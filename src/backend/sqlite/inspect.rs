@@ -39,6 +39,17 @@ pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> 
     })
 }
 
+/// Returns remarks for an operator.
+pub(super) fn remarks(connection: &mut SqliteConnection) -> QueryResult<Vec<String>> {
+    let file = text(
+        connection,
+        "SELECT file AS value FROM pragma_database_list WHERE name = 'main'",
+    )?;
+    let remark = "the database has no file: unless all connections share its memory, each of them, also that of \
+                  recovery, has a database of its own";
+    Ok(file.is_empty().then(|| remark.into()).into_iter().collect())
+}
+
 /// Returns the setting because of which a crash may lose a confirmed commit, if there is one.
 pub(super) fn not_durable(
     connection: &mut SqliteConnection,

@@ -82,6 +82,10 @@ where
         .await
     }
 
+    async fn remarks(&mut self) -> QueryResult<Vec<String>> {
+        self.spawn_blocking(inspect::remarks).await
+    }
+
     async fn assign_connection_number(&mut self) -> QueryResult<Option<i64>> {
         self.spawn_blocking(|connection| connection_number::assign(connection).map(Some))
             .await

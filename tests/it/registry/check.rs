@@ -236,6 +236,7 @@ async fn a_database_that_may_forget_a_commit_is_reported_beside_the_rest() {
             Finding::CannotPrepare { .. },
             Finding::NotDurable { setting, .. },
             Finding::Tables(_),
+            Finding::Remark(_),
         ] if setting.contains("no file")
     ));
 }
@@ -370,6 +371,31 @@ async fn tables_without_transactions_are_remarked() {
         findings(&report, "my-a"),
         [Finding::CanPrepare, Finding::Remark(remark)] if remark.contains("InnoDB")
     ));
+}
+
+/// The builder checks the URL of such a pool, but neither a set-up nor a pool of the application.
+#[tokio::test]
+async fn a_database_without_a_file_is_remarked() {
+    let opened =
+        Source::url(":memory:").setup(|path| AsyncSqliteConnection::establish(path).boxed());
+    let manager = AsyncDieselConnectionManager::<AsyncSqliteConnection>::new(":memory:");
+    let pool = deadpool::Pool::builder(manager).build().unwrap();
+    let file = Database::sqlite();
+    for (source, expected) in [
+        (opened, true),
+        (Source::pool(pool), true),
+        (Source::url(file.url()), false),
+    ] {
+        let binds = Binds::builder().bind(Cache, source).build().unwrap();
+        let report = binds.check().await;
+        let found = findings(&report, "cache");
+        let remarked = matches!(found, [Finding::Remark(remark)] if remark.contains("no file"));
+        assert_eq!(
+            (remarked, found.len()),
+            (expected, expected.into()),
+            "{report}"
+        );
+    }
 }
 
 #[tokio::test]
