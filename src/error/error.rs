@@ -23,10 +23,10 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// A query failed because its connection no longer fits the database: a column or a type was changed, or text or
-    /// a proxy dropped its prepared statements ([`diesel`](Self::diesel) returns the error of the database). The unit can be run again, and
-    /// [`Binds::retrying`](crate::Binds::retrying) does so. The connection is closed when the unit ends, and not used
-    /// again.
+    /// A query failed because its connection no longer fits the database: a column or a type was changed, or text or a
+    /// proxy dropped its prepared statements ([`diesel`](Self::diesel) returns the error of the database). The unit can
+    /// be run again, and [`Binds::retrying`](crate::Binds::retrying) does so. The connection is closed when the unit ends,
+    /// and not used again.
     #[error(
         "a query on `{bind}` failed because its connection has prepared statements that no longer fit the database; roll \
          back and run the unit again: the connection is not used again"
