@@ -15,6 +15,9 @@ use kit::proxy::{Fault, Proxy};
 use kit::servers::Server;
 use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 
+/// The delay of a message. Meanwhile, the address leads to another server.
+const LATE: Duration = Duration::from_secs(1);
+
 const ID: &str = "SELECT holder_id AS value FROM diesel_binds_meta";
 
 /// A database with an address that can lead to another one, of the same name on another server.
@@ -105,15 +108,18 @@ async fn forced(database: &Database, gid: &Gid) -> Vec<String> {
 
 /// The branch is in the database that listed it. In its place, the records of an operator would exclude nobody, and the
 /// branch would count as finished.
-async fn forces_only_where_it_was_listed<S: Side>(other: Server, list: &'static str) {
+async fn forces_only_where_it_was_listed<S: Side>(other: Server, list: Fault) {
     let moving = Moving::new::<S>(other).await;
     let holderless = moving.builder::<S>(BindOptions::new()).await;
     let binds = holderless.build().unwrap();
     let read = "diesel_binds_forced WHERE unit";
     for (moment, late) in [
-        ("before the read", Fault::before(list)),
-        ("before the record", Fault::before(read)),
-        ("before the finish", Fault::before(read).occurrence(2)),
+        ("before the read", list.clone()),
+        ("before the record", Fault::before(read).delaying(LATE)),
+        (
+            "before the finish",
+            Fault::before(read).occurrence(2).delaying(LATE),
+        ),
     ] {
         let gid = moving.leave::<S>(moment).await;
         // A record that contradicts the operator.
@@ -125,7 +131,7 @@ async fn forces_only_where_it_was_listed<S: Side>(other: Server, list: &'static 
         admin.run(&contradiction).await.unwrap();
 
         let fired = moving.address.fired();
-        moving.address.inject(late.delaying(Duration::from_secs(1)));
+        moving.address.inject(late);
         let force = || {
             let options = ForceOptions::new().holder_is_gone();
             binds
@@ -175,12 +181,15 @@ async fn forces_only_where_it_was_listed<S: Side>(other: Server, list: &'static 
 
 #[tokio::test]
 async fn postgresql_forces_a_unit_only_where_it_was_listed() {
-    forces_only_where_it_was_listed::<PostgresA>(Server::PostgresB, "pg_prepared_xacts").await;
+    let list = Fault::before("pg_prepared_xacts").delaying(LATE);
+    forces_only_where_it_was_listed::<PostgresA>(Server::PostgresB, list).await;
 }
 
 #[tokio::test]
 async fn mariadb_forces_a_unit_only_where_it_was_listed() {
-    forces_only_where_it_was_listed::<MariadbA>(Server::MariadbB, "XA RECOVER").await;
+    // Several questions follow for each branch on the server, also for those of other tests, and each is as late.
+    let list = Fault::before("XA RECOVER").delaying(LATE / 10);
+    forces_only_where_it_was_listed::<MariadbA>(Server::MariadbB, list).await;
 }
 
 /// Commits a unit whose only bind holds its record.
