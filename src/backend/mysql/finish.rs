@@ -11,7 +11,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
 use crate::backend::mysql::listing::has_name;
-use crate::backend::mysql::lost::{is_gone, is_lost, owner};
+use crate::backend::mysql::lost::{is_ending, is_gone, is_lost, owner};
 use crate::backend::mysql::verb;
 use crate::commit::Outcome;
 use crate::gid::{Branch, Xid};
@@ -23,7 +23,8 @@ const ATTEMPTS: usize = 5;
 const FEW_CHECKS: usize = 10;
 const MANY_CHECKS: usize = 100;
 
-/// Finishes a branch when the connection that prepared it is gone. Kills that connection if it stays.
+/// Finishes a branch when the connection that prepared it is gone. Kills that connection if it stays, but not within the
+/// end of the branch: a server whose commits wait for a replica would then show work that no replica has.
 pub(super) async fn finish(
     connection: &mut AsyncMysqlConnection,
     branch: &Branch,
@@ -39,6 +40,13 @@ pub(super) async fn finish(
     let owner = owner(connection, unit, bind).await?;
     let mut refused = None;
     for _ in 0..ATTEMPTS {
+        if let Some(owner) = &owner
+            && is_ending(connection, owner.id).await?
+        {
+            return Err(error(
+                "the connection that prepared the branch is ending it, and may wait for a replica",
+            ));
+        }
         if !has_name(connection, unit, bind).await? {
             break;
         }

@@ -104,6 +104,17 @@ pub(super) async fn owner(
     row.optional()
 }
 
+/// Returns whether a connection runs a statement that ends or prepares a branch. A commit that waits for a replica is no
+/// longer listed, and its work is visible. Every role sees the statements of its own connections.
+pub(super) async fn is_ending(connection: &mut AsyncMysqlConnection, id: u64) -> QueryResult<bool> {
+    let row: Flag = sql_query(format!(
+        "SELECT COUNT(*) > 0 AS flag FROM information_schema.PROCESSLIST WHERE ID = {id} AND INFO RLIKE '^XA '"
+    ))
+    .get_result(connection)
+    .await?;
+    Ok(row.flag)
+}
+
 /// Checks `looks` times whether a connection is gone. If it was still there at first, waits until InnoDB has released
 /// its transaction.
 pub(super) async fn is_gone(

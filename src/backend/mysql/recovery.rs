@@ -82,10 +82,16 @@ impl RecoveryDialect for AsyncMysqlConnection {
         Ok(row.flag.then_some("`read_only` is on"))
     }
 
-    /// Returns whether the server lists the branch, or has lost its name.
+    /// Returns whether the server lists the branch or has lost its name, or still ends it.
     async fn is_listed(&mut self, branch: &Branch) -> QueryResult<bool> {
-        Ok(has_name(self, branch.gid.unit, &branch.bind).await?
-            || lost::is_lost(self, branch.gid.unit, &branch.bind).await?)
+        let (unit, bind) = (branch.gid.unit, &*branch.bind);
+        if has_name(self, unit, bind).await? || lost::is_lost(self, unit, bind).await? {
+            return Ok(true);
+        }
+        match lost::owner(self, unit, bind).await? {
+            Some(owner) => lost::is_ending(self, owner.id).await,
+            None => Ok(false),
+        }
     }
 
     async fn finish_listed(&mut self, branch: &Branch, outcome: Outcome) -> QueryResult<()> {

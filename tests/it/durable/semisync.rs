@@ -1,17 +1,70 @@
 //! A semi-synchronous MariaDB server whose replica is away: its commits are visible, but are not reported as done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use diesel_binds::config::HolderPreference;
 use diesel_binds::error::Fault;
 use diesel_binds::recovery::Outcome;
+use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::{BindOptions, Binds, CommitError, RecoveryOptions, SessionOptions};
 use kit::database::Database;
 use kit::semisync::Semisync;
 use kit::side::{MariadbA, PoolKind, PostgresB, Side};
 
-use crate::durable::replicated::STEP;
+use tokio::time::Instant;
+
+use crate::durable::replicated::{LONG, STEP};
 
 pub(crate) const SCHEMA: &str = "CREATE TABLE shop.notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200) NOT NULL UNIQUE)";
+
+/// The same replica is missing to a part that is being committed.
+#[tokio::test]
+async fn a_part_that_waits_for_a_replica_is_pending() {
+    let (server, other) = (
+        Arc::new(Semisync::start().await),
+        PostgresB::database().await,
+    );
+    server.admin().await.run(SCHEMA).await.unwrap();
+    let options = BindOptions::new().holder(HolderPreference::Avoid);
+    let binds = binds(&server, &other, options).await;
+    binds.install().await.unwrap();
+    let leave = {
+        let server = Arc::clone(&server);
+        Effect::call(move |_| {
+            let server = Arc::clone(&server);
+            async move { server.waits(true).await }
+        })
+    };
+    let plan = FaultPlan::new().at("apply:my-a:before", leave);
+    let mut session = binds.with(SessionOptions::new().faults(&plan)).session();
+    MariadbA::write(&session, "part").await.unwrap();
+    PostgresB::write(&session, "part").await.unwrap();
+    let committed = session.commit_all().await.unwrap();
+    assert_eq!(plan.fired().len(), 1);
+    assert_eq!(committed.committed().unwrap().pending(), ["my-a"]);
+    for _ in 0..3 {
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
+        assert!(pass.recovered.is_empty(), "{pass}");
+    }
+    // Nothing has ended the wait.
+    let ending =
+        "SELECT INFO AS value FROM information_schema.PROCESSLIST WHERE INFO LIKE 'XA COMMIT%'";
+    let ending = server.admin().await.values(ending).await.unwrap();
+    assert_eq!(ending.len(), 1, "{ending:?}");
+    server.waits(false).await;
+    let end = Instant::now() + LONG;
+    while !binds
+        .recovery()
+        .run_older_than(Duration::ZERO)
+        .await
+        .is_complete()
+    {
+        assert!(Instant::now() < end);
+    }
+    assert_eq!(rows(&server).await, ["part"]);
+    assert_eq!(PostgresB::rows(&other).await, ["part"]);
+}
 
 async fn binds(server: &Semisync, other: &Database, options: BindOptions) -> Binds {
     let (builder, pool) = (Binds::builder(), PoolKind::Deadpool);
@@ -80,9 +133,9 @@ async fn a_decision_that_waits_for_a_replica_is_in_doubt() {
             );
         }
         // Only the commit itself goes on waiting.
-        let end = tokio::time::Instant::now() + crate::durable::replicated::LONG;
+        let end = Instant::now() + LONG;
         while waiting(&server).await != 1 {
-            assert!(tokio::time::Instant::now() < end, "{count}");
+            assert!(Instant::now() < end, "{count}");
         }
         gids.push(*gid);
         // An operator turns the wait for the replica off.
