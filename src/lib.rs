@@ -121,4 +121,5 @@ pub mod __private {
     pub use crate::config::sqlite::{SqlitePlace, sqlite_place};
     #[cfg(feature = "migrations")]
     pub use crate::migrate::{Owner, version_of};
+    pub use crate::pool::open;
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use crate::backend::Connection;
-use crate::config::{Place, PoolOptions, Setup};
+use crate::config::{Place, PoolOptions, Setup, check_url};
+use crate::error::pool::BoxError;
 use crate::pool::port::Pool;
 
 /// A connection type whose pool can be made from a URL. Sealed, and implemented for all connections that a bind can
@@ -32,6 +33,12 @@ pub trait FromUrl: Connection {
 
     #[doc(hidden)]
     fn pool(url: &str, setup: Arc<Setup<Self>>, pooling: &PoolOptions) -> Box<dyn Pool<Self>>;
+}
+
+/// Opens one connection by a URL, as a pool does that is made of the URL.
+pub async fn open<C: FromUrl>(url: &str) -> Result<C, BoxError> {
+    let open = C::opener(check_url(C::BACKEND, url)?);
+    Ok(open(url).await?)
 }
 
 /// Makes a pool of deadpool if it is turned on, otherwise of bb8. A macro, because the bounds of both pools on the

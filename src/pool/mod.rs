@@ -15,7 +15,7 @@ mod single;
 use self::bb8::from_url as bb8_from_url;
 #[cfg(feature = "deadpool")]
 use self::deadpool::from_url as deadpool_from_url;
-pub use self::from_url::FromUrl;
+pub use self::from_url::{FromUrl, open};
 pub use self::port::IntoPool;
 pub(crate) use self::port::{Pool, Pooled, sealed};
 #[cfg(feature = "testing")]

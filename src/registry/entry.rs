@@ -15,6 +15,7 @@ use crate::error::{Error, PoolError};
 use crate::gid::{DatabaseId, UnitClock, UnitId};
 use crate::pool::{Pool, Pooled};
 use crate::registry::sandbox_port::AnyEnclosure;
+use crate::tls::TlsSetting;
 use crate::trace::PoolMetrics;
 
 /// A hook of the application at the begin of each transaction.
@@ -33,6 +34,8 @@ pub(crate) struct Entry<C> {
         allow(dead_code, reason = "only a sandbox opens a connection by it")
     )]
     pub(super) setup: Option<Arc<Setup<C>>>,
+    /// How connections are encrypted; `None` if the application opens them.
+    pub(crate) tls: Option<TlsSetting>,
     pub(crate) after_begin: Arc<[AfterBegin<C>]>,
     pub(crate) attached: Arc<[Attached]>,
     pub(crate) namespace: Arc<str>,
@@ -65,6 +68,7 @@ impl<C: Connection> Entry<C> {
         key: &'static str,
         pool: Box<dyn Pool<C>>,
         setup: Option<Arc<Setup<C>>>,
+        tls: Option<TlsSetting>,
         arguments: EntryArguments,
     ) -> Self {
         let attached = arguments.options.attached.iter();
@@ -82,6 +86,7 @@ impl<C: Connection> Entry<C> {
             metrics: PoolMetrics::new(key, pool.max_size()),
             pool,
             setup,
+            tls,
             after_begin: after_begin.collect(),
             attached: attached.collect(),
             options: arguments.options,

@@ -218,7 +218,7 @@ impl<C: Connection> Entry<C> {
         // Without a cancel, the statement would wait in the server for as long as the standby is away, even without a
         // client.
         let mut abandoned = Abandoned(match self.may_cancel(server) {
-            true => connection.cancel(),
+            true => connection.cancel(self.tls.as_ref()),
             false => None,
         });
         let limit = CONFIRMING.min(self.timeouts.step / 2);

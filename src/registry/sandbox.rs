@@ -63,6 +63,7 @@ impl<C: Connection> Entry<C> {
             metrics: PoolMetrics::new(self.key, 1),
             pool: Box::new(pool.clone()),
             options: self.options.clone(),
+            tls: self.tls.clone(),
             setup: None,
             after_begin: Arc::clone(&self.after_begin),
             attached: attached.unwrap_or_else(|| Arc::clone(&self.attached)),

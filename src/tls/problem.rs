@@ -1,13 +1,15 @@
 //! Mistakes in what a URL says about TLS. No message repeats a value of the URL, except the path of a file.
 
+use std::path::PathBuf;
+
 /// A mistake in what a URL says about TLS.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsProblem {
-    /// The URL requires TLS, which connections by a URL do not have.
+    /// The URL requires TLS, and the program was built without it.
     #[error(
-        "`{parameter}` requires TLS, which a connection by a URL does not have: open the connections yourself, with \
-         `Source::setup(..)` or a pool of your own"
+        "`{parameter}` requires TLS, which this program was built without: turn on the feature `tls` of diesel-binds, or open \
+         the connections yourself, with `Source::setup(..)` or a pool of your own"
     )]
     NotBuilt {
         /// The parameter.
@@ -61,6 +63,25 @@ pub enum TlsProblem {
          (`hostaddr`): add `host=`, or use `verify-ca`"
     )]
     NoHostName,
+    /// A file cannot be used.
+    #[error("`{}`, named by `{parameter}`, cannot be used: {reason}", path.display())]
+    File {
+        /// The parameter that names it.
+        parameter: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// The system has no root certificates.
+    #[error(
+        "this system has no root certificates: install them (the package `ca-certificates`), or name a file with \
+         `{parameter}`"
+    )]
+    NoSystemRoots {
+        /// The parameter that names a file.
+        parameter: &'static str,
+    },
 }
 
 fn repeated(first: &str, second: &str) -> String {

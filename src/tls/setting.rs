@@ -3,11 +3,19 @@
 use crate::tls::mode::TlsMode;
 use crate::tls::parameters::{Given, Parameter, Parameters};
 use crate::tls::problem::TlsProblem;
+#[cfg(feature = "tls")]
+use crate::tls::{
+    client::{Files, TlsClient},
+    files::{IdentityFiles, NamedFile, Roots},
+};
 
 /// How the connections of one bind are encrypted.
 #[derive(Clone, Debug)]
-pub(crate) struct TlsSetting {
+pub struct TlsSetting {
     pub(crate) mode: TlsMode,
+    /// The client; `None` if connections are in the clear.
+    #[cfg(feature = "tls")]
+    pub(crate) client: Option<TlsClient>,
 }
 
 /// The host of a URL, as far as it matters to TLS.
@@ -103,7 +111,21 @@ impl TlsSetting {
             (None, None) if names_file(given) => TlsMode::VerifyCa,
             (None, None) => TlsMode::Prefer,
         };
-        Self::checked(mode, given, host, &MYSQL)
+        let first = given.first_of(&[
+            Parameter::Mode,
+            Parameter::RequireSsl,
+            Parameter::Roots,
+            Parameter::Certificate,
+        ]);
+        let setting = Self::checked(mode, given, host, &MYSQL)?;
+        match first {
+            Some(given) if mode.is_encrypted() => Err(TlsProblem::Unsupported {
+                parameter: given.name,
+                remedy: "a connection by a URL of MySQL has no TLS; open the connections yourself, with `Source::setup(..)` or a \
+                         pool of your own",
+            }),
+            _ => Ok(setting),
+        }
     }
 
     fn checked(
@@ -145,6 +167,38 @@ impl TlsSetting {
         }
     }
 
+    #[cfg(feature = "tls")]
+    fn built(mode: TlsMode, given: &Parameters, words: &Words) -> Result<Self, TlsProblem> {
+        let file = |given: &Given| NamedFile {
+            parameter: given.name,
+            path: given.value.clone().into(),
+        };
+        let roots = match given.get(Parameter::Roots) {
+            Some(given) if given.value == SYSTEM => Some(Roots::System(given.name)),
+            Some(given) => Some(Roots::File(file(given))),
+            // libpq looks for a file in the home of its user here, which a service rarely has.
+            None if mode == TlsMode::VerifyFull => Some(Roots::System(words.roots)),
+            None => None,
+        };
+        let identity = given
+            .get(Parameter::Certificate)
+            .zip(given.get(Parameter::Key));
+        let files = Files {
+            mode,
+            roots,
+            identity: identity.map(|(certificate, key)| IdentityFiles {
+                certificate: file(certificate),
+                key: file(key),
+            }),
+        };
+        let client = match mode {
+            TlsMode::Disable => None,
+            _ => Some(TlsClient::new(files)?),
+        };
+        Ok(Self { mode, client })
+    }
+
+    #[cfg(not(feature = "tls"))]
     fn built(mode: TlsMode, given: &Parameters, words: &Words) -> Result<Self, TlsProblem> {
         let requires = |parameter| Err(TlsProblem::NotBuilt { parameter });
         if mode.is_encrypted() {

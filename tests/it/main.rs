@@ -30,5 +30,6 @@ mod self_test;
 mod session_options;
 mod suite;
 mod testing;
+mod tls;
 mod units;
 mod web;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use diesel_binds::__private::{History, SqlitePlace, sqlite_place};
+use diesel_binds::__private::{History, SqlitePlace, open, sqlite_place};
 use diesel_binds::backend::Backend;
+use diesel_binds::build::FromUrl;
 use diesel_binds::migrations::Migratable;
 
 use crate::exit::chain;
@@ -18,7 +19,7 @@ pub(crate) enum Applied {
     Recorded(History),
     /// The SQLite file does not exist yet: a connection would create it.
     NoFile,
-    /// The database requires TLS. `diesel` supports that, a connection by a URL here does not.
+    /// The database requires TLS. `diesel` supports that, and this program was built without it.
     NotAsked,
     /// The database did not answer, for this reason.
     Unknown(String),
@@ -48,8 +49,8 @@ pub(crate) async fn applied(backend: Backend, url: &str) -> Applied {
     }
 }
 
-async fn ask<C: Migratable>(url: &str) -> Result<History, Box<dyn std::error::Error>> {
-    Ok(C::establish(url).await?.history().await?)
+async fn ask<C: Migratable + FromUrl>(url: &str) -> Result<History, Box<dyn std::error::Error>> {
+    Ok(open::<C>(url).await?.history().await?)
 }
 
 /// Returns whether the URL of a SQLite database leads to a file that exists. A database without a file always exists.

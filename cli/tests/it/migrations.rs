@@ -288,9 +288,9 @@ fn mistakes_in_the_files_of_a_bind_are_refused_before_anything_is_done() {
         .says("A_DATABASE_URL");
 }
 
-/// `diesel` supports TLS, and the check of the databases before it does not. The server, which has none, refuses it.
+/// `diesel` and the check of the databases before it both ask for TLS. The server has none.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_with_tls_is_left_to_diesel() {
+async fn a_database_without_tls_is_not_read_in_the_clear_if_its_url_requires_tls() {
     let mut shop = Shop::laid_out().await;
     let url = format!("{}?sslmode=require", shop.accounts.url());
     shop.project.set("ACCOUNTS_DATABASE_URL", url);
@@ -303,7 +303,7 @@ async fn a_database_with_tls_is_left_to_diesel() {
     shop.project
         .run(&["migration", "status"])
         .ends(1)
-        .says("accounts: its URL requires TLS, so its database was not read");
+        .says("the server offers no TLS, and `sslmode` does not allow a connection without");
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(crate) use self::recovery::RecoveryDialect;
 pub(crate) use self::sandbox::SandboxDialect;
 pub(crate) use self::unit::UnitDialect;
 use crate::backend::{Backend, Clock, Server, Staleness, Terms, stale};
+use crate::tls::TlsSetting;
 
 /// A connection that a bind may have: `AsyncPgConnection`, `AsyncMysqlConnection` or `AsyncSqliteConnection`, each
 /// with the feature of its backend.
@@ -143,8 +144,9 @@ pub trait Dialect: UnitDialect + OuterDialect + RecoveryDialect + SandboxDialect
     /// Makes every pool throw the connection away.
     fn retire(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Returns a way to stop the running statement without this connection.
-    fn cancel(&mut self) -> Option<BoxFuture<'static, ()>>;
+    /// Returns a way to stop the running statement without this connection, over a connection that is encrypted by these
+    /// settings. They are `None` if the application opened this one.
+    fn cancel(&mut self, tls: Option<&TlsSetting>) -> Option<BoxFuture<'static, ()>>;
 }
 
 /// A connection that runs the insert `Q` of several rows by itself, because diesel-async does not.

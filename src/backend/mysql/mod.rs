@@ -35,6 +35,7 @@ pub(crate) use self::connect::{Opener, host, options};
 use crate::backend::{Backend, Clock, Dialect, Server, Terms, internals};
 use crate::commit::Outcome;
 use crate::gid::Xid;
+use crate::tls::TlsSetting;
 
 #[derive(QueryableByName)]
 struct Flag {
@@ -87,7 +88,7 @@ impl Dialect for AsyncMysqlConnection {
         internals::status(self).set_in_error();
     }
 
-    fn cancel(&mut self) -> Option<BoxFuture<'static, ()>> {
+    fn cancel(&mut self, _: Option<&TlsSetting>) -> Option<BoxFuture<'static, ()>> {
         let token = self.cancel_token();
         Some(
             async move {

@@ -5,7 +5,7 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::backend::postgres::lineage::{PERSISTENT_ID, STARTED};
-use crate::backend::postgres::{SCHEMA, clean, pooler};
+use crate::backend::postgres::{SCHEMA, cancel, clean};
 use crate::backend::{Durability, Lineage, Server, SessionDefaults};
 
 #[derive(QueryableByName)]
@@ -68,7 +68,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
         Ok(row) => (row.fingerprint, row.persistent_id),
         Err(_) => (String::new(), None),
     };
-    let announced = pooler::announced_process(connection).await;
+    let announced = cancel::process(&connection.cancel_token()).await;
     Ok(Server {
         system: "postgresql",
         database: row.database,

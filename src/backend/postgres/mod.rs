@@ -1,9 +1,10 @@
 //! PostgreSQL: units are transactions with a marker in a setting, branches are prepared transactions.
 
-// Files, each of which imports only from those before it: `begin`, `clean`, `connect`, `lineage`, `marker`, `message`,
-// `pooler`, `inspect`, `prepared`, `role`, `outer`, `sandbox`, `tables`, `probe`, `recovery`, `unit`.
+// Files, each of which imports only from those before it: `begin`, `clean`, `connect`, `cancel`, `lineage`, `marker`, `message`,
+// `inspect`, `prepared`, `role`, `outer`, `sandbox`, `tables`, `probe`, `recovery`, `unit`.
 
 mod begin;
+mod cancel;
 mod clean;
 mod connect;
 mod inspect;
@@ -11,7 +12,6 @@ mod lineage;
 mod marker;
 mod message;
 mod outer;
-mod pooler;
 mod prepared;
 mod probe;
 mod recovery;
@@ -28,6 +28,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use self::message::pending_error;
 use crate::backend::{Backend, Clock, Dialect, RecoveryDialect as _, Server, Terms, internals};
+use crate::tls::TlsSetting;
 
 pub(crate) use self::connect::{Opener, config, host};
 
@@ -99,15 +100,7 @@ impl Dialect for AsyncPgConnection {
         internals::status(self).set_in_error();
     }
 
-    fn cancel(&mut self) -> Option<BoxFuture<'static, ()>> {
-        let token = self.cancel_token();
-        Some(
-            async move {
-                if let Err(error) = token.cancel_query(tokio_postgres::NoTls).await {
-                    tracing::debug!(%error, "an abandoned statement could not be cancelled");
-                }
-            }
-            .boxed(),
-        )
+    fn cancel(&mut self, tls: Option<&TlsSetting>) -> Option<BoxFuture<'static, ()>> {
+        Some(cancel::send(self.cancel_token(), tls.cloned()).boxed())
     }
 }

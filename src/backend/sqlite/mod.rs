@@ -30,6 +30,7 @@ use futures_util::future::BoxFuture;
 
 pub use self::connection_thread::ConnectionThread;
 use crate::backend::{Backend, Clock, Dialect, InsertRows, Server, Terms, internals};
+use crate::tls::TlsSetting;
 
 /// A connection to SQLite: Diesel-async's wrapper, on a thread of its own.
 ///
@@ -119,7 +120,7 @@ where
         }
     }
 
-    fn cancel(&mut self) -> Option<BoxFuture<'static, ()>> {
+    fn cancel(&mut self, _: Option<&TlsSetting>) -> Option<BoxFuture<'static, ()>> {
         None
     }
 }

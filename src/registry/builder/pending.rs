@@ -11,6 +11,7 @@ use crate::pool::Pool;
 use crate::registry::entry::EntryArguments;
 use crate::registry::problem::BuildProblem;
 use crate::registry::{AnyEntry, Entry};
+use crate::tls::TlsSetting;
 
 /// An argument of the builder, in the order of the calls.
 pub(super) enum BuilderArgument {
@@ -140,10 +141,11 @@ impl Placement {
         pool: Box<dyn Pool<C>>,
         options: BindOptions,
         setup: Option<Arc<Setup<C>>>,
+        tls: Option<TlsSetting>,
     ) -> Self {
         Self::Own {
             options,
-            make: Box::new(move |arguments| Arc::new(Entry::new(key, pool, setup, arguments))),
+            make: Box::new(move |arguments| Arc::new(Entry::new(key, pool, setup, tls, arguments))),
         }
     }
 }

@@ -197,18 +197,18 @@ impl<C: Connection> Source<C> {
         }
         let (setup, options) = (self.setup, self.options.unwrap_or_default());
         Ok(match self.at {
-            At::Pool(pool) => Placement::own(bind, pool, options, None),
+            At::Pool(pool) => Placement::own(bind, pool, options, None, None),
             At::Shared(with) => Placement::Shared { with, path: None },
             At::Url(source, by_url) => Placement::Unresolved(UnresolvedUrl {
                 source,
                 attach_to: self.attach_to,
                 has_setup: setup.is_some(),
                 open: Box::new(move |place| {
-                    let url = place.url.clone();
+                    let (url, tls) = (place.url.clone(), place.tls.clone());
                     let open = setup.clone().unwrap_or_else(|| (by_url.opener)(place));
                     let pooling = self.pool_options.unwrap_or_default();
                     let pool = (by_url.pool)(&url, open, &pooling);
-                    Placement::own(bind, pool, options, setup)
+                    Placement::own(bind, pool, options, setup, tls)
                 }),
             }),
         })

@@ -112,7 +112,7 @@ impl<C: Connection> Lease<C> {
             return;
         };
         let connection = pooled.connection();
-        if cancels && let Some(cancelling) = connection.cancel() {
+        if cancels && let Some(cancelling) = connection.cancel(self.entry.tls.as_ref()) {
             // The server keeps the locks of a closed connection until its statement ends.
             let _ = timeout(CLEANING, cancelling).await;
         }

@@ -75,7 +75,7 @@ fn every_mistake_is_reported_at_once() {
         .bind(Twin, Source::url(NOWHERE_POSTGRES))
         .bind(
             Ledger,
-            Source::url("mysql://app@localhost/app?require_ssl=true"),
+            Source::url("mysql://app@localhost/app?ssl-mode=VERIFY_CA"),
         )
         .bind(Unnameable, Source::url("cache.db"))
         .bind(Orders, Source::shared_with(Unregistered))
@@ -95,8 +95,9 @@ fn every_mistake_is_reported_at_once() {
         },
         BuildProblem::Url {
             bind: "ledger",
-            problem: UrlProblem::Tls(TlsProblem::NotBuilt {
-                parameter: "require_ssl",
+            problem: UrlProblem::Tls(TlsProblem::Incomplete {
+                parameter: "VERIFY_CA",
+                missing: "ssl-ca",
             }),
         },
         BuildProblem::ReservedKey { key: "main" },

@@ -159,16 +159,7 @@ impl Copy {
     }
 
     fn program(&self, name: &str) -> Command {
-        let program = format!("{}/{name}", self.bin);
-        if !self.is_root {
-            return Command::new(program);
-        }
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid", ACCOUNT, "--regid", ACCOUNT, "--clear-groups"])
-            .arg(program)
-            .current_dir("/");
-        command
+        program(&self.bin, name, self.is_root)
     }
 }
 
@@ -176,6 +167,20 @@ impl Drop for Copy {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Returns a program of PostgreSQL, which refuses to run as root.
+pub(super) fn program(bin: &str, name: &str, is_root: bool) -> Command {
+    let program = format!("{bin}/{name}");
+    if !is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", ACCOUNT, "--regid", ACCOUNT, "--clear-groups"])
+        .arg(program)
+        .current_dir("/");
+    command
 }
 
 fn settings(port: u16, sockets: &Path, limits: &[String]) -> Vec<String> {
@@ -195,7 +200,7 @@ fn settings(port: u16, sockets: &Path, limits: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn succeeds(command: &mut Command) {
+pub(super) fn succeeds(command: &mut Command) {
     let output = command.output().expect("the program is there");
     assert!(
         output.status.success(),

@@ -4,7 +4,8 @@
 //! direct connection. [`look`] shows the open and prepared transactions of a database. [`proxy`] stands between a test
 //! and its server, [`rerouting`] is a proxy that goes on with another session, [`pooler`] a pgbouncer in front of a
 //! server. [`copy`] makes a copy of a server, [`standby`] a replica, [`semisync`] a MariaDB server whose commits wait
-//! for a replica. [`port`] finds ports for them. [`kill`] crashes a server and brings it back. [`harness`] is for test
+//! for a replica. [`secure_postgres`] takes encrypted connections only, [`certificates`] makes what it shows, and
+//! [`stripping`] is a proxy that takes TLS away. [`port`] finds ports for them. [`kill`] crashes a server and brings it back. [`harness`] is for test
 //! programs that are not made of `#[test]` functions.
 //!
 //! [`side`] is a bind of one database, [`world`] several of them, [`faulty`] several behind proxies, [`application`]
@@ -17,6 +18,7 @@
 
 pub mod admin;
 pub mod application;
+pub mod certificates;
 pub mod copy;
 pub mod database;
 pub mod faulty;
@@ -30,10 +32,12 @@ pub mod prepared;
 pub mod proxy;
 pub mod rerouting;
 pub mod resetting;
+pub mod secure_postgres;
 pub mod semisync;
 pub mod servers;
 pub mod side;
 pub mod source;
 pub mod standby;
 pub mod step;
+pub mod stripping;
 pub mod world;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::port;
+use crate::secure_postgres::SecurePostgres;
 use crate::servers::Server;
 
 /// A pooler in transaction mode. Dropping this value stops it.
@@ -27,12 +28,29 @@ impl Pooler {
 
     /// Starts a pooler for the server of this URL.
     pub fn leading_to(target: &Url, sessions: u32) -> Self {
+        Self::with(target, "user=postgres", "", sessions)
+    }
+
+    /// Starts a pooler whose connections are encrypted on both sides.
+    pub fn with_tls(server: &SecurePostgres) -> Self {
+        let target = Url::parse(&server.url("shop", "")).expect("the URL of a database is one");
+        let made = &server.certificates;
+        let settings = format!(
+            "client_tls_sslmode = require\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\n\
+             server_tls_sslmode = require\n",
+            made.certificate("Good").display(),
+            made.key("Good").display(),
+        );
+        Self::with(&target, "user=app password=app-secret", &settings, 4)
+    }
+
+    fn with(target: &Url, account: &str, more: &str, sessions: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let port = port::free();
         let settings = format!(
-            "[databases]\n* = host=127.0.0.1 port={} user=postgres\n\
+            "[databases]\n* = host=127.0.0.1 port={} {account}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = any\npool_mode = transaction\ndefault_pool_size = {sessions}\n",
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = {sessions}\n{more}",
             target.port().expect("the URL of a server has a port"),
         );
         let file = folder.path().join("pgbouncer.ini");

@@ -84,10 +84,12 @@ impl Proxy {
         url.set_ip_host(self.address.ip())
             .and_then(|()| url.set_port(Some(self.address.port())))
             .expect("with a host");
-        if self.shared.protocol == Protocol::Mysql {
+        match self.shared.protocol {
             // Otherwise the driver asks the server for its Unix socket, and bypasses the proxy.
-            url.query_pairs_mut().append_pair("prefer_socket", "false");
-        }
+            Protocol::Mysql => url.query_pairs_mut().append_pair("prefer_socket", "false"),
+            // The proxy reads no request for TLS.
+            Protocol::Postgres => url.query_pairs_mut().append_pair("sslmode", "disable"),
+        };
         url.into()
     }
 

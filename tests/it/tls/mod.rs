@@ -1,0 +1,4 @@
+//! Encrypted connections: each mode against each certificate, and every kind of work on servers that take no others.
+
+mod files;
+mod postgres;

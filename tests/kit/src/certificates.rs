@@ -1,0 +1,121 @@
+//! Certificates for the servers and clients of one test, made when it begins.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+
+/// The certificate that a server shows. All but one are for `localhost`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Signed by the authority.
+    Good,
+    /// Signed by the authority for another host.
+    WrongHost,
+    /// Signed by the authority, and expired.
+    Expired,
+    /// Signed by nobody else.
+    SelfSigned,
+    /// Signed by another authority.
+    OtherAuthority,
+}
+
+impl Shown {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Good,
+        Self::WrongHost,
+        Self::Expired,
+        Self::SelfSigned,
+        Self::OtherAuthority,
+    ];
+}
+
+/// The files of certificates and keys, all in one folder.
+pub struct Certificates {
+    folder: PathBuf,
+}
+
+impl Certificates {
+    /// Makes them in a folder. A certificate of a client is for this name.
+    pub fn make(folder: &Path, client: &str) -> Self {
+        let made = Self {
+            folder: folder.to_owned(),
+        };
+        let root = made.authority("root");
+        let other = made.authority("other-root");
+        for shown in Shown::ALL {
+            let host = match shown {
+                Shown::WrongHost => "db.elsewhere",
+                _ => "localhost",
+            };
+            let mut params =
+                CertificateParams::new(vec![host.to_owned()]).expect("a name of a host");
+            if shown == Shown::Expired {
+                params.not_before = date_time_ymd(2020, 1, 1);
+                params.not_after = date_time_ymd(2021, 1, 1);
+            }
+            let issuer = match shown {
+                Shown::SelfSigned => None,
+                Shown::OtherAuthority => Some(&other),
+                _ => Some(&root),
+            };
+            made.certify(&format!("{shown:?}"), params, issuer);
+        }
+        for (name, issuer) in [("client", &root), ("stranger", &other)] {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, client);
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            made.certify(name, params, Some(issuer));
+        }
+        made
+    }
+
+    /// Returns the file of a certificate.
+    pub fn certificate(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.crt"))
+    }
+
+    /// Returns the file of the key of a certificate.
+    pub fn key(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.key"))
+    }
+
+    fn authority(&self, name: &str) -> Issuer<'static, KeyPair> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = params.self_signed(&key).expect("an authority");
+        write(&self.certificate(name), &certificate.pem());
+        Issuer::new(params, key)
+    }
+
+    fn certify(
+        &self,
+        name: &str,
+        params: CertificateParams,
+        issuer: Option<&Issuer<'static, KeyPair>>,
+    ) {
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = match issuer {
+            Some(issuer) => params.signed_by(&key, issuer),
+            None => params.self_signed(&key),
+        };
+        let certificate = certificate.expect("a certificate can be signed");
+        write(&self.certificate(name), &certificate.pem());
+        write(&self.key(name), &key.serialize_pem());
+    }
+}
+
+/// Writes a file that only its owner can read: a server refuses another key.
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("the folder can be written to");
+    let owner = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(path, owner).expect("the file is ours");
+}
