@@ -75,7 +75,10 @@ impl FromUrl for diesel_async::AsyncPgConnection {
 #[cfg(all(feature = "mysql", any(feature = "deadpool", feature = "bb8")))]
 impl FromUrl for diesel_async::AsyncMysqlConnection {
     fn opener(place: Place) -> Arc<Setup<Self>> {
-        let opener = Arc::new(crate::backend::mysql::Opener::new(place.driver_url));
+        let opener = Arc::new(crate::backend::mysql::Opener::new(
+            place.driver_url,
+            place.tls,
+        ));
         // The pool passes the URL as it was given.
         Arc::new(move |_| {
             let opener = Arc::clone(&opener);

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use crate::tls::files::{IdentityFiles, NamedFile, Roots};
+use crate::tls::files::{Authorities, Identity, IdentityFiles, NamedFile, Roots};
 use crate::tls::mode::TlsMode;
 use crate::tls::problem::TlsProblem;
 use crate::tls::provider::provider;
@@ -19,7 +19,7 @@ pub(crate) struct TlsClient(Arc<Shared>);
 
 struct Shared {
     files: Files,
-    present: Mutex<Loaded>,
+    present: Mutex<Arc<Material>>,
 }
 
 /// The files of a client, and how they are used.
@@ -29,16 +29,21 @@ pub(super) struct Files {
     pub(super) identity: Option<IdentityFiles>,
 }
 
-struct Loaded {
+/// What was read from the files.
+pub(crate) struct Material {
     /// When each file was last changed.
     changed: Vec<Option<SystemTime>>,
-    config: Arc<ClientConfig>,
+    pub(crate) config: Arc<ClientConfig>,
+    #[cfg_attr(not(feature = "mysql"), expect(dead_code))]
+    pub(crate) authorities: Option<Authorities>,
+    #[cfg_attr(not(feature = "mysql"), expect(dead_code))]
+    pub(crate) identity: Option<Identity>,
 }
 
 impl TlsClient {
     /// Reads the files, so that their mistakes are known before the first connection.
     pub(super) fn new(files: Files) -> Result<Self, TlsProblem> {
-        let present = Mutex::new(files.load()?);
+        let present = Mutex::new(Arc::new(files.load()?));
         Ok(Self(Arc::new(Shared { files, present })))
     }
 
@@ -53,19 +58,19 @@ impl TlsClient {
         Self::new(files).expect("a client without files has no mistakes")
     }
 
-    /// Returns the settings of rustls. They are made again after a change of the files, which are not all replaced at
-    /// once: until they can be used together, the settings stay as they were.
-    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+    /// Returns what the files have. They are read again after a change. Not all are replaced at once: until they can be
+    /// used together, those from before stay in use.
+    pub(crate) fn material(&self) -> Arc<Material> {
         let mut present = self.0.present.lock();
         if present.changed != self.0.files.changed() {
             match self.0.files.load() {
-                Ok(loaded) => *present = loaded,
+                Ok(loaded) => *present = Arc::new(loaded),
                 Err(problem) => {
                     tracing::warn!(%problem, "a changed file cannot be used: the one before stays in use");
                 }
             }
         }
-        Arc::clone(&present.config)
+        Arc::clone(&present)
     }
 }
 
@@ -76,10 +81,16 @@ impl fmt::Debug for TlsClient {
 }
 
 impl Files {
-    fn load(&self) -> Result<Loaded, TlsProblem> {
+    fn load(&self) -> Result<Material, TlsProblem> {
         // Before the files are read: a change in between is noticed the next time.
         let changed = self.changed();
-        let roots = self.roots.as_ref().map(Roots::load).transpose()?;
+        let authorities = self.roots.as_ref().map(Roots::load).transpose()?;
+        let roots = authorities.as_ref().map(|of| Arc::clone(&of.store));
+        let identity = self
+            .identity
+            .as_ref()
+            .map(IdentityFiles::load)
+            .transpose()?;
         let provider = provider();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -90,18 +101,17 @@ impl Files {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(AnyHost { roots, provider })),
         };
-        let config = match &self.identity {
-            Some(files) => {
-                let identity = files.load()?;
-                builder
-                    .with_client_auth_cert(identity.certificates, identity.key)
-                    .map_err(|error| files.unfit(&error))?
-            }
+        let config = match self.identity.as_ref().zip(identity.as_ref()) {
+            Some((files, of)) => builder
+                .with_client_auth_cert(of.certificates.clone(), of.key.clone_key())
+                .map_err(|error| files.unfit(&error))?,
             None => builder.with_no_client_auth(),
         };
-        Ok(Loaded {
+        Ok(Material {
             changed,
             config: Arc::new(config),
+            authorities,
+            identity,
         })
     }
 

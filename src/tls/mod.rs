@@ -26,8 +26,10 @@ mod setting;
 mod verifier;
 
 #[cfg(feature = "tls")]
-pub(crate) use self::client::TlsClient;
+pub(crate) use self::client::{Material, TlsClient};
 pub(crate) use self::mode::TlsMode;
 pub(crate) use self::parameters::{of_mysql, of_postgres};
 pub use self::problem::TlsProblem;
+#[cfg(all(feature = "tls", feature = "mysql"))]
+pub(crate) use self::provider::install;
 pub(crate) use self::setting::{Host, TlsSetting};

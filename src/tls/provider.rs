@@ -11,3 +11,13 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
         None => Arc::new(ring::default_provider()),
     }
 }
+
+/// Installs ring for the process, unless the application has installed a provider. The driver of MySQL takes that of the
+/// process. Without one, it panics if the crates of the program bring several.
+#[cfg(feature = "mysql")]
+pub(crate) fn install() {
+    if CryptoProvider::get_default().is_none() {
+        // Fails if another thread was faster, whose provider is as good.
+        let _ = ring::default_provider().install_default();
+    }
+}

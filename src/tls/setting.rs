@@ -111,21 +111,18 @@ impl TlsSetting {
             (None, None) if names_file(given) => TlsMode::VerifyCa,
             (None, None) => TlsMode::Prefer,
         };
-        let first = given.first_of(&[
-            Parameter::Mode,
-            Parameter::RequireSsl,
-            Parameter::Roots,
-            Parameter::Certificate,
-        ]);
         let setting = Self::checked(mode, given, host, &MYSQL)?;
-        match first {
-            Some(given) if mode.is_encrypted() => Err(TlsProblem::Unsupported {
-                parameter: given.name,
-                remedy: "a connection by a URL of MySQL has no TLS; open the connections yourself, with `Source::setup(..)` or a \
-                         pool of your own",
-            }),
-            _ => Ok(setting),
+        #[cfg(all(feature = "tls", feature = "mysql"))]
+        if let (Some(client), Some(key)) = (&setting.client, given.get(Parameter::Key))
+            && let Some(identity) = &client.material().identity
+            && identity.rsa_key().is_none()
+        {
+            return Err(TlsProblem::Unsupported {
+                parameter: key.name,
+                remedy: "the driver of MySQL reads keys of RSA only",
+            });
         }
+        Ok(setting)
     }
 
     fn checked(

@@ -82,7 +82,7 @@ impl Opener {
 pub(super) fn connector(
     client: &crate::tls::TlsClient,
 ) -> tokio_postgres_rustls::MakeRustlsConnect {
-    let mut config = (*client.config()).clone();
+    let mut config = (*client.material().config).clone();
     // As libpq does. A server of version 17 demands it if TLS begins at once (`sslnegotiation=direct`).
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     tokio_postgres_rustls::MakeRustlsConnect::new(config)

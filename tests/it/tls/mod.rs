@@ -1,4 +1,5 @@
 //! Encrypted connections: each mode against each certificate, and every kind of work on servers that take no others.
 
 mod files;
+mod mariadb;
 mod postgres;

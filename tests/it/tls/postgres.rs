@@ -10,7 +10,9 @@ use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 use diesel_binds::check::Severity;
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{Binds, PoolOptions, RecoveryOptions, RunQueryDsl, Session, Source};
+use diesel_binds::{
+    Binds, PoolOptions, RecoveryOptions, RunQueryDsl, Session, SessionOptions, Source,
+};
 use kit::certificates::Shown;
 use kit::database::Database;
 use kit::pooler::Pooler;

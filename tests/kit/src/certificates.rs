@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -67,12 +68,24 @@ impl Certificates {
             made.certify(&format!("{shown:?}"), params, issuer);
         }
         for (name, issuer) in [("client", &root), ("stranger", &other)] {
-            let mut params = CertificateParams::default();
-            params.distinguished_name.push(DnType::CommonName, client);
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-            made.certify(name, params, Some(issuer));
+            made.certify(name, of_client(client), Some(issuer));
         }
+        let rsa = KeyPair::from_pem(&rsa_key()).expect("a key");
+        made.sign("client-rsa", of_client(client), &rsa, Some(&root));
         made
+    }
+
+    /// Puts a certificate and its key in the place of those named `shown`.
+    pub fn show(&self, shown: Shown) {
+        let name = format!("{shown:?}");
+        for (from, to) in [
+            (self.certificate(&name), self.certificate("shown")),
+            (self.key(&name), self.key("shown")),
+        ] {
+            // The file that is there keeps its owner.
+            let text = fs::read_to_string(from).expect("it was made");
+            write(&to, &text);
+        }
     }
 
     /// Returns the file of a certificate.
@@ -103,14 +116,46 @@ impl Certificates {
         issuer: Option<&Issuer<'static, KeyPair>>,
     ) {
         let key = KeyPair::generate().expect("a key can be made");
+        self.sign(name, params, &key, issuer);
+    }
+
+    fn sign(
+        &self,
+        name: &str,
+        params: CertificateParams,
+        key: &KeyPair,
+        issuer: Option<&Issuer<'static, KeyPair>>,
+    ) {
         let certificate = match issuer {
-            Some(issuer) => params.signed_by(&key, issuer),
-            None => params.self_signed(&key),
+            Some(issuer) => params.signed_by(key, issuer),
+            None => params.self_signed(key),
         };
         let certificate = certificate.expect("a certificate can be signed");
         write(&self.certificate(name), &certificate.pem());
         write(&self.key(name), &key.serialize_pem());
     }
+}
+
+fn of_client(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+/// Returns a key of RSA in PEM. The cryptography of rcgen makes none.
+fn rsa_key() -> String {
+    let made = Command::new("openssl")
+        .args([
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+        ])
+        .output()
+        .expect("openssl is installed");
+    String::from_utf8(made.stdout).expect("PEM is text")
 }
 
 /// Writes a file that only its owner can read: a server refuses another key.

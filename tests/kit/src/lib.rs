@@ -4,7 +4,7 @@
 //! direct connection. [`look`] shows the open and prepared transactions of a database. [`proxy`] stands between a test
 //! and its server, [`rerouting`] is a proxy that goes on with another session, [`pooler`] a pgbouncer in front of a
 //! server. [`copy`] makes a copy of a server, [`standby`] a replica, [`semisync`] a MariaDB server whose commits wait
-//! for a replica. [`secure_postgres`] takes encrypted connections only, [`certificates`] makes what it shows, and
+//! for a replica. [`secure_postgres`] and [`secure_mariadb`] take encrypted connections only, [`certificates`] makes what they show, and
 //! [`stripping`] is a proxy that takes TLS away. [`port`] finds ports for them. [`kill`] crashes a server and brings it back. [`harness`] is for test
 //! programs that are not made of `#[test]` functions.
 //!
@@ -32,6 +32,8 @@ pub mod prepared;
 pub mod proxy;
 pub mod rerouting;
 pub mod resetting;
+pub mod secure_mariadb;
+pub mod secure_postgres;
 pub mod secure_postgres;
 pub mod semisync;
 pub mod servers;

@@ -86,8 +86,11 @@ impl Proxy {
             .expect("with a host");
         match self.shared.protocol {
             // Otherwise the driver asks the server for its Unix socket, and bypasses the proxy.
-            Protocol::Mysql => url.query_pairs_mut().append_pair("prefer_socket", "false"),
-            // The proxy reads no request for TLS.
+            Protocol::Mysql => url
+                .query_pairs_mut()
+                .append_pair("prefer_socket", "false")
+                .append_pair("require_ssl", "false"),
+            // The proxy reads clear text.
             Protocol::Postgres => url.query_pairs_mut().append_pair("sslmode", "disable"),
         };
         url.into()
