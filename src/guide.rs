@@ -26,6 +26,11 @@ pub mod services {}
 
 #[doc = include_str!("guide/links.md")]
 #[doc = ""]
+#[doc = include_str!("../docs/managed.md")]
+pub mod managed {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = ""]
 #[doc = include_str!("../docs/migrations.md")]
 pub mod migrations {}
 
