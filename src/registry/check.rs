@@ -132,6 +132,16 @@ pub enum Finding {
         /// The other bind.
         with: &'static str,
     },
+    /// The URL leaves it to the server whether connections are encrypted, and they are not.
+    #[error(
+        "the connections to `{host}` are not encrypted: its URL leaves that to the server; require it (PostgreSQL: \
+         `sslmode=verify-full`, MySQL and MariaDB: `ssl-mode=VERIFY_IDENTITY`), or say that it is meant (`sslmode=disable`, \
+         `ssl-mode=DISABLED`)"
+    )]
+    Unencrypted {
+        /// The host.
+        host: String,
+    },
     /// A remark of the server.
     #[error("{0}")]
     Remark(String),
@@ -310,6 +320,7 @@ fn findings(
         unusable,
         remarks,
         cannot_forget,
+        unencrypted,
         database,
         read_only: _,
     } = examined;
@@ -355,6 +366,7 @@ fn findings(
             findings.push(Finding::CannotForget(fault));
         }
     }
+    findings.extend(unencrypted.map(|host| Finding::Unencrypted { host }));
     findings.extend(remarks.into_iter().map(Finding::Remark));
     findings
 }

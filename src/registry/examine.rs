@@ -6,6 +6,7 @@ use crate::backend::{Connection, Server, records};
 use crate::commit::Fault;
 use crate::gid::DatabaseId;
 use crate::registry::entry::Entry;
+use crate::tls::TlsMode;
 
 /// The results of the preflight of one database.
 pub(crate) struct Examined {
@@ -24,6 +25,8 @@ pub(crate) struct Examined {
     pub(crate) remarks: Vec<String>,
     /// The reason why its role cannot delete the records of finished units, if so.
     pub(crate) cannot_forget: Option<Fault>,
+    /// The host whose connections are in the clear because it offers no TLS, if so.
+    pub(crate) unencrypted: Option<String>,
     /// The id of the database, unless no transaction can begin.
     pub(crate) database: Option<Result<DatabaseId, Fault>>,
 }
@@ -32,6 +35,14 @@ impl<C: Connection> Entry<C> {
     /// Examines the database on a connection outside of the pool.
     pub(super) async fn examine_on(&self, connection: &mut C) -> Result<Examined, Fault> {
         let server = self.inspect(connection).await.map_err(Fault::Refused)?;
+        let unencrypted = match &self.tls {
+            // Through a pooler, the server sees another connection.
+            Some(tls) if tls.mode == TlsMode::Prefer && tls.remote.is_some() && !server.pooled => {
+                let encrypted = connection.is_encrypted().await.map_err(Fault::Refused)?;
+                tls.remote.clone().filter(|_| encrypted == Some(false))
+            }
+            _ => None,
+        };
         let mut examined = Examined {
             cannot_prepare: self.cannot_prepare(&server).map(Into::into),
             pool_size: self.pool.max_size(),
@@ -42,6 +53,7 @@ impl<C: Connection> Entry<C> {
             remarks: connection.remarks().await.map_err(Fault::Refused)?,
             cannot_forget: records::cannot_forget(connection, &server.schema).await,
             read_only: self.options.read_only,
+            unencrypted,
             database: None,
         };
         let mut terms = self.terms(self.clock.generate(), server);

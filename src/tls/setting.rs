@@ -1,5 +1,7 @@
 //! How the connections of one bind are encrypted: what its URL says, checked as far as that is possible without a server.
 
+use std::net::IpAddr;
+
 use crate::tls::mode::TlsMode;
 use crate::tls::parameters::{Given, Parameter, Parameters};
 use crate::tls::problem::TlsProblem;
@@ -13,6 +15,8 @@ use crate::tls::{
 #[derive(Clone, Debug)]
 pub struct TlsSetting {
     pub(crate) mode: TlsMode,
+    /// The host, if it may be another machine.
+    pub(crate) remote: Option<String>,
     /// The client; `None` if connections are in the clear.
     #[cfg(feature = "tls")]
     pub(crate) client: Option<TlsClient>,
@@ -24,9 +28,23 @@ pub(crate) enum Host {
     /// A Unix socket of this machine, where TLS is neither needed nor used.
     Socket,
     /// A name or an address, for which a certificate may be made.
-    Named,
+    Named(String),
     /// An address without a name (`hostaddr` of PostgreSQL).
-    Unnamed,
+    Unnamed(String),
+}
+
+impl Host {
+    /// Returns the name or the address, unless it is that of this machine.
+    fn remote(&self) -> Option<String> {
+        let (Self::Named(name) | Self::Unnamed(name)) = self else {
+            return None;
+        };
+        let is_loopback = match name.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => name.eq_ignore_ascii_case("localhost"),
+        };
+        (!is_loopback).then(|| name.clone())
+    }
 }
 
 /// The words of one kind of server.
@@ -89,7 +107,7 @@ impl TlsSetting {
                 });
             }
         }
-        if mode == TlsMode::VerifyFull && *host == Host::Unnamed {
+        if mode == TlsMode::VerifyFull && matches!(host, Host::Unnamed(_)) {
             return Err(TlsProblem::NoHostName);
         }
         Self::checked(mode, given, host, &POSTGRES)
@@ -159,13 +177,18 @@ impl TlsSetting {
                 parameter: only.name,
                 missing: partner(only.name),
             }),
-            _ if *host == Host::Socket => Self::built(TlsMode::Disable, given, words),
-            _ => Self::built(mode, given, words),
+            _ if *host == Host::Socket => Self::built(TlsMode::Disable, given, host, words),
+            _ => Self::built(mode, given, host, words),
         }
     }
 
     #[cfg(feature = "tls")]
-    fn built(mode: TlsMode, given: &Parameters, words: &Words) -> Result<Self, TlsProblem> {
+    fn built(
+        mode: TlsMode,
+        given: &Parameters,
+        host: &Host,
+        words: &Words,
+    ) -> Result<Self, TlsProblem> {
         let file = |given: &Given| NamedFile {
             parameter: given.name,
             path: given.value.clone().into(),
@@ -192,11 +215,20 @@ impl TlsSetting {
             TlsMode::Disable => None,
             _ => Some(TlsClient::new(files)?),
         };
-        Ok(Self { mode, client })
+        Ok(Self {
+            mode,
+            remote: host.remote(),
+            client,
+        })
     }
 
     #[cfg(not(feature = "tls"))]
-    fn built(mode: TlsMode, given: &Parameters, words: &Words) -> Result<Self, TlsProblem> {
+    fn built(
+        mode: TlsMode,
+        given: &Parameters,
+        host: &Host,
+        words: &Words,
+    ) -> Result<Self, TlsProblem> {
         let requires = |parameter| Err(TlsProblem::NotBuilt { parameter });
         if mode.is_encrypted() {
             let given = given.first_of(&[Parameter::Mode, Parameter::RequireSsl, Parameter::Roots]);
@@ -204,7 +236,10 @@ impl TlsSetting {
         }
         match given.get(Parameter::Certificate) {
             Some(certificate) if mode == TlsMode::Prefer => requires(certificate.name),
-            _ => Ok(Self { mode }),
+            _ => Ok(Self {
+                mode,
+                remote: host.remote(),
+            }),
         }
     }
 }

@@ -144,6 +144,11 @@ pub trait Dialect: UnitDialect + OuterDialect + RecoveryDialect + SandboxDialect
     /// Makes every pool throw the connection away.
     fn retire(&mut self) -> impl Future<Output = ()> + Send;
 
+    /// Returns whether the server sees the connection as encrypted. `None` if that means nothing here.
+    fn is_encrypted(&mut self) -> impl Future<Output = QueryResult<Option<bool>>> + Send {
+        async { Ok(None) }
+    }
+
     /// Returns a way to stop the running statement without this connection, over a connection that is encrypted by these
     /// settings. They are `None` if the application opened this one.
     fn cancel(&mut self, tls: Option<&TlsSetting>) -> Option<BoxFuture<'static, ()>>;

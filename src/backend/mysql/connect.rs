@@ -28,7 +28,7 @@ pub(crate) fn options(url: &str) -> Option<Opts> {
 pub(crate) fn host(options: &Opts) -> Host {
     match options.socket() {
         Some(_) => Host::Socket,
-        None => Host::Named,
+        None => Host::Named(options.ip_or_hostname().to_owned()),
     }
 }
 

@@ -26,9 +26,9 @@ mod unit;
 mod writes;
 
 use diesel::result::Error;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Text};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::AsyncMysqlConnection;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _};
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 pub(crate) use self::connect::{Opener, host, options};
@@ -86,6 +86,19 @@ impl Dialect for AsyncMysqlConnection {
 
     async fn retire(&mut self) {
         internals::status(self).set_in_error();
+    }
+
+    async fn is_encrypted(&mut self) -> QueryResult<Option<bool>> {
+        #[derive(QueryableByName)]
+        #[diesel(check_for_backend(diesel::mysql::Mysql))]
+        struct Cipher {
+            #[diesel(sql_type = Text, column_name = "Value")]
+            name: String,
+        }
+
+        let query = diesel::sql_query("SHOW SESSION STATUS LIKE 'Ssl_cipher'");
+        let rows: Vec<Cipher> = query.load(self).await?;
+        Ok(rows.iter().map(|cipher| !cipher.name.is_empty()).next())
     }
 
     fn cancel(&mut self, _: Option<&TlsSetting>) -> Option<BoxFuture<'static, ()>> {

@@ -20,11 +20,12 @@ pub(crate) fn config(url: &str) -> Option<Config> {
 /// Returns the host. Of several, one that needs TLS more than a socket does. `None` if there is none.
 pub(crate) fn host(config: &Config) -> Option<Host> {
     let hosts = config.get_hosts().iter().map(|host| match host {
-        ConfigHost::Tcp(_) => Host::Named,
+        ConfigHost::Tcp(name) => Host::Named(name.clone()),
         #[cfg(unix)]
         ConfigHost::Unix(_) => Host::Socket,
     });
-    let addresses = config.get_hostaddrs().iter().map(|_| Host::Unnamed);
+    let addresses = config.get_hostaddrs().iter();
+    let addresses = addresses.map(|address| Host::Unnamed(address.to_string()));
     hosts
         .chain(addresses)
         .min_by_key(|host| *host == Host::Socket)

@@ -21,9 +21,10 @@ mod sandbox;
 mod tables;
 mod unit;
 
-use diesel::QueryResult;
 use diesel::result::{DatabaseErrorKind, Error};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel::sql_types::Bool;
+use diesel::{OptionalExtension as _, QueryResult, QueryableByName, sql_query};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use self::message::pending_error;
@@ -98,6 +99,19 @@ impl Dialect for AsyncPgConnection {
 
     async fn retire(&mut self) {
         internals::status(self).set_in_error();
+    }
+
+    async fn is_encrypted(&mut self) -> QueryResult<Option<bool>> {
+        #[derive(QueryableByName)]
+        struct Encrypted {
+            #[diesel(sql_type = Bool)]
+            ssl: bool,
+        }
+
+        let query =
+            "SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()";
+        let row: Option<Encrypted> = sql_query(query).get_result(self).await.optional()?;
+        Ok(row.map(|row| row.ssl))
     }
 
     fn cancel(&mut self, tls: Option<&TlsSetting>) -> Option<BoxFuture<'static, ()>> {

@@ -1,5 +1,6 @@
 //! Encrypted connections: each mode against each certificate, and every kind of work on servers that take no others.
 
 mod files;
+mod found;
 mod mariadb;
 mod postgres;

@@ -34,7 +34,6 @@ pub mod rerouting;
 pub mod resetting;
 pub mod secure_mariadb;
 pub mod secure_postgres;
-pub mod secure_postgres;
 pub mod semisync;
 pub mod servers;
 pub mod side;
