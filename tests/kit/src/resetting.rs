@@ -54,7 +54,9 @@ impl Resetting {
         url.set_port(Some(self.address.port()))
             .expect("with a host");
         // Otherwise the driver goes on over the Unix socket of the server, and bypasses the proxy.
-        url.query_pairs_mut().append_pair("prefer_socket", "false");
+        url.query_pairs_mut()
+            .append_pair("prefer_socket", "false")
+            .append_pair("require_ssl", "false");
         url.into()
     }
 
