@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use diesel_binds::__private::{History, SqlitePlace, open, sqlite_place};
+use diesel_binds::BoxError;
 use diesel_binds::backend::Backend;
 use diesel_binds::build::FromUrl;
 use diesel_binds::migrations::Migratable;
@@ -49,7 +50,7 @@ pub(crate) async fn applied(backend: Backend, url: &str) -> Applied {
     }
 }
 
-async fn ask<C: Migratable + FromUrl>(url: &str) -> Result<History, Box<dyn std::error::Error>> {
+async fn ask<C: Migratable + FromUrl>(url: &str) -> Result<History, BoxError> {
     Ok(open::<C>(url).await?.history().await?)
 }
 
