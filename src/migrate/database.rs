@@ -256,7 +256,16 @@ impl<C: Migratable> Database for Opened<C> {
         migration: &'a Known,
         direction: Direction,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        self.apply_one(migration, direction).boxed()
+        async move {
+            self.apply_one(migration, direction).await?;
+            // A copy that is made before the first unit must not count as the original.
+            let recorded = async { self.connection()?.record_place().await };
+            if let Err(error) = recorded.await {
+                tracing::warn!(bind = self.key, %error, "the place of the database was not recorded: the first unit does it");
+            }
+            Ok(())
+        }
+        .boxed()
     }
 }
 

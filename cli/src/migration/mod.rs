@@ -20,7 +20,7 @@ use crate::arguments::{Driven as Asked, Format, MigrationCommand, Selection};
 use crate::diesel_cli::Diesel;
 use crate::exit::{Exit, Refusal};
 use crate::migration::applied::{Applied, applied};
-use crate::migration::drive::{AfterFailure, Job, Show, drive, summary};
+use crate::migration::drive::{AfterFailure, Job, Outcome, Show, drive, summary};
 use crate::migration::survey::{Look, Survey};
 use crate::project::Project;
 
@@ -132,6 +132,12 @@ async fn change(
         ready,
     )
     .await;
+    if matches!(change, Change::Create | Change::Forth) {
+        let done = driven
+            .iter()
+            .filter(|driven| matches!(driven.outcome, Outcome::Done));
+        mend::record_places(project, &survey, done.map(|driven| driven.bind)).await;
+    }
     Ok(summary(&driven, format))
 }
 

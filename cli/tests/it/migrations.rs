@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use kit::admin::Admin;
 use kit::servers::workspace;
 
 use crate::project::{Project, Shop};
@@ -65,6 +66,9 @@ async fn every_command_does_all_binds_or_one() {
             assert!(!schema.contains(&format!("{other}_notes")), "{schema}");
         }
     }
+    let mut cache = Admin::connect(shop.cache.url()).await;
+    let place = "SELECT place AS value FROM diesel_binds_meta WHERE place IS NOT NULL";
+    assert_eq!(cache.values(place).await.unwrap().len(), 1);
     let status = migration(&["status"]).ends(0).says("none");
     assert_eq!(status.out.matches("none").count(), 3, "{status:?}");
     migration(&["pending", "--all"]).ends(0).says("false");

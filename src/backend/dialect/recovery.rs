@@ -165,6 +165,11 @@ pub trait RecoveryDialect: AsyncConnection + Sized + 'static {
         async { Ok(false) }
     }
 
+    /// Records the place of a database beside its id, if it has the tables of the protocol. A copy has another place.
+    fn record_place(&mut self) -> impl Future<Output = QueryResult<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Creates the tables of the protocol where they are missing. Call it outside of a transaction.
     fn install(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 }

@@ -11,7 +11,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::{Nullable, Text};
 use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query};
 
-use crate::backend::sqlite::pragma::text;
+use crate::backend::sqlite::pragma::{number, text};
 use crate::backend::tables::is_of_our_tables;
 use crate::commit::Fault;
 use crate::gid::DatabaseId;
@@ -52,6 +52,22 @@ pub(super) fn record(connection: &mut SqliteConnection) -> QueryResult<()> {
     }
 }
 
+/// Records the file with its id, if it has the tables of the protocol, and unless one is recorded.
+pub(super) fn record_if_installed(connection: &mut SqliteConnection) -> QueryResult<()> {
+    match has_place_column(connection)? {
+        true => record(connection),
+        false => Ok(()),
+    }
+}
+
+fn has_place_column(connection: &mut SqliteConnection) -> QueryResult<bool> {
+    let found = number(
+        connection,
+        "SELECT count(*) AS value FROM pragma_table_info('diesel_binds_meta', 'main') WHERE name = 'place'",
+    )?;
+    Ok(found != 0)
+}
+
 /// Makes the file the one that has the id, or gives it another id.
 pub(super) fn adopt(connection: &mut SqliteConnection, id: Option<DatabaseId>) -> QueryResult<()> {
     let place = place(connection)?.map_or("NULL".to_owned(), |place| format!("'{place}'"));
@@ -70,11 +86,7 @@ pub(super) fn forget(connection: &mut SqliteConnection) {
 
 /// Adds columns that older tables do not have.
 pub(super) fn install(connection: &mut SqliteConnection) -> QueryResult<()> {
-    let columns = text(
-        connection,
-        "SELECT group_concat(name) AS value FROM pragma_table_info('diesel_binds_meta', 'main')",
-    )?;
-    if !columns.split(',').any(|column| column == "place") {
+    if !has_place_column(connection)? {
         connection.batch_execute("ALTER TABLE main.diesel_binds_meta ADD COLUMN place TEXT")?;
     }
     record(connection)

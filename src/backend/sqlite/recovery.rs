@@ -84,6 +84,10 @@ where
             .await
     }
 
+    async fn record_place(&mut self) -> QueryResult<()> {
+        self.spawn_blocking(lineage::record_if_installed).await
+    }
+
     async fn install(&mut self) -> QueryResult<()> {
         // Several processes may install at once.
         self.spawn_blocking(|connection| {

@@ -7,7 +7,9 @@ use diesel_binds::check::Finding;
 use diesel_binds::error::Fault;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::{BindOptions, Binds, CommitError, Error, Source};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::admin::Admin;
+use kit::database::Database;
 use kit::side::{MariadbA, MariadbB, PostgresA, PostgresB, Side, Sqlite};
 
 use crate::commit::pair::Pair;
@@ -160,6 +162,20 @@ async fn the_first_unit_records_the_file_and_a_moved_file_goes_on() {
     let _ = commit(&over(postgres.url(), &moved).await, "still")
         .await
         .unwrap();
+}
+
+/// Otherwise both of two copies would be the file that first recorded its place.
+#[tokio::test]
+async fn a_migration_records_the_file() {
+    const PROTOCOL: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+    let file = Database::sqlite();
+    let binds = Binds::builder()
+        .bind(Sqlite, Source::url(file.url()))
+        .migrations(Sqlite, PROTOCOL)
+        .build()
+        .unwrap();
+    binds.migrations().run().await.unwrap();
+    assert_ne!(value(file.url(), PLACE).await, "");
 }
 
 /// Tables of an earlier version have no place.
