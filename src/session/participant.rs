@@ -276,7 +276,7 @@ impl<C: Connection> Participant for Lease<C> {
 
 impl<C: Connection> Lease<C> {
     async fn verify_in_time(&mut self) -> Result<(), Fault> {
-        if !self.unverified {
+        if !self.unverified && !self.rows_left {
             return Ok(());
         }
         let limit = self.entry.timeouts.step;

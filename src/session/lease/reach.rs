@@ -20,6 +20,25 @@ impl<C: Connection> Lease<C> {
         self.rows_left = true;
     }
 
+    /// Reads the rest of a dropped stream. Its error is not that of the next statement, and the application has given the
+    /// rows up.
+    pub(super) async fn read_rest(&mut self) {
+        if !self.rows_left {
+            return;
+        }
+        let Some((connection, _)) = self.start() else {
+            return;
+        };
+        let read = connection.drain().await;
+        // The rows stay in flight on a backend that reads them with the next reply.
+        self.still_open();
+        if let Err(error) = read {
+            tracing::debug!(bind = self.entry.key, %error, "the rest of a dropped stream failed");
+            self.failed = true;
+            self.unverified |= self.errors_may_end_it();
+        }
+    }
+
     /// Returns whether a round trip must test the connection before a step that must not be lost. This is so after a
     /// failed statement, and behind the rest of a stream. If the driver does not notice a closed connection by itself,
     /// it is also so after a quiet time.

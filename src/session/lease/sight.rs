@@ -121,6 +121,7 @@ impl<C: Connection> Lease<C> {
 
     /// Makes sure that the connection is still the lent one and in the transaction of the unit.
     pub(in crate::session) async fn verify(&mut self) -> Result<(), Fault> {
+        self.read_rest().await;
         if !self.unverified {
             return Ok(());
         }

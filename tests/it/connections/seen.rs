@@ -161,3 +161,39 @@ async fn an_error_in_a_later_result_of_a_call_is_that_of_the_call() {
         );
     }
 }
+
+/// The server meets an error in rows that the application has given up. The driver keeps it for whatever is sent next.
+#[tokio::test]
+async fn an_error_in_the_rest_of_a_dropped_stream_is_that_of_no_later_statement() {
+    // The subquery has one row for the first note, and two for the others.
+    let query = "SELECT (SELECT 1 UNION SELECT id) AS text FROM notes ORDER BY id";
+    for options in [BindOptions::new(), BindOptions::new().never_prepare()] {
+        let (database, binds) = mariadb(options).await;
+        let rows = "INSERT INTO notes (id, text) VALUES (1, 'a'), (2, 'b'), (3, 'c')";
+        MariadbA::admin(&database, rows).await;
+        let whole = MariadbA::text(&binds.session(), query).await.unwrap_err();
+        assert!(whole.to_string().contains("my-a"), "{whole}");
+
+        let mut session = binds.session();
+        MariadbA::first_of(&session, query).await.unwrap();
+        assert_eq!(MariadbA::echo(&session, 7).await.unwrap(), 7);
+        MariadbA::first_of(&session, query).await.unwrap();
+        MariadbA::write(&session, "d").await.unwrap();
+        MariadbA::first_of(&session, query).await.unwrap();
+        let mut connection = session.connection(MariadbA).await.unwrap();
+        let raw = connection.raw().unwrap();
+        assert_eq!(MariadbA::echo_raw(raw, 8).await.unwrap(), 8);
+        drop(connection);
+        MariadbA::first_of(&session, query).await.unwrap();
+        session.commit_all().await.unwrap();
+        assert_eq!(MariadbA::rows(&database).await, ["a", "b", "c", "d"]);
+
+        // A unit that only reads.
+        MariadbA::first_of(&session, query).await.unwrap();
+        session.commit_all().await.unwrap();
+        MariadbA::write(&session, "e").await.unwrap();
+        MariadbA::first_of(&session, query).await.unwrap();
+        session.rollback_all().await.unwrap();
+        assert_eq!(MariadbA::rows(&database).await, ["a", "b", "c", "d"]);
+    }
+}
