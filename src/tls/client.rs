@@ -29,7 +29,7 @@ pub(super) struct Files {
     pub(super) identity: Option<IdentityFiles>,
 }
 
-/// What was read from the files.
+/// The content of the files.
 pub(crate) struct Material {
     /// When each file was last changed.
     changed: Vec<Option<SystemTime>>,

@@ -47,7 +47,7 @@ pub(crate) struct Identity {
 #[derive(Clone)]
 pub(crate) struct Authorities {
     pub(super) store: Arc<RootCertStore>,
-    /// The same, for a driver that reads them itself.
+    /// The bytes of these certificates, for a driver that reads them itself.
     #[cfg_attr(not(feature = "mysql"), expect(dead_code))]
     pub(crate) certificates: Arc<[CertificateDer<'static>]>,
 }

@@ -1,8 +1,8 @@
-//! Mistakes in what a URL says about TLS. No message repeats a value of the URL, except the path of a file.
+//! Mistakes in the TLS parameters of a URL. No message repeats a value of the URL, except the path of a file.
 
 use std::path::PathBuf;
 
-/// A mistake in what a URL says about TLS.
+/// A mistake in the TLS parameters of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsProblem {
@@ -28,7 +28,7 @@ pub enum TlsProblem {
     Unsupported {
         /// The parameter.
         parameter: &'static str,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A parameter is given twice, under one name or two.
@@ -46,7 +46,7 @@ pub enum TlsProblem {
         parameter: &'static str,
         /// The other one, which may have its default.
         with: &'static str,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A parameter needs another one.

@@ -53,9 +53,9 @@ struct Words {
     modes: &'static str,
     roots: &'static str,
     verify_ca: &'static str,
-    /// What to do where a root certificate has no effect.
+    /// The remedy where a root certificate has no effect.
     unused_roots: &'static str,
-    /// What to do where the system's root certificates would prove nothing.
+    /// The remedy where the system's root certificates would prove nothing.
     weak_system: &'static str,
 }
 

@@ -102,7 +102,7 @@ fn explained(error: &tokio_postgres::Error, mode: TlsMode) -> String {
     if let Some(refusal) = cause.and_then(refusal) {
         return format!("the certificate of the server was refused: {refusal}");
     }
-    let told = match cause.filter(|cause| cause.is::<io::Error>() || cause.is::<DbError>()) {
+    let message = match cause.filter(|cause| cause.is::<io::Error>() || cause.is::<DbError>()) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     };
@@ -110,9 +110,9 @@ fn explained(error: &tokio_postgres::Error, mode: TlsMode) -> String {
     let is_refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
     match is_refused && !mode.is_encrypted() {
         true => format!(
-            "{told} (if the server takes encrypted connections only, use `sslmode=require` or stricter)"
+            "{message} (if the server takes encrypted connections only, use `sslmode=require` or stricter)"
         ),
-        false => told,
+        false => message,
     }
 }
 

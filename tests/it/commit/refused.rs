@@ -87,7 +87,7 @@ async fn a_deferred_constraint_of_the_holder_fails_the_decision() {
     assert_violates_foreign_key(&fault);
 }
 
-/// The same reader would keep a question on another connection from its answer.
+/// A question on another connection would get no answer either, because of that reader.
 #[tokio::test]
 async fn a_decision_that_a_reader_of_the_file_refuses_is_not_in_doubt() {
     let pair = Pair::<PostgresA, Sqlite>::new().await;

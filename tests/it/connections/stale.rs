@@ -194,7 +194,7 @@ async fn statements_dropped_in_text_are_prepared_again_by_a_later_unit(kind: Poo
     PostgresA::read(&binds.session()).await.unwrap();
 }
 
-/// What chooses the schema of a unit.
+/// The place of the statement that chooses the schema of a unit.
 #[derive(Clone, Copy, Debug)]
 enum ChosenBy {
     Hook,

@@ -202,17 +202,17 @@ async fn commit_recorded<S: Side>(binds: &Binds, text: &str) -> Gid {
 
 /// A database without the record would report a committed unit as one that was rolled back, and fence it.
 async fn assert_not_asked(binds: &Binds, gid: &Gid) {
-    let told = binds.recovery().outcome_of(gid).await.unwrap_err();
-    assert!(matches!(told.source, Cause::Replaced), "{told:?}");
-    let told = binds.recovery().resolve(gid).await.unwrap_err();
-    assert!(matches!(told.source, Cause::Replaced), "{told:?}");
+    let answer = binds.recovery().outcome_of(gid).await.unwrap_err();
+    assert!(matches!(answer.source, Cause::Replaced), "{answer:?}");
+    let answer = binds.recovery().resolve(gid).await.unwrap_err();
+    assert!(matches!(answer.source, Cause::Replaced), "{answer:?}");
 }
 
 async fn assert_committed(binds: &Binds, gid: &Gid) {
-    let told = binds.recovery().outcome_of(gid).await.unwrap();
-    assert_eq!(told, Some(Outcome::Committed));
-    let told = binds.recovery().resolve(gid).await.unwrap();
-    assert_eq!(told, Outcome::Committed);
+    let answer = binds.recovery().outcome_of(gid).await.unwrap();
+    assert_eq!(answer, Some(Outcome::Committed));
+    let answer = binds.recovery().resolve(gid).await.unwrap();
+    assert_eq!(answer, Outcome::Committed);
 }
 
 async fn asks_only_its_holder<S: Side>(other: Server) {

@@ -18,7 +18,7 @@ use crate::durable::replicated::{LONG, STEP};
 
 pub(crate) const SCHEMA: &str = "CREATE TABLE shop.notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200) NOT NULL UNIQUE)";
 
-/// The same replica is missing to a part that is being committed.
+/// A part of a committed unit waits for the replica as well.
 #[tokio::test]
 async fn a_part_that_waits_for_a_replica_is_pending() {
     let (server, other) = (

@@ -39,7 +39,7 @@ fn mysql(parameters: &str) -> Option<TlsProblem> {
 }
 
 /// Returns the words of a mistake.
-fn told(problem: Option<TlsProblem>) -> String {
+fn text_of(problem: Option<TlsProblem>) -> String {
     problem.map_or_else(|| "no mistake".into(), |problem| problem.to_string())
 }
 
@@ -73,7 +73,7 @@ fn unknown_values_are_refused_with_the_known_ones() {
         "sslmode=verify_full",
     ] {
         assert_eq!(
-            told(postgres(parameters)),
+            text_of(postgres(parameters)),
             "the value of `sslmode` is none of `disable`, `prefer`, `require`, `verify-ca`, `verify-full`",
             "{parameters}"
         );
@@ -84,12 +84,12 @@ fn unknown_values_are_refused_with_the_known_ones() {
     ];
     for (name, expected) in others {
         assert_eq!(
-            told(postgres(&format!("sslmode=disable&{name}=maybe"))),
+            text_of(postgres(&format!("sslmode=disable&{name}=maybe"))),
             format!("the value of `{name}` is none of {expected}")
         );
     }
     assert_eq!(
-        told(mysql("ssl_mode=allow")),
+        text_of(mysql("ssl_mode=allow")),
         "the value of `ssl_mode` is none of `DISABLED`, `PREFERRED`, `REQUIRED`, `VERIFY_CA`, `VERIFY_IDENTITY`"
     );
     for name in [
@@ -99,7 +99,7 @@ fn unknown_values_are_refused_with_the_known_ones() {
         "built_in_roots",
     ] {
         assert_eq!(
-            told(mysql(&format!("{name}=yes"))),
+            text_of(mysql(&format!("{name}=yes"))),
             format!("the value of `{name}` is none of `true`, `false`")
         );
     }
@@ -122,7 +122,7 @@ fn each_name_of_a_parameter_counts_as_the_parameter() {
                         format!("`{first}` and `{second}` are one parameter, and both are given")
                     }
                 };
-                assert_eq!(told(mysql(&format!("{first}=x&{second}=x"))), expected);
+                assert_eq!(text_of(mysql(&format!("{first}=x&{second}=x"))), expected);
             }
         }
     }
@@ -135,7 +135,7 @@ fn each_name_of_a_parameter_counts_as_the_parameter() {
         ("sslnegotiation", "direct"),
     ] {
         assert_eq!(
-            told(postgres(&format!("{name}={value}&{name}={value}"))),
+            text_of(postgres(&format!("{name}={value}&{name}={value}"))),
             format!("`{name}` is given twice")
         );
     }
@@ -178,7 +178,7 @@ fn parameters_that_contradict_each_other_are_refused() {
              proves anything: use `verify-full`",
         ),
     ] {
-        assert_eq!(told(postgres(parameters)), expected, "{parameters}");
+        assert_eq!(text_of(postgres(parameters)), expected, "{parameters}");
     }
     for (parameters, expected) in [
         (
@@ -199,7 +199,7 @@ fn parameters_that_contradict_each_other_are_refused() {
             "`verify_ca` contradicts `sslMode`: use `ssl-mode` alone",
         ),
     ] {
-        assert_eq!(told(mysql(parameters)), expected, "{parameters}");
+        assert_eq!(text_of(mysql(parameters)), expected, "{parameters}");
     }
 }
 
@@ -210,7 +210,7 @@ fn parameters_that_need_another_are_refused_alone() {
         ("sslmode=require&sslkey=/x", "`sslkey` needs `sslcert`"),
         ("sslmode=verify-ca", "`verify-ca` needs `sslrootcert`"),
     ] {
-        assert_eq!(told(postgres(parameters)), expected, "{parameters}");
+        assert_eq!(text_of(postgres(parameters)), expected, "{parameters}");
     }
     for (parameters, expected) in [
         (
@@ -224,7 +224,7 @@ fn parameters_that_need_another_are_refused_alone() {
             "`VERIFY_CA` needs `ssl-ca`",
         ),
     ] {
-        assert_eq!(told(mysql(parameters)), expected, "{parameters}");
+        assert_eq!(text_of(mysql(parameters)), expected, "{parameters}");
     }
     let address = problem::<Accounts>("hostaddr=10.0.0.7 dbname=app sslmode=verify-full");
     assert_eq!(address, Some(TlsProblem::NoHostName));
@@ -245,9 +245,12 @@ fn parameters_of_other_clients_are_refused_with_what_to_do() {
         ("ssl", "use `sslmode=require`"),
         ("gssencmode", "`sslmode`"),
     ] {
-        let told = told(postgres(&format!("sslmode=disable&{name}=x")));
+        let message = text_of(postgres(&format!("sslmode=disable&{name}=x")));
         let begin = format!("`{name}` is not supported: ");
-        assert!(told.starts_with(&begin) && told.contains(remedy), "{told}");
+        assert!(
+            message.starts_with(&begin) && message.contains(remedy),
+            "{message}"
+        );
     }
     for (name, remedy) in [
         ("tls", "use `ssl-mode`"),
@@ -263,12 +266,15 @@ fn parameters_of_other_clients_are_refused_with_what_to_do() {
         ("tls-version", "1.2 or 1.3"),
         ("tls_version", "1.2 or 1.3"),
     ] {
-        let told = told(mysql(&format!("{name}=x")));
+        let message = text_of(mysql(&format!("{name}=x")));
         let begin = format!("`{name}` is not supported: ");
-        assert!(told.starts_with(&begin) && told.contains(remedy), "{told}");
+        assert!(
+            message.starts_with(&begin) && message.contains(remedy),
+            "{message}"
+        );
     }
     assert_eq!(
-        told(mysql("require_ssl=true&built_in_roots=false")),
+        text_of(mysql("require_ssl=true&built_in_roots=false")),
         "`built_in_roots` is not supported: name the root certificates with `ssl-ca`"
     );
 }
@@ -296,20 +302,20 @@ async fn encrypted_connections_are_accepted_in_each_spelling() {
         assert_eq!(mysql(parameters), None, "{parameters}");
     }
     for name in ["ssl-ca", "ssl_ca", "sslca", "sslrootcert"] {
-        let told = told(mysql(&format!("{name}=/no/file")));
+        let message = text_of(mysql(&format!("{name}=/no/file")));
         assert!(
-            told.starts_with(&format!("`/no/file`, named by `{name}`, cannot be used")),
-            "{told}"
+            message.starts_with(&format!("`/no/file`, named by `{name}`, cannot be used")),
+            "{message}"
         );
     }
     for parameters in [
         "sslmode=verify-ca&sslrootcert=/no/file",
         "sslmode=require&sslrootcert=/no/file",
     ] {
-        let told = told(postgres(parameters));
+        let message = text_of(postgres(parameters));
         assert!(
-            told.starts_with("`/no/file`, named by `sslrootcert`, cannot be used"),
-            "{told}"
+            message.starts_with("`/no/file`, named by `sslrootcert`, cannot be used"),
+            "{message}"
         );
     }
 }
