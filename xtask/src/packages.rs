@@ -17,7 +17,7 @@ struct Requirement {
     is_installed: fn() -> bool,
 }
 
-const REQUIREMENTS: [Requirement; 8] = [
+const REQUIREMENTS: [Requirement; 9] = [
     Requirement {
         name: "PostgreSQL server (initdb, postgres, pg_isready)",
         package: "postgresql",
@@ -37,6 +37,11 @@ const REQUIREMENTS: [Requirement; 8] = [
         name: "wrk (loads the example service)",
         package: "wrk",
         is_installed: || which::which("wrk").is_ok(),
+    },
+    Requirement {
+        name: "openssl (makes a key of the tests)",
+        package: "openssl",
+        is_installed: || which::which("openssl").is_ok(),
     },
     Requirement {
         name: "C compiler (SQLite is compiled in)",
