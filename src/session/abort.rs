@@ -7,6 +7,22 @@ impl AbortReason {
     pub(super) fn on(self, bind: &'static str) -> Error {
         Error::AbortOnly { bind, reason: self }
     }
+
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            Self::DeadlineExceeded => Fault::DeadlineExceeded,
+            Self::TransactionEnded => {
+                Fault::TransactionEnded(diesel::result::Error::NotInTransaction)
+            }
+            Self::NestedTransaction => Fault::NestedTransaction,
+            Self::Incomplete => Fault::Incomplete,
+            Self::NotBegun => Fault::NotBegun,
+            Self::NestedWorkFailed => Fault::NestedWorkFailed,
+            Self::Hook => Fault::Hook,
+            Self::OutlivedRecords => Fault::OutlivedRecords,
+            Self::Exchanged => Fault::Exchanged,
+        }
+    }
 }
 
 impl From<&Fault> for AbortReason {
@@ -20,24 +36,6 @@ impl From<&Fault> for AbortReason {
             Fault::OutlivedRecords => Self::OutlivedRecords,
             Fault::Exchanged => Self::Exchanged,
             _ => Self::Incomplete,
-        }
-    }
-}
-
-impl From<AbortReason> for Fault {
-    fn from(reason: AbortReason) -> Self {
-        match reason {
-            AbortReason::DeadlineExceeded => Self::DeadlineExceeded,
-            AbortReason::TransactionEnded => {
-                Self::TransactionEnded(diesel::result::Error::NotInTransaction)
-            }
-            AbortReason::NestedTransaction => Self::NestedTransaction,
-            AbortReason::Incomplete => Self::Incomplete,
-            AbortReason::NotBegun => Self::NotBegun,
-            AbortReason::NestedWorkFailed => Self::NestedWorkFailed,
-            AbortReason::Hook => Self::Hook,
-            AbortReason::OutlivedRecords => Self::OutlivedRecords,
-            AbortReason::Exchanged => Self::Exchanged,
         }
     }
 }

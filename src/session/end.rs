@@ -101,7 +101,7 @@ impl Session {
     pub(super) async fn roll_back_unless_committable(&mut self) -> Result<(), CommitError> {
         let core = self.core();
         let (bind, fault) = match core.abort_reason() {
-            Some((bind, reason)) => (bind, reason.into()),
+            Some((bind, reason)) => (bind, reason.fault()),
             // A unit that has not begun may end after its deadline.
             None if !core.has_begun() => return Ok(()),
             None if core.deadline().has_passed() => (core.first_bind(), Fault::DeadlineExceeded),
