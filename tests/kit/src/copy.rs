@@ -128,7 +128,7 @@ impl Copy {
         }
     }
 
-    /// Changes a setting of the whole server, and waits until its sessions use it.
+    /// Changes a setting of the whole server, and waits until its processes use it.
     pub async fn set(&self, name: &str, value: &str) {
         let mut admin = self.admin().await;
         let set = format!("ALTER SYSTEM SET {name} = '{value}'");
@@ -140,6 +140,9 @@ impl Copy {
             assert!(Instant::now() < end, "{name} does not become {value}");
             sleep(Duration::from_millis(10)).await;
         }
+        // Commits wait for a standby only once the checkpointer has read the settings as well, which it does before a
+        // checkpoint. The server signals it before a new session has them.
+        admin.run("CHECKPOINT").await.unwrap();
     }
 
     /// Connects as the administrator of the server.
