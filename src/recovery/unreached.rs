@@ -1,4 +1,4 @@
-//! Whether a connection failed because no server answered. A server that refuses the login works, and may still decide.
+//! The errors of a connection that no server answered. A server that refuses the login works, and may still decide.
 
 use std::error::Error;
 use std::io;

@@ -8,6 +8,7 @@ impl AbortReason {
         Error::AbortOnly { bind, reason: self }
     }
 
+    /// Returns the fault with which the commit of such a unit fails.
     pub(super) fn fault(self) -> Fault {
         match self {
             Self::DeadlineExceeded => Fault::DeadlineExceeded,

@@ -1,9 +1,9 @@
 //! The unit of work: a session begins a transaction on each bind that its queries need, and ends all of them together.
 //!
-//! A `core` holds a `slot` for each bind. The first query on a bind puts a `lease` into its slot (`enlist`). A `claim`
-//! is the right to use a lease; `target` and `run` bring queries to it. A `session` has the core and two parts that the
-//! core cannot reach: the hooks of the unit, which borrow the session, and the declared binds. At the `end`, the leases
-//! leave their slots and become the `participant`s of the commit.
+//! A `core` holds a `slot` for each bind, or for several that share a connection. The first query on a bind puts a
+//! `lease` into its slot (`enlist`). A `claim` is the right to use a lease; `target` and `run` bring queries to it. A
+//! `session` has the core and two parts that the core cannot reach: the hooks of the unit, which borrow the session, and
+//! the declared binds. At the `end`, the leases leave their slots and become the `participant`s of the commit.
 
 // Files, each of which imports only from those before it: `abort`, `closure`, `deadline`, `lease`, `begin`,
 // `participant`, `slot`, `outer`, `unit_options`, `core`, `terms`, `enlist`, `declared`, `options`, `claim`,

@@ -1,4 +1,4 @@
-//! The place of one bind in a session: empty until the first query on the bind, then with a lease.
+//! The place of one connection of a session, which binds may share: empty until their first query, then with a lease.
 
 use std::any::Any;
 use std::pin::pin;

@@ -208,7 +208,7 @@ impl<S> Hooks<S> {
         }
     }
 
-    /// Returns whether the roll-back to a savepoint has no hooks to run.
+    /// Returns whether a roll-back, of the unit or to a savepoint, has no hooks to run.
     pub(super) fn is_empty(&self) -> bool {
         self.after_rollback.is_empty()
     }

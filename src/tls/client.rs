@@ -58,7 +58,7 @@ impl TlsClient {
         Self::new(files).expect("a client without files has no mistakes")
     }
 
-    /// Returns what the files have. They are read again after a change. Not all are replaced at once: until they can be
+    /// Returns the content of the files. They are read again after a change. Not all are replaced at once: until they can be
     /// used together, those from before stay in use.
     pub(crate) fn material(&self) -> Arc<Material> {
         let mut present = self.0.present.lock();

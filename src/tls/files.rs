@@ -15,7 +15,7 @@ use crate::tls::problem::TlsProblem;
 #[derive(Clone, Debug)]
 pub(super) enum Roots {
     File(NamedFile),
-    /// Those of the system, for want of this parameter.
+    /// The root certificates of the system, because this parameter names no file.
     System(&'static str),
 }
 

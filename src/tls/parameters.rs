@@ -36,7 +36,7 @@ pub(super) struct Given {
 /// The names of parameters in the URLs of one kind of server.
 struct Names {
     known: &'static [(&'static str, Parameter)],
-    /// Those of other clients, with what to do instead.
+    /// The names that only other clients know, each with the remedy.
     unsupported: &'static [(&'static str, &'static str)],
 }
 
