@@ -9,30 +9,24 @@ use std::time::UNIX_EPOCH;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::{Nullable, Text};
-use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query};
+use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 
-use crate::backend::sqlite::pragma::{number, text};
+use crate::backend::sqlite::pragma::{kept, number, text};
 use crate::backend::tables::is_of_our_tables;
 use crate::commit::Fault;
 use crate::gid::DatabaseId;
 
-#[derive(QueryableByName)]
-struct Recorded {
-    #[diesel(sql_type = Nullable<Text>)]
-    place: Option<String>,
-}
-
 /// Refuses a file that is not the one recorded with its id. Returns whether a file was recorded.
 pub(super) fn verify(connection: &mut SqliteConnection) -> Result<bool, Fault> {
     // The column is qualified by its table, so that an error about a missing column names the table.
-    let recorded: Recorded =
-        sql_query("SELECT diesel_binds_meta.place AS place FROM main.diesel_binds_meta")
-            .get_result(connection)
+    let recorded =
+        kept::<Nullable<Text>>("SELECT diesel_binds_meta.place FROM main.diesel_binds_meta")
+            .get_result::<Option<String>>(connection)
             .map_err(|error| match is_of_our_tables(&error) {
                 true => Fault::NotInstalled(error),
                 false => Fault::Refused(error),
             })?;
-    let Some(recorded) = recorded.place else {
+    let Some(recorded) = recorded else {
         return Ok(false);
     };
     match place(connection).map_err(Fault::Refused)? {

@@ -1,26 +1,51 @@
 //! Reading one value of a connection, and its limit for waiting for locks.
 
+use std::marker::PhantomData;
+
 use diesel::connection::SimpleConnection as _;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::Sqlite;
 use diesel::{
-    QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection, define_sql_function,
-    sql_query,
+    QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, define_sql_function, sql_query,
 };
 
 define_sql_function! {
     fn total_changes() -> BigInt;
 }
 
-#[derive(QueryableByName)]
-struct Pragma {
-    #[diesel(sql_type = BigInt)]
-    value: i64,
+/// A query for one column of the SQL type `T`. Diesel keeps it prepared by its text, so texts must not differ from unit to
+/// unit.
+pub(super) struct Kept<'a, T> {
+    query: &'a str,
+    column: PhantomData<T>,
 }
 
-#[derive(QueryableByName)]
-struct PragmaText {
-    #[diesel(sql_type = Text)]
-    value: String,
+impl<T> QueryId for Kept<'_, T> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<T> Query for Kept<'_, T> {
+    type SqlType = T;
+}
+
+impl<T> QueryFragment<Sqlite> for Kept<'_, T> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql(self.query);
+        Ok(())
+    }
+}
+
+impl<T> RunQueryDsl<SqliteConnection> for Kept<'_, T> {}
+
+/// Returns a query that is kept prepared.
+pub(super) fn kept<T>(query: &str) -> Kept<'_, T> {
+    Kept {
+        query,
+        column: PhantomData,
+    }
 }
 
 #[derive(QueryableByName)]
@@ -67,18 +92,18 @@ pub(super) fn written(connection: &mut SqliteConnection) -> QueryResult<i64> {
     diesel::select(total_changes()).get_result(connection)
 }
 
+/// Returns the first row of a query that is kept prepared.
 pub(super) fn text(connection: &mut SqliteConnection, query: &str) -> QueryResult<String> {
-    let row: PragmaText = sql_query(query).get_result(connection)?;
-    Ok(row.value)
+    kept::<Text>(query).get_result(connection)
 }
 
+/// Returns all rows of a query that is kept prepared.
 #[cfg(feature = "testing")]
 pub(super) fn texts(connection: &mut SqliteConnection, query: &str) -> QueryResult<Vec<String>> {
-    let rows: Vec<PragmaText> = sql_query(query).load(connection)?;
-    Ok(rows.into_iter().map(|row| row.value).collect())
+    kept::<Text>(query).load(connection)
 }
 
+/// Returns the first row of a query that is kept prepared.
 pub(super) fn number(connection: &mut SqliteConnection, query: &str) -> QueryResult<i64> {
-    let row: Pragma = sql_query(query).get_result(connection)?;
-    Ok(row.value)
+    kept::<BigInt>(query).get_result(connection)
 }

@@ -45,7 +45,8 @@ pub(super) fn identify(
     {
         return Err(Fault::NotDurable { setting });
     }
-    let query = for_unit(&tables::meta(), SCHEMA, terms);
+    let meta = tables::meta(connection).map_err(Fault::Refused)?;
+    let query = for_unit(&meta, SCHEMA, terms);
     let identified = identified(sql_query(query).load(connection))?;
     if !lineage::verify(connection)? && !terms.read_only {
         // The place is committed together with the unit, or not at all.

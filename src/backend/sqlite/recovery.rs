@@ -50,10 +50,10 @@ where
     }
 
     async fn database_id(&mut self, _: &str) -> Result<DatabaseId, Fault> {
-        let meta = tables::meta();
         self.spawn_blocking(move |connection| {
             patiently(connection, |connection| {
-                let id = database_id(sql_query(meta).load(connection));
+                let meta = tables::meta(connection).map_err(Fault::Refused);
+                let id = meta.and_then(|meta| database_id(sql_query(meta).load(connection)));
                 Ok(id.and_then(|id| lineage::verify(connection).map(|_| id)))
             })
         })
@@ -108,7 +108,8 @@ fn recorded(
     schema: &str,
     gid: &Gid,
 ) -> Result<Option<Outcome>, Fault> {
-    verify_holder(sql_query(tables::meta()).load(connection), gid)?;
+    let meta = tables::meta(connection).map_err(Fault::Refused)?;
+    verify_holder(sql_query(meta).load(connection), gid)?;
     lineage::verify(connection)?;
     sql::recorded(
         sql_query(sql::outcome(schema, gid)).get_result(connection),

@@ -1,7 +1,13 @@
 //! The checks of the protocol's tables on SQLite.
 
+use std::sync::OnceLock;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, QueryResult, SqliteConnection};
+
 use crate::backend::sqlite::SCHEMA;
-use crate::backend::tables;
+use crate::backend::sqlite::pragma::text;
+use crate::backend::{Backend, tables};
 
 /// The first reason why a table does not meet the needs of the commit. A row must exist once and be visible to all from
 /// the commit of its transaction on, also after a crash. A text, or null.
@@ -26,7 +32,33 @@ const UNFIT: &str = "(SELECT found FROM (\
         AND (SELECT group_concat(coalesce(x.name, '') || ' ' || x.coll) FROM pragma_index_xinfo(i.name, 'main') x \
             WHERE x.key) = made.key || ' BINARY')) LIMIT 1)";
 
-/// Returns the query for the row of `diesel_binds_meta`.
-pub(super) fn meta() -> String {
-    tables::meta(SCHEMA, UNFIT)
+/// The statements that made the tables, with everything that belongs to them: indexes and triggers, also triggers of the
+/// connection alone.
+const MADE_BY: &str = "SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';'), '') AS value \
+    FROM (SELECT type, name, sql, tbl_name FROM main.sqlite_master \
+        UNION ALL SELECT type, name, sql, tbl_name FROM temp.sqlite_master) \
+    WHERE lower(tbl_name) IN ('diesel_binds_meta', 'diesel_binds_decision', 'diesel_binds_horizon')";
+
+/// Returns the query for the row of `diesel_binds_meta`. The query also looks for a reason why a table is unfit, unless
+/// the tables are as the migration makes them.
+pub(super) fn meta(connection: &mut SqliteConnection) -> QueryResult<String> {
+    // SQLite compiles the search for a reason in 0.4 ms, and each unit would pay for it.
+    let unfit = match text(connection, MADE_BY)? == *made_by_migration()? {
+        true => "NULL",
+        false => UNFIT,
+    };
+    Ok(tables::meta(SCHEMA, unfit))
+}
+
+/// Returns the answer to [`MADE_BY`] in a database that the migration has made.
+fn made_by_migration() -> QueryResult<&'static str> {
+    static MADE: OnceLock<String> = OnceLock::new();
+    if let Some(made) = MADE.get() {
+        return Ok(made);
+    }
+    let mut memory = SqliteConnection::establish(":memory:")
+        .map_err(|error| diesel::result::Error::QueryBuilderError(error.into()))?;
+    memory.batch_execute(Backend::Sqlite.protocol_migration().up)?;
+    let made = text(&mut memory, MADE_BY)?;
+    Ok(MADE.get_or_init(|| made))
 }
