@@ -19,9 +19,9 @@ mod workspace;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
-use crate::servers::{Data, Server};
+use crate::servers::{Data, Server, Set};
 
 /// Development tasks of diesel-binds.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Task {
     Servers(ServersTask),
     /// Install missing programs, start the servers, run all tests, stop the servers
     Test {
+        #[command(flatten)]
+        chosen: Chosen,
         /// Further arguments for `cargo test --workspace --all-features`
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -66,20 +68,43 @@ enum Task {
 
 #[derive(Subcommand)]
 enum ServersTask {
-    /// Start every server that does not run yet
-    Start,
+    /// Start every server of a set that does not run yet
+    Start(Chosen),
     /// Stop every server; the data stays
-    Stop,
+    Stop(OneOrAll),
     /// Print which servers run, and the places of their files and logs
-    Status,
+    Status(OneOrAll),
     /// Print the environment that points the tests to the servers, for `eval`
-    Env,
+    Env(Chosen),
     /// Kill one server with SIGKILL, as a crash would
-    Kill { server: Server },
+    Kill {
+        server: Server,
+        #[command(flatten)]
+        chosen: Chosen,
+    },
     /// Start one server again at the same address, after stopping it if it runs
-    Restart { server: Server },
+    Restart {
+        server: Server,
+        #[command(flatten)]
+        chosen: Chosen,
+    },
     /// Stop every server and delete the data
     Clean,
+}
+
+/// The set of servers of a task.
+#[derive(Args, Clone, Copy)]
+struct Chosen {
+    /// The set of servers
+    #[arg(long, value_enum, default_value_t, env = Set::VARIABLE)]
+    set: Set,
+}
+
+#[derive(Args, Clone, Copy)]
+struct OneOrAll {
+    /// The set of servers; all sets without it
+    #[arg(long, value_enum)]
+    set: Option<Set>,
 }
 
 fn main() -> ExitCode {
@@ -98,7 +123,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Servers(task) => manage_servers(&task),
-        Task::Test { arguments } => test::run_all(&arguments),
+        Task::Test { chosen, arguments } => test::run_all(chosen.set, &arguments),
         Task::Diesel => {
             packages::install_missing()?;
             tools::DIESEL.install()
@@ -120,27 +145,27 @@ fn run(task: Task) -> Result<()> {
             surface::Surface::default().run()?;
             checks::features()?;
             package::package()?;
-            test::run_all(&[])
+            test::run_all(Set::Installed, &[])
         }
     }
 }
 
 fn manage_servers(task: &ServersTask) -> Result<()> {
     match task {
-        ServersTask::Start => {
-            servers::start(Data::Kept)?;
-            servers::print_status()
+        ServersTask::Start(Chosen { set }) => {
+            servers::start(*set, Data::Kept)?;
+            servers::print_status(Some(*set))
         }
-        ServersTask::Stop => servers::stop_all(),
-        ServersTask::Status => servers::print_status(),
-        ServersTask::Env => {
-            for (variable, url) in servers::environment()? {
+        ServersTask::Stop(OneOrAll { set }) => servers::stop_all(*set),
+        ServersTask::Status(OneOrAll { set }) => servers::print_status(*set),
+        ServersTask::Env(Chosen { set }) => {
+            for (variable, url) in servers::environment(*set)? {
                 println!("export {variable}='{url}'");
             }
             Ok(())
         }
-        ServersTask::Kill { server } => servers::kill(*server),
-        ServersTask::Restart { server } => servers::restart(*server),
+        ServersTask::Kill { server, chosen } => servers::kill(chosen.set, *server),
+        ServersTask::Restart { server, chosen } => servers::restart(chosen.set, *server),
         ServersTask::Clean => servers::clean(),
     }
 }

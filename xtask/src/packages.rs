@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{run, succeeds};
-use crate::servers::programs;
+use crate::servers::{Set, programs};
 
 /// A program, and the Debian package that holds it.
 struct Requirement {
@@ -31,7 +31,7 @@ const REQUIREMENTS: [Requirement; 9] = [
     Requirement {
         name: "PgBouncer",
         package: "pgbouncer",
-        is_installed: || programs::pgbouncer().is_ok(),
+        is_installed: || programs::pgbouncer(Set::Installed).is_ok(),
     },
     Requirement {
         name: "wrk (loads the example service)",

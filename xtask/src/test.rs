@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{cargo, run};
 use crate::packages;
-use crate::servers::{self, Data};
+use crate::servers::{self, Data, Set};
 use crate::{tools, workspace};
 
 /// The variable for the number of concurrent tests of a binary.
@@ -17,8 +17,8 @@ const THREADS: &str = "RUST_TEST_THREADS";
 ///
 /// Servers that were not running before start with fresh data, and are stopped in the end, even if a test fails.
 /// Servers that `cargo xtask servers start` left running are used, and keep running.
-pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
-    with_servers(|environment| {
+pub(crate) fn run_all(set: Set, arguments: &[String]) -> Result<()> {
+    with_set(set, |environment| {
         tools::DIESEL.install()?;
         let mut test = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
         if std::env::var_os(THREADS).is_none() {
@@ -44,17 +44,24 @@ fn threads() -> Result<usize> {
     Ok(std::thread::available_parallelism()?.get() * 3)
 }
 
-/// Runs some work with the servers up.
+/// Runs some work with the servers of the tests up.
 pub(crate) fn with_servers(
+    work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>,
+) -> Result<()> {
+    with_set(Set::Installed, work)
+}
+
+fn with_set(
+    set: Set,
     work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>,
 ) -> Result<()> {
     packages::install_missing()?;
     // Ctrl-C also reaches cargo and the tests, and ends them. This process goes on, to stop the servers.
     ctrlc::set_handler(|| {})?;
 
-    let started = servers::start(Data::Fresh)?;
-    let worked = servers::environment().and_then(work);
-    let stopped = servers::stop(&started);
+    let started = servers::start(set, Data::Fresh)?;
+    let worked = servers::environment(set).and_then(work);
+    let stopped = servers::stop(set, &started);
     match (worked, stopped) {
         (Err(work), Err(stop)) => bail!("{work:#}; besides, {stop:#}"),
         (worked, stopped) => worked.and(stopped),

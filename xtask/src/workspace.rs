@@ -28,6 +28,11 @@ pub(crate) fn servers() -> PathBuf {
     root().join("target").join("servers")
 }
 
+/// Returns the folder of the programs of later releases.
+pub(crate) fn packages() -> PathBuf {
+    root().join("target").join("servers-packages")
+}
+
 /// Returns the folder of files that no run needs again: one in memory, if it has room. Tests end processes, never the
 /// machine, so no test depends on the disk.
 pub(crate) fn scratch() -> PathBuf {

@@ -13,10 +13,11 @@ use rustix::process::Signal;
 use crate::command::run_quietly;
 use crate::servers::home::Home;
 use crate::servers::mariadb::Mariadb;
+use crate::servers::mysql::Mysql;
 use crate::servers::pgbouncer::Pgbouncer;
 use crate::servers::postgres::Postgres;
 use crate::servers::state::Record;
-use crate::servers::{Data, Server, port, process};
+use crate::servers::{Data, Server, Set, port, process, programs};
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,7 +51,12 @@ pub(crate) trait Engine {
     fn url(&self, port: u16) -> String;
 }
 
-/// One server of the set, with its home and its port.
+/// Returns an option with a path for a program of MariaDB or MySQL.
+pub(crate) fn option(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}
+
+/// One server of a set, with its home and its port.
 pub(crate) struct Instance {
     server: Server,
     engine: Box<dyn Engine + Send + Sync>,
@@ -59,15 +65,23 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn of(server: Server, record: Option<&Record>) -> Result<Self> {
+    pub(crate) fn of(set: Set, server: Server, record: Option<&Record>) -> Result<Self> {
+        let postgres =
+            |slots| -> Result<_> { Ok(Postgres::new(programs::Postgres::of(set)?, slots)) };
+        let mariadb = || programs::Mariadb::of(set);
         let engine: Box<dyn Engine + Send + Sync> = match server {
-            Server::PostgresA | Server::PostgresB => Box::new(Postgres::find(64)?),
-            Server::PostgresPlain => Box::new(Postgres::find(0)?),
-            Server::MariadbA | Server::MariadbB => Box::new(Mariadb::find()?),
-            Server::Pgbouncer => Box::new(Pgbouncer::find()?),
+            Server::PostgresA | Server::PostgresB => Box::new(postgres(64)?),
+            Server::PostgresPlain => Box::new(postgres(0)?),
+            Server::MariadbA | Server::MariadbB => Box::new(Mariadb::new(mariadb()?)),
+            Server::MysqlA | Server::MysqlB => Box::new(Mysql::new(programs::Mysql::find()?)),
+            Server::GaleraA => Box::new(Mariadb::node(mariadb()?, programs::galera()?)),
+            Server::Pgbouncer => Box::new(Pgbouncer::new(
+                programs::pgbouncer(set)?,
+                programs::Postgres::of(set)?.pg_isready,
+            )),
         };
         let home = Home::find(
-            server,
+            &set.folder(server),
             engine.account(),
             record.map(|record| record.directory.as_path()),
         )?;

@@ -14,7 +14,6 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{run_quietly, succeeds};
-use crate::servers::Server;
 use crate::workspace;
 
 /// The maximum length of the path of a Unix socket, without the name of the socket file.
@@ -36,12 +35,8 @@ struct Account {
 impl Home {
     /// Returns the home at `directory`, or the first place for a new one that the account can enter, and whose path is not
     /// too long for a Unix socket: [`workspace::scratch`], `target/servers/` of the workspace, the temporary folder.
-    pub(crate) fn find(server: Server, account: &str, directory: Option<&Path>) -> Result<Self> {
-        let account = if rustix::process::geteuid().is_root() {
-            Some(Account::find(account)?)
-        } else {
-            None
-        };
+    pub(crate) fn find(name: &str, account: &str, directory: Option<&Path>) -> Result<Self> {
+        let account = Account::beside_root(account)?;
         if let Some(directory) = directory {
             return Ok(Self {
                 directory: directory.to_owned(),
@@ -55,12 +50,12 @@ impl Home {
             temporary(PathBuf::from("/var/tmp")),
         ] {
             let home = Self {
-                directory: parent.join(server.name()),
+                directory: parent.join(name),
                 account,
             };
             create_shared(&parent)?;
             if home.socket_folder().as_os_str().len() <= LONGEST_SOCKET_FOLDER
-                && home.can_enter(&parent)
+                && can_enter(account, &parent)
             {
                 return Ok(home);
             }
@@ -68,7 +63,7 @@ impl Home {
             let _ = fs::remove_dir(&parent);
         }
         bail!(
-            "found no folder for {server} that its account can enter and that is short enough for a socket"
+            "found no folder for {name} that its account can enter and that is short enough for a socket"
         )
     }
 
@@ -130,27 +125,51 @@ impl Home {
             .current_dir(&self.directory)
             .env("HOME", &self.directory)
             .env("TMPDIR", self.temporary_folder());
-        self.run_as_account(&mut command);
+        run_as(self.account, &mut command);
         command
     }
+}
 
-    fn can_enter(&self, directory: &Path) -> bool {
-        // Tested by a process of the account, because permission bits are not sufficient (access control lists, mount
-        // options).
-        let mut test = Command::new("test");
-        test.arg("-x").arg(directory).current_dir("/");
-        self.run_as_account(&mut test);
-        succeeds(&mut test)
-    }
-
-    fn run_as_account(&self, command: &mut Command) {
-        if let Some(Account { user, group }) = self.account {
-            command.uid(user).gid(group);
+/// Returns the folder of the programs of later releases: `target/servers-packages/` of the workspace if the account can
+/// enter it, otherwise one for temporary files on the disk.
+pub(crate) fn packages(account: &str) -> Result<PathBuf> {
+    let account = Account::beside_root(account)?;
+    for folder in [
+        workspace::packages(),
+        temporary(PathBuf::from("/var/tmp")).join("packages"),
+    ] {
+        create_shared(&folder)?;
+        if can_enter(account, &folder) {
+            return Ok(folder);
         }
+        // Only succeeds for an empty folder, which this call may have created.
+        let _ = fs::remove_dir(&folder);
+    }
+    bail!("found no folder for the programs of servers that their accounts can enter")
+}
+
+fn can_enter(account: Option<Account>, directory: &Path) -> bool {
+    // Tested by a process of the account, because permission bits are not sufficient (access control lists, mount
+    // options).
+    let mut test = Command::new("test");
+    test.arg("-x").arg(directory).current_dir("/");
+    run_as(account, &mut test);
+    succeeds(&mut test)
+}
+
+fn run_as(account: Option<Account>, command: &mut Command) {
+    if let Some(Account { user, group }) = account {
+        command.uid(user).gid(group);
     }
 }
 
 impl Account {
+    /// Returns the account for servers, if this program runs as root.
+    fn beside_root(name: &str) -> Result<Option<Self>> {
+        let is_root = rustix::process::geteuid().is_root();
+        is_root.then(|| Self::find(name)).transpose()
+    }
+
     fn find(name: &str) -> Result<Self> {
         let id = |option| -> Result<u32> {
             let output =

@@ -1,13 +1,14 @@
-//! The creation and the start of a MariaDB server.
+//! The creation and the start of a MariaDB server, alone or as the only node of a Galera cluster.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use crate::servers::engine::Engine;
+use crate::servers::engine::{Engine, option};
 use crate::servers::home::Home;
 use crate::servers::programs;
 
@@ -21,16 +22,30 @@ GRANT ALL ON `test\_%`.* TO app@'127.0.0.1';
 GRANT ALL ON `test\_%`.* TO app@localhost;
 ";
 
+/// The distance from the port of clients to that of the other nodes, which is below the ports of all servers.
+const GROUP_DISTANCE: u16 = 10_000;
+
 /// A MariaDB server.
 pub(crate) struct Mariadb {
     programs: programs::Mariadb,
+    /// The library that makes the server a node of a Galera cluster.
+    galera: Option<PathBuf>,
 }
 
 impl Mariadb {
-    pub(crate) fn find() -> Result<Self> {
-        Ok(Self {
-            programs: programs::Mariadb::find()?,
-        })
+    pub(crate) fn new(programs: programs::Mariadb) -> Self {
+        Self {
+            programs,
+            galera: None,
+        }
+    }
+
+    /// Returns the node of a Galera cluster.
+    pub(crate) fn node(programs: programs::Mariadb, galera: PathBuf) -> Self {
+        Self {
+            programs,
+            galera: Some(galera),
+        }
     }
 
     fn accounts(home: &Home) -> PathBuf {
@@ -57,10 +72,16 @@ impl Engine for Mariadb {
                 "--skip-test-db",
             ])
             .arg(option("--datadir", data));
+        if let Some(base) = &self.programs.base {
+            command.arg(option("--basedir", base));
+        }
         command
     }
 
     fn prepare(&self, home: &Home, _: u16) -> Result<()> {
+        if self.galera.is_some() {
+            allow_bootstrap(&home.data())?;
+        }
         fs::write(Self::accounts(home), ACCOUNTS)
             .context("cannot write the statements for the accounts")
     }
@@ -82,6 +103,28 @@ impl Engine for Mariadb {
                 "--innodb-flush-log-at-trx-commit=1",
                 "--innodb-buffer-pool-size=64M",
             ]);
+        if let Some(base) = &self.programs.base {
+            command.args([
+                option("--basedir", base),
+                option("--lc-messages-dir", &base.join("share/mysql")),
+                option("--plugin-dir", &base.join("lib/mysql/plugin")),
+            ]);
+        }
+        if let Some(galera) = &self.galera {
+            let group = port - GROUP_DISTANCE;
+            command
+                .arg(option("--wsrep-provider", galera))
+                .arg(format!(
+                    "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{group}"
+                ))
+                .args([
+                    "--wsrep-on=ON",
+                    "--wsrep-new-cluster",
+                    "--wsrep-cluster-address=gcomm://",
+                    "--wsrep-node-address=127.0.0.1",
+                    "--binlog-format=ROW",
+                ]);
+        }
         command
     }
 
@@ -107,6 +150,13 @@ impl Engine for Mariadb {
     }
 }
 
-fn option(name: &str, path: &Path) -> String {
-    format!("{name}={}", path.display())
+/// Lets a node that was killed start its cluster again: it has no other node, which could have later data.
+fn allow_bootstrap(data: &Path) -> Result<()> {
+    let path = data.join("grastate.dat");
+    let state = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        state => state.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let allowed = state.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1");
+    fs::write(&path, allowed).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -10,7 +10,6 @@ use rustix::process::Signal;
 
 use crate::servers::engine::Engine;
 use crate::servers::home::Home;
-use crate::servers::programs;
 
 /// A PgBouncer in transaction mode.
 pub(crate) struct Pgbouncer {
@@ -21,12 +20,12 @@ pub(crate) struct Pgbouncer {
 }
 
 impl Pgbouncer {
-    pub(crate) fn find() -> Result<Self> {
-        Ok(Self {
-            program: programs::pgbouncer()?,
-            pg_isready: programs::Postgres::find()?.pg_isready,
+    pub(crate) fn new(program: PathBuf, pg_isready: PathBuf) -> Self {
+        Self {
+            program,
+            pg_isready,
             upstream: 0,
-        })
+        }
     }
 
     fn settings(home: &Home) -> PathBuf {

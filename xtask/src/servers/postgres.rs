@@ -19,11 +19,11 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    pub(crate) fn find(max_prepared_transactions: u32) -> Result<Self> {
-        Ok(Self {
-            programs: programs::Postgres::find()?,
+    pub(crate) fn new(programs: programs::Postgres, max_prepared_transactions: u32) -> Self {
+        Self {
+            programs,
             max_prepared_transactions,
-        })
+        }
     }
 }
 

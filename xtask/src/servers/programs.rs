@@ -1,4 +1,4 @@
-//! Finds the servers' programs on the `PATH`, and in the folders of distributions outside of it.
+//! Finds the servers' programs on the `PATH`, in the folders of distributions outside of it, and in unpacked packages.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,6 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::command::run_quietly;
+use crate::servers::Set;
+use crate::servers::package::{MARIADB, MYSQL, PGBOUNCER, POSTGRES};
 
 /// The programs of a PostgreSQL server.
 pub(crate) struct Postgres {
@@ -18,6 +20,17 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    pub(crate) fn of(set: Set) -> Result<Self> {
+        if set == Set::Installed {
+            return Self::find();
+        }
+        Ok(Self {
+            initdb: POSTGRES.program("initdb")?,
+            postgres: POSTGRES.program("postgres")?,
+            pg_isready: POSTGRES.program("pg_isready")?,
+        })
+    }
+
     /// Looks in the folder of `pg_config`, then in Debian's folders (newest version first), then on the `PATH`.
     pub(crate) fn find() -> Result<Self> {
         let said = run_quietly(Command::new("pg_config").arg("--bindir"))
@@ -41,9 +54,24 @@ pub(crate) struct Mariadb {
     pub(crate) mariadbd: PathBuf,
     pub(crate) install_db: PathBuf,
     pub(crate) admin: PathBuf,
+    /// The folder of `bin` and `share`, if it is not that of the machine.
+    pub(crate) base: Option<PathBuf>,
 }
 
 impl Mariadb {
+    pub(crate) fn of(set: Set) -> Result<Self> {
+        let installed = Self::find()?;
+        if set == Set::Installed {
+            return Ok(installed);
+        }
+        Ok(Self {
+            mariadbd: MARIADB.program("mariadbd")?,
+            install_db: MARIADB.program("mariadb-install-db")?,
+            admin: installed.admin,
+            base: Some(MARIADB.root()?.join("usr")),
+        })
+    }
+
     /// Looks on the `PATH`, then in the folders for servers, which are on root's `PATH` only.
     pub(crate) fn find() -> Result<Self> {
         let hidden = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"].map(PathBuf::from);
@@ -52,12 +80,39 @@ impl Mariadb {
             mariadbd: find(&["mariadbd"], &folders)?,
             install_db: find(&["mariadb-install-db", "mysql_install_db"], &folders)?,
             admin: find(&["mariadb-admin", "mysqladmin"], &folders)?,
+            base: None,
         })
     }
 }
 
+/// The programs of a MySQL server.
+pub(crate) struct Mysql {
+    pub(crate) mysqld: PathBuf,
+    pub(crate) admin: PathBuf,
+    /// The folder of `bin` and `share`.
+    pub(crate) base: PathBuf,
+}
+
+impl Mysql {
+    pub(crate) fn find() -> Result<Self> {
+        Ok(Self {
+            mysqld: MYSQL.program("mysqld")?,
+            admin: MYSQL.program("mysqladmin")?,
+            base: MYSQL.root()?.join("usr"),
+        })
+    }
+}
+
+/// Returns the library of Galera.
+pub(crate) fn galera() -> Result<PathBuf> {
+    Ok(MARIADB.root()?.join("usr/lib/galera/libgalera_smm.so"))
+}
+
 /// Finds PgBouncer, which is on root's `PATH` only.
-pub(crate) fn pgbouncer() -> Result<PathBuf> {
+pub(crate) fn pgbouncer(set: Set) -> Result<PathBuf> {
+    if set != Set::Installed {
+        return PGBOUNCER.program("pgbouncer");
+    }
     let hidden = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
     let folders = search_list(search_path().into_iter().chain(hidden))?;
     find(&["pgbouncer"], &folders)

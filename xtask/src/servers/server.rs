@@ -21,18 +21,15 @@ pub(crate) enum Server {
     MariadbB,
     /// PgBouncer in transaction mode, in front of `postgres-a`
     Pgbouncer,
+    /// MySQL
+    MysqlA,
+    /// A second MySQL
+    MysqlB,
+    /// MariaDB as the only node of a Galera cluster
+    GaleraA,
 }
 
 impl Server {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::PostgresA,
-        Self::PostgresB,
-        Self::PostgresPlain,
-        Self::MariadbA,
-        Self::MariadbB,
-        Self::Pgbouncer,
-    ];
-
     /// Returns the name on the command line, in `servers.toml` and of the folder.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -42,6 +39,9 @@ impl Server {
             Self::MariadbA => "mariadb-a",
             Self::MariadbB => "mariadb-b",
             Self::Pgbouncer => "pgbouncer",
+            Self::MysqlA => "mysql-a",
+            Self::MysqlB => "mysql-b",
+            Self::GaleraA => "galera-a",
         }
     }
 
@@ -54,10 +54,13 @@ impl Server {
             Self::MariadbA => "DIESEL_BINDS_TEST_MARIADB_A",
             Self::MariadbB => "DIESEL_BINDS_TEST_MARIADB_B",
             Self::Pgbouncer => "DIESEL_BINDS_TEST_PGBOUNCER",
+            Self::MysqlA => "DIESEL_BINDS_TEST_MYSQL_A",
+            Self::MysqlB => "DIESEL_BINDS_TEST_MYSQL_B",
+            Self::GaleraA => "DIESEL_BINDS_TEST_GALERA_A",
         }
     }
 
-    /// Returns the server behind this one, which is started first, in the order of [`ALL`](Self::ALL).
+    /// Returns the server behind this one, which is in the same set and before this one.
     pub(crate) fn upstream(self) -> Option<Self> {
         (self == Self::Pgbouncer).then_some(Self::PostgresA)
     }

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::servers::Server;
 use crate::servers::engine::Instance;
+use crate::servers::{Server, Set};
 use crate::workspace;
 
 /// The state of all servers, locked against other processes while this value lives.
@@ -24,6 +24,25 @@ struct Contents {
     /// The path of this program: tests run `<xtask> servers kill NAME` and `<xtask> servers restart NAME`.
     xtask: PathBuf,
     servers: BTreeMap<Server, Record>,
+    /// The servers of [`Set::Later`], which have the same names.
+    #[serde(default)]
+    later: BTreeMap<Server, Record>,
+}
+
+impl Contents {
+    fn of(&self, set: Set) -> &BTreeMap<Server, Record> {
+        match set {
+            Set::Later => &self.later,
+            Set::Installed | Set::Mysql | Set::Galera => &self.servers,
+        }
+    }
+
+    fn of_mut(&mut self, set: Set) -> &mut BTreeMap<Server, Record> {
+        match set {
+            Set::Later => &mut self.later,
+            Set::Installed | Set::Mysql | Set::Galera => &mut self.servers,
+        }
+    }
 }
 
 /// The entry of one server.
@@ -83,32 +102,32 @@ impl ServersState {
         })
     }
 
-    pub(crate) fn record(&self, server: Server) -> Option<&Record> {
-        self.contents.servers.get(&server)
+    pub(crate) fn record(&self, set: Set, server: Server) -> Option<&Record> {
+        self.contents.of(set).get(&server)
     }
 
-    pub(crate) fn insert(&mut self, server: Server, record: Record) {
-        self.contents.servers.insert(server, record);
+    pub(crate) fn insert(&mut self, set: Set, server: Server, record: Record) {
+        self.contents.of_mut(set).insert(server, record);
     }
 
-    pub(crate) fn stopped(&mut self, server: Server) {
-        if let Some(record) = self.contents.servers.get_mut(&server) {
+    pub(crate) fn stopped(&mut self, set: Set, server: Server) {
+        if let Some(record) = self.contents.of_mut(set).get_mut(&server) {
             record.pid = None;
         }
     }
 
     /// Returns the ports that servers of this workspace use, or used before they stopped.
     pub(crate) fn ports(&self) -> Vec<u16> {
-        self.contents
-            .servers
-            .values()
+        let records = self.contents.servers.values();
+        records
+            .chain(self.contents.later.values())
             .map(|record| record.port)
             .collect()
     }
 
-    /// Returns the port of each server.
-    pub(crate) fn port_of_each(&self) -> BTreeMap<Server, u16> {
-        let servers = self.contents.servers.iter();
+    /// Returns the port of each server of the set.
+    pub(crate) fn port_of_each(&self, set: Set) -> BTreeMap<Server, u16> {
+        let servers = self.contents.of(set).iter();
         servers
             .map(|(server, record)| (*server, record.port))
             .collect()
