@@ -17,6 +17,10 @@ const CONFLICTS: [&str; 4] = [
     "database is locked",
 ];
 
+/// The start of the message of MariaDB's `ER_CHECKREAD`, in front of the name of a table. The transaction wants to change a
+/// row that another one has changed since its snapshot, and is rolled back. Later releases do this by default.
+const CHANGED: &str = "Record has changed since last read in table ";
+
 /// Returns whether an error reports a conflict, so that the unit may succeed if it runs again. Sends nothing to a
 /// server.
 pub(crate) fn is_conflict(error: &Error) -> bool {
@@ -27,6 +31,7 @@ pub(crate) fn is_conflict(error: &Error) -> bool {
         DatabaseErrorKind::SerializationFailure => true,
         DatabaseErrorKind::Unknown => {
             CONFLICTS.contains(&information.message())
+                || information.message().starts_with(CHANGED)
                 || information.details().is_some_and(is_cycle)
         }
         _ => false,
@@ -74,6 +79,7 @@ mod tests {
         for message in CONFLICTS {
             assert!(is_conflict(&error(Unknown, message)));
         }
+        assert!(is_conflict(&error(Unknown, &format!("{CHANGED}'t'"))));
         assert!(!is_conflict(&error(UniqueViolation, "deadlock detected")));
         assert!(!is_conflict(&error(Unknown, "no deadlock detected")));
         assert!(!is_conflict(&Error::NotFound));

@@ -75,7 +75,7 @@ impl Binds {
     /// | | errors that count as a conflict |
     /// |---|---|
     /// | PostgreSQL | 40001 (serialization failure), 40P01 (deadlock) |
-    /// | MySQL, MariaDB | 1213 (deadlock), 1205 (lock wait timeout) |
+    /// | MySQL, MariaDB | 1213 (deadlock), 1205 (lock wait timeout), 1020 (a row changed since the snapshot) |
     /// | SQLite | `SQLITE_BUSY` |
     /// | all | [`Error::StaleConnection`](crate::Error::StaleConnection) |
     ///

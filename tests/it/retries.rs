@@ -11,6 +11,11 @@ mount!(retries: [a_deadlock_is_run_again, a_deadlock_is_retryable] on [
     mariadb_alone: <MariadbA, NoSecond>,
 ]);
 
+mount!(retries: [a_row_changed_since_the_snapshot_is_run_again] on [
+    mariadb: <MariadbA, PostgresA>,
+    mariadb_alone: <MariadbA, NoSecond>,
+]);
+
 mount!(retries: [units_are_run_again_in_any_language] on [
     mariadb: <MariadbA, PostgresA>,
     mariadb_alone: <MariadbA, NoSecond>,

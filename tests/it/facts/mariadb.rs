@@ -251,7 +251,8 @@ async fn under_repeatable_read_a_plain_select_after_the_fence_can_miss_the_decis
         let mut asking = Admin::connect(database.url()).await;
         asking
             .run(&format!(
-                "SET SESSION TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION"
+                "SET SESSION innodb_snapshot_isolation = OFF; \
+                 SET SESSION TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION"
             ))
             .await
             .unwrap();
@@ -264,6 +265,53 @@ async fn under_repeatable_read_a_plain_select_after_the_fence_can_miss_the_decis
             "{level}"
         );
     }
+}
+
+/// Therefore error 1020 is a conflict: a unit with it has nothing left on the server.
+#[tokio::test]
+async fn with_snapshot_isolation_a_row_changed_since_the_snapshot_ends_the_transaction() {
+    let (database, mut changing) = database().await;
+    for (statement, seen) in [
+        // The fence of a decision that came after the snapshot.
+        ("INSERT IGNORE INTO t VALUES (7)", "7"),
+        ("UPDATE t SET n = n + 1 WHERE n = 8", "8"),
+    ] {
+        changing.run("DELETE FROM t").await.unwrap();
+        let mut asking = Admin::connect(database.url()).await;
+        asking
+            .run("SET SESSION innodb_snapshot_isolation = ON; START TRANSACTION")
+            .await
+            .unwrap();
+        asking.run("INSERT INTO t VALUES (1)").await.unwrap();
+        asking
+            .values("SELECT CAST(n AS CHAR) AS value FROM t")
+            .await
+            .unwrap();
+        changing
+            .run(&format!("INSERT INTO t VALUES ({seen})"))
+            .await
+            .unwrap();
+        refused(
+            asking.run(statement).await,
+            "Record has changed since last read",
+        );
+        let state = "SELECT CAST(@@in_transaction AS CHAR) AS value";
+        assert_eq!(asking.values(state).await.unwrap(), ["0"], "{statement}");
+        asking.run("COMMIT").await.unwrap();
+        assert_eq!(numbers(&database).await, [seen], "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn snapshot_isolation_is_the_default_of_later_releases() {
+    let mut admin = Admin::connect(Server::MariadbA.url().as_str()).await;
+    let is_on = "SELECT VARIABLE_VALUE AS value FROM information_schema.GLOBAL_VARIABLES \
+                 WHERE VARIABLE_NAME = 'innodb_snapshot_isolation'";
+    let expected = match admin.mariadb_version().await {
+        later if later >= (11, 7) => "ON",
+        _ => "OFF",
+    };
+    assert_eq!(admin.values(is_on).await.unwrap(), [expected]);
 }
 
 /// Therefore a connection with an unread reply is never used again.

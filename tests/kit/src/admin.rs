@@ -55,6 +55,17 @@ impl Admin {
         Ok(rows.into_iter().map(|row| row.value).collect())
     }
 
+    /// Returns the first two numbers of the version of a MariaDB server, for facts that differ between releases.
+    pub async fn mariadb_version(&mut self) -> (u32, u32) {
+        let versions = self.values("SELECT VERSION() AS value").await;
+        let version = versions.expect("the server has a version").remove(0);
+        let mut numbers = version
+            .split('.')
+            .map(|part| part.parse().expect("the version begins with numbers"));
+        let mut next = || numbers.next().expect("a version has two numbers");
+        (next(), next())
+    }
+
     /// Ends every `ALTER` that waits for a lock in this database, with an error.
     pub async fn end_alterations(&mut self) {
         let (waiting, end) = match self {
