@@ -137,6 +137,10 @@ fn unfit(found: &str) -> Fault {
     }
     let made_anew = "make it anew by the migration of diesel-binds";
     let (reason, remedy) = match word.as_str() {
+        "kind" if detail == "temporary" => (
+            "a temporary table hides it".to_owned(),
+            "drop the temporary table",
+        ),
         "kind" => (format!("it is no plain table ({detail})"), made_anew),
         "engine" => (
             format!("its engine is {detail}, which does not commit together with the unit"),

@@ -72,9 +72,8 @@ impl Server {
     pub fn configured_url(self) -> Url {
         let text = env::var(self.variable()).unwrap_or_else(|_| {
             let file = read_file();
-            let later = env::var("DIESEL_BINDS_TEST_SET").is_ok_and(|set| set == "later");
             let url = file
-                .get(if later { "later" } else { "servers" })
+                .get(if are_later() { "later" } else { "servers" })
                 .and_then(|servers| servers.get(self.name())?.get("url")?.as_str());
             url.unwrap_or_else(|| panic!("{} was never started: {HINT}", self.name()))
                 .to_owned()
@@ -89,6 +88,11 @@ impl Server {
             self.name().replace('-', "_").to_uppercase()
         )
     }
+}
+
+/// Returns whether the servers are of later releases than those of the machine (`cargo xtask servers start --set later`).
+pub fn are_later() -> bool {
+    env::var("DIESEL_BINDS_TEST_SET").is_ok_and(|set| set == "later")
 }
 
 /// Returns the program that kills and restarts the servers.

@@ -106,7 +106,6 @@ impl Engine for Mariadb {
         if let Some(base) = &self.programs.base {
             command.args([
                 option("--basedir", base),
-                option("--lc-messages-dir", &base.join("share/mysql")),
                 option("--plugin-dir", &base.join("lib/mysql/plugin")),
             ]);
         }
