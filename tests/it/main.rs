@@ -24,6 +24,7 @@ mod pages;
 mod recovery;
 mod registry;
 mod retries;
+mod roles;
 mod sandbox;
 mod scope;
 mod self_test;

@@ -1,6 +1,7 @@
 //! Runs programs and shows their command lines. A failure is an error that names the command.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +28,30 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{line}` failed: {status}");
     }
     Ok(())
+}
+
+/// Runs a command, shows its output, and returns it.
+pub(crate) fn run_and_read(command: &mut Command) -> Result<String> {
+    let line = describe(command);
+    eprintln!("$ {line}");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run `{line}`"))?;
+    let mut printed = String::new();
+    let output = child.stdout.take().context("the output is piped")?;
+    for text in BufReader::new(output).lines() {
+        let text = text.with_context(|| format!("cannot read the output of `{line}`"))?;
+        println!("{text}");
+        printed += &text;
+        printed.push('\n');
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{line}` failed: {status}");
+    }
+    Ok(printed)
 }
 
 /// Runs a command, and shows its output only in the error.

@@ -2,6 +2,7 @@
 
 mod checks;
 mod command;
+mod compatibility;
 mod links;
 mod matrix;
 mod metadata;
@@ -48,6 +49,8 @@ enum Task {
     TraceCost,
     /// Fail at every point of a commit in every way, over every combination of databases
     Matrix(matrix::Matrix),
+    /// Run the tests against servers of several releases, and make the table of `docs/compatibility.md`
+    Compatibility(compatibility::Compatibility),
     /// Check the formatting, and run clippy on everything, warnings denied
     Lint,
     /// Build the documentation, warnings denied, and follow its links
@@ -132,6 +135,7 @@ fn run(task: Task) -> Result<()> {
         Task::WebLoad(load) => load.run(),
         Task::TraceCost => trace_cost::run_comparison(),
         Task::Matrix(matrix) => matrix.run(),
+        Task::Compatibility(compatibility) => compatibility.run(),
         Task::Lint => checks::lint(),
         Task::Docs => checks::docs(),
         Task::Surface(surface) => surface.run(),

@@ -51,13 +51,17 @@ pub(crate) fn with_servers(
     with_set(Set::Installed, work)
 }
 
-fn with_set(
+/// Runs some work with the servers of the set up.
+pub(crate) fn with_set(
     set: Set,
     work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>,
 ) -> Result<()> {
     packages::install_missing()?;
     // Ctrl-C also reaches cargo and the tests, and ends them. This process goes on, to stop the servers.
-    ctrlc::set_handler(|| {})?;
+    match ctrlc::set_handler(|| {}) {
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
+        Err(error) => return Err(error.into()),
+    }
 
     let started = servers::start(set, Data::Fresh)?;
     let worked = servers::environment(set).and_then(work);

@@ -4,7 +4,7 @@ mod best_effort;
 mod copied;
 mod lone;
 mod lost;
-mod pair;
+pub(crate) mod pair;
 mod pools;
 mod readers;
 mod recorded;
