@@ -1,4 +1,4 @@
-//! `cargo xtask compatibility`: runs the tests against servers of several releases, and makes the table of
+//! `cargo xtask compatibility`: runs tests against servers of later releases, finds the roles of all servers, and makes the table of
 //! `docs/compatibility.md` from the results.
 
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use clap::Args;
 
 use crate::command::{cargo, run_and_read, run_quietly};
 use crate::servers::{Server, Set, programs};
-use crate::test::with_set;
+use crate::test::{with_many_threads, with_set};
 use crate::workspace;
 
 const PAGE: &str = "docs/compatibility.md";
 const BEGIN: &str = "<!-- written by `cargo xtask compatibility --write` -->\n";
 const END: &str = "<!-- end -->\n";
 
-/// The test programs whose results do not depend on the release of a server.
+/// The test programs that run against later releases.
 const SUITES: [&str; 2] = ["it", "crash"];
 
 /// Tells the tests of roles that `mariadb-a` is a node of a Galera cluster.
@@ -37,23 +37,24 @@ impl Compatibility {
     /// Fails if a test fails.
     pub(crate) fn run(&self) -> Result<()> {
         let mut rows = Vec::new();
-        for set in [Set::Installed, Set::Later] {
-            with_set(set, |environment| {
-                let tests = format!("{} tests", passed(&environment)?);
-                let program = programs::pgbouncer(set)?;
-                let printed = run_quietly(Command::new(program).arg("--version"))?;
-                let version = printed
-                    .lines()
-                    .next()
-                    .and_then(|line| line.split(' ').nth(1));
-                let version = version.context("PgBouncer prints no version")?;
-                // SQLite is of no set.
-                let is_new = |row: &String| set == Set::Installed || !row.starts_with("| SQLite ");
-                rows.extend(roles(&environment, &tests)?.into_iter().filter(is_new));
-                rows.push(format!("| PgBouncer | {version} | pooler | {tests} |"));
-                Ok(())
-            })?;
-        }
+        with_set(Set::Installed, |environment| {
+            let tests = "all tests, by `cargo xtask test`";
+            rows.extend(roles(&environment, tests)?);
+            rows.push(pooler(Set::Installed, tests)?);
+            Ok(())
+        })?;
+        with_set(Set::Later, |environment| {
+            let passed = passed(&environment)?;
+            let tests = format!(
+                "the {passed} tests of {}",
+                SUITES.map(|name| format!("`{name}`")).join(" and ")
+            );
+            // SQLite is of no set.
+            let is_server = |row: &String| !row.starts_with("| SQLite ");
+            rows.extend(roles(&environment, &tests)?.into_iter().filter(is_server));
+            rows.push(pooler(Set::Later, &tests)?);
+            Ok(())
+        })?;
         with_set(Set::Later, |mut environment| {
             with_set(Set::Galera, |node| {
                 let url = node[Server::GaleraA.variable()].clone();
@@ -70,13 +71,25 @@ impl Compatibility {
     }
 }
 
+/// Returns the row of PgBouncer.
+fn pooler(set: Set, tests: &str) -> Result<String> {
+    let program = programs::pgbouncer(set)?;
+    let printed = run_quietly(Command::new(program).arg("--version"))?;
+    let version = printed
+        .lines()
+        .next()
+        .and_then(|line| line.split(' ').nth(1));
+    let version = version.context("PgBouncer prints no version")?;
+    Ok(format!("| PgBouncer | {version} | pooler | {tests} |"))
+}
+
 /// Runs the test programs, and returns how many tests passed.
 fn passed(environment: &Environment) -> Result<u64> {
     let mut test = cargo(&["test", "--all-features", "--no-fail-fast"]);
     for suite in SUITES {
         test.args(["--test", suite]);
     }
-    test.env("TMPDIR", workspace::scratch());
+    with_many_threads(&mut test)?;
     let printed = run_and_read(test.envs(environment))?;
     Ok(printed.lines().filter_map(passed_of_program).sum())
 }

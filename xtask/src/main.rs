@@ -49,7 +49,7 @@ enum Task {
     TraceCost,
     /// Fail at every point of a commit in every way, over every combination of databases
     Matrix(matrix::Matrix),
-    /// Run the tests against servers of several releases, and make the table of `docs/compatibility.md`
+    /// Run tests against servers of later releases, and make the table of `docs/compatibility.md`
     Compatibility(compatibility::Compatibility),
     /// Check the formatting, and run clippy on everything, warnings denied
     Lint,

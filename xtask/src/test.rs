@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -21,10 +22,7 @@ pub(crate) fn run_all(set: Set, arguments: &[String]) -> Result<()> {
     with_set(set, |environment| {
         tools::DIESEL.install()?;
         let mut test = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
-        if std::env::var_os(THREADS).is_none() {
-            test.env(THREADS, threads()?.to_string());
-        }
-        test.env("TMPDIR", workspace::scratch());
+        with_many_threads(&mut test)?;
         run(test.args(arguments).envs(environment))
     })
 }
@@ -39,9 +37,15 @@ pub(crate) fn run_one(name: &str, variables: &[(impl AsRef<OsStr>, String)]) -> 
     })
 }
 
-/// Returns more threads than there are processors: most tests wait for a server, which waits for its disk.
-fn threads() -> Result<usize> {
-    Ok(std::thread::available_parallelism()?.get() * 3)
+/// Sets more threads than there are processors, unless the environment has a number: most tests wait for a server, which
+/// waits for its disk. Temporary files are in memory.
+pub(crate) fn with_many_threads(test: &mut Command) -> Result<()> {
+    if std::env::var_os(THREADS).is_none() {
+        let threads = std::thread::available_parallelism()?.get() * 3;
+        test.env(THREADS, threads.to_string());
+    }
+    test.env("TMPDIR", workspace::scratch());
+    Ok(())
 }
 
 /// Runs some work with the servers of the tests up.
