@@ -7,12 +7,16 @@
 use diesel::result::{DatabaseErrorKind, Error};
 
 /// The messages of conflicts.
-const CONFLICTS: [&str; 4] = [
+const CONFLICTS: [&str; 6] = [
     // PostgreSQL, 40P01. Diesel has a kind of its own for 40001 (serialization failure).
     "deadlock detected",
     // MySQL and MariaDB, `ER_LOCK_DEADLOCK` and `ER_LOCK_WAIT_TIMEOUT`.
     "Deadlock found when trying to get lock; try restarting transaction",
     "Lock wait timeout exceeded; try restarting transaction",
+    // MySQL, `ER_LOCK_NOWAIT`.
+    "Statement aborted because lock(s) could not be acquired immediately and NOWAIT is set.",
+    // A node of Galera that is outside of its cluster for now. Always in English.
+    "WSREP has not yet prepared node for application use",
     // SQLite, `SQLITE_BUSY`, which is always in English.
     "database is locked",
 ];

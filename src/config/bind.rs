@@ -9,7 +9,6 @@ pub struct BindOptions {
     pub(crate) holder: HolderPreference,
     pub(crate) trust_reads: bool,
     pub(crate) allow_not_durable: bool,
-    pub(crate) trust_mysql_xa: bool,
     pub(crate) record_every_commit: bool,
     pub(crate) never_cancel: bool,
     pub(crate) require_synchronous_replication: bool,
@@ -69,7 +68,7 @@ impl BindOptions {
     /// Treats a `SELECT` without a locking clause as read-only, without asking the server.
     ///
     /// If a function in a `SELECT` writes, its writes are then committed after the decision. A crash between the two
-    /// loses them. Saves a round trip in units with at most one writer, and a counter at the begin on MariaDB. Defaults
+    /// loses them. Saves a round trip in units with at most one writer, and a counter at the begin on MySQL and MariaDB. Defaults
     /// to off.
     #[must_use]
     pub fn trust_reads(mut self) -> Self {
@@ -83,13 +82,6 @@ impl BindOptions {
     #[must_use]
     pub fn allow_not_durable(mut self) -> Self {
         self.allow_not_durable = true;
-        self
-    }
-
-    /// Lets MySQL prepare like MariaDB. Not tested on MySQL, which requires `XA_RECOVER_ADMIN`. Defaults to off.
-    #[must_use]
-    pub fn trust_mysql_xa(mut self) -> Self {
-        self.trust_mysql_xa = true;
         self
     }
 

@@ -32,8 +32,8 @@ impl BindOptions {
         self
     }
 
-    /// Sets the longest time of a statement, after which the server ends it. PostgreSQL and MariaDB. Defaults to the
-    /// limit of the connection.
+    /// Sets the longest time of a statement, after which the server ends it. PostgreSQL, MariaDB, and MySQL, which limits
+    /// only `SELECT`. Defaults to the limit of the connection.
     #[must_use]
     pub fn statement_timeout(mut self, limit: Duration) -> Self {
         self.settings.statement_timeout = Some(limit);

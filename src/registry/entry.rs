@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::backend::{Attached, Backend, Connection, Server};
+use crate::backend::{Attached, Connection, Server};
 use crate::commit::Fault;
 use crate::config::{BindOptions, Setup, Timeouts};
 use crate::error::{Error, PoolError};
@@ -227,9 +227,6 @@ impl<C: Connection> Entry<C> {
     pub(crate) fn cannot_prepare<'s>(&self, server: &'s Server) -> Option<&'s str> {
         if self.options.never_prepare {
             return Some("`never_prepare` is set");
-        }
-        if C::BACKEND == Backend::Mysql && self.options.trust_mysql_xa {
-            return None;
         }
         server.cannot_prepare.as_deref()
     }

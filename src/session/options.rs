@@ -136,8 +136,8 @@ impl SessionOptions {
         self
     }
 
-    /// Sets how long a statement may take before the server ends it. PostgreSQL and MariaDB. Defaults to the setting of
-    /// the bind.
+    /// Sets how long a statement may take before the server ends it. PostgreSQL, MariaDB, and MySQL, which limits only
+    /// `SELECT`. Defaults to the setting of the bind.
     #[must_use]
     pub fn statement_timeout(mut self, limit: Duration) -> Self {
         self.unit.settings.statement_timeout = Some(limit);

@@ -16,7 +16,10 @@ mount!(retries: [a_row_changed_since_the_snapshot_is_run_again] on [
     mariadb_alone: <MariadbA, NoSecond>,
 ]);
 
-mount!(retries: [units_are_run_again_in_any_language] on [
+mount!(retries: [
+    units_are_run_again_in_any_language,
+    a_lock_that_is_not_waited_for_is_run_again,
+] on [
     mariadb: <MariadbA, PostgresA>,
     mariadb_alone: <MariadbA, NoSecond>,
 ]);

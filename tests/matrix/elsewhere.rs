@@ -76,7 +76,7 @@ impl Others {
             let mut admin = Admin::connect(server.url().as_str()).await;
             let force = match server.kind() {
                 Kind::Postgres => " WITH (FORCE)",
-                Kind::Mariadb => "",
+                Kind::Mysql => "",
             };
             let dropped = admin.run(&format!("DROP DATABASE {name}{force}")).await;
             if let Err(error) = dropped {
@@ -106,7 +106,7 @@ fn migration(kind: Kind) -> &'static str {
         Kind::Postgres => {
             include_str!("../../migrations/postgres/2026-01-01-000000_diesel_binds/up.sql")
         }
-        Kind::Mariadb => {
+        Kind::Mysql => {
             include_str!("../../migrations/mysql/2026-01-01-000000_diesel_binds/up.sql")
         }
     }

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS diesel_binds_meta (
 ) ENGINE = InnoDB;
 
 INSERT IGNORE INTO diesel_binds_meta (one, holder_id, version)
-VALUES (1, MD5(CONCAT(UUID(), RAND(), NOW(6))), 2);
+VALUES (1, LEFT(SHA2(CONCAT(UUID(), RAND(), NOW(6)), 256), 32), 2);
 
 -- The outcomes of units. Only their own application deletes the records of commits. `forced`: an operator has decided
 -- in the place of this database, which has no other record of the unit.

@@ -10,8 +10,10 @@ use crate::backend::migrate::{
     Answer, BINDS, DIESELS, History, LockAttempt, LockId, Migratable, NameRow, OURS, VERSIONS, has,
 };
 
-/// Locks belong to the whole server, so their names contain the database. A digest is used because names are short.
-const DATABASE: &str = "MD5(IF(@@lower_case_table_names = 0, DATABASE(), LOWER(DATABASE())))";
+/// Locks belong to the whole server, so their names contain the database. A digest is used because names are short; MySQL has no
+/// `MD5` any more.
+const DATABASE: &str =
+    "LEFT(SHA2(IF(@@lower_case_table_names = 0, DATABASE(), LOWER(DATABASE())), 256), 32)";
 
 /// The age from which a branch is not about to be finished by its unit.
 const OLD: Duration = Duration::from_secs(5);

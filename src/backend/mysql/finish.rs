@@ -1,15 +1,16 @@
 //! Finishing branches that other connections prepared, and recognizing those that the server has lost.
 //!
-//! A connection that goes away releases the name of its branch before InnoDB releases the transaction. If the branch is
+//! On MySQL, every connection finishes a branch at once. On MariaDB, a connection that goes away releases the name of its branch before InnoDB releases the transaction. If the branch is
 //! finished in between, the statement succeeds, but InnoDB finds nothing to finish. The name is gone from `XA RECOVER`.
 //! The transaction and its locks stay prepared until the server is restarted (10 of 400 on MariaDB 10.11.19, right
-//! after a `KILL`). So a branch is only touched when its connection is gone. Afterwards its own row shows whether it is
+//! after a `KILL`). So there, a branch is only touched when its connection is gone. Afterwards its own row shows whether it is
 //! finished.
 
 use diesel::QueryResult;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
+use crate::backend::mysql::flavour::Flavour;
 use crate::backend::mysql::listing::has_name;
 use crate::backend::mysql::lost::{is_ending, is_gone, is_lost, owner};
 use crate::backend::mysql::verb;
@@ -23,20 +24,64 @@ const ATTEMPTS: usize = 5;
 const FEW_CHECKS: usize = 10;
 const MANY_CHECKS: usize = 100;
 
-/// Finishes a branch when the connection that prepared it is gone. Kills that connection if it stays, but not within the
-/// end of the branch: a server whose commits wait for a replica would then show work that no replica has.
+/// Finishes a branch.
 pub(super) async fn finish(
     connection: &mut AsyncMysqlConnection,
     branch: &Branch,
     outcome: Outcome,
 ) -> QueryResult<()> {
+    match Flavour::ask(connection).await? {
+        Flavour::MariaDb => finish_attached(connection, branch, outcome).await,
+        Flavour::MySql => finish_detached(connection, branch, outcome).await,
+    }
+}
+
+/// Finishes a branch that belongs to no connection.
+async fn finish_detached(
+    connection: &mut AsyncMysqlConnection,
+    branch: &Branch,
+    outcome: Outcome,
+) -> QueryResult<()> {
+    let finished = connection.batch_execute(&statement(branch, outcome)).await;
+    // The branch is unknown to `XA` if another process has finished it, or if it is just being prepared.
+    if let Err(error) = &finished
+        && !is_unknown(error)
+    {
+        return finished;
+    }
     let (unit, bind) = (branch.gid.unit, &*branch.bind);
+    match has_name(connection, Flavour::MySql, unit, bind).await? {
+        false => Ok(()),
+        true => finished.and(Err(error(
+            "the server has finished the branch, and still shows its row as not committed",
+        ))),
+    }
+}
+
+/// Returns the statement that finishes a branch.
+fn statement(branch: &Branch, outcome: Outcome) -> String {
     let xid = Xid {
         namespace: branch.gid.namespace.clone(),
-        unit,
+        unit: branch.gid.unit,
         bind: branch.bind.clone(),
     };
-    let finish = format!("XA {} {xid}", verb(outcome));
+    format!("XA {} {xid}", verb(outcome))
+}
+
+/// Returns whether the error says that `XA` does not know the branch, in every language.
+fn is_unknown(error: &DieselError) -> bool {
+    error.to_string().contains("XAER_NOTA")
+}
+
+/// Finishes a branch when the connection that prepared it is gone. Kills that connection if it stays, but not within the
+/// end of the branch: a server whose commits wait for a replica would then show work that no replica has.
+async fn finish_attached(
+    connection: &mut AsyncMysqlConnection,
+    branch: &Branch,
+    outcome: Outcome,
+) -> QueryResult<()> {
+    let (unit, bind) = (branch.gid.unit, &*branch.bind);
+    let finish = statement(branch, outcome);
     let owner = owner(connection, unit, bind).await?;
     let mut refused = None;
     for _ in 0..ATTEMPTS {
@@ -47,7 +92,7 @@ pub(super) async fn finish(
                 "the connection that prepared the branch is ending it, and may wait for a replica",
             ));
         }
-        if !has_name(connection, unit, bind).await? {
+        if !has_name(connection, Flavour::MariaDb, unit, bind).await? {
             break;
         }
         if let Some(owner) = &owner
@@ -68,7 +113,7 @@ pub(super) async fn finish(
         // The branch is listed, but unknown to `XA`: its connection lives, or another process is finishing it. Only
         // this error justifies a `KILL` if the server may have been restarted since the prepare. The number may then
         // belong to another connection.
-        if !error.to_string().contains("XAER_NOTA") {
+        if !is_unknown(&error) {
             return Err(error);
         }
         if let Some(owner) = &owner {
@@ -83,7 +128,7 @@ pub(super) async fn finish(
         ));
     }
     match refused {
-        Some(error) if has_name(connection, unit, bind).await? => Err(error),
+        Some(error) if has_name(connection, Flavour::MariaDb, unit, bind).await? => Err(error),
         _ => Ok(()),
     }
 }

@@ -4,8 +4,9 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use crate::backend::mysql::{clean, is_mariadb};
-use crate::backend::{Durability, Lineage, Server, SessionDefaults};
+use crate::backend::mysql::clean;
+use crate::backend::mysql::flavour::Flavour;
+use crate::backend::{Durability, Lineage, Server, SessionDefaults, Terms};
 
 /// The location of the database. A copy is elsewhere.
 pub(super) const LOCATION: &str =
@@ -31,6 +32,46 @@ struct ServerRow {
     english: i64,
 }
 
+#[derive(QueryableByName)]
+struct Setting {
+    #[diesel(sql_type = Text, column_name = "Variable_name")]
+    name: String,
+    #[diesel(sql_type = Text, column_name = "Value")]
+    value: String,
+}
+
+/// The settings that say whether transactions can be prepared. Every role may read them, and a server leaves out those
+/// that it does not have.
+const PREPARING: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+     ('xa_detach_on_prepare', 'wsrep_on', 'wsrep_provider')";
+
+/// The reason why MySQL cannot prepare, and its remedy.
+pub(super) const NOT_DETACHED: &str = "`xa_detach_on_prepare` is not on, and only with it can every connection finish \
+     a branch; set it to ON";
+
+/// Returns the reason why nothing can be prepared, if so.
+fn cannot_prepare(flavour: Flavour, settings: &[Setting]) -> Option<String> {
+    let setting = |name: &str| {
+        let mut settings = settings.iter();
+        let found = settings.find(|setting| setting.name.eq_ignore_ascii_case(name));
+        found.map(|setting| &*setting.value)
+    };
+    let is_of_galera = setting("wsrep_on") == Some("ON")
+        && setting("wsrep_provider").is_some_and(|of| of != "none");
+    if is_of_galera {
+        return Some("it is a node of a Galera cluster, which has no XA".to_owned());
+    }
+    match (flavour, setting("xa_detach_on_prepare")) {
+        (Flavour::MariaDb, _) | (Flavour::MySql, Some("ON")) => None,
+        (Flavour::MySql, Some(_)) => Some(NOT_DETACHED.to_owned()),
+        (Flavour::MySql, None) => Some(
+            "it has no `xa_detach_on_prepare`, and only with it can every connection finish a branch; use MySQL 8.0.29 \
+             or later, or MariaDB"
+                .to_owned(),
+        ),
+    }
+}
+
 /// Reads the properties of the server and the session.
 pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResult<Server> {
     let row: ServerRow = sql_query(format!(
@@ -43,6 +84,8 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
     ))
     .get_result(connection)
     .await?;
+    let settings: Vec<Setting> = sql_query(PREPARING).load(connection).await?;
+    let flavour = Flavour::of_version(&row.version);
     let not_durable = if row.flush != 1 {
         Some("`innodb_flush_log_at_trx_commit` is not 1".to_owned())
     } else if row.log_bin != 0 && row.sync_binlog != 1 {
@@ -52,12 +95,8 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
     };
     Ok(Server {
         schema: format!("`{}`.", row.schema_name.replace('`', "``")),
-        cannot_prepare: (!is_mariadb(&row.version))
-            .then(|| "its XA is not relied on for MySQL, only for MariaDB".to_owned()),
-        system: match is_mariadb(&row.version) {
-            true => "mariadb",
-            false => "mysql",
-        },
+        cannot_prepare: cannot_prepare(flavour, &settings),
+        system: flavour.system(),
         database: row.schema_name,
         version: row.version,
         prepared_slots: None,
@@ -67,8 +106,11 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
         fingerprint: row.fingerprint.into(),
         pooled: false,
         session: SessionDefaults {
-            // MySQL has other tables for this state.
-            fresh: clean::state(connection).await.ok(),
+            fresh: match flavour {
+                Flavour::MariaDb => clean::state(connection).await.ok(),
+                // MySQL shows user variables only to privileged roles.
+                Flavour::MySql => None,
+            },
             english: row.english != 0,
             ..SessionDefaults::default()
         },
@@ -112,15 +154,15 @@ pub(super) async fn remarks(connection: &mut AsyncMysqlConnection) -> QueryResul
 /// Reads the durability of confirmed commits. Each of these settings can change while the server runs.
 pub(super) async fn durability(
     connection: &mut AsyncMysqlConnection,
-    version: &str,
+    terms: &Terms,
 ) -> QueryResult<Durability> {
-    // MySQL has this status elsewhere, and is not trusted with it.
-    let replicated = match is_mariadb(version) {
-        true => {
+    let replicated = match Flavour::of(terms) {
+        Flavour::MariaDb => {
             "(SELECT COUNT(*) FROM information_schema.GLOBAL_STATUS \
              WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_MASTER_STATUS' AND VARIABLE_VALUE = 'ON') > 0"
         }
-        false => "1 = 0",
+        // The waits of MySQL for replicas were not tried.
+        Flavour::MySql => "1 = 0",
     };
     sql_query(format!(
         "SELECT CASE WHEN @@GLOBAL.innodb_flush_log_at_trx_commit <> 1 THEN '`innodb_flush_log_at_trx_commit` is not 1' \

@@ -1,4 +1,4 @@
-//! Prepared branches whose names the server has lost.
+//! Prepared branches whose names MariaDB has lost. MySQL loses none.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,11 +9,9 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _
 use tokio::time::sleep;
 
 use crate::backend::mysql::Flag;
-use crate::backend::mysql::listing::has_name;
+use crate::backend::mysql::flavour::Flavour;
+use crate::backend::mysql::listing::{READ_UNCOMMITTED, has_name};
 use crate::gid::{MAX_KEY, UnitId, is_name};
-
-/// The isolation level for the next statement. The row of a prepared branch is not committed.
-pub(super) const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
 
 /// The wait until InnoDB has released the branch of a connection. The server stops listing the connection a few
 /// instructions earlier. No query that every role may run shows the exact moment.
@@ -32,7 +30,7 @@ pub(super) async fn is_lost(
     // The order matters. A transaction that is not prepared is rolled back before its connection is gone. A branch that
     // is no longer listed is finished or lost. The row of a finished branch is visible to all, or gone.
     Ok(is_gone(connection, owner.id, 1).await?
-        && !has_name(connection, unit, bind).await?
+        && !has_name(connection, Flavour::MariaDb, unit, bind).await?
         && has_row(connection, unit, bind, true).await?
         && !has_row(connection, unit, bind, false).await?
         && has_row(connection, unit, bind, true).await?)

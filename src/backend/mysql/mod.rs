@@ -1,16 +1,19 @@
 //! MySQL and MariaDB: units are XA branches with a savepoint as marker, or plain transactions that cannot be prepared.
 //!
+//! The two differ in few statements: a file with one of them asks for the `Flavour` of the server.
+//!
 //! The name of a branch is fixed when it starts, so it cannot name the holder. The branch itself inserts a row that
 //! does: recovery reads it under READ UNCOMMITTED.
 
-// Files, each of which imports only from those before it: `writes`, `clean`, `connect`, `drain`, `inspect`, `listing`, `lost`,
-// `finish`, `prepared`, `retry`, `tables`, `recovery`, `begin`, `outer`, `probe`, `unit`, `sandbox`.
+// Files, each of which imports only from those before it: `flavour`, `writes`, `clean`, `connect`, `drain`, `inspect`,
+// `listing`, `lost`, `finish`, `prepared`, `retry`, `tables`, `recovery`, `begin`, `outer`, `probe`, `unit`, `sandbox`.
 
 mod begin;
 mod clean;
 mod connect;
 mod drain;
 mod finish;
+mod flavour;
 mod inspect;
 mod listing;
 mod lost;
@@ -112,10 +115,6 @@ impl Dialect for AsyncMysqlConnection {
             .boxed(),
         )
     }
-}
-
-fn is_mariadb(version: &str) -> bool {
-    version.contains("MariaDB")
 }
 
 /// Returns whether the transaction is an XA branch: a read-only one has nothing to prepare.

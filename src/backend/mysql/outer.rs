@@ -5,7 +5,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection
 
 use crate::backend::message::sql;
 use crate::backend::mysql::Flag;
-use crate::backend::mysql::writes::{NonTransactionalCheck, WRITES, counts_writes};
+use crate::backend::mysql::writes::{NonTransactionalCheck, counts_writes, writes};
 use crate::backend::{
     OuterDialect, PriorState, SavepointStep, Terms, UnitDialect as _, internals, sql,
 };
@@ -19,7 +19,7 @@ impl OuterDialect for AsyncMysqlConnection {
     async fn begin_within_outer(&mut self, terms: &Terms) -> QueryResult<PriorState> {
         let depth = internals::depth(internals::status(self))?;
         let count = match terms.sandboxed && counts_writes(terms) {
-            true => format!("; SET @diesel_binds_writes = {WRITES}"),
+            true => format!("; SET @diesel_binds_writes = {}", writes(terms)),
             false => String::new(),
         };
         // Outside of a transaction, the server drops a savepoint at once without an error: then it cannot be released.

@@ -6,9 +6,9 @@ use diesel::sql_types::{BigInt, SmallInt, Text, Unsigned};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::backend::mysql::Flag;
-use crate::backend::mysql::listing::names;
-use crate::backend::mysql::lost::{self, READ_UNCOMMITTED, Row};
+use crate::backend::mysql::flavour::Flavour;
+use crate::backend::mysql::listing::{READ_UNCOMMITTED, has_table, names};
+use crate::backend::mysql::lost::{self, Row};
 use crate::backend::records::PAGE;
 use crate::backend::{ListedBranch, Reach};
 use crate::gid::{Branch, Gid, MAX_KEY, UnitId, is_name};
@@ -20,11 +20,12 @@ pub(super) async fn branches(
     namespace: &str,
 ) -> QueryResult<Vec<ListedBranch>> {
     let mut branches = Vec::new();
-    let names_now = names(connection).await?;
+    let flavour = Flavour::ask(connection).await?;
+    let names_now = names(connection, flavour).await?;
     let has_rows = has_table(connection).await?;
-    let lost = match has_rows {
-        true => lost::lost(connection, namespace, &names_now).await?,
-        false => Vec::new(),
+    let lost = match flavour {
+        Flavour::MariaDb if has_rows => lost::lost(connection, namespace, &names_now).await?,
+        _ => Vec::new(),
     };
     let lost = lost
         .into_iter()
@@ -54,7 +55,7 @@ pub(super) async fn branches(
     }
     // A branch that was finished since then has no row any more, and is left out.
     if branches.iter().any(|listed| listed.branch.is_none()) {
-        let still = names(connection).await?;
+        let still = names(connection, flavour).await?;
         let is_listed = |branch: &ListedBranch| {
             let mut still = still.iter();
             still.any(|(_, unit, bind)| *unit == branch.unit && *bind == branch.bind)
@@ -64,17 +65,6 @@ pub(super) async fn branches(
     Ok(branches)
 }
 
-/// Returns whether branches can have rows here at all.
-async fn has_table(connection: &mut AsyncMysqlConnection) -> QueryResult<bool> {
-    let row: Flag = sql_query(
-        "SELECT COUNT(*) > 0 AS flag FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'diesel_binds_branch'",
-    )
-    .get_result(connection)
-    .await?;
-    Ok(row.flag)
-}
-
 /// Deletes the rows of committed branches: only those are visible to others.
 pub(super) async fn delete_rows(
     connection: &mut AsyncMysqlConnection,
@@ -82,13 +72,14 @@ pub(super) async fn delete_rows(
     namespace: &str,
 ) -> QueryResult<usize> {
     let mut deleted = 0;
+    let flavour = Flavour::ask(connection).await?;
     loop {
         let rows: Vec<Row> = sql_query(format!(
             "SELECT unit, branch FROM {schema}diesel_binds_branch WHERE namespace = '{namespace}' LIMIT {PAGE}"
         ))
         .load(connection)
         .await?;
-        let listed = names(connection).await?;
+        let listed = names(connection, flavour).await?;
         let finished: Vec<String> = rows
             .iter()
             .filter_map(|row| Some((row.unit.parse().ok()?, row)))

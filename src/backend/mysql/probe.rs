@@ -7,10 +7,11 @@ use diesel::sql_types::{BigInt, Bool};
 use diesel::{IntoSql as _, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
+use crate::backend::mysql::Flag;
 use crate::backend::mysql::drain::drain;
-use crate::backend::mysql::writes::WRITES;
-use crate::backend::mysql::{Flag, is_mariadb};
-use crate::backend::{Terms, TransactionState, internals, is_of_our_tables, sql};
+use crate::backend::mysql::flavour::Flavour;
+use crate::backend::mysql::writes::{CLEAR_WARNINGS, writes};
+use crate::backend::{Terms, TransactionState, internals};
 use crate::commit::Fault;
 use crate::gid::UnitId;
 
@@ -30,7 +31,18 @@ struct SessionState {
 /// A query with a type of its own stays prepared in Diesel. So this one takes one round trip, like the prepares that
 /// are sent beside it.
 #[derive(QueryId)]
-pub(super) struct Wrote;
+pub(super) struct Wrote {
+    /// The same for every query on a connection, which has one server.
+    writes: &'static str,
+}
+
+impl Wrote {
+    pub(super) fn of(terms: &Terms) -> Self {
+        Self {
+            writes: writes(terms),
+        }
+    }
+}
 
 impl Query for Wrote {
     type SqlType = Bool;
@@ -38,9 +50,10 @@ impl Query for Wrote {
 
 impl QueryFragment<Mysql> for Wrote {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT ");
-        out.push_sql(WRITES);
-        out.push_sql(" > @diesel_binds_writes");
+        // A server that does not count has no numbers to compare.
+        out.push_sql("SELECT COALESCE(");
+        out.push_sql(self.writes);
+        out.push_sql(" > @diesel_binds_writes, TRUE)");
         Ok(())
     }
 }
@@ -61,11 +74,9 @@ pub(super) async fn verify(
         _ => Fault::Incomplete,
     })?;
     let sent = i64::from(check_number(terms.unit));
-    // MySQL has no such variable; its transactions are plain ones, without autocommit.
-    let open = if is_mariadb(&terms.server.version) {
-        "@@in_transaction"
-    } else {
-        "1"
+    let open = match Flavour::of(terms) {
+        Flavour::MariaDb => "@@in_transaction",
+        Flavour::MySql => "1",
     };
     let question = format!(
         "SELECT CAST({sent} AS SIGNED) AS number, CAST({open} AS SIGNED) AS open, \
@@ -91,12 +102,15 @@ pub(super) async fn verify(
     // Checked only now: a nested transaction that was dropped leaves its depth and an unread reply. The roll-back of
     // the unit needs a connection that answers.
     internals::verify_depth(internals::status(connection), &terms.prior)?;
-    let is_open = match terms.within_outer {
-        // Not every server shows this, and outside of a transaction the next write would commit by itself.
-        true => takes_savepoints(connection).await?,
-        false => state.open != 0,
+    let found = match Flavour::of(terms) {
+        Flavour::MariaDb if state.open == 0 => None,
+        Flavour::MariaDb => Some(TransactionState::Open),
+        Flavour::MySql => transaction(connection).await?,
     };
-    if !is_open || !state.marked {
+    if found == Some(TransactionState::Aborted) {
+        return Ok(TransactionState::Aborted);
+    }
+    if found.is_none() || !state.marked {
         return Err(Fault::TransactionEnded(
             diesel::result::Error::NotInTransaction,
         ));
@@ -104,14 +118,24 @@ pub(super) async fn verify(
     Ok(TransactionState::Open)
 }
 
-/// Returns whether a transaction is open. Outside of one, the server drops a savepoint at once without an error.
-async fn takes_savepoints(connection: &mut AsyncMysqlConnection) -> Result<bool, Fault> {
-    let name = sql::savepoint(0);
-    let probe = format!("SAVEPOINT {name}; RELEASE SAVEPOINT {name}");
-    match connection.batch_execute(&probe).await {
-        Ok(()) => Ok(true),
-        Err(error) if is_of_our_tables(&error) => Ok(false),
-        Err(error) => Err(Fault::Refused(error)),
+/// Returns the state of the transaction on MySQL, which has no variable for it. `None` if no transaction is open.
+///
+/// Within a transaction, the server refuses to change the access mode. Otherwise this sets that of the next
+/// transaction, on a connection that is then not used again. A branch that the server has rolled back is no
+/// transaction, and refuses every statement that has a table.
+async fn transaction(
+    connection: &mut AsyncMysqlConnection,
+) -> Result<Option<TransactionState>, Fault> {
+    match connection.batch_execute("SET TRANSACTION READ WRITE").await {
+        Ok(()) => match connection.batch_execute(CLEAR_WARNINGS).await {
+            Err(error) if mentions_rollback(&error) => Ok(Some(TransactionState::Aborted)),
+            Ok(()) => Ok(None),
+            Err(error) => Err(Fault::Refused(error)),
+        },
+        Err(Error::DatabaseError(kind, _)) if kind != DatabaseErrorKind::ClosedConnection => {
+            Ok(Some(TransactionState::Open))
+        }
+        Err(error) => Err(Fault::Lost(error)),
     }
 }
 

@@ -4,8 +4,10 @@ use diesel::sql_types::Text;
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
+use crate::backend::mysql::flavour::Flavour;
 use crate::backend::mysql::inspect::{LOCATION, at_location};
 use crate::backend::mysql::listing::has_name;
+use crate::backend::mysql::writes::fail_unless;
 use crate::backend::mysql::{Flag, finish, lost, prepared, tables};
 use crate::backend::tables::{Found, database_id, verify_holder};
 use crate::backend::{Backend, Lineage, ListedBranch, RecordRow, RecoveryDialect, sql};
@@ -64,11 +66,22 @@ impl RecoveryDialect for AsyncMysqlConnection {
     /// Inserts a fence: a row under the key of the unit, which excludes a late decision.
     async fn insert_fence(&mut self, row: String) -> QueryResult<()> {
         // `INSERT IGNORE` turns other errors into warnings as well; only the row that is read next counts. The deletion
-        // of records relies on the limit of this statement. MySQL has no such limit; it limits only waits for locks.
-        self.batch_execute(&format!(
-            "/*M! SET STATEMENT max_statement_time = 20 FOR */ INSERT IGNORE {row}"
-        ))
-        .await
+        // of records relies on the limit of this statement.
+        let message = match Flavour::ask(self).await? {
+            Flavour::MariaDb => {
+                format!("SET STATEMENT max_statement_time = 20 FOR INSERT IGNORE {row}")
+            }
+            // MySQL limits no statement that writes. A row that came too late is not committed.
+            Flavour::MySql => format!(
+                "SET @diesel_binds_begun = NOW(6); START TRANSACTION; INSERT IGNORE {row}; {}; COMMIT",
+                fail_unless("NOW(6) < @diesel_binds_begun + INTERVAL 20 SECOND")
+            ),
+        };
+        let fenced = self.batch_execute(&message).await;
+        if fenced.is_err() {
+            self.batch_execute("ROLLBACK").await?;
+        }
+        fenced
     }
 
     /// Returns the sign that the server is a replica: `read_only`, which every role may read. Only privileged roles may
@@ -85,7 +98,14 @@ impl RecoveryDialect for AsyncMysqlConnection {
     /// Returns whether the server lists the branch or has lost its name, or still ends it.
     async fn is_listed(&mut self, branch: &Branch) -> QueryResult<bool> {
         let (unit, bind) = (branch.gid.unit, &*branch.bind);
-        if has_name(self, unit, bind).await? || lost::is_lost(self, unit, bind).await? {
+        let flavour = Flavour::ask(self).await?;
+        if has_name(self, flavour, unit, bind).await? {
+            return Ok(true);
+        }
+        if flavour == Flavour::MySql {
+            return Ok(false);
+        }
+        if lost::is_lost(self, unit, bind).await? {
             return Ok(true);
         }
         match lost::owner(self, unit, bind).await? {

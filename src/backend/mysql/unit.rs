@@ -2,19 +2,20 @@
 
 use std::io;
 
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel::{QueryResult, sql_query};
 use diesel_async::{
     AnsiTransactionManager, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _,
 };
 
 use crate::backend::message::{Part, sql};
+use crate::backend::mysql::flavour::Flavour;
+use crate::backend::mysql::inspect::NOT_DETACHED;
 use crate::backend::mysql::probe::{Wrote, mentions_rollback};
 use crate::backend::mysql::writes::{
     CLEAR_WARNINGS, NonTransactionalCheck, counts_writes, fail_unless,
 };
-use crate::backend::mysql::{
-    Flag, begin, inspect, is_branch, is_mariadb, outer, probe, tables, verb, xid,
-};
+use crate::backend::mysql::{Flag, begin, inspect, is_branch, outer, probe, tables, verb, xid};
 use crate::backend::tables::{for_unit, identified};
 use crate::backend::{
     Dialect as _, LoneCommitFault, PriorState, SavepointStep, Terms, TransactionState, UnitDialect,
@@ -57,7 +58,8 @@ impl UnitDialect for AsyncMysqlConnection {
     /// Returns that it wrote if its writes are not counted.
     async fn ask(&mut self, terms: &Terms) -> Result<Asked, Fault> {
         let wrote = if counts_writes(terms) {
-            Wrote.get_result(self).await.map_err(Fault::Refused)?
+            let asked = Wrote::of(terms).get_result(self).await;
+            asked.map_err(Fault::Refused)?
         } else {
             true
         };
@@ -68,7 +70,7 @@ impl UnitDialect for AsyncMysqlConnection {
     }
 
     async fn durable(&mut self, terms: &Terms) -> Result<Option<bool>, Fault> {
-        let durability = inspect::durability(self, &terms.server.version).await;
+        let durability = inspect::durability(self, terms).await;
         terms.accept(durability.map_err(Fault::Refused)?)
     }
 
@@ -95,13 +97,13 @@ impl UnitDialect for AsyncMysqlConnection {
             "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NonTransactionalCheck,
             "; INSERT INTO ", schema,
             "diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts, namespace) VALUES (IF(",
-            may_record(terms), ", '", unit, "', NULL), '", bind, "', '", holder, "', '", holder_id,
+            may_record(terms), may_prepare(terms), ", '", unit, "', NULL), '", bind, "', '", holder, "', '", holder_id,
             "', @diesel_binds_connection, ", i64::from(branch.parts), ", '", namespace, "'); ", fail_unless(stands),
             "; XA END ", xid, "; XA PREPARE ", xid,
         };
         match self.batch_execute(&message).await {
             Ok(()) => Ok(()),
-            Err(error) => Err(explain(self, error).await),
+            Err(error) => Err(explain_prepare(self, terms, error).await),
         }
     }
 
@@ -136,10 +138,15 @@ impl UnitDialect for AsyncMysqlConnection {
 
     async fn decide(&mut self, terms: &Terms, decision: &Decision) -> Result<(), Fault> {
         let schema = &terms.server.schema;
+        let stands = sql::decision_stands(schema, decision);
+        let commit = CommitStatement {
+            terms,
+            row: Some(&stands),
+        };
         let message = sql! {
             "RELEASE SAVEPOINT ", sql::marker(terms), begin::put_back(terms), "; ", NonTransactionalCheck,
             "; ", sql::insert_decision(schema, decision, may_record(terms)),
-            "; ", fail_unless(sql::decision_stands(schema, decision)), "; ", CommitStatement(terms),
+            "; ", fail_unless(&stands), "; ", commit,
         };
         match self.batch_execute(&message).await {
             Ok(()) => {
@@ -151,7 +158,9 @@ impl UnitDialect for AsyncMysqlConnection {
     }
 
     async fn finish(&mut self, terms: &Terms, _: &Branch, outcome: Outcome) -> QueryResult<()> {
-        self.batch_execute(&format!("XA {} {}", verb(outcome), xid(terms)))
+        let (verb, xid) = (verb(outcome), xid(terms));
+        let put_back = begin::put_back_autocommit(terms);
+        self.batch_execute(&format!("XA {verb} {xid}{put_back}"))
             .await?;
         internals::reset(internals::status(self));
         Ok(())
@@ -182,9 +191,14 @@ impl UnitDialect for AsyncMysqlConnection {
             }
             // Settings are restored last: a branch that has ended, or is prepared, takes no `SET`.
             let undo = format!("XA ROLLBACK {xid}");
-            undo_all(self, &undo, &begin::put_back(terms), ended.is_ok()).await?;
+            let put_back = format!(
+                "{}{}",
+                begin::put_back_autocommit(terms),
+                begin::put_back(terms)
+            );
+            undo_all(self, &undo, &put_back, ended.is_ok()).await?;
         } else {
-            let put_back = format!("; {}{}", begin::PUT_BACK_AUTOCOMMIT, begin::put_back(terms));
+            let put_back = format!("{}{}", begin::PUT_BACK_AUTOCOMMIT, begin::put_back(terms));
             let undo = format!("{CLEAR_WARNINGS}; ROLLBACK");
             undo_all(self, &undo, &put_back, true).await?;
         }
@@ -196,7 +210,7 @@ impl UnitDialect for AsyncMysqlConnection {
 /// Writes the message that uses up the marker, restores the settings from before the begin, and commits.
 fn commit_message(terms: &Terms) -> String {
     let put_back = begin::put_back(terms);
-    let commit = CommitStatement(terms);
+    let commit = CommitStatement { terms, row: None };
     // The commit of a plain transaction uses up both markers.
     if put_back.is_empty() && !is_branch(terms) {
         return sql! { commit };
@@ -207,34 +221,77 @@ fn commit_message(terms: &Terms) -> String {
 /// The statement that commits the transaction if it is still that of the unit. A server may end a transaction between
 /// two statements of a message, and run the next in another one. A branch is identified by its name, and a plain
 /// transaction by the second marker.
-struct CommitStatement<'t>(&'t Terms);
+struct CommitStatement<'t> {
+    terms: &'t Terms,
+    /// The condition that the last row of the transaction is there, if it has one.
+    row: Option<&'t str>,
+}
 
 impl Part for CommitStatement<'_> {
     fn append_to(&self, message: &mut String) {
-        let Self(terms) = self;
+        let Self { terms, row } = self;
         if is_branch(terms) {
             let xid = xid(terms);
-            sql! { message; "XA END ", xid, "; XA COMMIT ", xid, " ONE PHASE" }
+            let put_back = begin::put_back_autocommit(terms);
+            sql! { message; "XA END ", xid, "; XA COMMIT ", xid, " ONE PHASE", put_back }
             return;
         }
         // MariaDB keeps the connection read-only if a transaction is not ended by `COMMIT` or `ROLLBACK`. A read-only
         // transaction has nothing to lose between the two statements. For others, a `COMMIT` before it would leave room
         // for a failure between the two.
-        let (commit, autocommit) = match terms.read_only {
-            true => ("COMMIT; ", begin::PUT_BACK_AUTOCOMMIT),
-            false => ("", begin::commit_by_autocommit(terms)),
-        };
-        sql! { message; "RELEASE SAVEPOINT ", sql::last_marker(terms), "; ", commit, autocommit }
+        sql! { message; "RELEASE SAVEPOINT ", sql::last_marker(terms), "; " }
+        if terms.read_only {
+            sql! { message; "COMMIT", begin::PUT_BACK_AUTOCOMMIT }
+        } else {
+            sql! { message; begin::commit_by_autocommit(terms, *row) }
+        }
     }
 }
 
 /// Returns the condition that a row of the protocol may be inserted. Outside of the unit's branch it would be committed
-/// at once.
+/// at once, if the connection is not without autocommit.
 fn may_record(terms: &Terms) -> &'static str {
-    match is_branch(terms) && is_mariadb(&terms.server.version) {
-        true => "@diesel_binds_warnings = 0 AND @@in_transaction = 1",
-        false => "@diesel_binds_warnings = 0",
+    match (is_branch(terms), Flavour::of(terms)) {
+        (true, Flavour::MariaDb) => "@diesel_binds_warnings = 0 AND @@in_transaction = 1",
+        _ => "@diesel_binds_warnings = 0",
     }
+}
+
+/// Returns the further condition that a branch may be prepared. The setting may be another one than when the server was
+/// inspected. With `OFF`, a branch belongs to its connection while that lives, and may be lost afterwards.
+fn may_prepare(terms: &Terms) -> &'static str {
+    match Flavour::of(terms) {
+        Flavour::MariaDb => "",
+        Flavour::MySql => " AND @@SESSION.xa_detach_on_prepare = 1",
+    }
+}
+
+/// Returns the reason why a prepare failed.
+async fn explain_prepare(
+    connection: &mut AsyncMysqlConnection,
+    terms: &Terms,
+    error: Error,
+) -> Fault {
+    match explain(connection, error).await {
+        Fault::Refused(_)
+            if Flavour::of(terms) == Flavour::MySql && is_attached(connection).await =>
+        {
+            let message = format!("{NOT_DETACHED}; it was on when the server was asked first");
+            Fault::Refused(Error::DatabaseError(
+                DatabaseErrorKind::Unknown,
+                Box::new(message),
+            ))
+        }
+        fault => fault,
+    }
+}
+
+/// Returns whether the server says that a branch of the session would belong to its connection.
+async fn is_attached(connection: &mut AsyncMysqlConnection) -> bool {
+    let asked: QueryResult<Flag> = sql_query("SELECT @@SESSION.xa_detach_on_prepare = 0 AS flag")
+        .get_result(connection)
+        .await;
+    asked.is_ok_and(|asked| asked.flag)
 }
 
 /// Rolls back, and restores settings. With `counts_warnings`, fails if the server warned of the roll-back: the
@@ -270,7 +327,7 @@ async fn undo_all(
 }
 
 /// Returns the reason why the last message of a transaction failed, as far as the connection can still be asked.
-async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::Error) -> Fault {
+async fn explain(connection: &mut AsyncMysqlConnection, error: Error) -> Fault {
     if sql::mentions_marker(&error) {
         return Fault::TransactionEnded(error);
     }
@@ -289,8 +346,8 @@ async fn explain(connection: &mut AsyncMysqlConnection, error: diesel::result::E
 /// Returns whether a message could not be written: a server runs a message only after it has read all of it.
 ///
 /// The driver passes on only the text of the error, and only a write to a socket fails in this way.
-fn was_never_sent(error: &diesel::result::Error) -> bool {
-    let diesel::result::Error::DatabaseError(_, information) = error else {
+fn was_never_sent(error: &Error) -> bool {
+    let Error::DatabaseError(_, information) = error else {
         return false;
     };
     let message = information.message();

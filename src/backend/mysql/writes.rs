@@ -2,11 +2,23 @@
 
 use crate::backend::Terms;
 use crate::backend::message::{Part, sql};
-use crate::backend::mysql::is_mariadb;
+use crate::backend::mysql::flavour::Flavour;
 
-/// The number of rows that this session has written so far, by any statement.
-pub(super) const WRITES: &str = "(SELECT SUM(VARIABLE_VALUE) FROM information_schema.SESSION_STATUS \
-                      WHERE VARIABLE_NAME IN ('HANDLER_WRITE', 'HANDLER_UPDATE', 'HANDLER_DELETE'))";
+/// Returns the expression for the number of rows that this session has written so far, by any statement. MySQL also
+/// counts rows of its own temporary tables, such as those of a `GROUP BY`, and counts nothing with
+/// `performance_schema = OFF`.
+pub(super) fn writes(terms: &Terms) -> &'static str {
+    match Flavour::of(terms) {
+        Flavour::MariaDb => {
+            "(SELECT SUM(VARIABLE_VALUE) FROM information_schema.SESSION_STATUS \
+             WHERE VARIABLE_NAME IN ('HANDLER_WRITE', 'HANDLER_UPDATE', 'HANDLER_DELETE'))"
+        }
+        Flavour::MySql => {
+            "(SELECT SUM(VARIABLE_VALUE) FROM performance_schema.session_status \
+             WHERE VARIABLE_NAME IN ('Handler_write', 'Handler_update', 'Handler_delete'))"
+        }
+    }
+}
 
 /// Clears the warnings of the statement before: `SET`, savepoints and the end of a transaction keep them, and a
 /// statement that has a table does not.
@@ -28,7 +40,7 @@ impl Part for NonTransactionalCheck {
 
 /// Returns whether the writes of the unit are counted.
 pub(super) fn counts_writes(terms: &Terms) -> bool {
-    terms.verify_reads && !terms.read_only && is_mariadb(&terms.server.version)
+    terms.verify_reads && !terms.read_only
 }
 
 /// Returns a statement that fails unless a condition holds: a scalar subquery of two rows. The condition is in

@@ -243,6 +243,17 @@ pub(crate) async fn a_transaction_that_ends_within_a_message_leaves_all_or_nothi
     }
 }
 
+/// The commit of an only writer on MySQL has no last statement that fails outside of its transaction, unless it is
+/// recorded.
+pub(crate) async fn a_recorded_transaction_that_ends_within_a_message_leaves_all_or_nothing<
+    S: Sides,
+>() {
+    let options = BindOptions::new().record_every_commit();
+    let faulty = Faulty::<S>::start(Limits::default(), &options).await;
+    faulty.assert_works_again("first").await;
+    every_gap(&faulty, true).await;
+}
+
 async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
     let is_alone = faulty.world.databases.len() == 1;
     for (index, proxy) in faulty.servers() {
@@ -259,7 +270,7 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
             ],
         };
         for (number, &(end, is_sent)) in ends.iter().enumerate() {
-            let mut gaps = 0;
+            let (mut gaps, mut is_late) = (0, false);
             loop {
                 // This text must not contain the bytes of the fault.
                 let text = format!("row {index} {number} {gaps}");
@@ -272,8 +283,14 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
                     assert_eq!(reported, CommitReport::COMMITTED, "{end}: {text}");
                     break;
                 }
-                // The fault ended the transaction before the commit, so nothing is left.
-                assert_ne!(reported, CommitReport::COMMITTED, "{end}: {text}");
+                // The fault ended the transaction before the commit, so nothing is left. On MySQL, a message puts back
+                // autocommit behind the end of a branch. There, the fault is too late, as `judge` has asserted.
+                assert!(!is_late, "{end}: {text}");
+                is_late = reported == CommitReport::COMMITTED;
+                assert!(
+                    !is_late || S::keys()[index].starts_with("mysql"),
+                    "{end}: {text}"
+                );
                 gaps += 1;
                 assert!(gaps < 20, "a message has an end");
             }

@@ -88,11 +88,12 @@ pub(crate) async fn a_statement_past_its_timeout_is_ended_by_the_server<S: Side,
         .deadline(LATE);
     let mut session = world.binds.with(options).session();
     S::write(&session, "gone").await.unwrap();
-    // MariaDB reports success for a `DO SLEEP` that is interrupted.
-    let slow = if S::Bind::KEY.starts_with("my") {
-        "UPDATE notes SET text = text WHERE SLEEP(3) = 0"
-    } else {
-        S::SLOW
+    let slow = match S::Bind::KEY {
+        // MySQL limits only queries.
+        key if key.starts_with("mysql") => "SELECT text FROM notes WHERE SLEEP(3) = 0",
+        // MariaDB reports success for a `DO SLEEP` that is interrupted.
+        key if key.starts_with("my") => "UPDATE notes SET text = text WHERE SLEEP(3) = 0",
+        _ => S::SLOW,
     };
     let late = S::sql(&session, slow).await;
     assert!(matches!(late, Err(Error::Query { .. })), "{late:?}");
@@ -133,6 +134,10 @@ async fn found<S: Side>(session: &Session) -> String {
             "SELECT concat_ws(' ', current_setting('transaction_isolation'), \
              current_setting('transaction_read_only'), current_setting('transaction_deferrable'), \
              current_setting('statement_timeout'), current_setting('lock_timeout')) AS text"
+        }
+        key if key.starts_with("mysql") => {
+            "SELECT CONCAT_WS(' ', @@transaction_isolation, @@transaction_read_only, @@max_execution_time, \
+             @@innodb_lock_wait_timeout, @@lock_wait_timeout) AS text"
         }
         key if key.starts_with("my") => {
             "SELECT CONCAT_WS(' ', @@tx_isolation, @@tx_read_only, @@max_statement_time, \

@@ -90,6 +90,30 @@ pub(crate) async fn a_deadlock_is_run_again<S: Side, Other: Second>(pool: PoolKi
     assert_eq!(S::rows(&world.databases[0]).await, ["one", "two"]);
 }
 
+pub(crate) async fn a_lock_that_is_not_waited_for_is_run_again<S: Side, Other: Second>(
+    pool: PoolKind,
+) {
+    let world = world::<S, Other>(pool, "").await;
+    let holding = world.binds.session();
+    let change = "UPDATE notes SET text = text WHERE id = 1";
+    S::sql(&holding, change).await.unwrap();
+    let holding = tokio::sync::Mutex::new(Some(holding));
+    let runs = AtomicU32::new(0);
+    let units = world.binds.retrying(retry(3));
+    let locked = units.transaction::<_, Error, _>(async |session| {
+        if runs.fetch_add(1, Ordering::SeqCst) == 1 {
+            let mut holding = holding.lock().await.take().unwrap();
+            holding.rollback_all().await?;
+        }
+        let lock = "SELECT text FROM notes WHERE id = 1 FOR UPDATE NOWAIT";
+        S::sql(session, lock).await.inspect_err(|error| {
+            assert!(error.is_retryable(), "{error:?}");
+        })
+    });
+    locked.await.unwrap();
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
 /// The server reports the conflict in the language of the connection.
 pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(pool: PoolKind) {
     let world = world::<S, Other>(pool, "SET lc_messages = 'de_DE'").await;

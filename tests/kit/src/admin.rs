@@ -28,7 +28,7 @@ impl Admin {
             Self::Postgres(Box::new(connection.expect("PostgreSQL can be reached")))
         } else if url.starts_with("mysql") {
             let connection = AsyncMysqlConnection::establish(url).await;
-            Self::Mysql(Box::new(connection.expect("MariaDB can be reached")))
+            Self::Mysql(Box::new(connection.expect("the server can be reached")))
         } else {
             let connection = AsyncSqliteConnection::establish(url).await;
             Self::Sqlite(Box::new(connection.expect("the file can be opened")))

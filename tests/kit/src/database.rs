@@ -75,13 +75,13 @@ impl Database {
         &self.url
     }
 
-    /// Returns the URL for the account `app`, which has rights on this database only. For MariaDB.
+    /// Returns the URL for the account `app`, which has rights on this database only. For MySQL and MariaDB.
     pub fn app_url(&self) -> String {
         let mut url = Url::parse(&self.url).expect("only a database on a server has accounts");
         assert_eq!(
             url.scheme(),
             "mysql",
-            "the account `app` exists on MariaDB only"
+            "the account `app` exists on MySQL and MariaDB only"
         );
         url.set_username("app")
             .and_then(|()| url.set_password(Some("app-secret")))
@@ -133,11 +133,11 @@ async fn drop_database(server: Server, name: &str) -> Result<()> {
             )
             .await
         }
-        Kind::Mariadb => {
+        Kind::Mysql => {
             // A transaction that a test left open or prepared holds metadata locks: the short timeout bounds the wait
             // for it.
             let statements = format!("SET SESSION lock_wait_timeout = 2; DROP DATABASE {name}");
-            execute(&admin, Kind::Mariadb, &statements).await
+            execute(&admin, Kind::Mysql, &statements).await
         }
     }
 }
@@ -168,7 +168,7 @@ async fn execute(url: &Url, kind: Kind, statements: &str) -> Result<()> {
                 .batch_execute(statements)
                 .await?
         }
-        Kind::Mariadb => {
+        Kind::Mysql => {
             AsyncMysqlConnection::establish(url.as_str())
                 .await?
                 .batch_execute(statements)
@@ -183,7 +183,7 @@ fn with_path(mut url: Url, name: &str) -> Url {
     url
 }
 
-/// Returns a name that no earlier run has left behind. MariaDB's `app` may use the databases that begin with `test_`.
+/// Returns a name that no earlier run has left behind. The account `app` may use the databases that begin with `test_`.
 fn unique_name() -> String {
     static COUNTER: AtomicUsize = AtomicUsize::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);

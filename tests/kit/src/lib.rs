@@ -30,6 +30,7 @@ pub mod pooler;
 pub mod port;
 pub mod prepared;
 pub mod proxy;
+mod recovered;
 pub mod rerouting;
 pub mod resetting;
 pub mod secure_mariadb;

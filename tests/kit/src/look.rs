@@ -2,18 +2,20 @@
 //! behind.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::Text;
 use diesel_async::{
     AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
 };
 use diesel_binds::AsyncSqliteConnection;
 
 use crate::database::Database;
+use crate::recovered::recovered;
 
 /// A connection of the test to one database.
 pub enum Look {
     Postgres(Box<AsyncPgConnection>),
-    Mariadb(Box<AsyncMysqlConnection>),
+    /// MariaDB or MySQL, with its URL.
+    Mysql(Box<AsyncMysqlConnection>, String),
     /// The path of a file, which is opened each time: a connection that stays could itself hold locks.
     Sqlite(String),
 }
@@ -34,26 +36,14 @@ struct Line {
     line: String,
 }
 
-#[derive(QueryableByName)]
-#[diesel(check_for_backend(diesel::mysql::Mysql))]
-struct Recovered {
-    #[diesel(sql_type = BigInt, column_name = "formatID")]
-    format: i64,
-    #[diesel(sql_type = BigInt)]
-    gtrid_length: i64,
-    #[diesel(sql_type = Text)]
-    data: String,
-}
-
 impl Look {
     pub async fn at(database: &Database) -> Self {
         let url = database.url();
         if url.starts_with("postgres") {
             Self::Postgres(Box::new(AsyncPgConnection::establish(url).await.unwrap()))
         } else if url.starts_with("mysql") {
-            Self::Mariadb(Box::new(
-                AsyncMysqlConnection::establish(url).await.unwrap(),
-            ))
+            let connection = AsyncMysqlConnection::establish(url).await.unwrap();
+            Self::Mysql(Box::new(connection), url.to_owned())
         } else {
             Self::Sqlite(url.to_owned())
         }
@@ -72,7 +62,7 @@ impl Look {
                     .await
                     .unwrap()
             }
-            Self::Mariadb(connection) => {
+            Self::Mysql(connection, _) => {
                 // `innodb_trx` is a copy that is not renewed while it is read often. A lock on the whole table
                 // conflicts with each transaction that read or wrote it, prepared or not.
                 let locking =
@@ -103,9 +93,9 @@ impl Look {
 
     /// Returns the transactions in `innodb_trx` of other connections to the database, including those that touched no
     /// table of the test. The list is a copy, renewed when it was not read for a tenth of a second. Other databases
-    /// than MariaDB have no such list.
+    /// than those of MySQL and MariaDB have no such list.
     pub async fn transactions(&mut self) -> Vec<String> {
-        let Self::Mariadb(connection) = self else {
+        let Self::Mysql(connection, _) = self else {
             return Vec::new();
         };
         let all = "SELECT CONCAT_WS(' ', p.ID, trx_state, trx_operation_state, trx_query) AS line \
@@ -131,7 +121,7 @@ impl Look {
                     .await
                     .unwrap()
             }
-            Self::Mariadb(connection) => {
+            Self::Mysql(connection, _) => {
                 let all = "SELECT CONCAT_WS(' ', ID, COMMAND, STATE, TIME, CONVERT(INFO USING utf8mb4)) AS line \
                            FROM information_schema.processlist WHERE DB = DATABASE() AND ID <> CONNECTION_ID()";
                 diesel::sql_query(all)
@@ -159,21 +149,16 @@ impl Look {
                     .map(|Line { line }| of_gid(line))
                     .collect()
             }
-            Self::Mariadb(connection) => {
-                let rows: Vec<Recovered> = diesel::sql_query("XA RECOVER")
-                    .load(&mut **connection)
-                    .await
-                    .unwrap();
+            Self::Mysql(connection, url) => {
+                let listed = recovered(url).await;
                 connection
                     .batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
                     .await
                     .unwrap();
                 let mut branches = Vec::new();
-                for row in rows {
-                    let (gtrid, bind) = row
-                        .data
-                        .split_at(usize::try_from(row.gtrid_length).unwrap());
-                    let Some(unit) = gtrid.strip_prefix(&format!("{namespace}:")) else {
+                for branch in listed {
+                    let bind = &branch.bqual;
+                    let Some(unit) = branch.gtrid.strip_prefix(&format!("{namespace}:")) else {
                         continue;
                     };
                     let holder: Vec<Line> = diesel::sql_query(format!(
@@ -190,7 +175,7 @@ impl Look {
                     branches.push(Branch {
                         unit: unit.to_owned(),
                         holder,
-                        name: format!("'{gtrid}','{bind}',{}", row.format),
+                        name: branch.name,
                     });
                 }
                 branches
@@ -214,7 +199,7 @@ impl Look {
                     .get_result(&mut **connection)
                     .await
             }
-            Self::Mariadb(connection) => {
+            Self::Mysql(connection, _) => {
                 let insert = format!("INSERT IGNORE {values}");
                 connection.batch_execute(&insert).await.unwrap();
                 diesel::sql_query(outcome)
@@ -244,7 +229,7 @@ impl Look {
                     .batch_execute(&format!("{verb} PREPARED '{name}'"))
                     .await
             }
-            Self::Mariadb(connection) => {
+            Self::Mysql(connection, _) => {
                 connection.batch_execute(&format!("XA {verb} {name}")).await
             }
             Self::Sqlite(_) => Ok(()),

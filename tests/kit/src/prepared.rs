@@ -2,29 +2,16 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Text};
-use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl as _;
 use diesel_binds::UnitId;
 use diesel_binds::recovery::Outcome;
 use tokio::time::sleep;
 
 use crate::admin::Admin;
+use crate::recovered::recovered;
 
 /// A prepared branch, by its name on its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared(String);
-
-#[derive(QueryableByName)]
-#[diesel(check_for_backend(diesel::mysql::Mysql))]
-struct Recovered {
-    #[diesel(sql_type = BigInt, column_name = "formatID")]
-    format: i64,
-    #[diesel(sql_type = BigInt)]
-    gtrid_length: i64,
-    #[diesel(sql_type = Text)]
-    data: String,
-}
 
 /// Returns the prepared branches of the unit on one database.
 pub async fn prepared(url: &str, unit: UnitId) -> Vec<Prepared> {
@@ -35,19 +22,9 @@ pub async fn prepared(url: &str, unit: UnitId) -> Vec<Prepared> {
                 "SELECT gid AS value FROM pg_prepared_xacts WHERE database = current_database()";
             postgres.values(query).await.unwrap()
         }
-        Admin::Mysql(mut connection) => {
-            let rows: Vec<Recovered> = sql_query("XA RECOVER")
-                .load(&mut *connection)
-                .await
-                .unwrap();
-            rows.into_iter()
-                .map(|row| {
-                    let (gtrid, bqual) = row
-                        .data
-                        .split_at(usize::try_from(row.gtrid_length).unwrap());
-                    format!("'{gtrid}','{bqual}',{}", row.format)
-                })
-                .collect()
+        Admin::Mysql(_) => {
+            let branches = recovered(url).await.into_iter();
+            branches.map(|branch| branch.name).collect()
         }
         Admin::Sqlite(_) => Vec::new(),
     };
@@ -56,6 +33,14 @@ pub async fn prepared(url: &str, unit: UnitId) -> Vec<Prepared> {
         .filter(|name| name.contains(&unit))
         .map(Prepared)
         .collect()
+}
+
+/// Returns whether a server of MySQL or MariaDB lists a branch with this global id.
+pub async fn listed(url: &str, gtrid: &str) -> bool {
+    recovered(url)
+        .await
+        .iter()
+        .any(|branch| branch.gtrid == gtrid)
 }
 
 /// Finishes a branch by hand. Its connection must be gone; the server may need a moment to notice that.
@@ -77,6 +62,15 @@ pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
         let Err(error) = admin.run(&statement).await else {
             return;
         };
+        // Another database of the server has listed it as well, and it was finished there.
+        if error.to_string().contains("XAER_NOTA")
+            && !recovered(url)
+                .await
+                .iter()
+                .any(|listed| listed.name == *name)
+        {
+            return;
+        }
         // 1402: a branch that wrote nothing has nothing to finish, and is gone after this error.
         if error.to_string().contains("XA_RBROLLBACK") {
             return;

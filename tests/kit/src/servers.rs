@@ -22,6 +22,8 @@ pub enum Server {
     MariadbA,
     /// A second MariaDB server.
     MariadbB,
+    /// A MySQL server with `xa_detach_on_prepare = ON`, which only the tests of MySQL use.
+    MysqlA,
     /// A pooler in front of [`PostgresA`](Self::PostgresA), which may use another connection for each transaction.
     Pgbouncer,
 }
@@ -30,7 +32,8 @@ pub enum Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Postgres,
-    Mariadb,
+    /// MySQL or MariaDB.
+    Mysql,
 }
 
 impl Server {
@@ -42,6 +45,7 @@ impl Server {
             Self::PostgresPlain => "postgres-plain",
             Self::MariadbA => "mariadb-a",
             Self::MariadbB => "mariadb-b",
+            Self::MysqlA => "mysql-a",
             Self::Pgbouncer => "pgbouncer",
         }
     }
@@ -51,7 +55,7 @@ impl Server {
             Self::PostgresA | Self::PostgresB | Self::PostgresPlain | Self::Pgbouncer => {
                 Kind::Postgres
             }
-            Self::MariadbA | Self::MariadbB => Kind::Mariadb,
+            Self::MariadbA | Self::MariadbB | Self::MysqlA => Kind::Mysql,
         }
     }
 

@@ -364,7 +364,7 @@ macro_rules! side {
 }
 
 const POSTGRES: &str = "CREATE TABLE notes (id SERIAL PRIMARY KEY, text TEXT NOT NULL UNIQUE)";
-const MARIADB: &str =
+const MYSQL: &str =
     "CREATE TABLE notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200) NOT NULL UNIQUE)";
 const SQLITE: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)";
 const SQLITE_SLOW: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000000) \
@@ -412,7 +412,7 @@ side!(
     "my-a",
     AsyncMysqlConnection,
     Database::on(Server::MariadbA),
-    MARIADB,
+    MYSQL,
     "DO SLEEP(3)"
 );
 side!(
@@ -421,7 +421,25 @@ side!(
     "my-b",
     AsyncMysqlConnection,
     Database::on(Server::MariadbB),
-    MARIADB,
+    MYSQL,
+    "DO SLEEP(3)"
+);
+side!(
+    mysql_a,
+    MysqlA,
+    "mysql-a",
+    AsyncMysqlConnection,
+    Database::on(Server::MysqlA),
+    MYSQL,
+    "DO SLEEP(3)"
+);
+side!(
+    mysql_b,
+    MysqlB,
+    "mysql-b",
+    AsyncMysqlConnection,
+    Database::on(Server::MysqlA),
+    MYSQL,
     "DO SLEEP(3)"
 );
 side!(
