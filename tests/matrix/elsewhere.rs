@@ -15,7 +15,7 @@ pub(crate) enum Other {
     /// A database of the same name on another server, with the tables of the protocol and an id of its own.
     Stranger,
     /// A database with the same id: a copy of the server's files (PostgreSQL), or a database restored from a dump of
-    /// the right one (MariaDB).
+    /// the right one (MySQL, MariaDB).
     Copy,
 }
 
@@ -97,6 +97,8 @@ fn opposite(server: Server) -> Server {
         Server::PostgresB => Server::PostgresA,
         Server::MariadbA => Server::MariadbB,
         Server::MariadbB => Server::MariadbA,
+        Server::MysqlA => Server::MysqlB,
+        Server::MysqlB => Server::MysqlA,
         other => panic!("{} is in no topology", other.name()),
     }
 }

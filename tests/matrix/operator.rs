@@ -10,8 +10,24 @@ use tokio_util::sync::CancellationToken;
 /// Selects from the sessions of all other clients in the database.
 const OTHERS_OF_POSTGRES: &str = "FROM pg_stat_activity WHERE datname = current_database() \
                                   AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-const OTHERS_OF_MARIADB: &str =
+const OTHERS_OF_MYSQL: &str =
     "FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()";
+
+/// MySQL runs a loop only in a procedure. An error of the cursor would not end the inner loop, so the time does.
+const CANCEL_OTHERS: &str = "CREATE PROCEDURE IF NOT EXISTS cancel_others(IN lasts BIGINT) BEGIN \
+    DECLARE stop DATETIME(6) DEFAULT SYSDATE(6) + INTERVAL lasts MICROSECOND; \
+    DECLARE other BIGINT UNSIGNED; \
+    DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; \
+    WHILE SYSDATE(6) < stop DO BEGIN \
+        DECLARE done INTEGER DEFAULT 0; \
+        DECLARE others CURSOR FOR SELECT ID \
+            FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID(); \
+        DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = 1; \
+        OPEN others; \
+        FETCH others INTO other; \
+        WHILE done = 0 AND SYSDATE(6) < stop DO KILL QUERY other; FETCH others INTO other; END WHILE; \
+        CLOSE others; \
+    END; END WHILE; END";
 
 /// A connection to one database, as administrator.
 pub(crate) struct Operator {
@@ -30,7 +46,7 @@ impl Operator {
     /// Ends the sessions of all other clients of the database.
     pub(crate) async fn kill_sessions(&mut self) {
         let (select, others) = if self.mysql {
-            ("CAST(ID AS CHAR)", OTHERS_OF_MARIADB)
+            ("CAST(ID AS CHAR)", OTHERS_OF_MYSQL)
         } else {
             ("pg_terminate_backend(pid)::text", OTHERS_OF_POSTGRES)
         };
@@ -47,11 +63,14 @@ impl Operator {
     /// statement of a commit is shorter than a round trip.
     pub(crate) async fn cancel_for(&mut self, time: Duration) {
         let time = time.as_micros();
-        let cancelling = if self.mysql {
+        let cancelling = if self.mysql && !self.is_mariadb().await {
+            self.admin.run(CANCEL_OTHERS).await.unwrap();
+            format!("CALL cancel_others({time})")
+        } else if self.mysql {
             format!(
                 "BEGIN NOT ATOMIC DECLARE stop DATETIME(6) DEFAULT SYSDATE(6) + INTERVAL {time} MICROSECOND; \
                  DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; \
-                 WHILE SYSDATE(6) < stop DO FOR other IN (SELECT ID {OTHERS_OF_MARIADB}) DO \
+                 WHILE SYSDATE(6) < stop DO FOR other IN (SELECT ID {OTHERS_OF_MYSQL}) DO \
                  KILL QUERY other.ID; END FOR; END WHILE; END"
             )
         } else {
@@ -63,6 +82,11 @@ impl Operator {
             )
         };
         self.admin.run(&cancelling).await.unwrap();
+    }
+
+    async fn is_mariadb(&mut self) -> bool {
+        let versions = self.admin.values("SELECT VERSION() AS value").await;
+        versions.unwrap()[0].contains("MariaDB")
     }
 
     /// Ends all sessions on PostgreSQL that wait for a standby, which makes their commits visible.

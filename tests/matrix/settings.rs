@@ -24,6 +24,7 @@ const SEED: &str = "DIESEL_BINDS_MATRIX_SEED";
 const SLICE: &str = "DIESEL_BINDS_MATRIX_SLICE";
 const TOPOLOGIES: &str = "DIESEL_BINDS_MATRIX_TOPOLOGIES";
 const ONLY: &str = "DIESEL_BINDS_MATRIX_ONLY";
+const MYSQL: &str = "DIESEL_BINDS_MATRIX_MYSQL";
 
 /// The number of cases of a run under `cargo test`.
 const SLICE_OF_CI: u64 = 84;
@@ -84,7 +85,10 @@ impl Settings {
         Self {
             seed: number(SEED).unwrap_or_else(|| fastrand::u64(..)),
             slice: (slice > 0).then(|| usize::try_from(slice).expect("it fits")),
-            topologies: topologies.unwrap_or_else(|| Topology::ALL.to_vec()),
+            topologies: topologies.unwrap_or_else(|| match env::var_os(MYSQL) {
+                Some(_) => Topology::OF_MYSQL.to_vec(),
+                None => Topology::ALL.to_vec(),
+            }),
             only: env::var(ONLY).ok(),
         }
     }

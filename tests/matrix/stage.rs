@@ -153,7 +153,9 @@ impl<S: Sides> Stage<S> {
             text: &text,
             reported: &reported,
             forgetful: match case.fault {
-                Fault::Server { server, .. } if self.is_mysql(server) => Some(server),
+                Fault::Server { server, .. } if S::keys()[server].starts_with("my-") => {
+                    Some(server)
+                }
                 _ => None,
             },
             forced: attempted.forced,
@@ -352,6 +354,8 @@ impl<S: Sides> Stage<S> {
             "pg-b" => Server::PostgresB,
             "my-a" => Server::MariadbA,
             "my-b" => Server::MariadbB,
+            "mysql-a" => Server::MysqlA,
+            "mysql-b" => Server::MysqlB,
             other => panic!("{other} is no server"),
         }
     }

@@ -14,8 +14,7 @@ const NARROWEST: usize = 11;
 
 /// Formats a line for each class and a column for each topology, with the numbers of cases and of failures.
 pub(crate) fn table(results: &[(Case, Verdict)]) -> String {
-    let topologies: Vec<(Topology, usize)> = Topology::ALL
-        .into_iter()
+    let topologies: Vec<(Topology, usize)> = Topology::every()
         .filter(|topology| results.iter().any(|(case, _)| case.topology == *topology))
         .map(|topology| (topology, GAP + topology.to_string().len().max(NARROWEST)))
         .collect();

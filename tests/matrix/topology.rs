@@ -12,9 +12,15 @@ pub(crate) enum Topology {
     MariadbSqlite,
     MariadbMariadb,
     AllFour,
+    PostgresMysql,
+    MysqlSqlite,
+    MysqlMysql,
+    MysqlMariadb,
+    AllFourMysql,
 }
 
 impl Topology {
+    /// Those of the servers that every run of the tests has.
     pub(crate) const ALL: [Self; 6] = [
         Self::PostgresPostgres,
         Self::PostgresMariadb,
@@ -23,6 +29,19 @@ impl Topology {
         Self::MariadbMariadb,
         Self::AllFour,
     ];
+
+    /// Those with MySQL.
+    pub(crate) const OF_MYSQL: [Self; 5] = [
+        Self::PostgresMysql,
+        Self::MysqlSqlite,
+        Self::MysqlMysql,
+        Self::MysqlMariadb,
+        Self::AllFourMysql,
+    ];
+
+    pub(crate) fn every() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain(Self::OF_MYSQL)
+    }
 }
 
 impl fmt::Display for Topology {
@@ -34,6 +53,11 @@ impl fmt::Display for Topology {
             Self::MariadbSqlite => "MariaDB+SQLite",
             Self::MariadbMariadb => "MariaDB+MariaDB",
             Self::AllFour => "PG+PG+MariaDB+SQLite",
+            Self::PostgresMysql => "PG+MySQL",
+            Self::MysqlSqlite => "MySQL+SQLite",
+            Self::MysqlMysql => "MySQL+MySQL",
+            Self::MysqlMariadb => "MySQL+MariaDB",
+            Self::AllFourMysql => "PG+PG+MySQL+SQLite",
         })
     }
 }
@@ -43,8 +67,8 @@ impl FromStr for Topology {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = |topology: &Self| topology.to_string().eq_ignore_ascii_case(text);
-        Self::ALL.into_iter().find(named).ok_or_else(|| {
-            let names = Self::ALL.map(|topology| topology.to_string());
+        Self::every().find(named).ok_or_else(|| {
+            let names: Vec<String> = Self::every().map(|named| named.to_string()).collect();
             format!("`{text}` is no topology: there are {}", names.join(", "))
         })
     }
@@ -53,7 +77,7 @@ impl FromStr for Topology {
 /// Calls a function that is generic over the sides of a topology.
 macro_rules! with_sides {
     ($topology:expr, $($function:ident)::+ ($($argument:expr),* $(,)?)) => {{
-        use kit::side::{MariadbA, MariadbB, PostgresA, PostgresB, Sqlite};
+        use kit::side::{MariadbA, MariadbB, MysqlA, MysqlB, PostgresA, PostgresB, Sqlite};
         use crate::topology::Topology;
         match $topology {
             Topology::PostgresPostgres => $($function)::+::<(PostgresA, PostgresB)>($($argument),*).await,
@@ -62,6 +86,11 @@ macro_rules! with_sides {
             Topology::MariadbSqlite => $($function)::+::<(MariadbA, Sqlite)>($($argument),*).await,
             Topology::MariadbMariadb => $($function)::+::<(MariadbA, MariadbB)>($($argument),*).await,
             Topology::AllFour => $($function)::+::<(PostgresA, PostgresB, MariadbA, Sqlite)>($($argument),*).await,
+            Topology::PostgresMysql => $($function)::+::<(PostgresA, MysqlA)>($($argument),*).await,
+            Topology::MysqlSqlite => $($function)::+::<(MysqlA, Sqlite)>($($argument),*).await,
+            Topology::MysqlMysql => $($function)::+::<(MysqlA, MysqlB)>($($argument),*).await,
+            Topology::MysqlMariadb => $($function)::+::<(MysqlA, MariadbA)>($($argument),*).await,
+            Topology::AllFourMysql => $($function)::+::<(PostgresA, PostgresB, MysqlA, Sqlite)>($($argument),*).await,
         }
     }};
 }

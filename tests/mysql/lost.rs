@@ -1,6 +1,6 @@
 //! Mounts the behaviours under lost messages and replies on combinations with MySQL.
 
-use kit::side::{MariadbA, MysqlA, PostgresA, PostgresB, Sqlite};
+use kit::side::{MariadbA, MysqlA, MysqlB, PostgresA, PostgresB, Sqlite};
 
 macro_rules! mount {
     ([$($behaviour:ident),+ $(,)?] on $sides:tt) => {
@@ -26,6 +26,7 @@ mount!([
 ] on [
     postgres_and_mysql: (PostgresA, MysqlA),
     mysql_and_sqlite: (MysqlA, Sqlite),
+    mysql_and_mysql: (MysqlA, MysqlB),
     mysql_and_mariadb: (MysqlA, MariadbA),
     all_four: (PostgresA, PostgresB, MysqlA, Sqlite),
 ]);

@@ -27,18 +27,20 @@ const UNITS_PER_SERVER_KILL: u64 = 350;
 /// The longest time of recovery after everything is back.
 const SETTLING: Duration = Duration::from_secs(60);
 
-const SERVERS: [Server; 4] = [
-    Server::PostgresA,
-    Server::PostgresB,
-    Server::MariadbA,
-    Server::MariadbB,
-];
+/// Returns the servers, in the order of `bank::KEYS`.
+fn servers(settings: &Settings) -> [Server; 4] {
+    let [third, fourth] = match settings.mysql {
+        true => [Server::MysqlA, Server::MysqlB],
+        false => [Server::MariadbA, Server::MariadbB],
+    };
+    [Server::PostgresA, Server::PostgresB, third, fourth]
+}
 
 /// Runs a soak. Fails if anything was lost.
 pub(crate) async fn direct(settings: Settings) -> ExitCode {
     println!("soak: seed={} units={}", settings.seed, settings.units);
     let mut random = Rng::with_seed(settings.seed);
-    let databases = Databases::open().await;
+    let databases = Databases::open(&settings).await;
     let sites = databases.sites(&settings);
     let ledger = Ledger::default();
     let mut workers = Crew::start("worker", WORKERS, &sites, &mut random, &ledger);
@@ -112,9 +114,9 @@ struct Databases {
 }
 
 impl Databases {
-    async fn open() -> Self {
+    async fn open(settings: &Settings) -> Self {
         let mut shared = Vec::new();
-        for server in SERVERS {
+        for server in servers(settings) {
             shared.push(Database::on(server).await);
         }
         let files = (0..HOSTS).map(|_| Database::sqlite()).collect();
@@ -241,10 +243,10 @@ impl Crashes {
             Arc::new(AtomicU64::new(0)),
         );
         let (stopped, killed) = (Arc::clone(&stop), Arc::clone(&kills));
-        let servers = if settings.hosts_only {
-            vec![SERVERS[0], SERVERS[2]]
-        } else {
-            SERVERS.to_vec()
+        let servers = servers(settings);
+        let servers = match settings.hosts_only {
+            true => vec![servers[0], servers[2]],
+            false => servers.to_vec(),
         };
         let task = tokio::spawn(async move {
             while !stopped.load(Ordering::Relaxed) {

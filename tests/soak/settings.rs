@@ -13,6 +13,7 @@ const SEED: &str = "DIESEL_BINDS_SOAK_SEED";
 const UNITS: &str = "DIESEL_BINDS_SOAK_UNITS";
 const SECONDS: &str = "DIESEL_BINDS_SOAK_SECONDS";
 const HOSTS_ONLY: &str = "DIESEL_BINDS_SOAK_HOSTS_ONLY";
+const MYSQL: &str = "DIESEL_BINDS_SOAK_MYSQL";
 
 /// The length and the kind of a run.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Each unit spans the file of its host, one PostgreSQL and one MariaDB server.
     pub(crate) hosts_only: bool,
+    /// Servers of MySQL are in the place of those of MariaDB.
+    pub(crate) mysql: bool,
 }
 
 /// The role of this process.
@@ -51,6 +54,7 @@ impl Settings {
             time: number(SECONDS).map(Duration::from_secs),
             seed: number(SEED).unwrap_or_else(|| fastrand::u64(..)),
             hosts_only: env::var_os(HOSTS_ONLY).is_some(),
+            mysql: env::var_os(MYSQL).is_some(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
+use crate::servers::Set;
 use crate::test;
 
 /// The selection of cases.
@@ -20,6 +21,9 @@ pub(crate) struct Matrix {
     /// Only this combination of databases, as the table names it: PG+MariaDB. May be given several times
     #[arg(long)]
     topology: Vec<String>,
+    /// The combinations with MySQL in place of the others
+    #[arg(long)]
+    mysql: bool,
     /// Only cases with this text in their name, as it is printed for failed cases: "decide:my-a:after"
     #[arg(long)]
     only: Option<String>,
@@ -35,10 +39,11 @@ impl Matrix {
             ("SLICE", slice.map(|slice| slice.to_string())),
             ("TOPOLOGIES", topologies),
             ("ONLY", self.only.clone()),
+            ("MYSQL", self.mysql.then(|| "1".to_owned())),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((format!("DIESEL_BINDS_MATRIX_{name}"), value?)))
         .collect();
-        test::run_one("matrix", &variables)
+        test::run_one("matrix", self.mysql.then_some(Set::Mysql), &variables)
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
+use crate::servers::Set;
 use crate::test;
 
 /// The length and the kind of a run.
@@ -20,6 +21,9 @@ pub(crate) struct Soak {
     /// Only units over the file of a host and the servers that both hosts share
     #[arg(long)]
     hosts_only: bool,
+    /// Two servers of MySQL in place of those of MariaDB
+    #[arg(long)]
+    mysql: bool,
 }
 
 impl Soak {
@@ -30,12 +34,13 @@ impl Soak {
             ("DIESEL_BINDS_SOAK_SECONDS", self.seconds),
             ("DIESEL_BINDS_SOAK_SEED", self.seed),
             ("DIESEL_BINDS_SOAK_HOSTS_ONLY", self.hosts_only.then_some(1)),
+            ("DIESEL_BINDS_SOAK_MYSQL", self.mysql.then_some(1)),
         ];
         variables.extend(
             optional
                 .into_iter()
                 .filter_map(|(variable, value)| Some((variable, value?.to_string()))),
         );
-        test::run_one("soak", &variables)
+        test::run_one("soak", self.mysql.then_some(Set::Mysql), &variables)
     }
 }

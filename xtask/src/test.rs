@@ -27,14 +27,23 @@ pub(crate) fn run_all(set: Set, arguments: &[String]) -> Result<()> {
     })
 }
 
-/// Runs one test binary with these variables and with the servers up.
-pub(crate) fn run_one(name: &str, variables: &[(impl AsRef<OsStr>, String)]) -> Result<()> {
-    with_servers(|environment| {
+/// Runs one test binary with these variables and with the servers up, those of the tests and those of `further`.
+pub(crate) fn run_one(
+    name: &str,
+    further: Option<Set>,
+    variables: &[(impl AsRef<OsStr>, String)],
+) -> Result<()> {
+    let work = |environment| {
         let mut test = cargo(&["test", "--quiet", "--all-features", "--test", name]);
         let variables = variables.iter().map(|(name, value)| (name, value));
         test.env("TMPDIR", workspace::scratch());
+        let environment: BTreeMap<&'static str, String> = environment;
         run(test.envs(environment).envs(variables))
-    })
+    };
+    match further {
+        None => with_servers(work),
+        Some(further) => with_set(further, |_| with_servers(work)),
+    }
 }
 
 /// Sets more threads than there are processors, unless the environment has a number: most tests wait for a server, which

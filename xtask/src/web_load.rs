@@ -19,6 +19,6 @@ impl WebLoad {
     /// constant.
     pub(crate) fn run(&self) -> Result<()> {
         let requests = ("DIESEL_BINDS_WEB_REQUESTS", self.requests.to_string());
-        test::run_one("axum_app_load", &[requests])
+        test::run_one("axum_app_load", None, &[requests])
     }
 }

@@ -62,15 +62,6 @@ pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
         let Err(error) = admin.run(&statement).await else {
             return;
         };
-        // Another database of the server has listed it as well, and it was finished there.
-        if error.to_string().contains("XAER_NOTA")
-            && !recovered(url)
-                .await
-                .iter()
-                .any(|listed| listed.name == *name)
-        {
-            return;
-        }
         // 1402: a branch that wrote nothing has nothing to finish, and is gone after this error.
         if error.to_string().contains("XA_RBROLLBACK") {
             return;

@@ -24,6 +24,8 @@ pub enum Server {
     MariadbB,
     /// A MySQL server with `xa_detach_on_prepare = ON`, which only the tests of MySQL use.
     MysqlA,
+    /// A second MySQL server.
+    MysqlB,
     /// A pooler in front of [`PostgresA`](Self::PostgresA), which may use another connection for each transaction.
     Pgbouncer,
 }
@@ -46,6 +48,7 @@ impl Server {
             Self::MariadbA => "mariadb-a",
             Self::MariadbB => "mariadb-b",
             Self::MysqlA => "mysql-a",
+            Self::MysqlB => "mysql-b",
             Self::Pgbouncer => "pgbouncer",
         }
     }
@@ -55,7 +58,7 @@ impl Server {
             Self::PostgresA | Self::PostgresB | Self::PostgresPlain | Self::Pgbouncer => {
                 Kind::Postgres
             }
-            Self::MariadbA | Self::MariadbB | Self::MysqlA => Kind::Mysql,
+            Self::MariadbA | Self::MariadbB | Self::MysqlA | Self::MysqlB => Kind::Mysql,
         }
     }
 
@@ -67,7 +70,7 @@ impl Server {
     pub fn url(self) -> Url {
         let url = self.configured_url();
         if !answers(&url) {
-            panic!("{} does not run: {HINT}", self.name());
+            panic!("{} does not run: {}", self.name(), self.hint());
         }
         url
     }
@@ -79,11 +82,18 @@ impl Server {
             let url = file
                 .get(if are_later() { "later" } else { "servers" })
                 .and_then(|servers| servers.get(self.name())?.get("url")?.as_str());
-            url.unwrap_or_else(|| panic!("{} was never started: {HINT}", self.name()))
+            url.unwrap_or_else(|| panic!("{} was never started: {}", self.name(), self.hint()))
                 .to_owned()
         });
         Url::parse(&text)
             .unwrap_or_else(|error| panic!("the URL of {} is not valid: {error}", self.name()))
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::MysqlA | Self::MysqlB => "run `cargo xtask servers start --set mysql`",
+            _ => HINT,
+        }
     }
 
     fn variable(self) -> String {

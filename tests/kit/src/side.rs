@@ -438,7 +438,7 @@ side!(
     MysqlB,
     "mysql-b",
     AsyncMysqlConnection,
-    Database::on(Server::MysqlA),
+    Database::on(Server::MysqlB),
     MYSQL,
     "DO SLEEP(3)"
 );
