@@ -31,10 +31,14 @@ mount!([
     all_four: (PostgresA, PostgresB, MysqlA, Sqlite),
 ]);
 
-mount!([a_recorded_transaction_that_ends_within_a_message_leaves_all_or_nothing] on [
-    mysql: (MysqlA,),
-]);
-
+// The commit of an only writer that is not recorded has no last statement that fails outside of its transaction.
 mount!([a_transaction_that_ends_within_a_message_leaves_all_or_nothing] on [
     postgres_and_mysql: (PostgresA, MysqlA),
+    mysql_and_mysql: (MysqlA, MysqlB),
+]);
+
+mount!([a_recorded_transaction_that_ends_within_a_message_leaves_all_or_nothing] on [
+    mysql: (MysqlA,),
+    postgres_and_mysql: (PostgresA, MysqlA),
+    mysql_and_mysql: (MysqlA, MysqlB),
 ]);

@@ -23,6 +23,9 @@ const SUITES: [&str; 2] = ["it", "crash"];
 /// Tells the tests of roles that `mariadb-a` is a node of a Galera cluster.
 const GALERA: &str = "DIESEL_BINDS_TEST_GALERA";
 
+/// Tells the tests of roles to find that of `mysql-a`.
+const MYSQL: &str = "DIESEL_BINDS_TEST_MYSQL";
+
 type Environment = BTreeMap<&'static str, String>;
 
 /// Whether the table is written.
@@ -61,6 +64,17 @@ impl Compatibility {
                 environment.insert(Server::MariadbA.variable(), url);
                 environment.insert(GALERA, String::new());
                 rows.extend(roles(&environment, "one unit of two writers")?);
+                Ok(())
+            })
+        })?;
+        with_set(Set::Mysql, |_| {
+            with_set(Set::Installed, |mut environment| {
+                let mut test = cargo(&["test", "--all-features", "--test", "mysql"]);
+                test.env("TMPDIR", workspace::scratch());
+                let printed = run_and_read(test.envs(&environment))?;
+                let passed: u64 = printed.lines().filter_map(passed_of_program).sum();
+                environment.insert(MYSQL, String::new());
+                rows.extend(roles(&environment, &format!("{passed} tests"))?);
                 Ok(())
             })
         })?;

@@ -172,3 +172,47 @@ pub(super) async fn durability(
     .get_result(connection)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(flavour: Flavour, settings: &[(&str, &str)]) -> Option<String> {
+        let settings: Vec<Setting> = settings
+            .iter()
+            .map(|(name, value)| Setting {
+                name: (*name).to_owned(),
+                value: (*value).to_owned(),
+            })
+            .collect();
+        cannot_prepare(flavour, &settings)
+    }
+
+    #[test]
+    fn a_server_whose_branches_others_can_finish_prepares() {
+        const SETTING: &str = "xa_detach_on_prepare";
+        assert_eq!(reason(Flavour::MariaDb, &[]), None);
+        assert_eq!(reason(Flavour::MySql, &[(SETTING, "ON")]), None);
+        let off = reason(Flavour::MySql, &[(SETTING, "OFF")]).unwrap();
+        assert!(off.contains("set it to ON"), "{off}");
+        // Before 8.0.29, and servers that only speak the protocol of MySQL.
+        let absent = reason(Flavour::MySql, &[]).unwrap();
+        assert!(absent.contains("8.0.29"), "{absent}");
+    }
+
+    #[test]
+    fn a_node_of_galera_does_not_prepare() {
+        let node = [("wsrep_on", "ON"), ("wsrep_provider", "/usr/lib/galera.so")];
+        let reason_of_node = reason(Flavour::MariaDb, &node).unwrap();
+        assert!(reason_of_node.contains("Galera"), "{reason_of_node}");
+        for settings in [
+            [
+                ("wsrep_on", "OFF"),
+                ("wsrep_provider", "/usr/lib/galera.so"),
+            ],
+            [("wsrep_on", "ON"), ("wsrep_provider", "none")],
+        ] {
+            assert_eq!(reason(Flavour::MariaDb, &settings), None);
+        }
+    }
+}

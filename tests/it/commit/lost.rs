@@ -32,7 +32,10 @@ mount!([
     all_four: (PostgresA, PostgresB, MariadbA, Sqlite),
 ]);
 
-mount!([a_transaction_that_ends_within_a_message_leaves_all_or_nothing] on [
+mount!([
+    a_transaction_that_ends_within_a_message_leaves_all_or_nothing,
+    a_recorded_transaction_that_ends_within_a_message_leaves_all_or_nothing,
+] on [
     postgres: (PostgresA,),
     mariadb: (MariadbA,),
     postgres_and_postgres: (PostgresA, PostgresB),

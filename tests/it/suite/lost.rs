@@ -232,26 +232,20 @@ pub(crate) async fn a_hanging_statement_ends_at_the_deadline<S: Sides>() {
 /// A node of a cluster, for example, may end a transaction between two statements of a message, and run the rest in
 /// another transaction. Nothing of the rest may be kept without the work of the unit.
 pub(crate) async fn a_transaction_that_ends_within_a_message_leaves_all_or_nothing<S: Sides>() {
-    // A lone unit that is recorded decides in a plain transaction.
-    for (options, is_recorded) in [
-        (BindOptions::new(), false),
-        (BindOptions::new().record_every_commit(), true),
-    ] {
-        let faulty = Faulty::<S>::start(Limits::default(), &options).await;
-        faulty.assert_works_again("first").await;
-        every_gap(&faulty, is_recorded).await;
-    }
+    ends_within_a_message::<S>(BindOptions::new(), false).await;
 }
 
-/// The commit of an only writer on MySQL has no last statement that fails outside of its transaction, unless it is
-/// recorded.
+/// A lone unit that is recorded decides in a plain transaction.
 pub(crate) async fn a_recorded_transaction_that_ends_within_a_message_leaves_all_or_nothing<
     S: Sides,
 >() {
-    let options = BindOptions::new().record_every_commit();
+    ends_within_a_message::<S>(BindOptions::new().record_every_commit(), true).await;
+}
+
+async fn ends_within_a_message<S: Sides>(options: BindOptions, is_recorded: bool) {
     let faulty = Faulty::<S>::start(Limits::default(), &options).await;
     faulty.assert_works_again("first").await;
-    every_gap(&faulty, true).await;
+    every_gap(&faulty, is_recorded).await;
 }
 
 async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
