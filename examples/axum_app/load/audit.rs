@@ -91,7 +91,7 @@ pub(crate) async fn nothing_is_open(databases: &[Database]) {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
             let open = match look {
-                Look::Mariadb(_) => look.transactions().await,
+                Look::Mysql(..) => look.transactions().await,
                 _ => look.open().await,
             };
             if open.is_empty() {

@@ -197,7 +197,7 @@ async fn no_migration_begins_after_the_lock_was_lost() {
     let in_postgres = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = \
                        (SELECT oid FROM pg_database WHERE datname = current_database())";
     let in_mariadb = "EXECUTE IMMEDIATE CONCAT('KILL ', \
-                      IS_USED_LOCK(CONCAT('diesel_binds:migrate:', MD5(DATABASE()))))";
+                      IS_USED_LOCK(CONCAT('diesel_binds:migrate:', LEFT(SHA2(DATABASE(), 256), 32))))";
     let accounts = on::<Accounts>(
         postgres.url(),
         Steps::new()
