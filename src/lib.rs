@@ -76,7 +76,7 @@ pub mod build {
 
 /// The report of [`Binds::check`]: the findings about each bind, and their severity.
 pub mod check {
-    pub use crate::registry::{BindReport, Finding, Report, Severity};
+    pub use crate::registry::{BindPing, BindReport, Finding, PingReport, Report, Severity};
 }
 
 /// Types of hooks: their results, and the failures of hooks after a commit.

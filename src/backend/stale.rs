@@ -26,13 +26,22 @@ pub(super) fn staleness(error: &Error, texts: &Texts, session: &SessionDefaults)
     let Error::DatabaseError(DatabaseErrorKind::Unknown, information) = error else {
         return Staleness::Fresh;
     };
-    let message = information.message();
-    let is_stale = texts.iter().any(|text| fits(text, message));
+    let is_stale = is_one_of(texts, information.message());
     match (is_stale, session.english) {
         (true, _) => Staleness::Stale,
         (false, true) => Staleness::Fresh,
         (false, false) => Staleness::Unknown,
     }
+}
+
+/// Returns whether an error of the server has one of the texts.
+#[cfg(feature = "mysql")]
+pub(super) fn has_text(error: &Error, texts: &Texts) -> bool {
+    matches!(error, Error::DatabaseError(_, information) if is_one_of(texts, information.message()))
+}
+
+fn is_one_of(texts: &Texts, message: &str) -> bool {
+    texts.iter().any(|text| fits(text, message))
 }
 
 fn fits(text: &str, message: &str) -> bool {

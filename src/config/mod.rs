@@ -15,13 +15,7 @@ mod sqlite_locking;
 mod transaction;
 mod url;
 
-use std::sync::Arc;
 use std::time::Duration;
-
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-use diesel_async::AsyncConnection;
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 
 pub use self::bind::HolderPreference;
 pub(crate) use self::bind::{BindOptions, Cleaning};
@@ -34,7 +28,7 @@ pub use self::manifest::{
 pub(crate) use self::pool::PoolOptions;
 pub(crate) use self::recovery::RecoveryOptions;
 #[cfg(feature = "sqlite")]
-pub(crate) use self::sqlite::sqlite_name;
+pub(crate) use self::sqlite::{SqlitePlace, sqlite_name, sqlite_place};
 pub(crate) use self::url::Place;
 pub use self::url::UrlProblem;
 pub(crate) use self::url::{check_url, check_url_of_setup};
@@ -76,15 +70,4 @@ impl Default for Timeouts {
             resolve: Duration::from_secs(10),
         }
     }
-}
-
-/// Returns the connection manager of a pool that opens its connections by a URL.
-#[cfg(any(feature = "deadpool", feature = "bb8"))]
-pub(crate) fn manager<C>(url: &str, setup: Arc<Setup<C>>) -> AsyncDieselConnectionManager<C>
-where
-    C: AsyncConnection + 'static,
-{
-    let mut config = ManagerConfig::default();
-    config.custom_setup = Box::new(move |url| setup(url));
-    AsyncDieselConnectionManager::new_with_config(url, config)
 }

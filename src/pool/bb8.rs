@@ -75,6 +75,9 @@ where
         self.max_size
     }
 
+    /// Does nothing: bb8 closes a connection only when it is checked out, or by its age.
+    fn close_idle(&self) {}
+
     /// Does nothing: bb8 cannot be closed, and ends when the last handle of the application is dropped.
     fn close(&self) {}
 }
@@ -143,7 +146,7 @@ impl<M: ManageConnection> Pooled<M::Connection> for PooledConnection<'static, M>
     fn close(self: Box<Self>) {}
 }
 
-/// Makes a pool that opens its connections by a URL.
+/// Makes a pool that opens its connections by a URL. It tests no idle connection.
 #[cfg(not(feature = "deadpool"))]
 pub(crate) fn from_url<C>(
     url: &str,
@@ -156,12 +159,42 @@ where
     <Manager<C> as ManageConnection>::Error: std::error::Error + Send + Sync + 'static,
     C: diesel_async::AsyncConnection,
 {
-    let manager = crate::config::manager(url, setup);
-    bb8::Pool::<Manager<C>>::builder()
-        .max_size(u32::try_from(pooling.max_size).unwrap_or(u32::MAX))
-        .connection_timeout(pooling.checkout_timeout)
+    // bb8 panics at a limit of zero.
+    let above_zero = |limit: Duration| limit.max(Duration::from_nanos(1));
+    let count = |connections: usize| u32::try_from(connections).unwrap_or(u32::MAX);
+    let mut config = diesel_async::pooled_connection::ManagerConfig::default();
+    config.custom_setup = Box::new(bounded(setup, pooling.connect_timeout));
+    let manager = Manager::<C>::new_with_config(url, config);
+    let mut builder = bb8::Pool::<Manager<C>>::builder();
+    if let Some(interval) = pooling.upkeep_interval() {
+        builder = builder.reaper_rate(interval);
+    }
+    builder
+        .max_size(count(pooling.max_size.max(1)))
+        .min_idle(count(pooling.min_idle.min(pooling.max_size)))
+        .connection_timeout(above_zero(pooling.checkout_timeout))
+        .idle_timeout(pooling.idle_timeout.map(above_zero))
+        .max_lifetime(pooling.lifetime(url).map(above_zero))
         .build_unchecked(manager)
         .into_pool()
+}
+
+/// Limits the time in which a connection is opened, because bb8 has no such limit.
+#[cfg(not(feature = "deadpool"))]
+fn bounded<C: 'static>(
+    setup: std::sync::Arc<crate::config::Setup<C>>,
+    limit: Duration,
+) -> impl for<'u> Fn(&'u str) -> BoxFuture<'u, diesel::ConnectionResult<C>> + Send + Sync {
+    move |url| {
+        let opening = tokio::time::timeout(limit, setup(url));
+        async move {
+            opening.await.unwrap_or_else(|_| {
+                let late = format!("no connection was opened within {limit:?}");
+                Err(diesel::ConnectionError::BadConnection(late))
+            })
+        }
+        .boxed()
+    }
 }
 
 #[cfg(not(feature = "deadpool"))]

@@ -1,19 +1,27 @@
 //! Pools of deadpool.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{
-    Manager, Object, Pool as DeadpoolPool, PoolError as DeadpoolError, TimeoutType, Timeouts,
+    Manager, Metrics, Object, Pool as DeadpoolPool, PoolError as DeadpoolError, RecycleError,
+    RecycleResult, TimeoutType, Timeouts,
 };
-use diesel_async::pooled_connection::AsyncDieselConnectionManager;
+use diesel_async::AsyncConnection;
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolError as OpenError,
+};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::config::{PoolOptions, Setup};
 use crate::error::{BoxError, PoolError};
 use crate::pool::port::{IntoPool, Pool, Pooled, connect_error, sealed};
+use crate::pool::upkeep::{self, Upkeep};
 
 impl<M: Manager> sealed::Sealed for DeadpoolPool<M> {}
 
@@ -25,11 +33,20 @@ where
     M::Error: std::error::Error + Send + Sync + 'static,
 {
     fn into_pool(self) -> Box<dyn Pool<M::Type>> {
-        Box::new(self)
+        Box::new(Deadpool {
+            pool: self,
+            upkeep: None,
+        })
     }
 }
 
-impl<M> Pool<M::Type> for DeadpoolPool<M>
+struct Deadpool<M: Manager> {
+    pool: DeadpoolPool<M>,
+    /// The upkeep of idle connections, if the pool was made of a URL.
+    upkeep: Option<Upkeep>,
+}
+
+impl<M> Pool<M::Type> for Deadpool<M>
 where
     M: Manager + 'static,
     M::Type: Send,
@@ -37,10 +54,13 @@ where
 {
     fn checkout(&self) -> BoxFuture<'_, Result<Box<dyn Pooled<M::Type>>, PoolError>> {
         async move {
-            match self.get().await {
+            if let Some(upkeep) = &self.upkeep {
+                upkeep.start(&self.pool);
+            }
+            match self.pool.get().await {
                 Ok(object) => Ok(Box::new(object) as Box<dyn Pooled<M::Type>>),
                 Err(DeadpoolError::Timeout(timed_out)) => {
-                    let timeouts = self.timeouts();
+                    let timeouts = self.pool.timeouts();
                     let limit = match timed_out {
                         TimeoutType::Wait => timeouts.wait,
                         TimeoutType::Create => timeouts.create,
@@ -57,23 +77,27 @@ where
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<M::Type, BoxError>> {
-        async move { self.manager().create().await.map_err(connect_error) }.boxed()
+        async move { self.pool.manager().create().await.map_err(connect_error) }.boxed()
     }
 
     fn wait_limit(&self) -> Option<Duration> {
-        self.timeouts().wait
+        self.pool.timeouts().wait
     }
 
     fn size(&self) -> usize {
-        self.status().size
+        self.pool.status().size
     }
 
     fn max_size(&self) -> usize {
-        self.status().max_size
+        self.pool.status().max_size
+    }
+
+    fn close_idle(&self) {
+        drop(self.pool.retain(|_, _| false));
     }
 
     fn close(&self) {
-        DeadpoolPool::close(self);
+        self.pool.close();
     }
 }
 
@@ -98,21 +122,74 @@ pub(crate) fn from_url<C>(
     pooling: &PoolOptions,
 ) -> Box<dyn Pool<C>>
 where
-    C: Send + 'static,
-    AsyncDieselConnectionManager<C>: Manager<Type = C>,
-    <AsyncDieselConnectionManager<C> as Manager>::Error: std::error::Error + Send + Sync + 'static,
-    C: diesel_async::AsyncConnection,
+    C: AsyncConnection + 'static,
+    AsyncDieselConnectionManager<C>: Manager<Type = C, Error = OpenError>,
 {
-    let manager = crate::config::manager(url, setup);
-    let pool = DeadpoolPool::<AsyncDieselConnectionManager<C>>::builder(manager)
+    let mut config = ManagerConfig::default();
+    config.custom_setup = Box::new(move |url| setup(url));
+    let manager = Checking {
+        manager: AsyncDieselConnectionManager::new_with_config(url, config),
+        pooling: pooling.clone(),
+        hangs: AtomicBool::new(false),
+    };
+    let pool = DeadpoolPool::<Checking<C>>::builder(manager)
         .max_size(pooling.max_size)
         .runtime(Runtime::Tokio1)
         .timeouts(Timeouts {
             wait: Some(pooling.checkout_timeout),
             create: Some(pooling.connect_timeout),
-            recycle: Some(pooling.connect_timeout),
+            // The manager limits the check.
+            recycle: None,
         })
         .build()
         .expect("a pool with a runtime has all it needs");
-    pool.into_pool()
+    let upkeep = Upkeep::new(pooling);
+    if Handle::try_current().is_ok() {
+        upkeep.start(&pool);
+    }
+    Box::new(Deadpool {
+        pool,
+        upkeep: Some(upkeep),
+    })
+}
+
+/// The manager of diesel-async, which also looks at the age of a connection, and at a server that hangs.
+struct Checking<C: AsyncConnection + 'static> {
+    manager: AsyncDieselConnectionManager<C>,
+    pooling: PoolOptions,
+    /// `true` if a connection did not answer in time, and none was opened since.
+    hangs: AtomicBool,
+}
+
+impl<C> Manager for Checking<C>
+where
+    C: AsyncConnection + 'static,
+    AsyncDieselConnectionManager<C>: Manager<Type = C, Error = OpenError>,
+{
+    type Type = C;
+    type Error = OpenError;
+
+    async fn create(&self) -> Result<C, OpenError> {
+        let created = self.manager.create().await?;
+        self.hangs.store(false, Ordering::Relaxed);
+        Ok(created)
+    }
+
+    async fn recycle(&self, connection: &mut C, metrics: &Metrics) -> RecycleResult<OpenError> {
+        if upkeep::is_old(&self.pooling, metrics) {
+            return Err(RecycleError::message("the connection is too old"));
+        }
+        // Each further connection would cost the whole limit.
+        if self.hangs.load(Ordering::Relaxed) {
+            return Err(RecycleError::message("another connection did not answer"));
+        }
+        let answer = self.manager.recycle(connection, metrics);
+        match timeout(self.pooling.connect_timeout, answer).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.hangs.store(true, Ordering::Relaxed);
+                Err(RecycleError::message("the connection did not answer"))
+            }
+        }
+    }
 }

@@ -98,6 +98,13 @@ impl FromUrl for crate::backend::sqlite::AsyncSqliteConnection {
     }
 
     fn pool(url: &str, setup: Arc<Setup<Self>>, pooling: &PoolOptions) -> Box<dyn Pool<Self>> {
-        from_url!(setup, url, pooling)
+        use crate::config::{SqlitePlace, sqlite_place};
+
+        let mut pooling = pooling.clone();
+        if !matches!(sqlite_place(url), SqlitePlace::File(_)) {
+            // The database ends with its last connection.
+            pooling = pooling.idle_timeout(None).max_lifetime(None);
+        }
+        from_url!(setup, url, &pooling)
     }
 }

@@ -1,6 +1,6 @@
 //! The `port` to a connection pool, and an adapter for each: the only place that depends on a pool crate.
 
-// Files, each of which imports only from those before it: `port`, `bb8`, `deadpool`, `from_url`, `single`.
+// Files, each of which imports only from those before it: `port`, `bb8`, `upkeep`, `deadpool`, `from_url`, `single`.
 
 #[cfg(feature = "bb8")]
 mod bb8;
@@ -10,6 +10,8 @@ mod from_url;
 mod port;
 #[cfg(feature = "testing")]
 mod single;
+#[cfg(feature = "deadpool")]
+mod upkeep;
 
 #[cfg(all(feature = "bb8", not(feature = "deadpool")))]
 use self::bb8::from_url as bb8_from_url;

@@ -58,6 +58,9 @@ pub trait Pool<C>: Send + Sync {
     /// Returns the maximum number of connections.
     fn max_size(&self) -> usize;
 
+    /// Closes the connections that nobody uses, if the pool supports it. Call it within a tokio runtime.
+    fn close_idle(&self);
+
     /// Refuses new checkouts, if the pool supports it.
     fn close(&self);
 }

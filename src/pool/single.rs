@@ -105,6 +105,9 @@ impl<C: Send + 'static> Pool<C> for SinglePool<C> {
         1
     }
 
+    /// Does nothing: the connection is the sandbox.
+    fn close_idle(&self) {}
+
     fn close(&self) {
         self.end();
     }

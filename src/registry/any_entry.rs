@@ -30,6 +30,8 @@ pub(crate) trait AnyEntry: Database {
     /// Examines the database on a connection of its own. Fails if the server does not answer in time.
     fn examine(&self) -> BoxFuture<'_, Result<Examined, Fault>>;
     fn adopt(&self, id: Option<DatabaseId>) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Runs a query on a connection of the pool.
+    fn ping(&self, limit: Duration) -> BoxFuture<'_, Result<(), Error>>;
     fn close(&self);
     /// Returns an entry of the same bind on a connection that never commits anything.
     #[cfg(feature = "testing")]
@@ -112,6 +114,10 @@ impl<C: Connection> AnyEntry for Entry<C> {
 
     fn adopt(&self, id: Option<DatabaseId>) -> BoxFuture<'_, Result<(), Fault>> {
         self.adopt_id(id).boxed()
+    }
+
+    fn ping(&self, limit: Duration) -> BoxFuture<'_, Result<(), Error>> {
+        self.ping_on_pool(limit).boxed()
     }
 
     fn close(&self) {

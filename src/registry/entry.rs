@@ -203,12 +203,18 @@ impl<C: Connection> Entry<C> {
         if let (Some(started), Some(lineage)) = (started, &known.lineage)
             && Some(started) != lineage.started
         {
-            self.forget_server();
+            self.leave_server();
         }
     }
 
+    /// Forgets the properties of the server, and closes the idle connections of the pool: another server may answer now.
+    pub(crate) fn leave_server(&self) {
+        self.forget_server();
+        self.pool.close_idle();
+    }
+
     /// Forgets the properties of the server, because another one has replaced it. The next unit reads them again.
-    pub(super) fn forget_server(&self) {
+    fn forget_server(&self) {
         *self.server.lock() = None;
         *self.server_outside_pool.lock() = None;
         self.forget_identity();

@@ -1,7 +1,7 @@
 //! The registry of the binds and their pools.
 
-// Files, each of which imports only from those before it: `sandbox_port`, `enclosure`, `entry`, `examine`,
-// `any_entry`, `check`, `identity`, `in_use`, `hook_context`, `recovery_port`, `problem`, `builder`, `recovery`,
+// Files, each of which imports only from those before it: `sandbox_port`, `enclosure`, `entry`, `ping`,
+// `examine`, `any_entry`, `check`, `identity`, `in_use`, `hook_context`, `recovery_port`, `problem`, `builder`, `recovery`,
 // `sandbox`.
 
 mod any_entry;
@@ -14,6 +14,7 @@ mod examine;
 mod hook_context;
 mod identity;
 mod in_use;
+mod ping;
 mod problem;
 mod recovery;
 mod recovery_port;
@@ -44,6 +45,7 @@ pub use self::check::{BindReport, Finding, Report, Severity};
 pub(crate) use self::enclosure::SandboxRules;
 pub(crate) use self::entry::Entry;
 pub(crate) use self::in_use::InUse;
+pub use self::ping::{BindPing, PingReport};
 pub use self::problem::{BuildError, BuildProblem};
 pub use self::recovery::Recovery;
 #[cfg(feature = "testing")]
@@ -194,6 +196,23 @@ impl Binds {
     /// Nothing is changed; the future may be dropped.
     pub async fn check(&self) -> Report {
         check::check(&self.registry).await
+    }
+
+    /// Asks every database on a connection of its pool whether it answers within `limit`, for a health check that runs
+    /// often. [`check`](Self::check) looks at everything that sessions need.
+    ///
+    /// All databases are asked at once. `limit` includes the wait for a connection: a pool that is in use longer than that
+    /// is a problem too. Never fails: problems are in the [`PingReport`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped: the questions that are under way end by themselves, within `limit`.
+    pub async fn ping(&self, limit: std::time::Duration) -> PingReport {
+        ping::ping(&self.registry, limit).await
     }
 
     /// Accepts no new work, and waits for the tasks in the background: commits, and the roll-backs of dropped sessions.

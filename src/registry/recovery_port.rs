@@ -185,7 +185,7 @@ impl<C: Connection> Entry<C> {
         if found.is_some_and(|found| found.is_same(expected)) {
             return Ok(());
         }
-        self.forget_server();
+        self.leave_server();
         Err(Fault::Replaced)
     }
 

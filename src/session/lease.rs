@@ -209,6 +209,11 @@ impl<C: Connection> Lease<C> {
     pub(super) fn note_stale(&mut self, error: &diesel::result::Error) -> bool {
         let staleness = C::staleness(error, &self.terms);
         self.stale |= staleness != Staleness::Fresh;
+        if C::is_demotion(error) && !self.terms.read_only && !self.terms.within_outer {
+            // A new connection may lead to the new primary.
+            self.stale = true;
+            self.entry.leave_server();
+        }
         staleness == Staleness::Stale
     }
 

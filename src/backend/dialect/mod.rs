@@ -81,6 +81,11 @@ pub trait Dialect: UnitDialect + OuterDialect + RecoveryDialect + SandboxDialect
         false
     }
 
+    /// Returns whether an error of a statement says that the server accepts no writes: another one may be the primary now.
+    fn is_demotion(_: &diesel::result::Error) -> bool {
+        false
+    }
+
     /// Judges by an error of a statement whether its connection can be used again.
     fn staleness(error: &diesel::result::Error, terms: &Terms) -> Staleness {
         stale::staleness(error, Self::STALE, &terms.server.session)

@@ -35,7 +35,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _};
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 pub(crate) use self::connect::{Opener, host, options};
-use crate::backend::{Backend, Clock, Dialect, Server, Terms, internals};
+use crate::backend::{Backend, Clock, Dialect, Server, Terms, internals, stale};
 use crate::commit::Outcome;
 use crate::gid::Xid;
 use crate::tls::TlsSetting;
@@ -45,6 +45,13 @@ struct Flag {
     #[diesel(sql_type = Bool)]
     flag: bool,
 }
+
+/// Error 1290 for a server that accepts no writes.
+const READ_ONLY: &[&str] = &[
+    "The MariaDB server is running with the --read-only *",
+    "The MySQL server is running with the --read-only *",
+    "The MySQL server is running with the --super-read-only *",
+];
 
 impl Dialect for AsyncMysqlConnection {
     const BACKEND: Backend = Backend::Mysql;
@@ -69,6 +76,10 @@ impl Dialect for AsyncMysqlConnection {
 
     async fn remarks(&mut self) -> QueryResult<Vec<String>> {
         inspect::remarks(self).await
+    }
+
+    fn is_demotion(error: &diesel::result::Error) -> bool {
+        stale::has_text(error, READ_ONLY)
     }
 
     async fn drain(&mut self) -> QueryResult<()> {

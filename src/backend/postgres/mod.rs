@@ -67,6 +67,15 @@ impl Dialect for AsyncPgConnection {
         Ok(standby.into_iter().map(Into::into).collect())
     }
 
+    fn is_demotion(error: &diesel::result::Error) -> bool {
+        use diesel::result::{DatabaseErrorKind, Error};
+
+        matches!(
+            error,
+            Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)
+        )
+    }
+
     fn errors_are_final(server: &Server) -> bool {
         !server.pooled
     }

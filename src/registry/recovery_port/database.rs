@@ -109,7 +109,7 @@ impl<C: Connection> Database for Entry<C> {
             });
             let finished = finishing.await;
             if matches!(finished, Err(Fault::Replaced)) {
-                self.forget_server();
+                self.leave_server();
             }
             finished
         }

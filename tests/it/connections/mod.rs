@@ -1,6 +1,7 @@
 //! State that a unit leaves on its connection, and the parts of the library that statements of an application can see.
 
 mod functions;
+mod idle;
 mod left;
 mod options;
 pub(crate) mod pool;
