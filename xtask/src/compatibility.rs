@@ -17,9 +17,6 @@ const PAGE: &str = "docs/compatibility.md";
 const BEGIN: &str = "<!-- written by `cargo xtask compatibility --write` -->\n";
 const END: &str = "<!-- end -->\n";
 
-/// The test programs that run against later releases.
-const SUITES: [&str; 2] = ["it", "crash"];
-
 /// Tells the tests of roles that `mariadb-a` is a node of a Galera cluster.
 const GALERA: &str = "DIESEL_BINDS_TEST_GALERA";
 
@@ -34,6 +31,8 @@ pub(crate) struct Compatibility {
     /// Write the table into `docs/compatibility.md`
     #[arg(long)]
     write: bool,
+    /// Only these modules of `it`, such as `facts`; the table says so
+    modules: Vec<String>,
 }
 
 impl Compatibility {
@@ -47,11 +46,7 @@ impl Compatibility {
             Ok(())
         })?;
         with_set(Set::Later, |environment| {
-            let passed = passed(&environment)?;
-            let tests = format!(
-                "the {passed} tests of {}",
-                SUITES.map(|name| format!("`{name}`")).join(" and ")
-            );
+            let tests = self.run_tests(&environment)?;
             // SQLite is of no set.
             let is_server = |row: &String| !row.starts_with("| SQLite ");
             rows.extend(roles(&environment, &tests)?.into_iter().filter(is_server));
@@ -83,6 +78,23 @@ impl Compatibility {
         print!("{table}");
         if self.write { write(&table) } else { Ok(()) }
     }
+
+    /// Runs the test programs or modules, and returns which of them passed.
+    fn run_tests(&self, environment: &Environment) -> Result<String> {
+        let mut test = cargo(&["test", "--all-features", "--no-fail-fast", "--test"]);
+        let names = if self.modules.is_empty() {
+            test.args(["it", "--test", "crash"]);
+            "`it` and `crash`".to_owned()
+        } else {
+            let filters = self.modules.iter().map(|name| format!("{name}::"));
+            test.args(["it", "--"]).args(filters);
+            format!("`{}` in `it`", self.modules.join("`, `"))
+        };
+        with_many_threads(&mut test)?;
+        let printed = run_and_read(test.envs(environment))?;
+        let passed: u64 = printed.lines().filter_map(passed_of_program).sum();
+        Ok(format!("{names}: {passed} tests"))
+    }
 }
 
 /// Returns the row of PgBouncer.
@@ -95,17 +107,6 @@ fn pooler(set: Set, tests: &str) -> Result<String> {
         .and_then(|line| line.split(' ').nth(1));
     let version = version.context("PgBouncer prints no version")?;
     Ok(format!("| PgBouncer | {version} | pooler | {tests} |"))
-}
-
-/// Runs the test programs, and returns how many tests passed.
-fn passed(environment: &Environment) -> Result<u64> {
-    let mut test = cargo(&["test", "--all-features", "--no-fail-fast"]);
-    for suite in SUITES {
-        test.args(["--test", suite]);
-    }
-    with_many_threads(&mut test)?;
-    let printed = run_and_read(test.envs(environment))?;
-    Ok(printed.lines().filter_map(passed_of_program).sum())
 }
 
 /// Returns the number in `test result: ok. 12 passed; 0 failed`.
