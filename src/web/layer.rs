@@ -92,6 +92,9 @@ impl BindsLayer {
     }
 
     /// Commits when the handler returns a status below 400, before the response goes out. Defaults to off.
+    ///
+    /// A response with the header `grpc-status` is a success only if that is 0. So a call of gRPC that failed is rolled
+    /// back, as far as the head of the response says so: a streaming call that fails after its head was committed.
     #[must_use]
     pub fn commit_on_success(self) -> Self {
         self.with(|settings| settings.commit_rule = CommitRule::OnSuccess(None))

@@ -6,10 +6,11 @@
 //!
 //! The layer defines how a request ends, and [`status_of`] the status for each error.
 
-// Files, each of which imports only from those before it: `status`, `settings`, `service`, `extract`, `layer`.
+// Files, each of which imports only from those before it: `status`, `grpc`, `settings`, `service`, `extract`, `layer`.
 
 #[cfg(feature = "axum")]
 mod extract;
+mod grpc;
 mod layer;
 mod service;
 mod settings;

@@ -11,7 +11,7 @@ use tower_service::Service;
 use crate::scope::Open;
 
 use crate::web::settings::{CommitRule, LayerSettings};
-use crate::web::status;
+use crate::web::{grpc, status};
 
 /// A service that gives each request a session. From [`BindsLayer`](super::BindsLayer).
 #[derive(Clone, Debug)]
@@ -69,6 +69,7 @@ where
             open.end().await;
             Ok(match committed {
                 Ok(()) => Response::from_parts(parts, body),
+                Err(error) if grpc::is_call(&parts) => grpc::response(&error),
                 Err(error) => status::response(&error),
             })
         }

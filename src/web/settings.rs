@@ -7,6 +7,7 @@ use http::response;
 
 use crate::registry::Binds;
 use crate::session::SessionOptions;
+use crate::web::grpc;
 
 /// The settings that the layer and its services share.
 #[derive(Clone)]
@@ -33,8 +34,8 @@ impl CommitRule {
         let Self::OnSuccess(veto) = self else {
             return false;
         };
-        let status = response.status;
-        status.as_u16() < 400 && !veto.as_ref().is_some_and(|veto| veto(response))
+        let has_failed = response.status.as_u16() >= 400 || grpc::has_failed(response);
+        !has_failed && !veto.as_ref().is_some_and(|veto| veto(response))
     }
 }
 

@@ -85,14 +85,20 @@ pub(super) fn sentence(status: StatusCode) -> &'static str {
     }
 }
 
-/// Returns the response to an error, and logs the error with the texts of the databases.
-pub(super) fn response<B: From<&'static str>>(error: &Error) -> http::Response<B> {
+/// Returns the status of the response to an error, and logs the error with the texts of the databases.
+pub(super) fn logged_status_of(error: &Error) -> StatusCode {
     let status = status_of(error);
     if status.is_server_error() {
         tracing::error!(?error, status = status.as_u16(), "a request failed");
     } else {
         tracing::debug!(?error, status = status.as_u16(), "a request failed");
     }
+    status
+}
+
+/// Returns the response to an error, and logs the error.
+pub(super) fn response<B: From<&'static str>>(error: &Error) -> http::Response<B> {
+    let status = logged_status_of(error);
     let mut response = http::Response::new(B::from(sentence(status)));
     *response.status_mut() = status;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");

@@ -3,6 +3,7 @@
 mod ending;
 mod extractors;
 mod failing;
+mod grpc;
 
 use std::convert::Infallible;
 use std::time::Duration;
