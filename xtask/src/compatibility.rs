@@ -69,7 +69,10 @@ impl Compatibility {
                 let printed = run_and_read(test.envs(&environment))?;
                 let passed: u64 = printed.lines().filter_map(passed_of_program).sum();
                 environment.insert(MYSQL, String::new());
-                rows.extend(roles(&environment, &format!("{passed} tests"))?);
+                rows.extend(roles(
+                    &environment,
+                    &format!("the {passed} tests of `mysql`"),
+                )?);
                 Ok(())
             })
         })?;
