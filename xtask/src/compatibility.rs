@@ -14,7 +14,7 @@ use crate::test::{with_many_threads, with_set};
 use crate::workspace;
 
 const PAGE: &str = "docs/compatibility.md";
-const BEGIN: &str = "<!-- written by `cargo xtask compatibility --write` -->\n";
+const BEGIN: &str = "<!-- begin: `cargo xtask compatibility --write` -->\n";
 const END: &str = "<!-- end -->\n";
 
 /// Tells the tests of roles that `mariadb-a` is a node of a Galera cluster.

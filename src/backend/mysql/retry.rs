@@ -5,8 +5,8 @@
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
-/// `ER_LOCK_WAIT_TIMEOUT`, `ER_LOCK_DEADLOCK` and `ER_LOCK_NOWAIT` (MySQL).
-const CONFLICTS: &str = "1205, 1213, 3572";
+/// `ER_CHECKREAD` (MariaDB), `ER_LOCK_WAIT_TIMEOUT`, `ER_LOCK_DEADLOCK` and `ER_LOCK_NOWAIT` (MySQL).
+const CONFLICTS: &str = "1020, 1205, 1213, 3572";
 
 /// The greatest number. Adding to it is an error, whose message contains the number in every language.
 const TOO_MUCH: &str = "18446744073709551615";

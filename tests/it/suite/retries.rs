@@ -138,31 +138,39 @@ pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(
 }
 
 /// MariaDB reports the conflict if its snapshots are isolated, as they are by default in later releases, and rolls the
-/// transaction back. The error itself must show the conflict, so that a unit without a runner can be repeated.
+/// transaction back. In English the error itself shows the conflict, so that a unit without a runner can be repeated.
 pub(crate) async fn a_row_changed_since_the_snapshot_is_run_again<S: Side, Other: Second>(
     pool: PoolKind,
 ) {
-    let world = world::<S, Other>(pool, "SET innodb_snapshot_isolation = ON").await;
-    let options = SessionOptions::new().isolation(Isolation::RepeatableRead);
-    let runs = AtomicU32::new(0);
-    let unit = async |session: &mut Session| {
-        let run = runs.fetch_add(1, Ordering::SeqCst);
-        S::write(session, "kept").await?;
-        let seen = S::read(session).await?.len();
-        if run < 2 {
-            let change = format!("UPDATE notes SET text = 'theirs {run}' WHERE id = 1");
-            S::admin(&world.databases[0], &change).await;
-        }
-        S::sql(session, "UPDATE notes SET text = 'ours' WHERE id = 1").await?;
-        Ok::<_, Error>(seen)
-    };
-    let units = world.binds.with(options);
-    let changed = units.clone().transaction(unit).await.unwrap_err();
-    assert!(changed.is_retryable(), "{changed:?}");
-    assert_eq!(S::rows(&world.databases[0]).await, ["theirs 0", "two"]);
-    assert_eq!(units.retrying(retry(5)).transaction(unit).await.unwrap(), 3);
-    assert_eq!(runs.into_inner(), 3);
-    assert_eq!(S::rows(&world.databases[0]).await, ["ours", "two", "kept"]);
+    for (setup, is_shown) in [
+        ("SET innodb_snapshot_isolation = ON", true),
+        (
+            "SET innodb_snapshot_isolation = ON, lc_messages = 'de_DE'",
+            false,
+        ),
+    ] {
+        let world = world::<S, Other>(pool, setup).await;
+        let options = SessionOptions::new().isolation(Isolation::RepeatableRead);
+        let runs = AtomicU32::new(0);
+        let unit = async |session: &mut Session| {
+            let run = runs.fetch_add(1, Ordering::SeqCst);
+            S::write(session, "kept").await?;
+            let seen = S::read(session).await?.len();
+            if run < 2 {
+                let change = format!("UPDATE notes SET text = 'theirs {run}' WHERE id = 1");
+                S::admin(&world.databases[0], &change).await;
+            }
+            S::sql(session, "UPDATE notes SET text = 'ours' WHERE id = 1").await?;
+            Ok::<_, Error>(seen)
+        };
+        let units = world.binds.with(options);
+        let changed = units.clone().transaction(unit).await.unwrap_err();
+        assert_eq!(changed.is_retryable(), is_shown, "{changed:?}");
+        assert_eq!(S::rows(&world.databases[0]).await, ["theirs 0", "two"]);
+        assert_eq!(units.retrying(retry(5)).transaction(unit).await.unwrap(), 3);
+        assert_eq!(runs.into_inner(), 3);
+        assert_eq!(S::rows(&world.databases[0]).await, ["ours", "two", "kept"]);
+    }
 }
 
 /// Two units read, and write the result: one of them has read stale rows. The server may report that at a statement or
