@@ -11,7 +11,7 @@ use tracing::{Level, Span};
 use crate::trace::text::Text;
 use crate::trace::unit::UnitContext;
 use crate::trace::watch::Watch;
-use crate::trace::words::{ServerAttributes, error_type};
+use crate::trace::words::{ServerAttributes, error_type, status_code};
 
 /// The first words of a query that reads the rest of a reply and is never sent. Such a query has no span.
 pub(crate) const REST_OF_REPLY: &str = "/* diesel_binds: the rest of a reply */ ";
@@ -68,6 +68,7 @@ struct StatementContext {
 /// A statement whose reply was not read yet.
 struct Running {
     sql: String,
+    system: &'static str,
     span: Span,
 }
 
@@ -129,6 +130,7 @@ impl StatementSpans {
             db.operation.name = operation,
             db.query.text = shows_text.then_some(text.sql.as_str()),
             db.query.parameters = text.parameters.as_deref(),
+            db.response.status_code = Empty,
             error.type = Empty,
             otel.status_code = Empty,
         );
@@ -138,6 +140,7 @@ impl StatementSpans {
         }
         self.running.push(Running {
             sql: text.sql,
+            system: context.system,
             span,
         });
     }
@@ -153,11 +156,14 @@ impl StatementSpans {
                 same.unwrap_or(0)
             }
         };
-        let Running { span, .. } = self.running.remove(position);
+        let Running { span, system, .. } = self.running.remove(position);
         let Some(error) = error else {
             return;
         };
         span.record("error.type", error_type(error));
+        if let Some(code) = status_code(system, error) {
+            span.record("db.response.status_code", code);
+        }
         span.record("otel.status_code", "ERROR");
         // Some servers repeat values in their messages.
         let parameters = {

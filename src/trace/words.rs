@@ -70,6 +70,27 @@ pub(super) fn error_type(error: &diesel::result::Error) -> String {
     }
 }
 
+/// Returns the SQLSTATE of an error, if its kind shows it. diesel-async passes on no code. But it makes each of these kinds
+/// of one SQLSTATE of PostgreSQL, while it makes one kind of several numbers of MySQL.
+pub(super) fn status_code(system: &str, error: &diesel::result::Error) -> Option<&'static str> {
+    use diesel::result::{DatabaseErrorKind as Kind, Error};
+
+    let Error::DatabaseError(kind, _) = error else {
+        return None;
+    };
+    match (system, kind) {
+        ("postgresql", Kind::UniqueViolation) => Some("23505"),
+        ("postgresql", Kind::ForeignKeyViolation) => Some("23503"),
+        ("postgresql", Kind::RestrictViolation) => Some("23001"),
+        ("postgresql", Kind::ExclusionViolation) => Some("23P01"),
+        ("postgresql", Kind::NotNullViolation) => Some("23502"),
+        ("postgresql", Kind::CheckViolation) => Some("23514"),
+        ("postgresql", Kind::SerializationFailure) => Some("40001"),
+        ("postgresql", Kind::ReadOnlyTransaction) => Some("25006"),
+        _ => None,
+    }
+}
+
 /// Returns the name of the variant of an error, without its contents.
 pub(super) fn variant(error: &dyn fmt::Debug) -> String {
     // The library's errors print their messages in `{:?}`, and their variants only in `{:#?}`.

@@ -253,6 +253,8 @@ async fn a_failed_statement_and_a_unit_that_rolls_back_are_marked() {
         };
         assert_eq!(first.field("error.type"), "");
         assert_eq!(second.field("error.type"), "UniqueViolation");
+        let code = if bind.starts_with("pg") { "23505" } else { "" };
+        assert_eq!(second.field("db.response.status_code"), code);
         assert_eq!(second.field("otel.status_code"), "ERROR");
     }
     let units = named(&recorded, "unit");
