@@ -118,6 +118,7 @@ pub mod __private {
     #[cfg(feature = "migrations")]
     pub use crate::backend::migrate::History;
     pub use crate::bind::Access;
+    pub use crate::config::mysql_requires_tls;
     pub use crate::config::sqlite::{SqlitePlace, sqlite_place};
     #[cfg(feature = "migrations")]
     pub use crate::migrate::{Owner, version_of};

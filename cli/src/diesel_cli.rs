@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use diesel_binds::__private::mysql_requires_tls;
 use diesel_binds::Manifest;
 use diesel_binds::backend::Backend;
 use diesel_binds::config::ManifestBind;
@@ -33,6 +34,8 @@ pub(crate) enum Failed {
     Ended(Option<i32>),
     /// Could not be started, or its output could not be read.
     Lost(io::Error),
+    /// Was not started, because it could connect in the clear against the URL.
+    InTheClear,
 }
 
 /// A line that `diesel` printed.
@@ -92,6 +95,12 @@ impl Diesel {
         arguments: &[String],
         mut on_line: impl FnMut(Line),
     ) -> Result<(), Failed> {
+        // libpq does what its URL says, or fails.
+        if bind.backend() == Backend::Mysql
+            && address.is_some_and(|address| mysql_requires_tls(&address.url))
+        {
+            return Err(Failed::InTheClear);
+        }
         let config = config_file(bind);
         let mut command = Command::new("diesel");
         command
@@ -160,6 +169,10 @@ impl fmt::Display for Failed {
             Self::Ended(Some(code)) => write!(f, "`diesel` ended with {code}"),
             Self::Ended(None) => f.write_str("`diesel` was ended by a signal"),
             Self::Lost(error) => write!(f, "`diesel` could not be run: {error}"),
+            Self::InTheClear => f.write_str(
+                "`diesel` was not run: the URL requires TLS, which `diesel` ignores if its client library is libmariadb; run the \
+                 migrations in the program (`binds.migrations()`), or through a tunnel with a URL that requires none",
+            ),
         }
     }
 }

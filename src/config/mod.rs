@@ -30,7 +30,7 @@ pub(crate) use self::recovery::RecoveryOptions;
 #[cfg(feature = "sqlite")]
 pub(crate) use self::sqlite::{SqlitePlace, sqlite_name, sqlite_place};
 pub(crate) use self::url::Place;
-pub use self::url::UrlProblem;
+pub use self::url::{UrlProblem, mysql_requires_tls};
 pub(crate) use self::url::{check_url, check_url_of_setup};
 pub use crate::tls::TlsProblem;
 

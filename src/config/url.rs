@@ -5,7 +5,7 @@ use crate::config::sqlite::{SqlitePlace, sqlite_place};
 use crate::config::sqlite_locking::{UnsafeParameter, unsafe_parameter};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 use crate::tls;
-use crate::tls::{TlsProblem, TlsSetting};
+use crate::tls::{TlsMode, TlsProblem, TlsSetting};
 
 /// A mistake in a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,17 @@ pub(crate) fn check_url(backend: Backend, url: &str) -> Result<Place, UrlProblem
             scheme: scheme.unwrap_or("(none)").chars().take(20).collect(),
             backend,
         }),
+    }
+}
+
+/// Returns whether connections by a URL of MySQL or MariaDB must be encrypted, also if the URL has a mistake.
+#[must_use]
+pub fn mysql_requires_tls(url: &str) -> bool {
+    match check_url(Backend::Mysql, url) {
+        Ok(Place { tls, .. }) => {
+            tls.is_some_and(|tls| !matches!(tls.mode, TlsMode::Disable | TlsMode::Prefer))
+        }
+        Err(problem) => matches!(problem, UrlProblem::Tls(_)),
     }
 }
 

@@ -3,6 +3,7 @@
 mod accidents;
 mod doctor;
 mod doubt;
+mod encrypted;
 mod existing;
 mod migrations;
 mod page;
