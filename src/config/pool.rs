@@ -56,14 +56,14 @@ impl PoolOptions {
     /// Sets the longest time of opening or checking a connection. Defaults to 5 seconds.
     ///
     /// If a check exceeds it, the server or the way to it hangs: the pool closes its other idle connections without
-    /// checking them, and opens a new one. So a server that hangs costs a checkout twice this time at most.
+    /// checking them, and opens a new one. So a server that hangs usually costs a checkout twice this time.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets the time after which an unused connection is closed, unless it is one of the
+    /// Sets the time since its last checkout after which an unused connection is closed, unless it is one of the
     /// [`min_idle`](Self::min_idle). `None` keeps it. Defaults to 10 minutes.
     ///
     /// Does not apply to a SQLite database in memory, which ends with its last connection.
@@ -89,6 +89,9 @@ impl PoolOptions {
     /// Sets the time after which an unused connection is tested by a query, so that nothing on the way to the server
     /// forgets it. A connection that fails is closed. `None` tests a connection only when it is checked out. Defaults to
     /// `None`. Pools of bb8 ignore it.
+    ///
+    /// A test counts as a use: with an interval below the [`idle_timeout`](Self::idle_timeout), a connection is closed only
+    /// by its age.
     #[must_use]
     pub fn keepalive(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.keepalive = interval.into();

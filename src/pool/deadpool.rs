@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{
-    Manager, Metrics, Object, Pool as DeadpoolPool, PoolError as DeadpoolError, RecycleError,
-    RecycleResult, TimeoutType, Timeouts,
+    Manager, Metrics, Object, Pool as DeadpoolPool, PoolError as DeadpoolError, QueueMode,
+    RecycleError, RecycleResult, TimeoutType, Timeouts,
 };
 use diesel_async::AsyncConnection;
 use diesel_async::pooled_connection::{
@@ -15,13 +15,14 @@ use diesel_async::pooled_connection::{
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::config::{PoolOptions, Setup};
 use crate::error::{BoxError, PoolError};
 use crate::pool::port::{IntoPool, Pool, Pooled, connect_error, sealed};
-use crate::pool::upkeep::{self, Upkeep};
+use crate::pool::upkeep::{self, OpensAhead, Upkeep};
 
 impl<M: Manager> sealed::Sealed for DeadpoolPool<M> {}
 
@@ -55,7 +56,7 @@ where
     fn checkout(&self) -> BoxFuture<'_, Result<Box<dyn Pooled<M::Type>>, PoolError>> {
         async move {
             if let Some(upkeep) = &self.upkeep {
-                upkeep.start(&self.pool);
+                upkeep.start();
             }
             match self.pool.get().await {
                 Ok(object) => Ok(Box::new(object) as Box<dyn Pooled<M::Type>>),
@@ -131,9 +132,12 @@ where
         manager: AsyncDieselConnectionManager::new_with_config(url, config),
         pooling: pooling.clone(),
         hangs: AtomicBool::new(false),
+        ahead: Mutex::default(),
     };
     let pool = DeadpoolPool::<Checking<C>>::builder(manager)
         .max_size(pooling.max_size)
+        // Connections beyond those that are needed stay unused, and are closed.
+        .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .timeouts(Timeouts {
             wait: Some(pooling.checkout_timeout),
@@ -143,14 +147,11 @@ where
         })
         .build()
         .expect("a pool with a runtime has all it needs");
-    let upkeep = Upkeep::new(pooling);
-    if Handle::try_current().is_ok() {
-        upkeep.start(&pool);
+    let upkeep = Upkeep::of(&pool, pooling);
+    if let (Some(upkeep), Ok(_)) = (&upkeep, Handle::try_current()) {
+        upkeep.start();
     }
-    Box::new(Deadpool {
-        pool,
-        upkeep: Some(upkeep),
-    })
+    Box::new(Deadpool { pool, upkeep })
 }
 
 /// The manager of diesel-async, which also looks at the age of a connection, and at a server that hangs.
@@ -159,6 +160,8 @@ struct Checking<C: AsyncConnection + 'static> {
     pooling: PoolOptions,
     /// `true` if a connection did not answer in time, and none was opened since.
     hangs: AtomicBool,
+    /// Connections for the next calls of `create`.
+    ahead: Mutex<Vec<C>>,
 }
 
 impl<C> Manager for Checking<C>
@@ -170,7 +173,11 @@ where
     type Error = OpenError;
 
     async fn create(&self) -> Result<C, OpenError> {
-        let created = self.manager.create().await?;
+        let ahead = self.ahead.lock().pop();
+        let created = match ahead {
+            Some(connection) => connection,
+            None => self.manager.create().await?,
+        };
         self.hangs.store(false, Ordering::Relaxed);
         Ok(created)
     }
@@ -191,5 +198,25 @@ where
                 Err(RecycleError::message("the connection did not answer"))
             }
         }
+    }
+}
+
+impl<C> OpensAhead for Checking<C>
+where
+    C: AsyncConnection + 'static,
+    AsyncDieselConnectionManager<C>: Manager<Type = C, Error = OpenError>,
+{
+    async fn open_ahead(&self) -> bool {
+        let opening = timeout(self.pooling.connect_timeout, self.manager.create());
+        let Ok(Ok(opened)) = opening.await else {
+            return false;
+        };
+        self.ahead.lock().push(opened);
+        true
+    }
+
+    fn close_ahead(&self) {
+        let left = std::mem::take(&mut *self.ahead.lock());
+        drop(left);
     }
 }

@@ -1,41 +1,52 @@
 //! The upkeep of a pool of deadpool, which itself looks at a connection only when it is checked out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::{Manager, Metrics, Pool, Timeouts, WeakPool};
+use deadpool::managed::{Manager, Metrics, Object, Pool, Timeouts, WeakPool};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::PoolOptions;
 
+/// A manager that opens connections before a pool asks for them.
+pub(super) trait OpensAhead: Manager {
+    /// Opens a connection for the next `create`. Returns whether that succeeded.
+    fn open_ahead(&self) -> impl Future<Output = bool> + Send;
+
+    /// Closes the connections that no `create` has taken.
+    fn close_ahead(&self);
+}
+
 /// The upkeep of one pool: a task that ends with the pool.
 pub(super) struct Upkeep {
-    pooling: PoolOptions,
+    spawn: Box<dyn Fn() -> JoinHandle<()> + Send + Sync>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Upkeep {
-    pub(super) fn new(pooling: &PoolOptions) -> Self {
-        Self {
-            pooling: pooling.clone(),
+    /// Returns the upkeep of a pool. `None` if its options leave nothing to do.
+    pub(super) fn of<M>(pool: &Pool<M>, pooling: &PoolOptions) -> Option<Self>
+    where
+        M: OpensAhead + 'static,
+        M::Type: Send,
+    {
+        let (pool, pooling) = (Arc::new(pool.weak()), pooling.clone());
+        let between = pooling.upkeep_interval()?;
+        Some(Self {
+            spawn: Box::new(move || {
+                tokio::spawn(keep(Arc::clone(&pool), pooling.clone(), between))
+            }),
             task: Mutex::default(),
-        }
+        })
     }
 
     /// Starts the task, unless it runs. It ends with the runtime that it was started in, and another one may use the pool.
-    pub(super) fn start<M>(&self, pool: &Pool<M>)
-    where
-        M: Manager + 'static,
-        M::Type: Send,
-    {
-        let Some(between) = self.pooling.upkeep_interval() else {
-            return;
-        };
+    pub(super) fn start(&self) {
         let mut task = self.task.lock();
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            let keeping = keep(pool.weak(), self.pooling.clone(), between);
-            *task = Some(tokio::spawn(keeping));
+            *task = Some((self.spawn)());
         }
     }
 }
@@ -48,9 +59,9 @@ pub(super) fn is_old(pooling: &PoolOptions, metrics: &Metrics) -> bool {
 }
 
 /// Looks at the idle connections of a pool until it is closed or dropped.
-async fn keep<M>(pool: WeakPool<M>, pooling: PoolOptions, between: Duration)
+async fn keep<M>(pool: Arc<WeakPool<M>>, pooling: PoolOptions, between: Duration)
 where
-    M: Manager + 'static,
+    M: OpensAhead + 'static,
     M::Type: Send,
 {
     let mut ticks = interval(between);
@@ -102,34 +113,51 @@ async fn test_unused<M: Manager>(pool: &Pool<M>, pooling: &PoolOptions) {
         });
         is_due
     };
-    for _ in 0..pool.status().available {
-        // A checkout tests the connection that was returned first, and closes it if it fails.
-        if !is_due() || pool.timeout_get(&at_once(pool)).await.is_err() {
-            return;
+    // A checkout tests the connection, and closes it if it fails. It takes the one that was returned last, so those that
+    // were tested are held until the oldest is.
+    let mut held = Vec::new();
+    while is_due() && held.len() < pool.status().size {
+        match pool.timeout_get(&at_once(pool)).await {
+            Ok(connection) => held.push(connection),
+            Err(_) => break,
         }
     }
+    give_back(held);
 }
 
 /// Opens connections until enough are idle.
-async fn fill<M: Manager>(pool: &Pool<M>, pooling: &PoolOptions) {
+async fn fill<M: OpensAhead>(pool: &Pool<M>, pooling: &PoolOptions) {
     let status = pool.status();
     let missing = pooling
         .min_idle
         .saturating_sub(status.available)
         .min(status.max_size.saturating_sub(status.size));
-    if missing == 0 {
+    let mut opened = 0;
+    while opened < missing && pool.manager().open_ahead().await {
+        opened += 1;
+    }
+    if opened < missing {
+        tracing::debug!("no connection could be opened ahead of its use");
+    }
+    if opened == 0 {
         return;
     }
-    // A checkout opens a connection only if none is idle, so all of them are held until the last one is open.
+    // A checkout takes an idle connection if there is one, so all are held until those that were opened are taken.
     let mut held = Vec::new();
-    for _ in 0..status.available + missing {
+    for _ in 0..pool.status().available + opened {
         match pool.timeout_get(&at_once(pool)).await {
             Ok(connection) => held.push(connection),
-            Err(_) => {
-                tracing::debug!("no connection could be opened ahead of its use");
-                return;
-            }
+            Err(_) => break,
         }
+    }
+    give_back(held);
+    pool.manager().close_ahead();
+}
+
+/// Returns connections in the order in which they were returned before.
+fn give_back<M: Manager>(mut held: Vec<Object<M>>) {
+    while let Some(connection) = held.pop() {
+        drop(connection);
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Entry<C> {
     /// The properties of the server, read on a connection outside of the pool.
     pub(super) server_outside_pool: Mutex<Option<Arc<Server>>>,
     pub(super) identity: Mutex<Identity>,
+    /// When the server was last left because it refused a write.
+    pub(super) left: Mutex<Option<Instant>>,
     /// The enclosure that prevents every commit of a unit, in a sandbox.
     pub(super) enclosure: Option<Box<dyn AnyEnclosure>>,
 }
@@ -97,6 +99,7 @@ impl<C: Connection> Entry<C> {
             server: Mutex::new(None),
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
+            left: Mutex::default(),
             enclosure: None,
         }
     }
@@ -207,6 +210,19 @@ impl<C: Connection> Entry<C> {
         }
     }
 
+    /// Leaves a server that refuses writes, unless that was done a moment ago: it may go on refusing, and units that read
+    /// would find no connection. Returns whether it was left.
+    pub(crate) fn leave_demoted_server(&self) -> bool {
+        let mut left = self.left.lock();
+        if left.is_some_and(|left| left.elapsed() < LEFT_FOR) {
+            return false;
+        }
+        *left = Some(Instant::now());
+        drop(left);
+        self.leave_server();
+        true
+    }
+
     /// Forgets the properties of the server, and closes the idle connections of the pool: another server may answer now.
     pub(crate) fn leave_server(&self) {
         self.forget_server();
@@ -313,6 +329,9 @@ impl<C: Connection> Entry<C> {
         }
     }
 }
+
+/// The time between two leaves of a server that refuses writes.
+const LEFT_FOR: Duration = Duration::from_secs(5);
 
 /// The time after which the id of the database and its replication are read again.
 const BELIEVED_FOR: Duration = Duration::from_secs(30);

@@ -105,8 +105,11 @@ impl<C: Connection> Entry<C> {
                 waiting_for: Waiting::Statement,
             },
         };
-        connection.retire().await;
-        pooled.close();
+        // In a task of its own: on SQLite, it may wait for the statement.
+        tokio::spawn(async move {
+            pooled.connection().retire().await;
+            pooled.close();
+        });
         Err(answer)
     }
 }

@@ -74,6 +74,7 @@ impl<C: Connection> Entry<C> {
             server: Mutex::new(Some(Arc::clone(&terms.server))),
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
+            left: Mutex::default(),
             enclosure: Some(Box::new(Enclosure {
                 bind,
                 pool,

@@ -211,8 +211,7 @@ impl<C: Connection> Lease<C> {
         self.stale |= staleness != Staleness::Fresh;
         if C::is_demotion(error) && !self.terms.read_only && !self.terms.within_outer {
             // A new connection may lead to the new primary.
-            self.stale = true;
-            self.entry.leave_server();
+            self.stale |= self.entry.leave_demoted_server();
         }
         staleness == Staleness::Stale
     }

@@ -1,5 +1,5 @@
-//! Calls of gRPC, whose HTTP status is 200 whatever happens. The head of a response has the true status only if it has no
-//! body, as that of a unary call that failed.
+//! Calls of gRPC, whose HTTP status is always 200. The head of a response has the status of the call only if the response
+//! has no body, as that of a unary call that failed.
 
 use http::{HeaderValue, Response, StatusCode, header, response};
 
@@ -22,12 +22,20 @@ pub(super) fn is_call(head: &response::Parts) -> bool {
         .is_some_and(|kind| kind.as_bytes().starts_with(CONTENT_TYPE.as_bytes()))
 }
 
-/// Returns the response to a call whose unit was not committed, and logs the error with the texts of the databases.
-pub(super) fn response<B: From<&'static str>>(error: &Error) -> Response<B> {
+/// Returns the response in place of one with this head, to a call whose unit was not committed. Logs the error with the
+/// texts of the databases.
+pub(super) fn response<B: From<&'static str>>(
+    head: &response::Parts,
+    error: &Error,
+) -> Response<B> {
     let status = logged_status_of(error);
     let mut response = Response::new(B::from(""));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    headers.extend(
+        head.headers
+            .get(header::CONTENT_TYPE)
+            .map(|kind| (header::CONTENT_TYPE, kind.clone())),
+    );
     headers.insert(STATUS, HeaderValue::from_static(code(status)));
     headers.insert(MESSAGE, HeaderValue::from_static(sentence(status)));
     response

@@ -69,7 +69,7 @@ where
             open.end().await;
             Ok(match committed {
                 Ok(()) => Response::from_parts(parts, body),
-                Err(error) if grpc::is_call(&parts) => grpc::response(&error),
+                Err(error) if grpc::is_call(&parts) => grpc::response(&parts, &error),
                 Err(error) => status::response(&error),
             })
         }

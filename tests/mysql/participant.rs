@@ -12,6 +12,7 @@ use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::{Binds, CommitError, RecoveryOptions, SessionOptions, Source};
 use futures_util::FutureExt as _;
+use kit::admin::Admin;
 use kit::database::Database;
 use kit::look::Look;
 use kit::prepared::prepared;
@@ -98,6 +99,48 @@ async fn a_branch_is_found_and_finished_with_the_rights_of_the_application() {
 #[tokio::test]
 async fn a_holder_answers_and_fences_with_the_rights_of_the_application() {
     recovers::<(MysqlA, PostgresA)>(false).await;
+}
+
+/// A role that cannot see the rows of branches must not take the branches for finished.
+#[tokio::test]
+async fn a_role_that_may_not_read_the_rows_of_branches_says_so() {
+    let world = as_app::<(MysqlA, Sqlite)>().await;
+    let plan = FaultPlan::new().at("decide:after", Effect::Crash);
+    let options = SessionOptions::new().faults(&plan);
+    let mut session = world.binds.with(options).session();
+    MysqlA::write(&session, "left").await.unwrap();
+    Sqlite::write(&session, "left").await.unwrap();
+    session.commit_all().await.unwrap_err();
+    drop(session);
+
+    let [database, file] = world.databases.as_slice() else {
+        panic!("two databases");
+    };
+    let name = database.name().unwrap();
+    let role = name.replace("test_", "blind_");
+    let mut admin = Admin::connect(database.url()).await;
+    let create = format!("CREATE USER {role}@'127.0.0.1' IDENTIFIED BY 'app-secret'");
+    admin.run(&create).await.unwrap();
+    for table in ["meta", "decision", "horizon"] {
+        let grant = format!("GRANT SELECT ON {name}.diesel_binds_{table} TO {role}@'127.0.0.1'");
+        admin.run(&grant).await.unwrap();
+    }
+    let url = database.app_url().replace("//app:", &format!("//{role}:"));
+    let namespace = format!("mysql-{}", name.replace("test_", "")).replace('_', "-");
+    let blind = World::builder::<(MysqlA, Sqlite)>()
+        .binds(|binds| binds.namespace(namespace))
+        .connect(&[url, file.url().to_owned()])
+        .await;
+    let looked = blind.recovery().in_doubt().await;
+    assert!(!looked.is_complete(), "{looked}");
+    let said = format!("{looked:?}");
+    assert!(said.contains("diesel_binds_branch"), "{said}");
+
+    let pass = world.binds.recovery().run_older_than(Duration::ZERO).await;
+    assert!(pass.is_complete(), "{pass}");
+    assert_eq!(pass.recovered.len(), 1, "{pass}");
+    let drop = format!("DROP USER {role}@'127.0.0.1'");
+    admin.run(&drop).await.unwrap();
 }
 
 #[tokio::test]

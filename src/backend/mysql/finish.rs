@@ -1,10 +1,10 @@
 //! Finishing branches that other connections prepared, and recognizing those that the server has lost.
 //!
-//! On MySQL, every connection finishes a branch at once. On MariaDB, a connection that goes away releases the name of its branch before InnoDB releases the transaction. If the branch is
-//! finished in between, the statement succeeds, but InnoDB finds nothing to finish. The name is gone from `XA RECOVER`.
-//! The transaction and its locks stay prepared until the server is restarted (10 of 400 on MariaDB 10.11.19, right
-//! after a `KILL`). So there, a branch is only touched when its connection is gone. Afterwards its own row shows whether it is
-//! finished.
+//! On MySQL, every connection finishes a branch at once. On MariaDB, a connection that goes away releases the name of its
+//! branch before InnoDB releases the transaction. If the branch is finished in between, the statement succeeds, but InnoDB
+//! finds nothing to finish. The name is gone from `XA RECOVER`. The transaction and its locks stay prepared until the server
+//! is restarted (10 of 400 on MariaDB 10.11.19, right after a `KILL`). So there, a branch is only touched when its connection
+//! is gone. Afterwards its own row shows whether it is finished.
 
 use diesel::QueryResult;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};

@@ -5,12 +5,13 @@
 //! The name of a branch is fixed when it starts, so it cannot name the holder. The branch itself inserts a row that
 //! does: recovery reads it under READ UNCOMMITTED.
 
-// Files, each of which imports only from those before it: `flavour`, `writes`, `clean`, `connect`, `drain`, `inspect`,
-// `listing`, `lost`, `finish`, `prepared`, `retry`, `tables`, `recovery`, `begin`, `outer`, `probe`, `unit`, `sandbox`.
+// Files, each of which imports only from those before it: `flavour`, `writes`, `clean`, `connect`, `diagnosis`, `drain`,
+// `inspect`, `listing`, `lost`, `finish`, `prepared`, `tables`, `recovery`, `begin`, `outer`, `probe`, `unit`, `sandbox`.
 
 mod begin;
 mod clean;
 mod connect;
+mod diagnosis;
 mod drain;
 mod finish;
 mod flavour;
@@ -21,7 +22,6 @@ mod outer;
 mod prepared;
 mod probe;
 mod recovery;
-mod retry;
 #[cfg(feature = "testing")]
 mod sandbox;
 mod tables;
@@ -91,7 +91,7 @@ impl Dialect for AsyncMysqlConnection {
     }
 
     async fn met_conflict(&mut self, error: &Error) -> bool {
-        retry::is_conflict(self, error).await
+        diagnosis::is_one_of(self, error, diagnosis::CONFLICTS).await
     }
 
     async fn clean(&mut self, terms: &Terms) -> QueryResult<bool> {
@@ -130,7 +130,7 @@ impl Dialect for AsyncMysqlConnection {
 
 /// Returns whether the transaction is an XA branch: a read-only one has nothing to prepare.
 fn is_branch(terms: &Terms) -> bool {
-    terms.two_phase && !terms.read_only
+    terms.two_phase
 }
 
 fn xid(terms: &Terms) -> Xid {

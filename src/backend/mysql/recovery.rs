@@ -31,7 +31,7 @@ impl RecoveryDialect for AsyncMysqlConnection {
 
     async fn recovery_settings(&mut self) -> QueryResult<()> {
         self.batch_execute(
-            "SET SESSION innodb_lock_wait_timeout = 1, SESSION autocommit = 1; \
+            "SET SESSION innodb_lock_wait_timeout = 1, SESSION lock_wait_timeout = 10, SESSION autocommit = 1; \
              SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION TRANSACTION READ WRITE",
         )
         .await
@@ -73,8 +73,8 @@ impl RecoveryDialect for AsyncMysqlConnection {
             }
             // MySQL limits no statement that writes. A row that came too late is not committed.
             Flavour::MySql => format!(
-                "SET @diesel_binds_begun = NOW(6); START TRANSACTION; INSERT IGNORE {row}; {}; COMMIT",
-                fail_unless("NOW(6) < @diesel_binds_begun + INTERVAL 20 SECOND")
+                "SET @diesel_binds_begun = UTC_TIMESTAMP(6); START TRANSACTION; INSERT IGNORE {row}; {}; COMMIT",
+                fail_unless("UTC_TIMESTAMP(6) < @diesel_binds_begun + INTERVAL 20 SECOND")
             ),
         };
         let fenced = self.batch_execute(&message).await;

@@ -44,6 +44,7 @@ macro_rules! on_servers {
 
 on_servers!(
     unused_connections_are_closed,
+    connections_of_a_burst_are_closed,
     connections_are_opened_ahead_of_their_use,
     an_old_connection_is_not_used_again,
     a_killed_connection_is_found_before_its_use,
@@ -115,6 +116,23 @@ where
     use_at_once::<S>(&binds, 3).await;
     until_connections(&mut look, 0).await;
     use_at_once::<S>(&binds, 3).await;
+}
+
+/// One after the other, units use one connection. The others would stay if all were used in turn.
+async fn connections_of_a_burst_are_closed<S: Side>()
+where
+    <S::Bind as Bind>::Connection: FromUrl,
+{
+    let database = S::database().await;
+    let mut look = look_at(&database).await;
+    let limit = Duration::from_millis(500);
+    let binds = binds::<S>(database.url(), keeping(3).idle_timeout(limit));
+    use_at_once::<S>(&binds, 3).await;
+    let end = Instant::now() + LONGEST;
+    while look.connections().await.len() > 1 {
+        assert!(Instant::now() < end, "connections stay");
+        use_at_once::<S>(&binds, 1).await;
+    }
 }
 
 async fn connections_are_opened_ahead_of_their_use<S: Side>()
