@@ -118,8 +118,8 @@ pub mod __private {
     #[cfg(feature = "migrations")]
     pub use crate::backend::migrate::History;
     pub use crate::bind::Access;
-    pub use crate::config::mysql_requires_tls;
     pub use crate::config::sqlite::{SqlitePlace, sqlite_place};
+    pub use crate::config::url::mysql_requires_tls;
     #[cfg(feature = "migrations")]
     pub use crate::migrate::{Owner, version_of};
     pub use crate::pool::open;

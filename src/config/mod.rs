@@ -13,7 +13,7 @@ pub(crate) mod recovery;
 pub(crate) mod sqlite;
 mod sqlite_locking;
 mod transaction;
-mod url;
+pub(crate) mod url;
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) use self::recovery::RecoveryOptions;
 #[cfg(feature = "sqlite")]
 pub(crate) use self::sqlite::{SqlitePlace, sqlite_name, sqlite_place};
 pub(crate) use self::url::Place;
-pub use self::url::{UrlProblem, mysql_requires_tls};
+pub use self::url::UrlProblem;
 pub(crate) use self::url::{check_url, check_url_of_setup};
 pub use crate::tls::TlsProblem;
 
