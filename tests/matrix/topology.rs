@@ -20,7 +20,7 @@ pub(crate) enum Topology {
 }
 
 impl Topology {
-    /// Those of the servers that every run of the tests has.
+    /// The combinations of the servers that every run of the tests has.
     pub(crate) const ALL: [Self; 6] = [
         Self::PostgresPostgres,
         Self::PostgresMariadb,
@@ -30,7 +30,7 @@ impl Topology {
         Self::AllFour,
     ];
 
-    /// Those with MySQL.
+    /// The combinations with MySQL.
     pub(crate) const OF_MYSQL: [Self; 5] = [
         Self::PostgresMysql,
         Self::MysqlSqlite,

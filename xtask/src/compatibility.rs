@@ -25,7 +25,7 @@ const MYSQL: &str = "DIESEL_BINDS_TEST_MYSQL";
 
 type Environment = BTreeMap<&'static str, String>;
 
-/// Whether the table is written.
+/// The arguments of the command.
 #[derive(Args)]
 pub(crate) struct Compatibility {
     /// Write the table into `docs/compatibility.md`

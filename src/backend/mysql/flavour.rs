@@ -1,4 +1,4 @@
-//! Whether a server is MySQL or MariaDB: the only place that reads its version.
+//! The flavour of a server, MySQL or MariaDB: the only place that reads its version.
 
 use diesel::{QueryResult, define_sql_function, select};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _};

@@ -32,7 +32,7 @@ struct SessionState {
 /// are sent beside it.
 #[derive(QueryId)]
 pub(super) struct Wrote {
-    /// The same for every query on a connection, which has one server.
+    /// The expression that counts writes. Every query of a connection has the same one, because it has one server.
     writes: &'static str,
 }
 

@@ -14,7 +14,7 @@ pub(crate) enum Set {
     /// The servers of the tests, from the programs of this machine
     #[default]
     Installed,
-    /// The same servers, of a later release of Debian
+    /// The servers of the tests, from packages of a later release of Debian
     Later,
     /// MySQL, of a later release of Debian
     Mysql,
