@@ -10,14 +10,16 @@
 // The adapters have the same files. `unit`, `outer`, `recovery` and `sandbox` each implement the trait of that name,
 // and `mod.rs` implements `Dialect`. `begin` and `probe` have the statements before the end of the transaction of a
 // unit; `clean` makes the connection fit for others. `inspect` reads the properties of a server. `tables` checks that
-// the tables of the protocol are safe for commits. `prepared` finds and finishes branches, `retry` asks the
-// server whether an error is a conflict.
+// the tables of the protocol are safe for commits; `identify` reads them in one query, and SQLite's `identity` in a
+// prepared one. `prepared` finds and finishes branches, `retry` asks the server whether an error is a conflict.
 //
 // Files, each of which imports only from those before it: `listed_branch`, `server`, `protocol_migration`, `settings`,
-// `stale`, `message`, `terms`, `internals`, `observe`, `open`, `sandbox`, `sql`, `tables`, `record`, `dialect`,
-// `migrate`, `records`, `mysql`, `postgres`, `sqlite`.
+// `stale`, `message`, `terms`, `internals`, `observe`, `open`, `sandbox`, `sql`, `tables`, `identify`, `record`,
+// `dialect`, `migrate`, `records`, `mysql`, `postgres`, `sqlite`.
 
 mod dialect;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod identify;
 pub(crate) mod internals;
 mod listed_branch;
 mod message;

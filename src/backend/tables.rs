@@ -3,12 +3,13 @@
 //! Each adapter asks its server in `tables`, in the statement that reads the id. One more column is null if all is
 //! well. Otherwise it contains a table, a word and a detail, with a colon between each.
 
-use diesel::sql_types::{Bool, Integer, Nullable, Text};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use diesel::sql_types::Bool;
+use diesel::sql_types::{Integer, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 
-use crate::backend::{Terms, sql};
-use crate::commit::{Fault, Identified};
-use crate::gid::{DatabaseId, Gid};
+use crate::commit::Fault;
+use crate::gid::DatabaseId;
 
 /// The version of the tables that this library writes.
 const TABLES_VERSION: i32 = 2;
@@ -22,6 +23,18 @@ pub(super) struct Meta {
     version: i32,
     #[diesel(sql_type = Nullable<Text>)]
     unfit: Option<String>,
+}
+
+#[cfg(feature = "sqlite")]
+impl Meta {
+    /// Returns the row of fit tables.
+    pub(super) fn fit(holder_id: String, version: i32) -> Self {
+        Self {
+            holder_id,
+            version,
+            unfit: None,
+        }
+    }
 }
 
 /// The answer to the question whether the tables are there.
@@ -50,47 +63,6 @@ pub(super) fn meta(schema: &str, unfit: &str) -> String {
         ),
         columns("diesel_binds_horizon", &["namespace", "unit", "moved_at"]),
     )
-}
-
-/// The row of `diesel_binds_meta`, read for a unit.
-#[derive(QueryableByName)]
-pub(super) struct MetaForUnit {
-    #[diesel(embed)]
-    meta: Meta,
-    #[diesel(sql_type = Bool)]
-    forgotten: bool,
-}
-
-/// Extends the query `meta` by whether records of the unit may have been deleted.
-pub(super) fn for_unit(meta: &str, schema: &str, terms: &Terms) -> String {
-    let forgotten = sql::is_behind_horizon(schema, &terms.namespace, terms.unit);
-    let columns = meta.trim_start_matches("SELECT ");
-    format!("SELECT {forgotten} AS forgotten, {columns}")
-}
-
-/// Returns the identity of the database, and whether it could hold the decision of the unit.
-pub(super) fn identified(rows: QueryResult<Vec<MetaForUnit>>) -> Result<Identified, Fault> {
-    let mut has_forgotten = false;
-    let rows = rows.map(|rows| {
-        let metas = rows.into_iter().map(|row| {
-            has_forgotten |= row.forgotten;
-            row.meta
-        });
-        metas.collect()
-    });
-    Ok(Identified {
-        database: database_id(rows)?,
-        has_forgotten,
-    })
-}
-
-/// Makes sure that the database is the holder's.
-pub(super) fn verify_holder(rows: QueryResult<Vec<Meta>>, gid: &Gid) -> Result<(), Fault> {
-    if database_id(rows)? == gid.holder_id {
-        Ok(())
-    } else {
-        Err(Fault::Replaced)
-    }
 }
 
 /// Returns the id of the database.

@@ -4,12 +4,13 @@ use diesel::sql_types::Text;
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
+use crate::backend::identify::verify_holder;
 use crate::backend::mysql::flavour::Flavour;
 use crate::backend::mysql::inspect::{LOCATION, at_location};
 use crate::backend::mysql::listing::has_name;
 use crate::backend::mysql::writes::fail_unless;
 use crate::backend::mysql::{Flag, finish, lost, prepared, tables};
-use crate::backend::tables::{Found, database_id, verify_holder};
+use crate::backend::tables::{Found, database_id};
 use crate::backend::{Backend, Lineage, ListedBranch, RecordRow, RecoveryDialect, sql};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};

@@ -8,6 +8,7 @@ use diesel_async::{
     AnsiTransactionManager, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _,
 };
 
+use crate::backend::identify::{for_unit, identified};
 use crate::backend::message::{Part, sql};
 use crate::backend::mysql::flavour::Flavour;
 use crate::backend::mysql::inspect::NOT_DETACHED;
@@ -16,7 +17,6 @@ use crate::backend::mysql::writes::{
     CLEAR_WARNINGS, NonTransactionalCheck, counts_writes, fail_unless,
 };
 use crate::backend::mysql::{Flag, begin, inspect, is_branch, outer, probe, tables, verb, xid};
-use crate::backend::tables::{for_unit, identified};
 use crate::backend::{
     Dialect as _, LoneCommitFault, PriorState, SavepointStep, Terms, TransactionState, UnitDialect,
     Unseen, internals, sql,

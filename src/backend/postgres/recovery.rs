@@ -5,8 +5,9 @@ use diesel::sql_types::{Bool, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
+use crate::backend::identify::verify_holder;
 use crate::backend::postgres::{lineage, prepared, tables};
-use crate::backend::tables::{Found, database_id, verify_holder};
+use crate::backend::tables::{Found, database_id};
 use crate::backend::{
     Backend, Lineage, ListedBranch, RecordRow, RecoveryDialect, TransactionId, sql,
 };

@@ -5,6 +5,7 @@ use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _,
 };
 
+use crate::backend::identify::{for_unit, identified};
 use crate::backend::message::{Part, sql};
 use crate::backend::postgres::begin::begin;
 use crate::backend::postgres::lineage::Current;
@@ -13,7 +14,6 @@ use crate::backend::postgres::message::{fault, is_of_server, run};
 use crate::backend::postgres::probe::{ShowMarker, current_setting, txid_current_if_assigned};
 use crate::backend::postgres::role::LeaveRole;
 use crate::backend::postgres::{SCHEMA, inspect, outer, prepared, tables};
-use crate::backend::tables::{for_unit, identified};
 use crate::backend::{
     Dialect as _, LoneCommitFault, PriorState, SavepointStep, Terms, TransactionId,
     TransactionState, UnitDialect, Unseen, internals, sql,

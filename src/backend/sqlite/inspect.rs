@@ -1,11 +1,12 @@
 //! Queries for the properties of SQLite and of a file.
 
-use diesel::{QueryResult, SqliteConnection};
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 
+use crate::backend::Server;
 use crate::backend::server::SessionDefaults;
 use crate::backend::sqlite::SCHEMA;
-use crate::backend::sqlite::pragma::{number, text};
-use crate::backend::{Attached, Server};
+use crate::backend::sqlite::pragma::{kept, text};
 
 /// Reads the properties of SQLite, the file and the connection.
 pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> {
@@ -26,7 +27,7 @@ pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> 
         schema: SCHEMA.into(),
         cannot_prepare: Some("SQLite cannot prepare a transaction".into()),
         prepared_slots: None,
-        not_durable: not_durable(connection, &[])?,
+        not_durable: not_durable(connection, "main")?,
         time: None,
         fingerprint: file.into(),
         lineage: None,
@@ -50,34 +51,41 @@ pub(super) fn remarks(connection: &mut SqliteConnection) -> QueryResult<Vec<Stri
     Ok(file.is_empty().then(|| remark.into()).into_iter().collect())
 }
 
-/// Returns the setting because of which a crash may lose a confirmed commit, if there is one.
+/// The properties of one file of a connection that decide whether a crash may lose a confirmed commit: its name, and the
+/// settings `synchronous` and `journal_mode`.
+pub(super) type DurabilityRow = (String, i64, String);
+
+/// The SQL types of a [`DurabilityRow`].
+pub(super) type DurabilityColumns = (Text, BigInt, Text);
+
+/// Returns the columns of a query for a [`DurabilityRow`].
+pub(super) fn durability_columns(schema: &str) -> String {
+    format!(
+        "(SELECT file FROM pragma_database_list WHERE name = '{schema}'), \
+         (SELECT synchronous FROM pragma_synchronous('{schema}')), \
+         (SELECT journal_mode FROM pragma_journal_mode('{schema}'))"
+    )
+}
+
+/// Returns the setting of a file because of which a crash may lose a confirmed commit, if there is one.
+pub(super) fn reason_not_durable(schema: &str, row: &DurabilityRow) -> Option<String> {
+    let (file, synchronous, journal) = row;
+    if file.is_empty() {
+        return Some(format!("the database `{schema}` has no file"));
+    }
+    if *synchronous < 2 {
+        return Some(format!("`{schema}.synchronous` is below FULL"));
+    }
+    matches!(journal.as_str(), "off" | "memory")
+        .then(|| format!("`{schema}.journal_mode` is `{journal}`"))
+}
+
+/// Returns the setting of a file because of which a crash may lose a confirmed commit, if there is one.
 pub(super) fn not_durable(
     connection: &mut SqliteConnection,
-    attached: &[Attached],
+    schema: &str,
 ) -> QueryResult<Option<String>> {
-    let schemas = std::iter::once("main").chain(attached.iter().map(|file| file.key));
-    for schema in schemas {
-        let file = text(
-            connection,
-            &format!("SELECT file AS value FROM pragma_database_list WHERE name = '{schema}'"),
-        )?;
-        if file.is_empty() {
-            return Ok(Some(format!("the database `{schema}` has no file")));
-        }
-        let synchronous = number(
-            connection,
-            &format!("SELECT synchronous AS value FROM pragma_synchronous('{schema}')"),
-        )?;
-        if synchronous < 2 {
-            return Ok(Some(format!("`{schema}.synchronous` is below FULL")));
-        }
-        let journal = text(
-            connection,
-            &format!("SELECT journal_mode AS value FROM pragma_journal_mode('{schema}')"),
-        )?;
-        if matches!(journal.as_str(), "off" | "memory") {
-            return Ok(Some(format!("`{schema}.journal_mode` is `{journal}`")));
-        }
-    }
-    Ok(None)
+    let query = format!("SELECT {}", durability_columns(schema));
+    let row = kept::<DurabilityColumns>(&query, &[]).get_result(connection)?;
+    Ok(reason_not_durable(schema, &row))
 }

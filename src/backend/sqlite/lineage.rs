@@ -8,37 +8,24 @@ use std::fs;
 use std::time::UNIX_EPOCH;
 
 use diesel::connection::SimpleConnection as _;
-use diesel::sql_types::{Nullable, Text};
-use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
+use diesel::{QueryResult, SqliteConnection};
 
-use crate::backend::sqlite::pragma::{kept, number, text};
-use crate::backend::tables::is_of_our_tables;
+use crate::backend::sqlite::pragma::{number, text};
 use crate::commit::Fault;
 use crate::gid::DatabaseId;
 
-/// Refuses a file that is not the one recorded with its id. Returns whether a file was recorded.
-pub(super) fn verify(connection: &mut SqliteConnection) -> Result<bool, Fault> {
-    // The column is qualified by its table, so that an error about a missing column names the table.
-    let recorded =
-        kept::<Nullable<Text>>("SELECT diesel_binds_meta.place FROM main.diesel_binds_meta")
-            .get_result::<Option<String>>(connection)
-            .map_err(|error| match is_of_our_tables(&error) {
-                true => Fault::NotInstalled(error),
-                false => Fault::Refused(error),
-            })?;
-    let Some(recorded) = recorded else {
-        return Ok(false);
-    };
-    match place(connection).map_err(Fault::Refused)? {
+/// Refuses a file that is not the one recorded with its id.
+pub(super) fn verify(file: &str, recorded: &str) -> Result<(), Fault> {
+    match place(file) {
         // On some file systems the place is unknown, and a copy cannot be recognized.
         Some(now) if now != recorded => Err(Fault::Copied),
-        _ => Ok(true),
+        _ => Ok(()),
     }
 }
 
 /// Records the file with its id, unless one is recorded.
 pub(super) fn record(connection: &mut SqliteConnection) -> QueryResult<()> {
-    match place(connection)? {
+    match place(&file(connection)?) {
         Some(place) => connection.batch_execute(&format!(
             "UPDATE main.diesel_binds_meta SET place = '{place}' WHERE place IS NULL"
         )),
@@ -64,7 +51,7 @@ fn has_place_column(connection: &mut SqliteConnection) -> QueryResult<bool> {
 
 /// Makes the file the one that has the id, or gives it another id.
 pub(super) fn adopt(connection: &mut SqliteConnection, id: Option<DatabaseId>) -> QueryResult<()> {
-    let place = place(connection)?.map_or("NULL".to_owned(), |place| format!("'{place}'"));
+    let place = place(&file(connection)?).map_or("NULL".to_owned(), |place| format!("'{place}'"));
     let id = id.map_or(String::new(), |id| format!(", holder_id = '{id}'"));
     connection.batch_execute(&format!(
         "UPDATE main.diesel_binds_meta SET place = {place}{id}"
@@ -86,24 +73,28 @@ pub(super) fn install(connection: &mut SqliteConnection) -> QueryResult<()> {
     record(connection)
 }
 
-/// Returns the text that distinguishes the file from every copy of it. `None` without a file, and on file systems that
-/// keep no creation time: there, inode numbers may also change.
-fn place(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
-    let file = text(
+/// Returns the name of the main file, empty if there is none.
+fn file(connection: &mut SqliteConnection) -> QueryResult<String> {
+    text(
         connection,
         "SELECT file AS value FROM pragma_database_list WHERE name = 'main'",
-    )?;
+    )
+}
+
+/// Returns the text that distinguishes the file from every copy of it. `None` without a file, and on file systems that
+/// keep no creation time: there, inode numbers may also change.
+fn place(file: &str) -> Option<String> {
     if file.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let Ok(metadata) = fs::metadata(&file) else {
-        return Ok(Some("gone".into()));
+    let Ok(metadata) = fs::metadata(file) else {
+        return Some("gone".into());
     };
     let made = metadata
         .created()
         .ok()
         .and_then(|made| made.duration_since(UNIX_EPOCH).ok());
-    Ok(made.map(|made| format!("{}:{}", inode(&metadata), made.as_nanos())))
+    made.map(|made| format!("{}:{}", inode(&metadata), made.as_nanos()))
 }
 
 #[cfg(unix)]

@@ -5,13 +5,14 @@
 //! from outside: it blocks, or panics.
 
 // Files, each of which imports only from those before it: `connection_number`, `pragma`, `attach`, `begin`, `clean`,
-// `inspect`, `lineage`, `sandbox`, `tables`, `probe`, `outer`, `recovery`, `unit`, `connection_thread`.
+// `inspect`, `lineage`, `sandbox`, `tables`, `identity`, `probe`, `outer`, `recovery`, `unit`, `connection_thread`.
 
 mod attach;
 mod begin;
 mod clean;
 mod connection_number;
 mod connection_thread;
+mod identity;
 mod inspect;
 mod lineage;
 mod outer;

@@ -14,11 +14,13 @@ define_sql_function! {
     fn total_changes() -> BigInt;
 }
 
-/// A query for one column of the SQL type `T`. Diesel keeps it prepared by its text, so texts must not differ from unit to
+/// A query for columns of the SQL type `T`. Diesel keeps it prepared by its text, so texts must not differ from unit to
 /// unit.
 pub(super) struct Kept<'a, T> {
     query: &'a str,
-    column: PhantomData<T>,
+    /// The values of the question marks in the query.
+    values: &'a [&'a str],
+    columns: PhantomData<T>,
 }
 
 impl<T> QueryId for Kept<'_, T> {
@@ -33,18 +35,24 @@ impl<T> Query for Kept<'_, T> {
 
 impl<T> QueryFragment<Sqlite> for Kept<'_, T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql(self.query);
+        let mut parts = self.query.split('?');
+        out.push_sql(parts.next().unwrap_or_default());
+        for (part, value) in parts.zip(self.values) {
+            out.push_bind_param::<Text, str>(value)?;
+            out.push_sql(part);
+        }
         Ok(())
     }
 }
 
 impl<T> RunQueryDsl<SqliteConnection> for Kept<'_, T> {}
 
-/// Returns a query that is kept prepared.
-pub(super) fn kept<T>(query: &str) -> Kept<'_, T> {
+/// Returns a query that is kept prepared, with a text for each question mark in it.
+pub(super) fn kept<'a, T>(query: &'a str, values: &'a [&'a str]) -> Kept<'a, T> {
     Kept {
         query,
-        column: PhantomData,
+        values,
+        columns: PhantomData,
     }
 }
 
@@ -94,16 +102,16 @@ pub(super) fn written(connection: &mut SqliteConnection) -> QueryResult<i64> {
 
 /// Returns the first row of a query that is kept prepared.
 pub(super) fn text(connection: &mut SqliteConnection, query: &str) -> QueryResult<String> {
-    kept::<Text>(query).get_result(connection)
+    kept::<Text>(query, &[]).get_result(connection)
 }
 
 /// Returns all rows of a query that is kept prepared.
 #[cfg(feature = "testing")]
 pub(super) fn texts(connection: &mut SqliteConnection, query: &str) -> QueryResult<Vec<String>> {
-    kept::<Text>(query).load(connection)
+    kept::<Text>(query, &[]).load(connection)
 }
 
 /// Returns the first row of a query that is kept prepared.
 pub(super) fn number(connection: &mut SqliteConnection, query: &str) -> QueryResult<i64> {
-    kept::<BigInt>(query).get_result(connection)
+    kept::<BigInt>(query, &[]).get_result(connection)
 }

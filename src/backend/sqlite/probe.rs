@@ -1,14 +1,10 @@
-//! Queries on the transaction of a unit before it ends: whether it is still open, and the id of its database.
+//! Whether the transaction of a unit is still open.
 
 use diesel::connection::SimpleConnection as _;
-use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
+use diesel::{QueryResult, SqliteConnection};
 
-use crate::backend::sqlite::inspect::not_durable;
-use crate::backend::sqlite::lineage;
-use crate::backend::sqlite::{SCHEMA, tables};
-use crate::backend::tables::{for_unit, identified};
-use crate::backend::{PriorState, Terms, TransactionState, internals};
-use crate::commit::{Fault, Identified};
+use crate::backend::{PriorState, TransactionState, internals};
+use crate::commit::Fault;
 
 /// Checks that the transaction is still that of the unit.
 pub(super) fn verify(
@@ -33,24 +29,4 @@ pub(super) fn is_in_transaction(connection: &mut SqliteConnection) -> QueryResul
     }
     connection.batch_execute("ROLLBACK")?;
     Ok(false)
-}
-
-/// Returns the id of the database, if it may join a unit of several writers.
-pub(super) fn identify(
-    connection: &mut SqliteConnection,
-    terms: &Terms,
-) -> Result<Identified, Fault> {
-    if !terms.allow_not_durable
-        && let Some(setting) = not_durable(connection, &terms.attached).map_err(Fault::Refused)?
-    {
-        return Err(Fault::NotDurable { setting });
-    }
-    let meta = tables::meta(connection).map_err(Fault::Refused)?;
-    let query = for_unit(&meta, SCHEMA, terms);
-    let identified = identified(sql_query(query).load(connection))?;
-    if !lineage::verify(connection)? && !terms.read_only {
-        // The place is committed together with the unit, or not at all.
-        lineage::record(connection).map_err(Fault::Refused)?;
-    }
-    Ok(identified)
 }

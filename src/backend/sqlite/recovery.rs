@@ -5,8 +5,7 @@ use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
 use crate::backend::sqlite::pragma::patiently;
-use crate::backend::sqlite::{lineage, tables};
-use crate::backend::tables::{database_id, verify_holder};
+use crate::backend::sqlite::{identity, lineage};
 use crate::backend::{Backend, ListedBranch, RecordRow, RecoveryDialect, sql};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
@@ -51,11 +50,7 @@ where
 
     async fn database_id(&mut self, _: &str) -> Result<DatabaseId, Fault> {
         self.spawn_blocking(move |connection| {
-            patiently(connection, |connection| {
-                let meta = tables::meta(connection).map_err(Fault::Refused);
-                let id = meta.and_then(|meta| database_id(sql_query(meta).load(connection)));
-                Ok(id.and_then(|id| lineage::verify(connection).map(|_| id)))
-            })
+            patiently(connection, |connection| Ok(identity::database(connection)))
         })
         .await
         .map_err(Fault::Lost)?
@@ -108,9 +103,9 @@ fn recorded(
     schema: &str,
     gid: &Gid,
 ) -> Result<Option<Outcome>, Fault> {
-    let meta = tables::meta(connection).map_err(Fault::Refused)?;
-    verify_holder(sql_query(meta).load(connection), gid)?;
-    lineage::verify(connection)?;
+    if identity::database(connection)? != gid.holder_id {
+        return Err(Fault::Replaced);
+    }
     sql::recorded(
         sql_query(sql::outcome(schema, gid)).get_result(connection),
         gid,

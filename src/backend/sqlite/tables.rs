@@ -34,20 +34,21 @@ const UNFIT: &str = "(SELECT found FROM (\
 
 /// The statements that made the tables, with everything that belongs to them: indexes and triggers, also triggers of the
 /// connection alone.
-const MADE_BY: &str = "SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';'), '') AS value \
+pub(super) const MADE_BY: &str = "SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';'), '') \
     FROM (SELECT type, name, sql, tbl_name FROM main.sqlite_master \
         UNION ALL SELECT type, name, sql, tbl_name FROM temp.sqlite_master) \
     WHERE lower(tbl_name) IN ('diesel_binds_meta', 'diesel_binds_decision', 'diesel_binds_horizon')";
 
-/// Returns the query for the row of `diesel_binds_meta`. The query also looks for a reason why a table is unfit, unless
-/// the tables are as the migration makes them.
-pub(super) fn meta(connection: &mut SqliteConnection) -> QueryResult<String> {
-    // SQLite compiles the search for a reason in 0.4 ms, and each unit would pay for it.
-    let unfit = match text(connection, MADE_BY)? == *made_by_migration()? {
-        true => "NULL",
-        false => UNFIT,
-    };
-    Ok(tables::meta(SCHEMA, unfit))
+/// Returns the query for the row of `diesel_binds_meta` and for a reason why a table is unfit.
+///
+/// SQLite compiles it in 0.4 ms, so it runs only if the tables are not as the migration makes them.
+pub(super) fn meta() -> String {
+    tables::meta(SCHEMA, UNFIT)
+}
+
+/// Returns whether the tables are as the migration makes them. `made_by` is the answer to [`MADE_BY`].
+pub(super) fn are_of_migration(made_by: &str) -> QueryResult<bool> {
+    Ok(made_by == made_by_migration()?)
 }
 
 /// Returns the answer to [`MADE_BY`] in a database that the migration has made.
@@ -59,6 +60,6 @@ fn made_by_migration() -> QueryResult<&'static str> {
     let mut memory = SqliteConnection::establish(":memory:")
         .map_err(|error| diesel::result::Error::QueryBuilderError(error.into()))?;
     memory.batch_execute(Backend::Sqlite.protocol_migration().up)?;
-    let made = text(&mut memory, MADE_BY)?;
+    let made = text(&mut memory, &format!("SELECT ({MADE_BY})"))?;
     Ok(MADE.get_or_init(|| made))
 }

@@ -8,7 +8,7 @@ use diesel::{QueryResult, SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
 use crate::backend::sqlite::pragma::{number, written};
-use crate::backend::sqlite::{SCHEMA, attach, begin, outer, probe};
+use crate::backend::sqlite::{SCHEMA, attach, begin, identity, outer, probe};
 use crate::backend::{
     LoneCommitFault, PriorState, SavepointStep, Terms, TransactionState, UnitDialect, Unseen,
     internals, sql,
@@ -59,7 +59,7 @@ where
 
     async fn identify(&mut self, terms: &Terms) -> Result<Identified, Fault> {
         let terms = terms.clone();
-        self.spawn_blocking(move |connection| Ok(probe::identify(connection, &terms)))
+        self.spawn_blocking(move |connection| Ok(identity::identify(connection, &terms)))
             .await
             .map_err(Fault::Refused)?
     }
