@@ -24,11 +24,11 @@ use crate::gid::DatabaseId;
 /// Each column is qualified by its table, so that an error about a missing column names the table.
 static QUERY: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {}, diesel_binds_meta.holder_id, diesel_binds_meta.version, diesel_binds_meta.place, ({}), \
+        "SELECT {}, diesel_binds_meta.holder_id, diesel_binds_meta.version, diesel_binds_meta.place, {}, \
          EXISTS (SELECT 1 FROM main.diesel_binds_horizon WHERE diesel_binds_horizon.namespace = ? \
          AND diesel_binds_horizon.unit >= ?) FROM main.diesel_binds_meta",
         durability_columns("main"),
-        tables::MADE_BY
+        *tables::MADE_BY
     )
 });
 

@@ -1,6 +1,6 @@
 //! The checks of the protocol's tables on SQLite.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, QueryResult, SqliteConnection};
@@ -32,12 +32,19 @@ const UNFIT: &str = "(SELECT found FROM (\
         AND (SELECT group_concat(coalesce(x.name, '') || ' ' || x.coll) FROM pragma_index_xinfo(i.name, 'main') x \
             WHERE x.key) = made.key || ' BINARY')) LIMIT 1)";
 
-/// The statements that made the tables, with everything that belongs to them: indexes and triggers, also triggers of the
-/// connection alone.
-pub(super) const MADE_BY: &str = "SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';'), '') \
-    FROM (SELECT type, name, sql, tbl_name FROM main.sqlite_master \
-        UNION ALL SELECT type, name, sql, tbl_name FROM temp.sqlite_master) \
-    WHERE lower(tbl_name) IN ('diesel_binds_meta', 'diesel_binds_decision', 'diesel_binds_horizon')";
+/// An expression for the statements that made the tables, with everything that belongs to them: indexes and triggers, also
+/// triggers of the connection alone.
+pub(super) static MADE_BY: LazyLock<String> = LazyLock::new(|| {
+    let made = |schema| {
+        // Names of tables in a trigger are as its author wrote them.
+        format!(
+            "coalesce((SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';') \
+             FROM {schema}.sqlite_master WHERE tbl_name COLLATE NOCASE IN \
+             ('diesel_binds_meta', 'diesel_binds_decision', 'diesel_binds_horizon')), '')"
+        )
+    };
+    format!("{} || {}", made("main"), made("temp"))
+});
 
 /// Returns the query for the row of `diesel_binds_meta` and for a reason why a table is unfit.
 ///
@@ -60,6 +67,6 @@ fn made_by_migration() -> QueryResult<&'static str> {
     let mut memory = SqliteConnection::establish(":memory:")
         .map_err(|error| diesel::result::Error::QueryBuilderError(error.into()))?;
     memory.batch_execute(Backend::Sqlite.protocol_migration().up)?;
-    let made = text(&mut memory, &format!("SELECT ({MADE_BY})"))?;
+    let made = text(&mut memory, &format!("SELECT {}", *MADE_BY))?;
     Ok(MADE.get_or_init(|| made))
 }
