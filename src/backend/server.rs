@@ -40,6 +40,9 @@ pub struct Server {
     pub schema: String,
     /// The reason why no transaction can be prepared here, if so.
     pub cannot_prepare: Option<String>,
+    /// `true` if the server is a node of a cluster, which rolls a transaction back by itself if one of another node was
+    /// first.
+    pub is_node: bool,
     /// The number of prepared transactions that the server allows, if it is limited.
     pub prepared_slots: Option<u32>,
     /// The setting because of which confirmed commits may be lost, if any.

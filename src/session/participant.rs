@@ -111,7 +111,8 @@ impl<C: Connection> Participant for Lease<C> {
                     self.entry.note_start(&self.terms.server, started);
                     return Ok(());
                 }
-                Ok(Err(failed)) => {
+                Ok(Err(mut failed)) => {
+                    failed.fault = self.conflicted(failed.fault).await;
                     self.met_marker(&failed.fault);
                     match failed.fault {
                         Fault::Lost(_) => failed,
@@ -188,7 +189,10 @@ impl<C: Connection> Participant for Lease<C> {
             let deciding = self.step(Self::start_ending, async |connection, terms| {
                 connection.decide(terms, decision).await
             });
-            let decided = deciding.await;
+            let decided = match deciding.await {
+                Ok(()) => Ok(()),
+                Err(fault) => Err(self.conflicted(fault).await),
+            };
             match &decided {
                 Ok(()) => self.ended(),
                 Err(fault) => {
@@ -345,6 +349,28 @@ impl<C: Connection> Lease<C> {
         replied
     }
 
+    /// Turns a missing marker into a conflict, if the server has rolled the transaction back by itself for one.
+    async fn conflicted(&mut self, fault: Fault) -> Fault {
+        let Fault::TransactionEnded(error) = fault else {
+            return fault;
+        };
+        self.completed();
+        let limit = self.entry.timeouts.step;
+        let was_rolled_back = match (self.settle_unseen(), self.start()) {
+            (Unseen::Nothing, Some((connection, terms))) => {
+                timeout(limit, connection.was_rolled_back(terms)).await
+            }
+            _ => Ok(false),
+        };
+        if was_rolled_back.is_ok() {
+            self.completed();
+        }
+        match was_rolled_back {
+            Ok(true) => Fault::Refused(lost_to_another(&error)),
+            _ => Fault::TransactionEnded(error),
+        }
+    }
+
     /// Finishes the branch on the connection that prepared it. Returns whether that succeeded.
     async fn finish_here(&mut self, branch: &Branch, outcome: Outcome) -> bool {
         let limit = self.entry.timeouts.step;
@@ -379,6 +405,14 @@ impl<C: Connection> Lease<C> {
             Err(_) => false,
         }
     }
+}
+
+/// Returns the error of a transaction that a node of a cluster has rolled back. The node says so only to the statement
+/// that runs at that moment.
+fn lost_to_another(error: &diesel::result::Error) -> diesel::result::Error {
+    let message = format!("another node of the cluster has changed the same rows first: {error}");
+    let kind = diesel::result::DatabaseErrorKind::SerializationFailure;
+    diesel::result::Error::DatabaseError(kind, Box::new(message))
 }
 
 /// Turns a refusal into a lost connection if the server no longer replies. Drivers do not distinguish the two.

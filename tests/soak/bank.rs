@@ -16,6 +16,9 @@ pub(crate) const KEYS: [&str; 5] = ["pg-a", "pg-b", "my-a", "my-b", "lite"];
 /// The place of the file among them.
 pub(crate) const FILE: usize = 4;
 
+/// The place of the first database of MariaDB, or what is in its place.
+pub(crate) const SHARED: usize = 2;
+
 /// The number of accounts in each database, and the initial balance of each.
 pub(crate) const ACCOUNTS: i32 = 200;
 pub(crate) const BALANCE: i64 = 1000;

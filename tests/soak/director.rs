@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use diesel_binds::Binds;
 use fastrand::Rng;
+use kit::admin::Admin;
 use kit::database::Database;
 use kit::kill::{kill, restart};
 use kit::servers::Server;
+use url::Url;
 
 use crate::audit;
-use crate::bank::{self, FILE};
+use crate::bank::{self, FILE, SHARED};
 use crate::ledger::Ledger;
 use crate::settings::{Settings, Site};
 
@@ -29,9 +31,10 @@ const SETTLING: Duration = Duration::from_secs(60);
 
 /// Returns the servers, in the order of `bank::KEYS`.
 fn servers(settings: &Settings) -> [Server; 4] {
-    let [third, fourth] = match settings.mysql {
-        true => [Server::MysqlA, Server::MysqlB],
-        false => [Server::MariadbA, Server::MariadbB],
+    let [third, fourth] = match (settings.mysql, settings.galera) {
+        (true, _) => [Server::MysqlA, Server::MysqlB],
+        (_, true) => [Server::GaleraA, Server::MariadbB],
+        (false, false) => [Server::MariadbA, Server::MariadbB],
     };
     [Server::PostgresA, Server::PostgresB, third, fourth]
 }
@@ -75,6 +78,9 @@ pub(crate) async fn direct(settings: Settings) -> ExitCode {
         .map(|site| bank::binds(&site.namespace, &site.urls))
         .collect();
     let in_doubt_left = settle(&hosts).await;
+    if settings.galera {
+        catch_up(Server::GaleraA).await;
+    }
     let found = audit::audit(&databases.urls(), &hosts, &ledger.answers()).await;
     println!(
         "soak: units={} committed={} coordinator_kills={coordinator_kills} server_kills={server_kills} torn={} lies={} \
@@ -86,6 +92,13 @@ pub(crate) async fn direct(settings: Settings) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Waits until a node has applied what any node of its cluster has committed.
+async fn catch_up(node: Server) {
+    let mut admin = Admin::connect(node.url().as_str()).await;
+    let read = "SET SESSION wsrep_sync_wait = 15; SELECT COUNT(*) FROM mysql.global_priv";
+    admin.run(read).await.expect("the node is in its cluster");
 }
 
 /// Recovers on all hosts until nothing is left. Returns the number of branches in doubt and unreachable databases.
@@ -124,7 +137,10 @@ impl Databases {
         for url in databases.urls() {
             bank::open(&url).await;
         }
-        for urls in databases.of_hosts() {
+        if settings.galera {
+            catch_up(Server::GaleraB).await;
+        }
+        for urls in databases.of_hosts(settings) {
             let binds = bank::binds("opening", &urls);
             binds
                 .install()
@@ -143,21 +159,28 @@ impl Databases {
     fn sites(&self, settings: &Settings) -> Vec<Site> {
         // The servers list the branches of all runs, and earlier runs may have left some.
         let namespace = format!("soak-{}", fastrand::u32(..));
-        self.of_hosts()
+        self.of_hosts(settings)
             .map(|urls| Site {
                 namespace: namespace.clone(),
                 urls,
                 seed: settings.seed,
                 hosts_only: settings.hosts_only,
+                galera: settings.galera,
             })
             .collect()
     }
 
     /// Returns the URLs of each host: the servers, and a file of its own.
-    fn of_hosts(&self) -> impl Iterator<Item = Vec<String>> {
-        self.files.iter().map(|file| {
+    fn of_hosts(&self, settings: &Settings) -> impl Iterator<Item = Vec<String>> {
+        self.files.iter().enumerate().map(|(host, file)| {
             let mut urls = self.urls();
             urls.truncate(FILE);
+            if settings.galera && host == 1 {
+                let mut url = Url::parse(&urls[SHARED]).expect("the URL of a database is one");
+                let port = Server::GaleraB.configured_url().port();
+                url.set_port(port).expect("the URL has a host");
+                urls[SHARED] = url.into();
+            }
             urls.push(file.url().to_owned());
             urls
         })
@@ -244,9 +267,10 @@ impl Crashes {
         );
         let (stopped, killed) = (Arc::clone(&stop), Arc::clone(&kills));
         let servers = servers(settings);
-        let servers = match settings.hosts_only {
-            true => vec![servers[0], servers[2]],
-            false => servers.to_vec(),
+        let servers = match (settings.hosts_only, settings.galera) {
+            (_, true) => vec![Server::GaleraA, Server::GaleraB],
+            (true, _) => vec![servers[0], servers[SHARED]],
+            (false, false) => servers.to_vec(),
         };
         let task = tokio::spawn(async move {
             while !stopped.load(Ordering::Relaxed) {

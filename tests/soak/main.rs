@@ -1,7 +1,8 @@
 //! Moves money between databases while processes and servers are killed, and checks that none is lost.
 //!
 //! Several worker processes run on two hosts. Each host has a SQLite file of its own, and all share two PostgreSQL and
-//! two MariaDB servers (with `--mysql`, two MySQL servers). The workers move money in units over random sets of databases, and report their results to the
+//! two MariaDB servers (with `--mysql`, two MySQL servers; with `--galera`, a cluster of which each host uses another node,
+//! and no file). The workers move money in units over random sets of databases, and report their results to the
 //! director by lines on a pipe. Recoverers run beside them. The director kills workers, recoverers and servers
 //! (SIGKILL) at random, and audits in the end: no unit is torn, no result was false, nothing is in doubt, and the sum
 //! is right.

@@ -14,6 +14,7 @@ const UNITS: &str = "DIESEL_BINDS_SOAK_UNITS";
 const SECONDS: &str = "DIESEL_BINDS_SOAK_SECONDS";
 const HOSTS_ONLY: &str = "DIESEL_BINDS_SOAK_HOSTS_ONLY";
 const MYSQL: &str = "DIESEL_BINDS_SOAK_MYSQL";
+const GALERA: &str = "DIESEL_BINDS_SOAK_GALERA";
 
 /// The length and the kind of a run.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) hosts_only: bool,
     /// Servers of MySQL are in the place of those of MariaDB.
     pub(crate) mysql: bool,
+    /// A database of a Galera cluster is in the place of one of MariaDB, and in each unit. Each host uses another node.
+    pub(crate) galera: bool,
 }
 
 /// The role of this process.
@@ -45,6 +48,7 @@ pub(crate) struct Site {
     pub(crate) urls: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) hosts_only: bool,
+    pub(crate) galera: bool,
 }
 
 impl Settings {
@@ -55,6 +59,7 @@ impl Settings {
             seed: number(SEED).unwrap_or_else(|| fastrand::u64(..)),
             hosts_only: env::var_os(HOSTS_ONLY).is_some(),
             mysql: env::var_os(MYSQL).is_some(),
+            galera: env::var_os(GALERA).is_some(),
         }
     }
 }
@@ -70,6 +75,7 @@ impl Role {
                 .collect(),
             seed: number(SEED).expect("the director gives a seed"),
             hosts_only: env::var_os(HOSTS_ONLY).is_some(),
+            galera: env::var_os(GALERA).is_some(),
         };
         match env::var(ROLE).as_deref() {
             Ok("worker") => Self::Worker(site()),

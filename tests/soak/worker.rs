@@ -8,7 +8,7 @@ use std::time::Duration;
 use diesel_binds::{Binds, CommitError, SessionOptions};
 use fastrand::Rng;
 
-use crate::bank::{self, ACCOUNTS, FILE, KEYS, Leg};
+use crate::bank::{self, ACCOUNTS, FILE, KEYS, Leg, SHARED};
 use crate::ledger::Answer;
 use crate::settings::Site;
 
@@ -21,11 +21,11 @@ pub(crate) async fn work(site: Site) {
     let stop = at_end_of_input();
     let tasks: Vec<_> = (0..AT_ONCE)
         .map(|task| {
-            let (binds, stop) = (binds.clone(), Arc::clone(&stop));
+            let (binds, stop, site) = (binds.clone(), Arc::clone(&stop), site.clone());
             let mut random = Rng::with_seed(site.seed.wrapping_mul(31).wrapping_add(task));
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let legs = legs(&mut random, site.hosts_only);
+                    let legs = legs(&mut random, &site);
                     unit(&binds, &legs).await;
                 }
             })
@@ -87,14 +87,20 @@ fn say(unit: &str, answer: &Answer) {
 }
 
 /// Returns two to four legs in a random order, whose amounts add up to zero.
-fn legs(random: &mut Rng, hosts_only: bool) -> Vec<Leg> {
-    let mut banks: Vec<usize> = if hosts_only {
-        vec![0, 2, FILE]
+fn legs(random: &mut Rng, site: &Site) -> Vec<Leg> {
+    let mut banks: Vec<usize> = if site.hosts_only {
+        vec![0, SHARED, FILE]
+    } else if site.galera {
+        // Neither the node nor the file can prepare.
+        let mut others = vec![0, 1, 3];
+        random.shuffle(&mut others);
+        others.truncate(random.usize(1..=2));
+        [vec![SHARED], others].concat()
     } else {
         (0..KEYS.len()).collect()
     };
     random.shuffle(&mut banks);
-    if !hosts_only {
+    if !site.hosts_only && !site.galera {
         banks.truncate(random.usize(2..=4));
     }
     let of = i32::try_from(banks.len()).expect("there are few banks");

@@ -24,6 +24,9 @@ pub(crate) struct Soak {
     /// Two servers of MySQL in place of those of MariaDB
     #[arg(long)]
     mysql: bool,
+    /// A database of a Galera cluster in each unit, and kills of its two nodes only
+    #[arg(long, conflicts_with = "mysql")]
+    galera: bool,
 }
 
 impl Soak {
@@ -35,12 +38,15 @@ impl Soak {
             ("DIESEL_BINDS_SOAK_SEED", self.seed),
             ("DIESEL_BINDS_SOAK_HOSTS_ONLY", self.hosts_only.then_some(1)),
             ("DIESEL_BINDS_SOAK_MYSQL", self.mysql.then_some(1)),
+            ("DIESEL_BINDS_SOAK_GALERA", self.galera.then_some(1)),
         ];
         variables.extend(
             optional
                 .into_iter()
                 .filter_map(|(variable, value)| Some((variable, value?.to_string()))),
         );
-        test::run_one("soak", self.mysql.then_some(Set::Mysql), &variables)
+        let mysql = self.mysql.then_some(Set::Mysql);
+        let further = mysql.or(self.galera.then_some(Set::Galera));
+        test::run_one("soak", further, &variables)
     }
 }

@@ -91,6 +91,13 @@ pub trait UnitDialect: AsyncConnection + Sized + 'static {
         outcome: Outcome,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
+    /// Returns whether it is certain that the server has rolled the transaction back by itself, if its marker is missing
+    /// although no statement of the application can have ended it.
+    fn was_rolled_back(&mut self, terms: &Terms) -> impl Future<Output = bool> + Send {
+        let _ = terms;
+        async { false }
+    }
+
     /// Rolls the transaction back, in any state, and leaves the connection clean.
     ///
     /// If the transaction may have ended unseen, its marker must be there: [`Fault::TransactionEnded`] if it is not,

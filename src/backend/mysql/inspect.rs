@@ -49,19 +49,28 @@ const PREPARING: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
 pub(super) const NOT_DETACHED: &str = "`xa_detach_on_prepare` is not on, and only with it can every connection finish \
      a branch; set it to ON";
 
+/// Returns the value of a setting.
+fn value<'s>(settings: &'s [Setting], name: &str) -> Option<&'s str> {
+    let mut settings = settings.iter();
+    let found = settings.find(|setting| setting.name.eq_ignore_ascii_case(name));
+    found.map(|setting| &*setting.value)
+}
+
+/// Returns whether the server is a node of a Galera cluster.
+fn is_node(settings: &[Setting]) -> bool {
+    value(settings, "wsrep_on") == Some("ON")
+        && value(settings, "wsrep_provider").is_some_and(|of| of != "none")
+}
+
 /// Returns the reason why nothing can be prepared, if so.
 fn cannot_prepare(flavour: Flavour, settings: &[Setting]) -> Option<String> {
-    let setting = |name: &str| {
-        let mut settings = settings.iter();
-        let found = settings.find(|setting| setting.name.eq_ignore_ascii_case(name));
-        found.map(|setting| &*setting.value)
-    };
-    let is_of_galera = setting("wsrep_on") == Some("ON")
-        && setting("wsrep_provider").is_some_and(|of| of != "none");
-    if is_of_galera {
-        return Some("it is a node of a Galera cluster, which has no XA".to_owned());
+    if is_node(settings) {
+        return Some(
+            "it is a node of a Galera cluster, which has no XA; the other binds of its units must prepare"
+                .to_owned(),
+        );
     }
-    match (flavour, setting("xa_detach_on_prepare")) {
+    match (flavour, value(settings, "xa_detach_on_prepare")) {
         (Flavour::MariaDb, _) | (Flavour::MySql, Some("ON")) => None,
         (Flavour::MySql, Some(_)) => Some(NOT_DETACHED.to_owned()),
         (Flavour::MySql, None) => Some(
@@ -96,6 +105,7 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
     Ok(Server {
         schema: format!("`{}`.", row.schema_name.replace('`', "``")),
         cannot_prepare: cannot_prepare(flavour, &settings),
+        is_node: is_node(&settings),
         system: flavour.system(),
         database: row.schema_name,
         version: row.version,

@@ -166,6 +166,12 @@ impl UnitDialect for AsyncMysqlConnection {
         Ok(())
     }
 
+    /// Returns whether this is a node of a cluster, and still the session of the unit: only another server behind a proxy
+    /// would have another one.
+    async fn was_rolled_back(&mut self, terms: &Terms) -> bool {
+        terms.server.is_node && probe::is_same_session(self, terms).await
+    }
+
     async fn rollback(&mut self, terms: &Terms, unseen: Unseen) -> Result<(), Fault> {
         if terms.within_outer {
             return outer::undo(self, terms).await.map_err(Fault::Refused);

@@ -74,6 +74,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
         database: row.database,
         version: row.version,
         schema: SCHEMA.into(),
+        is_node: false,
         cannot_prepare: (row.max_prepared == 0)
             .then(|| "`max_prepared_transactions` is 0".to_owned()),
         prepared_slots: u32::try_from(row.max_prepared).ok(),

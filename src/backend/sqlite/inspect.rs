@@ -25,6 +25,7 @@ pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> 
         database: name.unwrap_or_default().to_string_lossy().into_owned(),
         version,
         schema: SCHEMA.into(),
+        is_node: false,
         cannot_prepare: Some("SQLite cannot prepare a transaction".into()),
         prepared_slots: None,
         not_durable: not_durable(connection, "main")?,

@@ -26,6 +26,10 @@ pub enum Server {
     MysqlA,
     /// A second MySQL server.
     MysqlB,
+    /// A node of a Galera cluster, which only the tests of Galera use.
+    GaleraA,
+    /// The other node of that cluster, with the same databases.
+    GaleraB,
     /// A pooler in front of [`PostgresA`](Self::PostgresA), which may use another connection for each transaction.
     Pgbouncer,
 }
@@ -49,6 +53,8 @@ impl Server {
             Self::MariadbB => "mariadb-b",
             Self::MysqlA => "mysql-a",
             Self::MysqlB => "mysql-b",
+            Self::GaleraA => "galera-a",
+            Self::GaleraB => "galera-b",
             Self::Pgbouncer => "pgbouncer",
         }
     }
@@ -58,7 +64,12 @@ impl Server {
             Self::PostgresA | Self::PostgresB | Self::PostgresPlain | Self::Pgbouncer => {
                 Kind::Postgres
             }
-            Self::MariadbA | Self::MariadbB | Self::MysqlA | Self::MysqlB => Kind::Mysql,
+            Self::MariadbA
+            | Self::MariadbB
+            | Self::MysqlA
+            | Self::MysqlB
+            | Self::GaleraA
+            | Self::GaleraB => Kind::Mysql,
         }
     }
 
@@ -92,6 +103,7 @@ impl Server {
     fn hint(self) -> &'static str {
         match self {
             Self::MysqlA | Self::MysqlB => "run `cargo xtask servers start --set mysql`",
+            Self::GaleraA | Self::GaleraB => "run `cargo xtask servers start --set galera`",
             _ => HINT,
         }
     }

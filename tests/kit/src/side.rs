@@ -443,6 +443,24 @@ side!(
     "DO SLEEP(3)"
 );
 side!(
+    galera_a,
+    GaleraA,
+    "galera-a",
+    AsyncMysqlConnection,
+    Database::on(Server::GaleraA),
+    MYSQL,
+    "DO SLEEP(3)"
+);
+side!(
+    galera_b,
+    GaleraB,
+    "galera-b",
+    AsyncMysqlConnection,
+    Database::on(Server::GaleraB),
+    MYSQL,
+    "DO SLEEP(3)"
+);
+side!(
     sqlite,
     Sqlite,
     "lite",

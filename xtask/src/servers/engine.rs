@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::command::run_quietly;
+use crate::servers::galera::Node;
 use crate::servers::home::Home;
 use crate::servers::mariadb::Mariadb;
 use crate::servers::mysql::Mysql;
@@ -30,7 +31,7 @@ pub(crate) trait Engine {
     /// Returns the command that fills an empty data directory.
     fn initialise(&self, home: &Home, data: &Path) -> Command;
 
-    /// Records the port of the server behind this one.
+    /// Records the port of the server behind this one, or of the other node of the cluster.
     fn follow(&mut self, upstream: u16) {
         let _ = upstream;
     }
@@ -74,7 +75,9 @@ impl Instance {
             Server::PostgresPlain => Box::new(postgres(0)?),
             Server::MariadbA | Server::MariadbB => Box::new(Mariadb::new(mariadb()?)),
             Server::MysqlA | Server::MysqlB => Box::new(Mysql::new(programs::Mysql::find()?)),
-            Server::GaleraA => Box::new(Mariadb::node(mariadb()?, programs::galera()?)),
+            Server::GaleraA | Server::GaleraB => {
+                Box::new(Node::new(mariadb()?, programs::galera()?))
+            }
             Server::Pgbouncer => Box::new(Pgbouncer::new(
                 programs::pgbouncer(set)?,
                 programs::Postgres::of(set)?.pg_isready,
@@ -131,9 +134,10 @@ impl Instance {
         Ok(())
     }
 
-    /// Gives a server in front of another one the port of that server.
+    /// Gives a server in front of another one, or beside it in a cluster, the port of that server.
     pub(crate) fn follow(&mut self, ports: &BTreeMap<Server, u16>) {
-        let upstream = self.server.upstream().and_then(|server| ports.get(&server));
+        let upstream = self.server.upstream().or(self.server.peer());
+        let upstream = upstream.and_then(|server| ports.get(&server));
         if let Some(port) = upstream {
             self.engine.follow(*port);
         }
@@ -184,6 +188,14 @@ impl Instance {
             );
         }
         Ok(())
+    }
+
+    /// Copies the data of another server that is stopped, in the place of those of this one.
+    pub(crate) fn copy(&mut self, other: &Self) -> Result<()> {
+        self.home.delete()?;
+        self.home.create()?;
+        let mut copy = self.home.command(Path::new("cp"));
+        run_quietly(copy.arg("-a").args([other.home.data(), self.home.data()])).map(drop)
     }
 
     /// Stops the server if it runs.

@@ -1,7 +1,6 @@
-//! The creation and the start of a MariaDB server, alone or as the only node of a Galera cluster.
+//! The creation and the start of a MariaDB server.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,30 +21,24 @@ GRANT ALL ON `test\_%`.* TO app@'127.0.0.1';
 GRANT ALL ON `test\_%`.* TO app@localhost;
 ";
 
-/// The distance from the port of clients to that of the other nodes, which is below the ports of all servers.
-const GROUP_DISTANCE: u16 = 10_000;
-
 /// A MariaDB server.
 pub(crate) struct Mariadb {
     programs: programs::Mariadb,
-    /// The library that makes the server a node of a Galera cluster.
-    galera: Option<PathBuf>,
 }
 
 impl Mariadb {
     pub(crate) fn new(programs: programs::Mariadb) -> Self {
-        Self {
-            programs,
-            galera: None,
-        }
+        Self { programs }
     }
 
-    /// Returns the node of a Galera cluster.
-    pub(crate) fn node(programs: programs::Mariadb, galera: PathBuf) -> Self {
-        Self {
-            programs,
-            galera: Some(galera),
-        }
+    pub(crate) fn programs(&self) -> &programs::Mariadb {
+        &self.programs
+    }
+
+    /// Writes the file with the statements for the accounts, after others.
+    pub(crate) fn write_accounts(home: &Home, before: &str) -> Result<()> {
+        fs::write(Self::accounts(home), format!("{before}{ACCOUNTS}"))
+            .context("cannot write the statements for the accounts")
     }
 
     fn accounts(home: &Home) -> PathBuf {
@@ -79,11 +72,7 @@ impl Engine for Mariadb {
     }
 
     fn prepare(&self, home: &Home, _: u16) -> Result<()> {
-        if self.galera.is_some() {
-            allow_bootstrap(&home.data())?;
-        }
-        fs::write(Self::accounts(home), ACCOUNTS)
-            .context("cannot write the statements for the accounts")
+        Self::write_accounts(home, "")
     }
 
     fn serve(&self, home: &Home, port: u16) -> Command {
@@ -109,21 +98,6 @@ impl Engine for Mariadb {
                 option("--plugin-dir", &base.join("lib/mysql/plugin")),
             ]);
         }
-        if let Some(galera) = &self.galera {
-            let group = port - GROUP_DISTANCE;
-            command
-                .arg(option("--wsrep-provider", galera))
-                .arg(format!(
-                    "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{group}"
-                ))
-                .args([
-                    "--wsrep-on=ON",
-                    "--wsrep-new-cluster",
-                    "--wsrep-cluster-address=gcomm://",
-                    "--wsrep-node-address=127.0.0.1",
-                    "--binlog-format=ROW",
-                ]);
-        }
         command
     }
 
@@ -147,15 +121,4 @@ impl Engine for Mariadb {
     fn url(&self, port: u16) -> String {
         format!("mysql://root@127.0.0.1:{port}/mysql")
     }
-}
-
-/// Lets a node that was killed start its cluster again: it has no other node, which could have later data.
-fn allow_bootstrap(data: &Path) -> Result<()> {
-    let path = data.join("grastate.dat");
-    let state = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        state => state.with_context(|| format!("cannot read {}", path.display()))?,
-    };
-    let allowed = state.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1");
-    fs::write(&path, allowed).with_context(|| format!("cannot write {}", path.display()))
 }

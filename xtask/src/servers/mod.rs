@@ -5,6 +5,7 @@
 //! account that owns them. [`process`] sends signals. [`state`] is the file through which tests find the servers.
 
 mod engine;
+mod galera;
 mod home;
 mod mariadb;
 mod mysql;
@@ -62,20 +63,10 @@ pub(crate) fn start(set: Set, data: Data) -> Result<Vec<Server>> {
         instance.follow(&ports);
         waiting.push(instance);
     }
-    let results = thread::scope(|scope| {
-        let threads: Vec<_> = waiting
-            .iter_mut()
-            .map(|instance| scope.spawn(|| instance.start(data)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(anyhow!("starting a server panicked")))
-            })
-            .collect::<Vec<_>>()
-    });
+    let results = match set {
+        Set::Galera => galera::start(&mut waiting),
+        _ => start_together(&mut waiting, data),
+    };
     let mut started = Vec::new();
     let mut outcome = Ok(());
     for (instance, result) in waiting.iter().zip(results) {
@@ -98,6 +89,24 @@ pub(crate) fn start(set: Set, data: Data) -> Result<Vec<Server>> {
             Err(error)
         }
     }
+}
+
+/// Starts these servers, and waits until each answers. Returns the result of each.
+fn start_together(waiting: &mut [Instance], data: Data) -> Vec<Result<()>> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = waiting
+            .iter_mut()
+            .map(|instance| scope.spawn(|| instance.start(data)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow!("starting a server panicked")))
+            })
+            .collect()
+    })
 }
 
 /// Stops these servers of the set, and waits until they are gone.

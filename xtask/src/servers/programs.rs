@@ -54,6 +54,7 @@ pub(crate) struct Mariadb {
     pub(crate) mariadbd: PathBuf,
     pub(crate) install_db: PathBuf,
     pub(crate) admin: PathBuf,
+    pub(crate) client: PathBuf,
     /// The folder of `bin` and `share`, if it is not that of the machine.
     pub(crate) base: Option<PathBuf>,
 }
@@ -68,6 +69,7 @@ impl Mariadb {
             mariadbd: MARIADB.program("mariadbd")?,
             install_db: MARIADB.program("mariadb-install-db")?,
             admin: installed.admin,
+            client: installed.client,
             base: Some(MARIADB.root()?.join("usr")),
         })
     }
@@ -80,6 +82,7 @@ impl Mariadb {
             mariadbd: find(&["mariadbd"], &folders)?,
             install_db: find(&["mariadb-install-db", "mysql_install_db"], &folders)?,
             admin: find(&["mariadb-admin", "mysqladmin"], &folders)?,
+            client: find(&["mariadb", "mysql"], &folders)?,
             base: None,
         })
     }

@@ -25,8 +25,10 @@ pub(crate) enum Server {
     MysqlA,
     /// A second MySQL
     MysqlB,
-    /// MariaDB as the only node of a Galera cluster
+    /// The first node of a Galera cluster
     GaleraA,
+    /// The second node of that cluster
+    GaleraB,
 }
 
 impl Server {
@@ -42,6 +44,7 @@ impl Server {
             Self::MysqlA => "mysql-a",
             Self::MysqlB => "mysql-b",
             Self::GaleraA => "galera-a",
+            Self::GaleraB => "galera-b",
         }
     }
 
@@ -57,12 +60,22 @@ impl Server {
             Self::MysqlA => "DIESEL_BINDS_TEST_MYSQL_A",
             Self::MysqlB => "DIESEL_BINDS_TEST_MYSQL_B",
             Self::GaleraA => "DIESEL_BINDS_TEST_GALERA_A",
+            Self::GaleraB => "DIESEL_BINDS_TEST_GALERA_B",
         }
     }
 
     /// Returns the server behind this one, which is in the same set and before this one.
     pub(crate) fn upstream(self) -> Option<Self> {
         (self == Self::Pgbouncer).then_some(Self::PostgresA)
+    }
+
+    /// Returns the other node of the cluster.
+    pub(crate) fn peer(self) -> Option<Self> {
+        match self {
+            Self::GaleraA => Some(Self::GaleraB),
+            Self::GaleraB => Some(Self::GaleraA),
+            _ => None,
+        }
     }
 }
 

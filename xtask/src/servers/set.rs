@@ -18,7 +18,7 @@ pub(crate) enum Set {
     Later,
     /// MySQL, of a later release of Debian
     Mysql,
-    /// A node of a Galera cluster, of a later release of Debian
+    /// A Galera cluster of two nodes, of a later release of Debian
     Galera,
 }
 
@@ -50,7 +50,7 @@ impl Set {
                 Server::Pgbouncer,
             ],
             Self::Mysql => &[Server::MysqlA, Server::MysqlB],
-            Self::Galera => &[Server::GaleraA],
+            Self::Galera => &[Server::GaleraA, Server::GaleraB],
         }
     }
 
