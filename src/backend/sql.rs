@@ -11,8 +11,10 @@ use diesel_async::{AsyncConnection, RunQueryDsl as _, methods::LoadQuery};
 
 use crate::backend::Terms;
 use crate::backend::message::{Part, display_parts, sql};
-use crate::commit::{Decision, Fault, Outcome};
-use crate::gid::{Gid, UnitId};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use crate::commit::Decision;
+use crate::commit::{Fault, Outcome};
+use crate::gid::{DatabaseId, Gid, UnitId};
 
 /// The name of a savepoint that marks the transaction of a unit, on servers where the marker is a savepoint. The name
 /// is unique to the unit, so no statement of the application rolls back to it, or sets it in another transaction.
@@ -87,19 +89,26 @@ pub(super) struct OutcomeRow {
 /// The key of the row is read from the table with the holder's id. The key is null, and the whole message fails, in
 /// three cases: the table has another id, a record of the unit may have been deleted, or `condition` does not hold. A
 /// snapshot may be older than the horizon; only the unique key is checked outside of snapshots.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn insert_decision(schema: &str, decision: &Decision, condition: impl Part) -> String {
     let Decision { gid, participants } = decision;
-    let mut message = sql! {
+    sql! {
         "INSERT INTO ", schema, "diesel_binds_decision (unit, outcome, participants, namespace) VALUES ((SELECT '",
         gid.unit, "' FROM ", schema, "diesel_binds_meta WHERE holder_id = '", gid.holder_id, "' AND ", condition,
-        " AND NOT ", is_forgotten(schema, gid), "), 'commit', '",
-    };
-    for (index, (bind, id)) in participants.iter().enumerate() {
-        let separator = if index == 0 { "" } else { " " };
-        sql! { &mut message; separator, bind, "@", id }
+        " AND NOT ", is_forgotten(schema, gid), "), 'commit', '", Participants(participants), "', '", gid.namespace, "')",
     }
-    sql! { &mut message; "', '", gid.namespace, "')" }
-    message
+}
+
+/// The other participants of a decision, as they are recorded.
+pub(super) struct Participants<'d>(pub(super) &'d [(&'static str, DatabaseId)]);
+
+impl Part for Participants<'_> {
+    fn append_to(&self, message: &mut String) {
+        for (index, (bind, id)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " " };
+            sql! { message; separator, bind, "@", id }
+        }
+    }
 }
 
 /// Returns the condition that the row of the decision is there as it was written. A trigger or rule may drop or change

@@ -130,7 +130,8 @@ impl BindOptions {
     }
 
     /// Lets the bind join units of several writers only while its commits wait for a standby or a replica. On
-    /// PostgreSQL this requires `synchronous_standby_names`, on MariaDB active semi-synchronous replication.
+    /// PostgreSQL this requires `synchronous_standby_names`, on MariaDB active semi-synchronous replication. A bind of
+    /// MariaDB then never prepares, because an `XA PREPARE` waits for no replica: it is the holder of its units.
     ///
     /// A failover to a server that lacks the last commits loses decisions and prepared branches, so that units are kept
     /// in part. The setting is read together with the id of the database, at least every 30 seconds. Defaults to off.

@@ -189,8 +189,9 @@ fn bounded<C: 'static>(
         let opening = tokio::time::timeout(limit, setup(url));
         async move {
             opening.await.unwrap_or_else(|_| {
-                let late = format!("no connection was opened within {limit:?}");
-                Err(diesel::ConnectionError::BadConnection(late))
+                Err(diesel::ConnectionError::BadConnection(
+                    crate::pool::port::opened_late(limit),
+                ))
             })
         }
         .boxed()

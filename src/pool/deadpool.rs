@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::config::{PoolOptions, Setup};
 use crate::error::{BoxError, PoolError};
-use crate::pool::port::{IntoPool, Pool, Pooled, connect_error, sealed};
+use crate::pool::port::{IntoPool, Pool, Pooled, connect_error, opened_late, sealed};
 use crate::pool::upkeep::{self, OpensAhead, Upkeep};
 
 impl<M: Manager> sealed::Sealed for DeadpoolPool<M> {}
@@ -78,7 +78,17 @@ where
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<M::Type, BoxError>> {
-        async move { self.pool.manager().create().await.map_err(connect_error) }.boxed()
+        async move {
+            let opening = self.pool.manager().create();
+            let opened = match self.pool.timeouts().create {
+                Some(limit) => timeout(limit, opening)
+                    .await
+                    .map_err(|_| BoxError::from(opened_late(limit)))?,
+                None => opening.await,
+            };
+            opened.map_err(connect_error)
+        }
+        .boxed()
     }
 
     fn wait_limit(&self) -> Option<Duration> {

@@ -33,6 +33,12 @@ pub(super) fn connect_error(error: impl std::error::Error + Send + Sync + 'stati
     }
 }
 
+/// Returns the error of a connection that could not be opened in time.
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+pub(super) fn opened_late(limit: Duration) -> String {
+    format!("no connection was opened within {limit:?}")
+}
+
 pub(crate) mod sealed {
     /// Prevents implementations of [`IntoPool`](super::IntoPool) outside of this crate.
     pub trait Sealed {}

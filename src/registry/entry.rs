@@ -250,6 +250,11 @@ impl<C: Connection> Entry<C> {
         if self.options.never_prepare {
             return Some("`never_prepare` is set");
         }
+        if self.options.require_synchronous_replication && !C::PREPARE_IS_REPLICATED {
+            return Some(
+                "`require_synchronous_replication` is set, and an `XA PREPARE` waits for no replica",
+            );
+        }
         server.cannot_prepare.as_deref()
     }
 

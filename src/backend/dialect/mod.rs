@@ -60,6 +60,9 @@ pub trait Dialect: UnitDialect + OuterDialect + RecoveryDialect + SandboxDialect
     /// `true` if a transaction can be prepared on some server of this kind.
     const CAN_PREPARE: bool = true;
 
+    /// `true` if a prepare waits for a standby or replica wherever a commit does.
+    const PREPARE_IS_REPLICATED: bool = true;
+
     /// The rank of a bind among those that could hold the decision, unless its options set one. The highest is chosen.
     const HOLDER_RANK: i8 = 0;
 

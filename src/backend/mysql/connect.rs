@@ -3,25 +3,35 @@
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
-use diesel::ConnectionResult;
+use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{AsyncConnection as _, AsyncMysqlConnection};
-use mysql_async::Opts;
+use mysql_async::{Conn, Opts, OptsBuilder};
 
 use crate::tls::{Host, TlsSetting};
 #[cfg(feature = "tls")]
 use {
     crate::tls::{Material, TlsMode, install},
-    diesel::ConnectionError,
-    mysql_async::{
-        ClientIdentity, Conn, DriverError, Error, IoError, OptsBuilder, SslOpts, TlsError,
-    },
+    mysql_async::{ClientIdentity, DriverError, Error, IoError, SslOpts, TlsError},
     parking_lot::Mutex,
     std::time::{Duration, Instant},
 };
 
 /// Returns the settings of the driver. `None` if it cannot read the URL.
 pub(crate) fn options(url: &str) -> Option<Opts> {
-    Opts::from_url(url).ok()
+    let options = Opts::from_url(url).ok()?;
+    Some(match address(&options) {
+        Some(address) => OptsBuilder::from_opts(options)
+            .ip_or_hostname(address)
+            .into(),
+        None => options,
+    })
+}
+
+/// Returns the address of IPv6, if the host is one. The driver looks it up with its brackets.
+fn address(options: &Opts) -> Option<String> {
+    let address = options.ip_or_hostname();
+    let address = address.strip_prefix('[')?.strip_suffix(']')?;
+    Some(address.to_owned())
 }
 
 /// Returns the host.
@@ -75,6 +85,13 @@ impl Opener {
                 Err(error) => return Err(ConnectionError::BadConnection(explained(&error))),
             }
         }
+        let options = options(&self.url).expect("the URL was checked");
+        if options.ip_or_hostname().contains(':') {
+            let connected = Conn::new(as_diesel(options)).await;
+            let connection =
+                connected.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+            return AsyncMysqlConnection::try_from(connection).await;
+        }
         AsyncMysqlConnection::establish(&self.url).await
     }
 
@@ -98,16 +115,21 @@ impl Opener {
             return Some(options.clone());
         }
         let options = options(&self.url).expect("the URL was checked");
-        // As diesel-async does for a URL, and without a change to the Unix socket of the server, which has no TLS.
-        let options = OptsBuilder::from_opts(options)
-            .stmt_cache_size(0)
-            .client_found_rows(true)
+        let options = as_diesel(options)
+            // Without a change to the Unix socket of the server, which has no TLS.
             .prefer_socket(false)
             .ssl_opts(ssl(self.tls.mode, &material));
         let options = Opts::from(options);
         *encrypted = Some((material, options.clone()));
         Some(options)
     }
+}
+
+/// Returns the settings that diesel-async makes for a URL.
+fn as_diesel(options: Opts) -> OptsBuilder {
+    OptsBuilder::from_opts(options)
+        .stmt_cache_size(0)
+        .client_found_rows(true)
 }
 
 /// The time after which a server that had no TLS is asked again.

@@ -68,6 +68,7 @@ impl Dialect for AsyncMysqlConnection {
     };
     // An XA branch is the least robust one: as the holder, such a bind commits in one phase.
     const HOLDER_RANK: i8 = 1;
+    const PREPARE_IS_REPLICATED: bool = false;
     const DDL_COMMITS: bool = true;
 
     async fn inspect(&mut self) -> QueryResult<Server> {

@@ -27,8 +27,16 @@ async fn sent(token: &CancelToken, tls: Option<TlsSetting>) -> Result<(), tokio_
         Some(tls) => tls.client,
         // Nothing is verified then, because the settings of the application are not known. The request has the number of
         // a connection that is closed right after, and so does no harm to another one.
-        None if demands_tls(token).await => Some(TlsClient::unverified()),
-        None => None,
+        None => {
+            let client = TlsClient::unverified();
+            let encrypted = token.cancel_query(super::connect::connector(&client)).await;
+            // A connection that could not be encrypted either was opened in the clear. With `sslmode=require`, the driver
+            // refuses to send the request so.
+            return match encrypted {
+                Ok(()) => Ok(()),
+                Err(_) => token.cancel_query(NoTls).await,
+            };
+        }
     };
     match client {
         Some(client) => token.cancel_query(super::connect::connector(&client)).await,
@@ -39,14 +47,6 @@ async fn sent(token: &CancelToken, tls: Option<TlsSetting>) -> Result<(), tokio_
 #[cfg(not(feature = "tls"))]
 async fn sent(token: &CancelToken, _: Option<TlsSetting>) -> Result<(), tokio_postgres::Error> {
     token.cancel_query(NoTls).await
-}
-
-/// Returns whether the connection was opened with `sslmode=require`. The driver refuses to send its request in the clear
-/// then.
-#[cfg(feature = "tls")]
-async fn demands_tls(token: &CancelToken) -> bool {
-    let mut written = Written::default();
-    token.cancel_query_raw(&mut written, NoTls).await.is_err()
 }
 
 /// Returns the number of the server's process that the connection received when it was opened, if it can be found out.

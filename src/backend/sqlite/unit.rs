@@ -4,11 +4,13 @@
 //! the message stops at the error.
 
 use diesel::connection::SimpleConnection as _;
-use diesel::{QueryResult, SqliteConnection};
+use diesel::sql_types::Untyped;
+use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
-use crate::backend::sqlite::pragma::{number, written};
-use crate::backend::sqlite::{SCHEMA, attach, begin, identity, outer, probe};
+use crate::backend::message::sql;
+use crate::backend::sqlite::pragma::{kept, number, written};
+use crate::backend::sqlite::{attach, begin, identity, outer, probe};
 use crate::backend::{
     LoneCommitFault, PriorState, SavepointStep, Terms, TransactionState, UnitDialect, Unseen,
     internals, sql,
@@ -78,15 +80,13 @@ where
     }
 
     async fn decide(&mut self, terms: &Terms, decision: &Decision) -> Result<(), Fault> {
-        let message = format!(
-            "RELEASE {}; {}; COMMIT",
-            sql::marker(terms),
-            sql::insert_decision(SCHEMA, decision, "true"),
-        );
-        let terms = terms.clone();
-        self.spawn_blocking(move |connection| Ok(send(connection, &terms, &message)))
-            .await
-            .map_err(Fault::Lost)?
+        let (terms, decision) = (terms.clone(), decision.clone());
+        self.spawn_blocking(move |connection| {
+            let decided = decide(connection, &terms, &decision);
+            Ok(ended(connection, &terms, decided))
+        })
+        .await
+        .map_err(Fault::Lost)?
     }
 
     async fn finish(&mut self, _: &Terms, _: &Branch, _: Outcome) -> QueryResult<()> {
@@ -118,7 +118,38 @@ fn commit(connection: &mut SqliteConnection, terms: &Terms) -> Result<(), Fault>
         )));
     }
     let message = format!("RELEASE {}; COMMIT", sql::marker(terms));
-    send(connection, terms, &message)
+    let committed = connection.batch_execute(&message);
+    ended(connection, terms, committed)
+}
+
+/// Records that the unit commits, as [`sql::insert_decision`] does. The values are the unit, the id of the holder, the
+/// namespace, the unit, the participants and the namespace.
+const INSERT_DECISION: &str = "\
+    INSERT INTO main.diesel_binds_decision (unit, outcome, participants, namespace) VALUES (\
+        (SELECT ? FROM main.diesel_binds_meta WHERE holder_id = ? AND NOT EXISTS (SELECT 1 FROM \
+            main.diesel_binds_horizon h WHERE h.namespace = ? AND h.unit >= ?)), 'commit', ?, ?)";
+
+/// Commits the unit together with the record of its commit.
+fn decide(
+    connection: &mut SqliteConnection,
+    terms: &Terms,
+    Decision { gid, participants }: &Decision,
+) -> QueryResult<()> {
+    connection.batch_execute(&format!("RELEASE {}", sql::marker(terms)))?;
+    let unit = gid.unit.to_string();
+    let holder = gid.holder_id.to_string();
+    let participants = sql! { sql::Participants(participants) };
+    let namespace = &*gid.namespace;
+    let values = [
+        &*unit,
+        &*holder,
+        namespace,
+        &*unit,
+        &*participants,
+        namespace,
+    ];
+    kept::<Untyped>(INSERT_DECISION, &values).execute(connection)?;
+    connection.batch_execute("COMMIT")
 }
 
 /// Rolls back, or undoes the savepoint of a unit within an outer transaction.
@@ -146,9 +177,13 @@ fn roll_back(
     Ok(())
 }
 
-/// Sends the last message of a transaction. A `COMMIT` that fails leaves the transaction open.
-fn send(connection: &mut SqliteConnection, terms: &Terms, message: &str) -> Result<(), Fault> {
-    let Err(error) = connection.batch_execute(message) else {
+/// Handles the result of the last message of a transaction. A `COMMIT` that fails leaves the transaction open.
+fn ended(
+    connection: &mut SqliteConnection,
+    terms: &Terms,
+    result: QueryResult<()>,
+) -> Result<(), Fault> {
+    let Err(error) = result else {
         internals::reset(internals::sqlite_status(connection));
         // The transaction is committed. A connection that keeps a setting of the unit is closed, no more.
         if let Err(error) = begin::put_back(connection, terms) {

@@ -95,8 +95,12 @@ impl<C: Connection> Lease<C> {
     ///
     /// The lease keeps the connection until it is closed, so that a dropped future does not return it to the pool.
     pub(in crate::session) async fn close(&mut self) {
-        let cancels =
-            self.condition == Condition::Incomplete && self.entry.may_cancel(&self.terms.server);
+        // Nothing can be cancelled on a file, and a connection with a running statement is not touched. If a `COMMIT` of
+        // the application waits for a standby, PostgreSQL would keep it without the standby.
+        let cancels = !C::IS_FILE
+            && self.condition == Condition::Incomplete
+            && self.entry.may_cancel(&self.terms.server)
+            && self.is_harmless();
         self.hang_up(cancels).await;
     }
 

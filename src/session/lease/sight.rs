@@ -65,24 +65,28 @@ impl<C: Connection> Lease<C> {
     /// Returns the statements that may have ended the transaction since its marker was last seen. A message cannot have
     /// ended it if it is known to be one statement with a harmless first word.
     pub(in crate::session) fn settle_unseen(&mut self) -> Unseen {
-        let watched = self.watch.take();
-        let Some(((watch, before), pooled)) = watched.zip(self.pooled.as_mut()) else {
-            return self.unseen;
+        if self.is_harmless() {
+            self.unseen = Unseen::Nothing;
+        }
+        self.watch = None;
+        self.unseen
+    }
+
+    /// Returns whether no statement so far may have ended the transaction.
+    pub(super) fn is_harmless(&mut self) -> bool {
+        let Some(((watch, before), pooled)) = self.watch.as_ref().zip(self.pooled.as_mut()) else {
+            return self.unseen == Unseen::Nothing;
         };
         // If it is another one now, the application has replaced the instrumentation or the whole connection.
         let watches = backend::watch(pooled.connection());
-        let watches = watches.is_some_and(|current| Arc::ptr_eq(&current, &watch));
+        let watches = watches.is_some_and(|current| Arc::ptr_eq(&current, watch));
         let Counted { ends, several, .. } = watch.count();
-        let is_harmless = match self.unseen {
+        match self.unseen {
             Unseen::Nothing => true,
             Unseen::Text => watches && ends == before.ends,
             Unseen::Anything => watches && ends == before.ends && several == before.several,
             Unseen::Hidden => false,
-        };
-        if is_harmless {
-            self.unseen = Unseen::Nothing;
         }
-        self.unseen
     }
 
     /// Returns whether, since the last call, the application ran a setting that has no effect within a transaction.

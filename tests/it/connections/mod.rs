@@ -3,6 +3,7 @@
 mod functions;
 mod idle;
 mod left;
+mod opening;
 mod options;
 pub(crate) mod pool;
 mod seen;

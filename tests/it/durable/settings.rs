@@ -153,3 +153,20 @@ async fn a_standby_that_is_taken_away_is_noticed() {
     let fault = refused::<Two>(&demanding).await;
     assert!(matches!(fault, Fault::NotReplicated), "{fault:?}");
 }
+
+/// An `XA PREPARE` waits for no replica, so a failover could lose the branch of a unit that the others have committed.
+#[tokio::test]
+async fn a_mariadb_that_must_be_replicated_never_prepares() {
+    let (server, other) = (MariadbA::database().await, PostgresB::database().await);
+    let demanding = BindOptions::new().require_synchronous_replication();
+    let binds = binds::<MariadbA>(server.url(), &other, demanding).await;
+    let report = binds.check().await;
+    let found = &report.bind("my-a").unwrap().findings;
+    assert!(
+        found.iter().any(
+            |finding| matches!(finding, Finding::CannotPrepare { reason, .. }
+            if reason.contains("XA PREPARE"))
+        ),
+        "{found:?}"
+    );
+}

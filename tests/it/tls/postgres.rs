@@ -1,6 +1,8 @@
 //! PostgreSQL over TLS.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diesel::QueryableByName;
@@ -20,7 +22,10 @@ use kit::secure_postgres::{CERTIFIED, SecurePostgres};
 use kit::servers::Server;
 use kit::source::Steps;
 use kit::stripping::Stripping;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 
 use crate::registry::binds::{Accounts, Orders, texts};
 
@@ -267,6 +272,55 @@ async fn a_dropped_statement_of_a_pool_with_tls_of_its_own_is_cancelled() {
     let pool = ready_pool(&server, "shop");
     let builder = Binds::builder().bind(Accounts, pool);
     assert_cancels(&server, &builder.build().unwrap()).await;
+}
+
+/// Forwards connections to the server, and returns the port and whether a request to cancel came in the clear.
+async fn watched(server: &SecurePostgres) -> (u16, Arc<AtomicBool>) {
+    /// The length of a request to cancel, and its code.
+    const CANCEL: [u8; 8] = [0, 0, 0, 16, 4, 210, 22, 46];
+    let seen = Arc::new(AtomicBool::new(false));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let upstream = Url::parse(&server.url("shop", "")).unwrap().port().unwrap();
+    let noted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let noted = Arc::clone(&noted);
+            tokio::spawn(async move {
+                let mut begin = [0; 8];
+                client.read_exact(&mut begin).await.ok();
+                noted.fetch_or(begin == CANCEL, Ordering::SeqCst);
+                let mut server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
+                server.write_all(&begin).await.ok();
+                copy_bidirectional(&mut client, &mut server).await.ok();
+            });
+        }
+    });
+    (port, seen)
+}
+
+/// The number and the key in such a request are as secret as what the connection sends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_cancel_is_encrypted_as_its_connection_is() {
+    let server = SecurePostgres::start().await;
+    let (port, in_the_clear) = watched(&server).await;
+    let through = |parameters: &str| {
+        let mut url = Url::parse(&server.url("shop", parameters)).unwrap();
+        url.set_port(Some(port)).unwrap();
+        url.to_string()
+    };
+    for mode in ["prefer", "require"] {
+        let url = through(&format!("sslmode={mode}"));
+        let mut config = ManagerConfig::default();
+        config.custom_setup = Box::new(server.opener());
+        let manager = AsyncDieselConnectionManager::new_with_config(&url, config);
+        let ready: Pool<AsyncPgConnection> = Pool::builder(manager).max_size(4).build().unwrap();
+        let ready = Binds::builder().bind(Accounts, ready).build().unwrap();
+        for binds in [binds(&url), ready] {
+            assert_cancels(&server, &binds).await;
+            assert!(!in_the_clear.load(Ordering::SeqCst), "{mode}");
+        }
+    }
 }
 
 /// A request that names the number of a pooler may reach the statement of another client.
