@@ -11,6 +11,7 @@
 mod binding;
 mod cancellation;
 mod commit;
+mod conflicts;
 mod connections;
 mod cost;
 mod dead;

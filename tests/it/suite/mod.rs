@@ -7,6 +7,7 @@ pub(crate) mod after_begin;
 pub(crate) mod atomic;
 pub(crate) mod cancel;
 pub(crate) mod closures;
+pub(crate) mod conflicts;
 pub(crate) mod dead;
 pub(crate) mod deadline;
 pub(crate) mod declared;
