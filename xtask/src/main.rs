@@ -3,6 +3,7 @@
 mod checks;
 mod command;
 mod compatibility;
+mod day;
 mod links;
 mod matrix;
 mod metadata;
@@ -43,6 +44,8 @@ enum Task {
     Diesel,
     /// Move money between all databases while processes and servers are killed, and audit the result
     Soak(soak::Soak),
+    /// Run a service under load while its servers misbehave, and audit it after each event
+    Day(day::Day),
     /// Load the example service with wrk while clients disconnect, and audit the result
     WebLoad(web_load::WebLoad),
     /// Measure the cost of spans and events without a subscriber, against a build without any
@@ -132,6 +135,7 @@ fn run(task: Task) -> Result<()> {
             tools::DIESEL.install()
         }
         Task::Soak(soak) => soak.run(),
+        Task::Day(day) => day.run(),
         Task::WebLoad(load) => load.run(),
         Task::TraceCost => trace_cost::run_comparison(),
         Task::Matrix(matrix) => matrix.run(),

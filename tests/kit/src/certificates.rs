@@ -10,7 +10,7 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 
-/// The certificate that a server shows. All but one are for `localhost`.
+/// The certificate that a server shows. All but that of the wrong host are for `localhost`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// Signed by the authority.
@@ -23,10 +23,12 @@ pub enum Shown {
     SelfSigned,
     /// Signed by another authority.
     OtherAuthority,
+    /// Signed by the authority, with another key: the successor of the good one.
+    Renewed,
 }
 
 impl Shown {
-    /// All of them.
+    /// All but the renewed one, which is as good as the first.
     pub const ALL: [Self; 5] = [
         Self::Good,
         Self::WrongHost,
@@ -49,7 +51,7 @@ impl Certificates {
         };
         let root = made.authority("root");
         let other = made.authority("other-root");
-        for shown in Shown::ALL {
+        for shown in Shown::ALL.into_iter().chain([Shown::Renewed]) {
             let host = match shown {
                 Shown::WrongHost => "db.elsewhere",
                 _ => "localhost",

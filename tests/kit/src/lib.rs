@@ -21,6 +21,7 @@ pub mod application;
 pub mod certificates;
 pub mod copy;
 pub mod database;
+mod ended;
 pub mod faulty;
 pub mod harness;
 pub mod kill;

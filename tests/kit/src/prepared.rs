@@ -43,6 +43,12 @@ pub async fn listed(url: &str, gtrid: &str) -> bool {
         .any(|branch| branch.gtrid == gtrid)
 }
 
+/// Returns all branches of a server of MySQL or MariaDB.
+pub async fn all_listed(url: &str) -> Vec<String> {
+    let branches = recovered(url).await.into_iter();
+    branches.map(|branch| branch.name).collect()
+}
+
 /// Finishes a branch by hand. Its connection must be gone; the server may need a moment to notice that.
 pub async fn finish(url: &str, Prepared(name): &Prepared, outcome: Outcome) {
     let mut admin = Admin::connect(url).await;

@@ -12,13 +12,15 @@ use tokio::time::{Instant, sleep};
 use crate::admin::Admin;
 use crate::certificates::{Certificates, Shown};
 use crate::copy::{LONGEST, succeeds};
+use crate::ended;
 use crate::port;
 use crate::secure_postgres::CERTIFIED;
 
 /// A server with the databases `shop` and `bank`. Dropping this value stops it.
 pub struct SecureMariadb {
     pub certificates: Certificates,
-    process: Child,
+    is_root: bool,
+    process: Option<Child>,
     port: u16,
     folder: TempDir,
 }
@@ -38,57 +40,23 @@ impl SecureMariadb {
             );
         }
         let data = format!("--datadir={}", folder.path().join("data").display());
-        let user = || is_root.then_some("--user=mysql");
+        let user = is_root.then_some("--user=mysql");
         // Two servers that are set up at once would use the same temporary tables.
         let temporary = format!("--tmpdir={}", folder.path().display());
         succeeds(
             Command::new("mariadb-install-db")
                 .args(["--no-defaults", &data, &temporary, "--skip-test-db"])
                 .arg("--auth-root-authentication-method=normal")
-                .args(user()),
+                .args(user),
         );
-        let port = port::free();
-        let process = Command::new("mariadbd")
-            .args(["--no-defaults", &data, &temporary])
-            .args(user())
-            .arg(format!("--port={port}"))
-            .arg(format!(
-                "--socket={}",
-                folder.path().join("socket").display()
-            ))
-            .args(["--bind-address=127.0.0.1", "--require-secure-transport=ON"])
-            .arg(format!(
-                "--ssl-cert={}",
-                certificates.certificate("shown").display()
-            ))
-            .arg(format!("--ssl-key={}", certificates.key("shown").display()))
-            .arg(format!(
-                "--ssl-ca={}",
-                certificates.certificate("root").display()
-            ))
-            .arg("--innodb-buffer-pool-size=32M")
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.path().join("log")).expect("a log can be made"))
-            .spawn()
-            .expect("a server can be started");
-        let server = Self {
+        let mut server = Self {
             certificates,
-            process,
-            port,
+            is_root,
+            process: None,
+            port: port::free(),
             folder,
         };
-        let end = Instant::now() + LONGEST;
-        while let Err(error) = AsyncMysqlConnection::establish(&server.socket("mysql")).await {
-            let log = || fs::read_to_string(server.folder.path().join("log"));
-            assert!(
-                Instant::now() < end,
-                "the server does not answer: {error}; {:?}",
-                log()
-            );
-            sleep(Duration::from_millis(20)).await;
-        }
+        server.run().await;
         let mut admin = server.admin("mysql").await;
         for statement in [
             "CREATE USER app@'%' IDENTIFIED BY 'app-secret'",
@@ -101,6 +69,64 @@ impl SecureMariadb {
             admin.run(statement).await.unwrap();
         }
         server
+    }
+
+    /// Starts the server if it is stopped, with its data and at its address, and waits until it answers.
+    pub async fn run(&mut self) {
+        if self.process.is_none() {
+            self.process = Some(self.command().spawn().expect("a server can be started"));
+        }
+        let end = Instant::now() + LONGEST;
+        while let Err(error) = AsyncMysqlConnection::establish(&self.socket("mysql")).await {
+            let log = || fs::read_to_string(self.folder.path().join("log"));
+            assert!(
+                Instant::now() < end,
+                "the server does not answer: {error}; {:?}",
+                log()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn command(&self) -> Command {
+        let folder = self.folder.path();
+        let path = |name: &str| folder.join(name).display().to_string();
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("log"));
+        let mut command = Command::new("mariadbd");
+        command
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", path("data")))
+            .arg(format!("--tmpdir={}", folder.display()))
+            .args(self.is_root.then_some("--user=mysql"))
+            .arg(format!("--port={}", self.port))
+            .arg(format!("--socket={}", path("socket")))
+            .args(["--bind-address=127.0.0.1", "--require-secure-transport=ON"])
+            .arg(format!("--ssl-cert={}", path("shown.crt")))
+            .arg(format!("--ssl-key={}", path("shown.key")))
+            .arg(format!("--ssl-ca={}", path("root.crt")))
+            .arg("--innodb-buffer-pool-size=32M")
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.expect("a log can be made"));
+        command
+    }
+
+    /// Stops the server, which ends its sessions and writes everything down.
+    pub async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            ended::after("-TERM", process).await;
+        }
+    }
+
+    /// Kills the server.
+    pub async fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            ended::killed(process).await;
+        }
     }
 
     /// Makes the server show another certificate to new connections.
@@ -120,7 +146,8 @@ impl SecureMariadb {
         format!("mysql://app:app-secret@localhost:{port}/{database}?{parameters}")
     }
 
-    fn socket(&self, database: &str) -> String {
+    /// Returns the URL of a database for the administrator, by the socket of the server.
+    pub fn socket(&self, database: &str) -> String {
         let socket = self.folder.path().join("socket");
         format!(
             "mysql://root@localhost/{database}?socket={}",
@@ -131,7 +158,9 @@ impl SecureMariadb {
 
 impl Drop for SecureMariadb {
     fn drop(&mut self) {
-        if let Err(error) = self.process.kill().and_then(|()| self.process.wait()) {
+        if let Some(process) = self.process.take()
+            && let Err(error) = ended::now("-KILL", process)
+        {
             eprintln!("cannot stop the server: {error}");
         }
     }

@@ -20,6 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::admin::Admin;
 use crate::certificates::{Certificates, Shown};
 use crate::copy::{LONGEST, program, succeeds};
+use crate::ended;
 use crate::port;
 use crate::servers::Server;
 
@@ -29,7 +30,9 @@ pub const CERTIFIED: &str = "certified";
 /// A server with the databases `shop` and `bank`. Dropping this value stops it.
 pub struct SecurePostgres {
     pub certificates: Certificates,
-    process: Child,
+    bin: String,
+    is_root: bool,
+    process: Option<Child>,
     port: u16,
     folder: TempDir,
 }
@@ -78,24 +81,15 @@ impl SecurePostgres {
         );
         fs::write(data.join("postgresql.conf"), settings).unwrap();
         fs::write(data.join("pg_hba.conf"), rules).unwrap();
-        let process = program(&bin, "postgres", is_root)
-            .arg("-D")
-            .arg(&data)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a server can be started");
-        let server = Self {
+        let mut server = Self {
             certificates,
-            process,
+            bin,
+            is_root,
+            process: None,
             port,
             folder,
         };
-        let end = Instant::now() + LONGEST;
-        while let Err(error) = AsyncPgConnection::establish(&server.socket("postgres")).await {
-            assert!(Instant::now() < end, "the server does not answer: {error}");
-            sleep(Duration::from_millis(20)).await;
-        }
+        server.run().await;
         let mut admin = server.admin("postgres").await;
         for statement in [
             "CREATE ROLE app SUPERUSER LOGIN PASSWORD 'app-secret'",
@@ -106,6 +100,43 @@ impl SecurePostgres {
             admin.run(statement).await.unwrap();
         }
         server
+    }
+
+    /// Starts the server if it is stopped, with its data and at its address, and waits until it answers.
+    pub async fn run(&mut self) {
+        let end = Instant::now() + LONGEST;
+        loop {
+            // After a crash, the memory of the killed processes may be in use for a moment, and the server ends again.
+            let ended = |process: &mut Child| process.try_wait().is_ok_and(|ended| ended.is_some());
+            if self.process.as_mut().is_none_or(ended) {
+                let process = program(&self.bin, "postgres", self.is_root)
+                    .arg("-D")
+                    .arg(self.folder.path().join("data"))
+                    .stdin(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn();
+                self.process = Some(process.expect("a server can be started"));
+            }
+            match AsyncPgConnection::establish(&self.socket("postgres")).await {
+                Ok(_) => return,
+                Err(error) => assert!(Instant::now() < end, "the server does not answer: {error}"),
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Stops the server, which ends its sessions and writes everything down.
+    pub async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            ended::after("-INT", process).await;
+        }
+    }
+
+    /// Kills all processes of the server.
+    pub async fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            ended::killed(process).await;
+        }
     }
 
     /// Makes the server show another certificate to new connections.
@@ -188,10 +219,9 @@ impl SecurePostgres {
 impl Drop for SecurePostgres {
     fn drop(&mut self) {
         // SIGQUIT stops the child processes as well.
-        let stop = Command::new("kill")
-            .args(["-QUIT", &self.process.id().to_string()])
-            .status();
-        if let Err(error) = stop.and_then(|_| self.process.wait()) {
+        if let Some(process) = self.process.take()
+            && let Err(error) = ended::now("-QUIT", process)
+        {
             eprintln!("cannot stop the server: {error}");
         }
     }
