@@ -26,7 +26,7 @@ const REQUIREMENTS: [Requirement; 9] = [
     Requirement {
         name: "MariaDB server (mariadbd, mariadb-install-db, mariadb-admin)",
         package: "mariadb-server",
-        is_installed: || programs::Mariadb::find().is_ok(),
+        is_installed: || programs::Mysql::find_mariadb().is_ok(),
     },
     Requirement {
         name: "PgBouncer",

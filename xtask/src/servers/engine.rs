@@ -13,7 +13,6 @@ use rustix::process::Signal;
 use crate::command::run_quietly;
 use crate::servers::galera::Node;
 use crate::servers::home::Home;
-use crate::servers::mariadb::Mariadb;
 use crate::servers::mysql::Mysql;
 use crate::servers::pgbouncer::Pgbouncer;
 use crate::servers::postgres::Postgres;
@@ -69,12 +68,12 @@ impl Instance {
     pub(crate) fn of(set: Set, server: Server, record: Option<&Record>) -> Result<Self> {
         let postgres =
             |slots| -> Result<_> { Ok(Postgres::new(programs::Postgres::of(set)?, slots)) };
-        let mariadb = || programs::Mariadb::of(set);
+        let mariadb = || programs::Mysql::of_mariadb(set);
         let engine: Box<dyn Engine + Send + Sync> = match server {
             Server::PostgresA | Server::PostgresB => Box::new(postgres(64)?),
             Server::PostgresPlain => Box::new(postgres(0)?),
-            Server::MariadbA | Server::MariadbB => Box::new(Mariadb::new(mariadb()?)),
-            Server::MysqlA | Server::MysqlB => Box::new(Mysql::new(programs::Mysql::find()?)),
+            Server::MariadbA | Server::MariadbB => Box::new(Mysql::new(mariadb()?)),
+            Server::MysqlA | Server::MysqlB => Box::new(Mysql::new(programs::Mysql::of_mysql()?)),
             Server::GaleraA | Server::GaleraB => {
                 Box::new(Node::new(mariadb()?, programs::galera()?))
             }

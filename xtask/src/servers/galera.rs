@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::command::run_quietly;
 use crate::servers::engine::{Engine, Instance, option};
 use crate::servers::home::Home;
-use crate::servers::mariadb::Mariadb;
+use crate::servers::mysql::Mysql;
 use crate::servers::{Data, port, programs};
 
 /// The distances from the port of clients to those for the other node, which are below the ports of all servers.
@@ -53,16 +53,16 @@ fi
 
 /// A node of a Galera cluster.
 pub(crate) struct Node {
-    mariadb: Mariadb,
+    mariadb: Mysql,
     library: PathBuf,
     /// The port for clients of the other node, once it has one.
     peer: Option<u16>,
 }
 
 impl Node {
-    pub(crate) fn new(programs: programs::Mariadb, library: PathBuf) -> Self {
+    pub(crate) fn new(programs: programs::Mysql, library: PathBuf) -> Self {
         Self {
-            mariadb: Mariadb::new(programs),
+            mariadb: Mysql::new(programs),
             library,
             peer: None,
         }
@@ -139,7 +139,8 @@ impl Engine for Node {
 
     fn prepare(&self, home: &Home, _: u16) -> Result<()> {
         // The accounts are the same on both nodes, and are not replicated.
-        Mariadb::write_accounts(home, "SET SESSION wsrep_on = OFF;\n")?;
+        self.mariadb
+            .write_accounts(home, "SET SESSION wsrep_on = OFF;\n")?;
         let folder = programs_folder(home);
         let program = folder.join("wsrep_sst_transactions");
         fs::create_dir_all(&folder)

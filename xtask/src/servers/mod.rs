@@ -7,7 +7,6 @@
 mod engine;
 mod galera;
 mod home;
-mod mariadb;
 mod mysql;
 mod package;
 mod pgbouncer;
@@ -29,6 +28,9 @@ use crate::servers::state::{Record, ServersState};
 
 pub(crate) use crate::servers::server::Server;
 pub(crate) use crate::servers::set::Set;
+
+/// The variable with the names of the servers that those of MySQL take the places of in the tests.
+pub(crate) const REPLACED: &str = "DIESEL_BINDS_TEST_MYSQL";
 
 /// The data that a server starts with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -194,6 +196,9 @@ fn may_exist(state: &ServersState, set: Set, server: Server) -> bool {
 pub(crate) fn environment(set: Set) -> Result<BTreeMap<&'static str, String>> {
     let state = ServersState::lock()?;
     let mut environment = BTreeMap::from([(Set::VARIABLE, set.name().to_owned())]);
+    if set == Set::Mysql {
+        environment.insert(REPLACED, "mariadb-a,mariadb-b".to_owned());
+    }
     let others = [Set::Mysql, Set::Galera];
     for one in [set].into_iter().chain(others) {
         for &server in one.servers() {

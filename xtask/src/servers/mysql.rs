@@ -1,4 +1,4 @@
-//! The creation and the start of a MySQL server.
+//! The creation and the start of a server of MariaDB or MySQL.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,10 @@ GRANT ALL ON `test\_%`.* TO app@'127.0.0.1';
 GRANT ALL ON `test\_%`.* TO app@localhost;
 ";
 
-/// A MySQL server.
+/// The accounts that a new server of MariaDB has, and that come before others.
+const NO_ANONYMOUS: &str = "DELETE FROM mysql.global_priv WHERE User = '';\nFLUSH PRIVILEGES;\n";
+
+/// A server of MariaDB or MySQL.
 pub(crate) struct Mysql {
     programs: programs::Mysql,
 }
@@ -31,46 +34,79 @@ impl Mysql {
         Self { programs }
     }
 
+    pub(crate) fn programs(&self) -> &programs::Mysql {
+        &self.programs
+    }
+
+    /// Writes the file with the statements for the accounts, after others.
+    pub(crate) fn write_accounts(&self, home: &Home, before: &str) -> Result<()> {
+        let first = if self.is_mysql() { "" } else { NO_ANONYMOUS };
+        fs::write(Self::accounts(home), format!("{before}{first}{ACCOUNTS}"))
+            .context("cannot write the statements for the accounts")
+    }
+
     fn accounts(home: &Home) -> PathBuf {
         home.directory().join("accounts.sql")
     }
 
-    /// Returns the command that runs the server, without the settings of the machine's own server.
-    fn mysqld(&self, home: &Home, data: &Path) -> Command {
-        let base = &self.programs.base;
-        let mut command = home.command(&self.programs.mysqld);
+    /// Returns a command of the server's programs, without the settings of the machine's own server.
+    fn command(&self, home: &Home, program: &Path, data: &Path) -> Command {
+        let mut command = home.command(program);
         command
             .arg("--no-defaults")
-            .args([
-                option("--basedir", base),
-                option("--lc-messages-dir", &base.join("share/mysql")),
-                option("--character-sets-dir", &base.join("share/mysql/charsets")),
-                option("--plugin-dir", &base.join("lib/mysql/plugin")),
-                option("--datadir", data),
-            ])
-            .arg("--secure-file-priv=NULL");
+            .arg(option("--datadir", data))
+            .args(
+                self.programs
+                    .base
+                    .as_deref()
+                    .map(|base| option("--basedir", base)),
+            );
         command
+    }
+
+    fn server(&self, home: &Home, data: &Path) -> Command {
+        let mut command = self.command(home, &self.programs.server, data);
+        if let Some(base) = &self.programs.base {
+            command.arg(option("--plugin-dir", &base.join("lib/mysql/plugin")));
+            if self.is_mysql() {
+                command.args([
+                    option("--lc-messages-dir", &base.join("share/mysql")),
+                    option("--character-sets-dir", &base.join("share/mysql/charsets")),
+                    "--secure-file-priv=NULL".to_owned(),
+                ]);
+            }
+        }
+        command
+    }
+
+    fn is_mysql(&self) -> bool {
+        self.programs.install_db.is_none()
     }
 }
 
+// `--no-defaults` comes first everywhere.
 impl Engine for Mysql {
     fn account(&self) -> &'static str {
         "mysql"
     }
 
     fn initialise(&self, home: &Home, data: &Path) -> Command {
-        let mut command = self.mysqld(home, data);
-        command.arg("--initialize-insecure");
+        let Some(install_db) = &self.programs.install_db else {
+            let mut command = self.server(home, data);
+            command.arg("--initialize-insecure");
+            return command;
+        };
+        let mut command = self.command(home, install_db, data);
+        command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
         command
     }
 
     fn prepare(&self, home: &Home, _: u16) -> Result<()> {
-        fs::write(Self::accounts(home), ACCOUNTS)
-            .context("cannot write the statements for the accounts")
+        self.write_accounts(home, "")
     }
 
     fn serve(&self, home: &Home, port: u16) -> Command {
-        let mut command = self.mysqld(home, &home.data());
+        let mut command = self.server(home, &home.data());
         command
             .arg(option("--socket", &home.socket_folder().join("mysql.sock")))
             .arg(option("--pid-file", &home.data().join("mysql.pid")))
@@ -78,14 +114,16 @@ impl Engine for Mysql {
             .arg(format!("--port={port}"))
             .args([
                 "--bind-address=127.0.0.1",
-                "--mysqlx=OFF",
                 "--skip-name-resolve",
+                "--character-set-server=utf8mb4",
                 "--max-connections=500",
                 "--innodb-flush-log-at-trx-commit=1",
                 "--innodb-buffer-pool-size=64M",
-                // The default. Without it, a prepared transaction cannot be ended by another connection.
-                "--xa-detach-on-prepare=ON",
             ]);
+        if self.is_mysql() {
+            // The second is the default. Without it, a prepared transaction cannot be ended by another connection.
+            command.args(["--mysqlx=OFF", "--xa-detach-on-prepare=ON"]);
+        }
         command
     }
 

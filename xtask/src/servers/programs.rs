@@ -49,59 +49,52 @@ impl Postgres {
     }
 }
 
-/// The programs of a MariaDB server.
-pub(crate) struct Mariadb {
-    pub(crate) mariadbd: PathBuf,
-    pub(crate) install_db: PathBuf,
+/// The programs of a server of MariaDB or MySQL.
+pub(crate) struct Mysql {
+    pub(crate) server: PathBuf,
     pub(crate) admin: PathBuf,
     pub(crate) client: PathBuf,
+    /// The program that fills a data directory. The server of MySQL does so itself.
+    pub(crate) install_db: Option<PathBuf>,
     /// The folder of `bin` and `share`, if it is not that of the machine.
     pub(crate) base: Option<PathBuf>,
 }
 
-impl Mariadb {
-    pub(crate) fn of(set: Set) -> Result<Self> {
-        let installed = Self::find()?;
+impl Mysql {
+    pub(crate) fn of_mariadb(set: Set) -> Result<Self> {
+        let installed = Self::find_mariadb()?;
         if set == Set::Installed {
             return Ok(installed);
         }
         Ok(Self {
-            mariadbd: MARIADB.program("mariadbd")?,
-            install_db: MARIADB.program("mariadb-install-db")?,
+            server: MARIADB.program("mariadbd")?,
             admin: installed.admin,
             client: installed.client,
+            install_db: Some(MARIADB.program("mariadb-install-db")?),
             base: Some(MARIADB.root()?.join("usr")),
         })
     }
 
     /// Looks on the `PATH`, then in the folders for servers, which are on root's `PATH` only.
-    pub(crate) fn find() -> Result<Self> {
+    pub(crate) fn find_mariadb() -> Result<Self> {
         let hidden = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"].map(PathBuf::from);
         let folders = search_list(search_path().into_iter().chain(hidden))?;
         Ok(Self {
-            mariadbd: find(&["mariadbd"], &folders)?,
-            install_db: find(&["mariadb-install-db", "mysql_install_db"], &folders)?,
+            server: find(&["mariadbd"], &folders)?,
             admin: find(&["mariadb-admin", "mysqladmin"], &folders)?,
             client: find(&["mariadb", "mysql"], &folders)?,
+            install_db: Some(find(&["mariadb-install-db", "mysql_install_db"], &folders)?),
             base: None,
         })
     }
-}
 
-/// The programs of a MySQL server.
-pub(crate) struct Mysql {
-    pub(crate) mysqld: PathBuf,
-    pub(crate) admin: PathBuf,
-    /// The folder of `bin` and `share`.
-    pub(crate) base: PathBuf,
-}
-
-impl Mysql {
-    pub(crate) fn find() -> Result<Self> {
+    pub(crate) fn of_mysql() -> Result<Self> {
         Ok(Self {
-            mysqld: MYSQL.program("mysqld")?,
+            server: MYSQL.program("mysqld")?,
             admin: MYSQL.program("mysqladmin")?,
-            base: MYSQL.root()?.join("usr"),
+            client: MYSQL.program("mysql")?,
+            install_db: None,
+            base: Some(MYSQL.root()?.join("usr")),
         })
     }
 }
