@@ -11,6 +11,9 @@ use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 /// The operations of recovery: find and finish branches, read and write the records of a holder, tell servers apart.
 pub trait RecoveryDialect: AsyncConnection + Sized + 'static {
+    /// What the server said about a branch that it lists, for its finish.
+    type Listed: Send;
+
     /// `true` if branches insert rows about themselves.
     const BRANCHES_HAVE_ROWS: bool = false;
 
@@ -56,13 +59,17 @@ pub trait RecoveryDialect: AsyncConnection + Sized + 'static {
         async { Ok(None) }
     }
 
-    /// Returns whether the branch is prepared and unfinished. Call it on a fresh connection of the participant.
-    fn is_listed(&mut self, branch: &Branch) -> impl Future<Output = QueryResult<bool>> + Send;
+    /// Finds the branch if it is prepared and unfinished. Call it on a fresh connection of the participant.
+    fn find_listed(
+        &mut self,
+        branch: &Branch,
+    ) -> impl Future<Output = QueryResult<Option<Self::Listed>>> + Send;
 
-    /// Finishes a prepared branch of another connection. Call it on a fresh connection of the participant.
+    /// Finishes a prepared branch of another connection. Call it on the connection that found it.
     fn finish_listed(
         &mut self,
         branch: &Branch,
+        listed: Self::Listed,
         outcome: Outcome,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 

@@ -28,9 +28,10 @@ const MANY_CHECKS: usize = 100;
 pub(super) async fn finish(
     connection: &mut AsyncMysqlConnection,
     branch: &Branch,
+    flavour: Flavour,
     outcome: Outcome,
 ) -> QueryResult<()> {
-    match Flavour::ask(connection).await? {
+    match flavour {
         Flavour::MariaDb => finish_attached(connection, branch, outcome).await,
         Flavour::MySql => finish_detached(connection, branch, outcome).await,
     }

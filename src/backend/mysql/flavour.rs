@@ -12,7 +12,7 @@ define_sql_function! {
 
 /// A kind of server that has the protocol of MySQL. They differ in their transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flavour {
+pub enum Flavour {
     /// A branch belongs to its connection until that is gone.
     MariaDb,
     /// MySQL, and servers that say nothing of MariaDB. A prepared branch belongs to no connection.

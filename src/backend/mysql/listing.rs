@@ -34,10 +34,7 @@ pub(super) async fn has_name(
 ) -> QueryResult<bool> {
     let names = match flavour {
         Flavour::MariaDb => recovered(connection).await?,
-        Flavour::MySql => {
-            let condition = format!("unit = '{unit}' AND branch = '{bind}'");
-            uncommitted(connection, &condition).await?
-        }
+        Flavour::MySql => uncommitted(connection, &row_of(unit, bind)).await?,
     };
     let mut names = names.iter();
     Ok(names.any(|(_, named, of)| *named == unit && of == bind))
@@ -65,8 +62,13 @@ pub(super) async fn has_table(connection: &mut AsyncMysqlConnection) -> QueryRes
     Ok(row.flag)
 }
 
+/// Returns the condition for the row that a branch has inserted about itself.
+pub(super) fn row_of(unit: UnitId, bind: &str) -> String {
+    format!("unit = '{unit}' AND branch = '{bind}'")
+}
+
 /// Returns the branches whose rows are not committed.
-async fn uncommitted(
+pub(super) async fn uncommitted(
     connection: &mut AsyncMysqlConnection,
     condition: &str,
 ) -> QueryResult<Vec<(String, UnitId, String)>> {

@@ -1,6 +1,5 @@
 //! Prepared branches whose names MariaDB has lost. MySQL loses none.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use diesel::sql_types::{BigInt, Bool, Text, Unsigned};
@@ -10,8 +9,8 @@ use tokio::time::sleep;
 
 use crate::backend::mysql::Flag;
 use crate::backend::mysql::flavour::Flavour;
-use crate::backend::mysql::listing::{READ_UNCOMMITTED, has_name};
-use crate::gid::{MAX_KEY, UnitId, is_name};
+use crate::backend::mysql::listing::{READ_UNCOMMITTED, has_name, row_of, uncommitted};
+use crate::gid::UnitId;
 
 /// The wait until InnoDB has released the branch of a connection. The server stops listing the connection a few
 /// instructions earlier. No query that every role may run shows the exact moment.
@@ -31,9 +30,25 @@ pub(super) async fn is_lost(
     // is no longer listed is finished or lost. The row of a finished branch is visible to all, or gone.
     Ok(is_gone(connection, owner.id, 1).await?
         && !has_name(connection, Flavour::MariaDb, unit, bind).await?
-        && has_row(connection, unit, bind, true).await?
-        && !has_row(connection, unit, bind, false).await?
-        && has_row(connection, unit, bind, true).await?)
+        && !uncommitted(connection, &row_of(unit, bind))
+            .await?
+            .is_empty()
+        && self::owner(connection, unit, bind).await?.is_some())
+}
+
+/// Returns whether a branch that is not listed is lost, or its connection is ending it.
+pub(super) async fn is_lost_or_ending(
+    connection: &mut AsyncMysqlConnection,
+    unit: UnitId,
+    bind: &str,
+) -> QueryResult<bool> {
+    if is_lost(connection, unit, bind).await? {
+        return Ok(true);
+    }
+    match owner(connection, unit, bind).await? {
+        Some(owner) => is_ending(connection, owner.id).await,
+        None => Ok(false),
+    }
 }
 
 /// Returns the branches of the namespace that the server has lost. `listed` was read before.
@@ -42,43 +57,16 @@ pub(super) async fn lost(
     namespace: &str,
     listed: &[(String, UnitId, String)],
 ) -> QueryResult<Vec<(UnitId, String)>> {
-    let rows =
-        format!("SELECT unit, branch FROM diesel_binds_branch WHERE namespace = '{namespace}'");
-    connection.batch_execute(READ_UNCOMMITTED).await?;
-    let all: Vec<Row> = sql_query(&rows).load(connection).await?;
-    let committed: Vec<Row> = sql_query(&rows).load(connection).await?;
-    let committed: HashSet<_> = committed.into_iter().collect();
     let mut lost = Vec::new();
-    for row in all.into_iter().filter(|row| !committed.contains(row)) {
-        let (Ok(unit), true) = (row.unit.parse(), is_name(&row.branch, MAX_KEY)) else {
-            continue;
-        };
+    for (_, unit, bind) in uncommitted(connection, &format!("namespace = '{namespace}'")).await? {
         let mut listed = listed.iter();
-        if !listed.any(|(_, named, bind)| *named == unit && *bind == row.branch)
-            && is_lost(connection, unit, &row.branch).await?
+        if !listed.any(|(_, named, of)| *named == unit && *of == bind)
+            && is_lost(connection, unit, &bind).await?
         {
-            lost.push((unit, row.branch));
+            lost.push((unit, bind));
         }
     }
     Ok(lost)
-}
-
-/// Returns whether the branch has a row, committed or not.
-async fn has_row(
-    connection: &mut AsyncMysqlConnection,
-    unit: UnitId,
-    bind: &str,
-    uncommitted: bool,
-) -> QueryResult<bool> {
-    if uncommitted {
-        connection.batch_execute(READ_UNCOMMITTED).await?;
-    }
-    let row: Flag = sql_query(format!(
-        "SELECT COUNT(*) > 0 AS flag FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
-    ))
-    .get_result(connection)
-    .await?;
-    Ok(row.flag)
 }
 
 /// Returns the connection that prepared a branch, from the row of the branch.
@@ -95,7 +83,8 @@ pub(super) async fn owner(
     connection.batch_execute(READ_UNCOMMITTED).await?;
     let row: QueryResult<Owner> = sql_query(format!(
         "SELECT connection_id AS id, at >= FROM_UNIXTIME(UNIX_TIMESTAMP() - '{uptime}' + 1) AS is_of_this_start \
-         FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
+         FROM diesel_binds_branch WHERE {}",
+        row_of(unit, bind)
     ))
     .get_result(connection)
     .await;
@@ -151,13 +140,4 @@ pub(super) struct Owner {
     /// `true` if the server has certainly not been restarted since.
     #[diesel(sql_type = Bool)]
     pub(super) is_of_this_start: bool,
-}
-
-/// The key of a row about a branch.
-#[derive(PartialEq, Eq, Hash, QueryableByName)]
-pub(super) struct Row {
-    #[diesel(sql_type = Text)]
-    pub(super) unit: String,
-    #[diesel(sql_type = Text)]
-    pub(super) branch: String,
 }

@@ -7,8 +7,8 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::mysql::flavour::Flavour;
-use crate::backend::mysql::listing::{READ_UNCOMMITTED, has_table, names};
-use crate::backend::mysql::lost::{self, Row};
+use crate::backend::mysql::listing::{READ_UNCOMMITTED, has_table, names, row_of};
+use crate::backend::mysql::lost;
 use crate::backend::records::PAGE;
 use crate::backend::{ListedBranch, Reach};
 use crate::gid::{Branch, Gid, MAX_KEY, UnitId, is_name};
@@ -114,11 +114,21 @@ async fn branch_row(
     connection.batch_execute(READ_UNCOMMITTED).await?;
     let rows: Vec<BranchRow> = sql_query(format!(
         "SELECT holder, holder_id, parts, TIMESTAMPDIFF(MICROSECOND, at, NOW(6)) DIV 1000 AS age \
-         FROM diesel_binds_branch WHERE unit = '{unit}' AND branch = '{bind}'"
+         FROM diesel_binds_branch WHERE {}",
+        row_of(unit, bind)
     ))
     .load(connection)
     .await?;
     Ok(rows.into_iter().next())
+}
+
+/// The key of a row about a branch.
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    unit: String,
+    #[diesel(sql_type = Text)]
+    branch: String,
 }
 
 /// The row that a branch has inserted about itself.

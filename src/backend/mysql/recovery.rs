@@ -28,6 +28,8 @@ struct LocationRow {
 }
 
 impl RecoveryDialect for AsyncMysqlConnection {
+    type Listed = Flavour;
+
     const BRANCHES_HAVE_ROWS: bool = true;
 
     async fn recovery_settings(&mut self) -> QueryResult<()> {
@@ -96,27 +98,22 @@ impl RecoveryDialect for AsyncMysqlConnection {
         Ok(row.flag.then_some("`read_only` is on"))
     }
 
-    /// Returns whether the server lists the branch or has lost its name, or still ends it.
-    async fn is_listed(&mut self, branch: &Branch) -> QueryResult<bool> {
+    /// Finds the branch if the server lists it, has lost its name, or still ends it.
+    async fn find_listed(&mut self, branch: &Branch) -> QueryResult<Option<Flavour>> {
         let (unit, bind) = (branch.gid.unit, &*branch.bind);
         let flavour = Flavour::ask(self).await?;
-        if has_name(self, flavour, unit, bind).await? {
-            return Ok(true);
-        }
-        if flavour == Flavour::MySql {
-            return Ok(false);
-        }
-        if lost::is_lost(self, unit, bind).await? {
-            return Ok(true);
-        }
-        match lost::owner(self, unit, bind).await? {
-            Some(owner) => lost::is_ending(self, owner.id).await,
-            None => Ok(false),
-        }
+        let is_there = has_name(self, flavour, unit, bind).await?
+            || (flavour == Flavour::MariaDb && lost::is_lost_or_ending(self, unit, bind).await?);
+        Ok(is_there.then_some(flavour))
     }
 
-    async fn finish_listed(&mut self, branch: &Branch, outcome: Outcome) -> QueryResult<()> {
-        finish::finish(self, branch, outcome).await
+    async fn finish_listed(
+        &mut self,
+        branch: &Branch,
+        flavour: Flavour,
+        outcome: Outcome,
+    ) -> QueryResult<()> {
+        finish::finish(self, branch, flavour, outcome).await
     }
 
     async fn branches(&mut self, namespace: &str) -> QueryResult<Vec<ListedBranch>> {

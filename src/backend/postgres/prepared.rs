@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel::{QueryResult, QueryableByName, sql_query};
+use diesel::{OptionalExtension as _, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::{ListedBranch, Reach};
@@ -25,16 +25,13 @@ pub(super) async fn finish(
         .await
 }
 
-/// Finishes a branch that may belong to another role, or may be finished already.
+/// Finishes a branch that may belong to another role.
 pub(super) async fn finish_listed(
     connection: &mut AsyncPgConnection,
     branch: &Branch,
+    Listed { owner, own }: Listed,
     outcome: Outcome,
 ) -> QueryResult<()> {
-    let rows = listed(connection, branch).await?;
-    let Some(Listed { owner, own }) = rows.into_iter().next() else {
-        return Ok(());
-    };
     if own {
         return finish(connection, branch, outcome).await;
     }
@@ -71,17 +68,19 @@ pub(super) async fn branches(
 pub(super) async fn listed(
     connection: &mut AsyncPgConnection,
     branch: &Branch,
-) -> QueryResult<Vec<Listed>> {
-    sql_query(format!(
+) -> QueryResult<Option<Listed>> {
+    let listed = sql_query(format!(
         "SELECT owner::text AS owner, owner = current_user AS own FROM pg_catalog.pg_prepared_xacts \
          WHERE gid = '{branch}' AND database = pg_catalog.current_database()"
     ))
-    .load(connection)
-    .await
+    .get_result(connection)
+    .await;
+    listed.optional()
 }
 
+/// The role that prepared a branch.
 #[derive(QueryableByName)]
-pub(super) struct Listed {
+pub struct Listed {
     #[diesel(sql_type = Text)]
     owner: String,
     #[diesel(sql_type = Bool)]

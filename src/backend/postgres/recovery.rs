@@ -6,6 +6,7 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::backend::identify::verify_holder;
+use crate::backend::postgres::prepared::Listed;
 use crate::backend::postgres::{lineage, prepared, tables};
 use crate::backend::tables::{Found, database_id};
 use crate::backend::{
@@ -25,6 +26,8 @@ struct Follows {
 }
 
 impl RecoveryDialect for AsyncPgConnection {
+    type Listed = Listed;
+
     /// Sets nothing for the whole session: behind a transaction pooler the next user would get it.
     async fn recovery_settings(&mut self) -> QueryResult<()> {
         Ok(())
@@ -56,12 +59,17 @@ impl RecoveryDialect for AsyncPgConnection {
         Ok(row.follows.then_some("`pg_is_in_recovery()`"))
     }
 
-    async fn is_listed(&mut self, branch: &Branch) -> QueryResult<bool> {
-        Ok(!prepared::listed(self, branch).await?.is_empty())
+    async fn find_listed(&mut self, branch: &Branch) -> QueryResult<Option<Listed>> {
+        prepared::listed(self, branch).await
     }
 
-    async fn finish_listed(&mut self, branch: &Branch, outcome: Outcome) -> QueryResult<()> {
-        prepared::finish_listed(self, branch, outcome).await
+    async fn finish_listed(
+        &mut self,
+        branch: &Branch,
+        listed: Listed,
+        outcome: Outcome,
+    ) -> QueryResult<()> {
+        prepared::finish_listed(self, branch, listed, outcome).await
     }
 
     async fn branches(&mut self, namespace: &str) -> QueryResult<Vec<ListedBranch>> {

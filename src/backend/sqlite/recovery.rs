@@ -1,5 +1,7 @@
 //! Recovery on SQLite, which lists no branches.
 
+use std::convert::Infallible;
+
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
@@ -14,6 +16,8 @@ impl<S> RecoveryDialect for SyncConnectionWrapper<SqliteConnection, S>
 where
     S: SpawnBlocking + Send + 'static,
 {
+    type Listed = Infallible;
+
     async fn recovery_settings(&mut self) -> QueryResult<()> {
         self.spawn_blocking(|connection| {
             connection.batch_execute("PRAGMA busy_timeout = 1000; PRAGMA synchronous = EXTRA")
@@ -29,12 +33,17 @@ where
         .await
     }
 
-    async fn is_listed(&mut self, _: &Branch) -> QueryResult<bool> {
-        Ok(false)
+    async fn find_listed(&mut self, _: &Branch) -> QueryResult<Option<Infallible>> {
+        Ok(None)
     }
 
-    async fn finish_listed(&mut self, _: &Branch, _: Outcome) -> QueryResult<()> {
-        Ok(())
+    async fn finish_listed(
+        &mut self,
+        _: &Branch,
+        listed: Infallible,
+        _: Outcome,
+    ) -> QueryResult<()> {
+        match listed {}
     }
 
     async fn branches(&mut self, _: &str) -> QueryResult<Vec<ListedBranch>> {

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use crate::backend::records::{self, RecordTable};
-use crate::backend::{Connection, DatabaseIdentity, Server};
+use crate::backend::{Connection, DatabaseIdentity, ListedBranch, Server};
 use crate::commit::{Fault, Outcome};
 use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 use crate::recovery::{Database, IdentifiedListing, Listing, Records};
@@ -33,11 +33,8 @@ impl<C: Connection> Database for Entry<C> {
         self.ask(async |connection, server| {
             refuse_replica(connection).await?;
             let identity = database_identity(connection, &server.schema).await?;
-            let branches = connection.branches(&self.namespace).await;
-            Ok(Listing {
-                identity,
-                branches: branches.map_err(Fault::Lost)?,
-            })
+            let branches = self.list(connection).await?;
+            Ok(Listing { identity, branches })
         })
         .boxed()
     }
@@ -51,8 +48,7 @@ impl<C: Connection> Database for Entry<C> {
                 database: Some(database),
                 lineage: connection.lineage().await.map_err(Fault::Lost)?,
             };
-            let branches = connection.branches(&self.namespace).await;
-            let branches = branches.map_err(Fault::Lost)?;
+            let branches = self.list(connection).await?;
             // Only then is a branch that is no longer listed finished for good.
             self.confirm(connection, server).await?;
             // The list of another database would show units in doubt as finished.
@@ -90,18 +86,13 @@ impl<C: Connection> Database for Entry<C> {
                 // repeated.
                 let mut refused = None;
                 for _ in 0..ATTEMPTS {
-                    let was_there = match connection.is_listed(branch).await.map_err(Fault::Lost)? {
-                        false => Some(refused.is_some()),
-                        true => match connection.finish_listed(branch, outcome).await {
-                            Ok(()) => Some(true),
-                            Err(error) => {
-                                refused = Some(error);
-                                None
-                            }
-                        },
+                    let found = connection.find_listed(branch).await;
+                    let Some(listed) = found.map_err(Fault::Lost)? else {
+                        return Ok(refused.is_some());
                     };
-                    if let Some(was_there) = was_there {
-                        return Ok(was_there);
+                    match connection.finish_listed(branch, listed, outcome).await {
+                        Ok(()) => return Ok(true),
+                        Err(error) => refused = Some(error),
                     }
                     sleep(FIRST_PAUSE).await;
                 }
@@ -225,6 +216,15 @@ impl<C: Connection> Database for Entry<C> {
 }
 
 impl<C: Connection> Entry<C> {
+    /// Lists the branches. A role may have no right to that.
+    async fn list(&self, connection: &mut C) -> Result<Vec<ListedBranch>, Fault> {
+        match connection.branches(&self.namespace).await {
+            Ok(branches) => Ok(branches),
+            Err(refused) if connection.lineage().await.is_ok() => Err(Fault::Statement(refused)),
+            Err(lost) => Err(Fault::Lost(lost)),
+        }
+    }
+
     fn table<'a>(&'a self, schema: &'a str, holder: DatabaseId) -> RecordTable<'a> {
         RecordTable {
             schema,
