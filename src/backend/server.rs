@@ -43,6 +43,8 @@ pub struct Server {
     /// `true` if the server is a node of a cluster, which rolls a transaction back by itself if one of another node was
     /// first.
     pub is_node: bool,
+    /// The further life of `cannot_prepare`.
+    pub role: Role,
     /// The number of prepared transactions that the server allows, if it is limited.
     pub prepared_slots: Option<u32>,
     /// The setting because of which confirmed commits may be lost, if any.
@@ -59,6 +61,18 @@ pub struct Server {
     pub pooled: bool,
     /// The session settings of a fresh connection of the pool, read from the first one.
     pub session: SessionDefaults,
+}
+
+/// How long a server keeps its role: the one that prepares, or the one that cannot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Until it is restarted.
+    #[default]
+    Fixed,
+    /// Until a setting is changed.
+    Changeable,
+    /// The connection was opened before the setting was changed: later ones can prepare.
+    OfOldConnections,
 }
 
 /// The session settings of a fresh connection of a pool. The begin of a unit cannot read them, because a query would

@@ -2,13 +2,14 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::backend::{Attached, Connection, Server};
+use crate::backend::{Attached, Connection, Role, Server};
 use crate::commit::Fault;
 use crate::config::{BindOptions, Setup, Timeouts};
 use crate::error::{Error, PoolError};
@@ -44,12 +45,14 @@ pub(crate) struct Entry<C> {
     pub(crate) timeouts: Timeouts,
     /// The clock that stamps units, set by the servers.
     pub(crate) clock: Arc<UnitClock>,
-    pub(super) server: Mutex<Option<Arc<Server>>>,
+    pub(super) server: Mutex<Option<Known>>,
     /// The properties of the server, read on a connection outside of the pool.
     pub(super) server_outside_pool: Mutex<Option<Arc<Server>>>,
     pub(super) identity: Mutex<Identity>,
     /// When the server was last left because it refused a write.
     pub(super) left: Mutex<Option<Instant>>,
+    /// The number of times that the server was left.
+    pub(super) leaves: AtomicUsize,
     /// The enclosure that prevents every commit of a unit, in a sandbox.
     pub(super) enclosure: Option<Box<dyn AnyEnclosure>>,
 }
@@ -100,6 +103,7 @@ impl<C: Connection> Entry<C> {
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
             left: Mutex::default(),
+            leaves: AtomicUsize::new(0),
             enclosure: None,
         }
     }
@@ -165,9 +169,10 @@ impl<C: Connection> Entry<C> {
         checkout
     }
 
-    /// Returns the properties of the server, if they were read before.
+    /// Returns the properties of the server, if they were read before, and are still believed.
     pub(crate) fn known_server(&self) -> Option<Arc<Server>> {
-        self.server.lock().clone()
+        let known = self.server.lock();
+        known.as_ref().and_then(Known::believed)
     }
 
     /// Returns the properties of the server, for a connection outside of the pool. Its session settings hold for no
@@ -196,7 +201,11 @@ impl<C: Connection> Entry<C> {
             return Ok(server);
         }
         let server = self.inspect(connection).await?;
-        *self.server.lock() = Some(Arc::clone(&server));
+        // The next unit has a new connection. If that one cannot prepare either, the application has set it up so.
+        if server.role == Role::OfOldConnections && self.leave_at_most_each(BELIEVED_FOR) {
+            return Ok(server);
+        }
+        *self.server.lock() = Some(Known::now(&server));
         Ok(server)
     }
 
@@ -210,11 +219,25 @@ impl<C: Connection> Entry<C> {
         }
     }
 
+    /// Notes the properties of the server as they are now. If it has another role than units know of, the next unit reads
+    /// them again, on a new connection.
+    pub(super) fn note_role(&self, now: &Server) {
+        let known = self.known_server_anywhere();
+        if known.is_some_and(|known| known.cannot_prepare.is_some() != now.cannot_prepare.is_some())
+        {
+            self.leave_server();
+        }
+    }
+
     /// Leaves a server that refuses writes, unless that was done a moment ago: it may go on refusing, and units that read
     /// would find no connection. Returns whether it was left.
     pub(crate) fn leave_demoted_server(&self) -> bool {
+        self.leave_at_most_each(LEFT_FOR)
+    }
+
+    fn leave_at_most_each(&self, pause: Duration) -> bool {
         let mut left = self.left.lock();
-        if left.is_some_and(|left| left.elapsed() < LEFT_FOR) {
+        if left.is_some_and(|left| left.elapsed() < pause) {
             return false;
         }
         *left = Some(Instant::now());
@@ -223,10 +246,17 @@ impl<C: Connection> Entry<C> {
         true
     }
 
-    /// Forgets the properties of the server, and closes the idle connections of the pool: another server may answer now.
+    /// Forgets the properties of the server, and closes the connections of the pool, those in use when they come back:
+    /// another server may answer now, or this one has other settings.
     pub(crate) fn leave_server(&self) {
+        self.leaves.fetch_add(1, Ordering::Relaxed);
         self.forget_server();
         self.pool.close_idle();
+    }
+
+    /// Returns how often the server was left. A connection that was opened before the last time is not used again.
+    pub(crate) fn leaves(&self) -> usize {
+        self.leaves.load(Ordering::Relaxed)
     }
 
     /// Forgets the properties of the server, because another one has replaced it. The next unit reads them again.
@@ -338,8 +368,31 @@ impl<C: Connection> Entry<C> {
 /// The time between two leaves of a server that refuses writes.
 const LEFT_FOR: Duration = Duration::from_secs(5);
 
-/// The time after which the id of the database and its replication are read again.
+/// The time after which settings are read again that may change while a server runs, and the id of the database.
 const BELIEVED_FOR: Duration = Duration::from_secs(30);
+
+/// The properties of the server, and when they were read.
+pub(super) struct Known {
+    server: Arc<Server>,
+    read: Instant,
+}
+
+impl Known {
+    pub(super) fn now(server: &Arc<Server>) -> Self {
+        Self {
+            server: Arc::clone(server),
+            read: Instant::now(),
+        }
+    }
+
+    /// Returns the properties, unless the server may be able to prepare by now. That it cannot any more shows at the
+    /// next prepare.
+    fn believed(&self) -> Option<Arc<Server>> {
+        let server = &self.server;
+        let may_change = server.cannot_prepare.is_some() && server.role != Role::Fixed;
+        (!may_change || self.read.elapsed() < BELIEVED_FOR).then(|| Arc::clone(server))
+    }
+}
 
 /// The identity of the database of a bind, as far as it was read.
 #[derive(Debug, Default)]
@@ -350,4 +403,31 @@ pub(super) struct Identity {
     is_replicated: bool,
     /// `true` if commits waited for one at any earlier reading.
     was_replicated: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns whether a server is still believed that was asked some time ago.
+    fn is_believed(cannot_prepare: bool, role: Role, ago: Duration) -> bool {
+        let server = Arc::new(Server {
+            cannot_prepare: cannot_prepare.then(|| "a setting".to_owned()),
+            role,
+            ..Server::default()
+        });
+        let read = Instant::now().checked_sub(ago).unwrap();
+        Known { server, read }.believed().is_some()
+    }
+
+    #[test]
+    fn a_server_that_may_prepare_by_now_is_asked_again() {
+        let (soon, late) = (BELIEVED_FOR / 2, BELIEVED_FOR * 2);
+        for role in [Role::Changeable, Role::OfOldConnections] {
+            assert!(is_believed(true, role, soon));
+            assert!(!is_believed(true, role, late));
+        }
+        assert!(is_believed(true, Role::Fixed, late));
+        assert!(is_believed(false, Role::Changeable, late));
+    }
 }

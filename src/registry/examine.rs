@@ -35,6 +35,7 @@ impl<C: Connection> Entry<C> {
     /// Examines the database on a connection outside of the pool.
     pub(super) async fn examine_on(&self, connection: &mut C) -> Result<Examined, Fault> {
         let server = self.inspect(connection).await.map_err(Fault::Refused)?;
+        self.note_role(&server);
         let unencrypted = match &self.tls {
             // Through a pooler, the server sees another connection.
             Some(tls) if tls.mode == TlsMode::Prefer && tls.remote.is_some() && !server.pooled => {

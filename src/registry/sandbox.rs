@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use crate::pool::SinglePool;
 use crate::recovery::Worker;
 use crate::registry::any_entry::recovery_scope;
 use crate::registry::enclosure::{Enclosure, SandboxRules};
+use crate::registry::entry::Known;
 use crate::registry::{AnyEntry, Entry, Registry};
 use crate::trace::{PoolMetrics, QueryLog};
 
@@ -71,10 +72,11 @@ impl<C: Connection> Entry<C> {
             is_only_bind: self.is_only_bind,
             timeouts,
             clock: Arc::clone(&self.clock),
-            server: Mutex::new(Some(Arc::clone(&terms.server))),
+            server: Mutex::new(Some(Known::now(&terms.server))),
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
             left: Mutex::default(),
+            leaves: AtomicUsize::new(0),
             enclosure: Some(Box::new(Enclosure {
                 bind,
                 pool,

@@ -49,6 +49,8 @@ pub(crate) struct Lease<C: Connection> {
     /// `true` if an error shows that prepared statements may no longer fit the database. The connection is not used
     /// again.
     pub(super) stale: bool,
+    /// How often the server had been left when the connection was checked out.
+    leaves: usize,
     /// The statements that may have ended the transaction since its marker was last seen.
     unseen: Unseen,
     /// The counter of messages that may end the transaction, and its value when the lease began to watch it.
@@ -111,6 +113,7 @@ impl<C: Connection> Lease<C> {
             lent: None,
             touched: entry.options.cleaning == Cleaning::Always,
             stale: false,
+            leaves: entry.leaves(),
             unseen: Unseen::Nothing,
             watch: None,
             undone: Undone::NothingKept,
@@ -149,6 +152,11 @@ impl<C: Connection> Lease<C> {
         self.entry.log_statements(false);
         let pooled = self.pooled.as_mut()?;
         Some((pooled.connection(), &self.terms))
+    }
+
+    /// Returns whether the connection is not to be used by a later unit.
+    fn is_outdated(&self) -> bool {
+        self.stale || (!self.terms.within_outer && self.leaves != self.entry.leaves())
     }
 
     /// Returns the connection for any use by the application.

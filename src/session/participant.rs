@@ -86,6 +86,11 @@ impl<C: Connection> Participant for Lease<C> {
             if let Err(fault) = &prepared {
                 self.met_marker(fault);
                 self.maybe_prepared = !matches!(fault, Fault::Unreached(_));
+                if let Fault::Refused(error) = fault
+                    && C::prepares_no_more(error)
+                {
+                    self.entry.leave_server();
+                }
             }
             self.prepared = prepared.is_ok();
             prepared

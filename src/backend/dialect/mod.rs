@@ -89,6 +89,12 @@ pub trait Dialect: UnitDialect + OuterDialect + RecoveryDialect + SandboxDialect
         false
     }
 
+    /// Returns whether an error of a prepare says that the server prepares nothing any more: a setting was changed since
+    /// it was inspected.
+    fn prepares_no_more(_: &diesel::result::Error) -> bool {
+        false
+    }
+
     /// Judges by an error of a statement whether its connection can be used again.
     fn staleness(error: &diesel::result::Error, terms: &Terms) -> Staleness {
         stale::staleness(error, Self::STALE, &terms.server.session)

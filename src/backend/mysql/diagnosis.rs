@@ -15,8 +15,8 @@ const TOO_MUCH: &str = "18446744073709551615";
 
 /// Asks the server whether the error of the last statement has one of these numbers.
 ///
-/// Sent as text: preparing a statement would clear the error that it reads. `GET DIAGNOSTICS` and `SET` do not clear
-/// it, so the application can still read the error of its own statement.
+/// Sent as text: preparing a statement would clear the error that it reads. `GET DIAGNOSTICS` does not clear it. `SET`
+/// does so on MySQL, and on MariaDB the application can still read the error of its own statement.
 pub(super) async fn is_one_of(
     connection: &mut AsyncMysqlConnection,
     error: &Error,

@@ -4,9 +4,9 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use crate::backend::mysql::clean;
 use crate::backend::mysql::flavour::Flavour;
-use crate::backend::{Durability, Lineage, Server, SessionDefaults, Terms};
+use crate::backend::mysql::{Flag, clean};
+use crate::backend::{Durability, Lineage, Role, Server, SessionDefaults, Terms};
 
 /// The location of the database. A copy is elsewhere.
 pub(super) const LOCATION: &str =
@@ -62,23 +62,31 @@ fn is_node(settings: &[Setting]) -> bool {
         && value(settings, "wsrep_provider").is_some_and(|of| of != "none")
 }
 
-/// Returns the reason why nothing can be prepared, if so.
-fn cannot_prepare(flavour: Flavour, settings: &[Setting]) -> Option<String> {
+/// Returns the reason why nothing can be prepared, if so, and how long that holds.
+fn cannot_prepare(flavour: Flavour, settings: &[Setting]) -> (Option<String>, Role) {
     if is_node(settings) {
-        return Some(
-            "it is a node of a Galera cluster, which has no XA; the other binds of its units must prepare"
-                .to_owned(),
-        );
+        let reason = "it is a node of a Galera cluster, which has no XA; the other binds of its units must prepare";
+        return (Some(reason.to_owned()), Role::Fixed);
     }
     match (flavour, value(settings, "xa_detach_on_prepare")) {
-        (Flavour::MariaDb, _) | (Flavour::MySql, Some("ON")) => None,
-        (Flavour::MySql, Some(_)) => Some(NOT_DETACHED.to_owned()),
-        (Flavour::MySql, None) => Some(
-            "it has no `xa_detach_on_prepare`, and only with it can every connection finish a branch; use MySQL 8.0.29 \
-             or later, or MariaDB"
-                .to_owned(),
-        ),
+        (Flavour::MariaDb, _) => (None, Role::Fixed),
+        (Flavour::MySql, Some("ON")) => (None, Role::Changeable),
+        (Flavour::MySql, Some(_)) => (Some(NOT_DETACHED.to_owned()), Role::Changeable),
+        (Flavour::MySql, None) => {
+            let reason = "it has no `xa_detach_on_prepare`, and only with it can every connection finish a branch; use \
+                          MySQL 8.0.29 or later, or MariaDB";
+            (Some(reason.to_owned()), Role::Fixed)
+        }
     }
+}
+
+/// Returns whether the server says that a branch of the session would belong to its connection. A session keeps the
+/// setting that it began with.
+pub(super) async fn is_attached(connection: &mut AsyncMysqlConnection) -> QueryResult<bool> {
+    let Flag { flag } = sql_query("SELECT @@SESSION.xa_detach_on_prepare = 0 AS flag")
+        .get_result(connection)
+        .await?;
+    Ok(flag)
 }
 
 /// Reads the properties of the server and the session.
@@ -95,6 +103,11 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
     .await?;
     let settings: Vec<Setting> = sql_query(PREPARING).load(connection).await?;
     let flavour = Flavour::of_version(&row.version);
+    let (mut cannot_prepare, mut role) = cannot_prepare(flavour, &settings);
+    if cannot_prepare.is_none() && role == Role::Changeable && is_attached(connection).await? {
+        cannot_prepare = Some(NOT_DETACHED.to_owned());
+        role = Role::OfOldConnections;
+    }
     let not_durable = if row.flush != 1 {
         Some("`innodb_flush_log_at_trx_commit` is not 1".to_owned())
     } else if row.log_bin != 0 && row.sync_binlog != 1 {
@@ -104,8 +117,9 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
     };
     Ok(Server {
         schema: format!("`{}`.", row.schema_name.replace('`', "``")),
-        cannot_prepare: cannot_prepare(flavour, &settings),
+        cannot_prepare,
         is_node: is_node(&settings),
+        role,
         system: flavour.system(),
         database: row.schema_name,
         version: row.version,
@@ -195,7 +209,7 @@ mod tests {
                 value: (*value).to_owned(),
             })
             .collect();
-        cannot_prepare(flavour, &settings)
+        cannot_prepare(flavour, &settings).0
     }
 
     #[test]

@@ -57,10 +57,11 @@ impl Dialect for AsyncMysqlConnection {
     const BACKEND: Backend = Backend::Mysql;
     /// The driver reads nothing between two statements.
     const NOTICES_CLOSE: bool = false;
-    // The second one follows when a proxy has reset the session, which drops its prepared statements.
+    // The others follow when a proxy has reset the session, which drops its prepared statements: MariaDB, MySQL.
     const STALE: &'static [&'static str] = &[
         "Prepared statement needs to be re-prepared",
         "Unknown prepared statement handler (#) given to mysqld_stmt_execute",
+        "Unknown prepared statement handler (#) given to mysql_stmt_precheck",
     ];
     const CLOCK: Clock = Clock {
         now: "CAST(UNIX_TIMESTAMP() AS SIGNED)",
@@ -81,6 +82,10 @@ impl Dialect for AsyncMysqlConnection {
 
     fn is_demotion(error: &diesel::result::Error) -> bool {
         stale::has_text(error, READ_ONLY)
+    }
+
+    fn prepares_no_more(error: &Error) -> bool {
+        matches!(error, Error::DatabaseError(_, information) if information.message().starts_with(inspect::NOT_DETACHED))
     }
 
     async fn drain(&mut self) -> QueryResult<()> {

@@ -280,9 +280,10 @@ async fn explain_prepare(
 ) -> Fault {
     match explain(connection, error).await {
         Fault::Refused(_)
-            if Flavour::of(terms) == Flavour::MySql && is_attached(connection).await =>
+            if Flavour::of(terms) == Flavour::MySql
+                && inspect::is_attached(connection).await.unwrap_or(false) =>
         {
-            let message = format!("{NOT_DETACHED}; it was on when the server was asked first");
+            let message = format!("{NOT_DETACHED}; it was on when the server was last asked");
             Fault::Refused(Error::DatabaseError(
                 DatabaseErrorKind::Unknown,
                 Box::new(message),
@@ -290,14 +291,6 @@ async fn explain_prepare(
         }
         fault => fault,
     }
-}
-
-/// Returns whether the server says that a branch of the session would belong to its connection.
-async fn is_attached(connection: &mut AsyncMysqlConnection) -> bool {
-    let asked: QueryResult<Flag> = sql_query("SELECT @@SESSION.xa_detach_on_prepare = 0 AS flag")
-        .get_result(connection)
-        .await;
-    asked.is_ok_and(|asked| asked.flag)
 }
 
 /// Rolls back, and restores settings. With `counts_warnings`, fails if the server warned of the roll-back: the

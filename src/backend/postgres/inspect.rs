@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::backend::postgres::lineage::{PERSISTENT_ID, STARTED};
 use crate::backend::postgres::{SCHEMA, cancel, clean};
-use crate::backend::{Durability, Lineage, Server, SessionDefaults};
+use crate::backend::{Durability, Lineage, Role, Server, SessionDefaults};
 
 #[derive(QueryableByName)]
 struct ServerRow {
@@ -77,6 +77,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
         is_node: false,
         cannot_prepare: (row.max_prepared == 0)
             .then(|| "`max_prepared_transactions` is 0".to_owned()),
+        role: Role::Fixed,
         prepared_slots: u32::try_from(row.max_prepared).ok(),
         not_durable: (row.fsync != "on").then(|| "`fsync` is off".to_owned()),
         time: Some(row.time),

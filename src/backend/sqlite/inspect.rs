@@ -3,10 +3,10 @@
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 
-use crate::backend::Server;
 use crate::backend::server::SessionDefaults;
 use crate::backend::sqlite::SCHEMA;
 use crate::backend::sqlite::pragma::{kept, text};
+use crate::backend::{Role, Server};
 
 /// Reads the properties of SQLite, the file and the connection.
 pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> {
@@ -27,6 +27,7 @@ pub(super) fn inspect(connection: &mut SqliteConnection) -> QueryResult<Server> 
         schema: SCHEMA.into(),
         is_node: false,
         cannot_prepare: Some("SQLite cannot prepare a transaction".into()),
+        role: Role::Fixed,
         prepared_slots: None,
         not_durable: not_durable(connection, "main")?,
         time: None,

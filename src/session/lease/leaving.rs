@@ -67,7 +67,7 @@ impl<C: Connection> Lease<C> {
         let undone = self.roll_back().await;
         // The span of the transaction ends here: the clean-up is not part of it.
         drop(std::mem::take(&mut self.transaction));
-        if self.stale && !self.terms.within_outer {
+        if self.is_outdated() && !self.terms.within_outer {
             self.close().await;
             return undone;
         }
@@ -141,7 +141,7 @@ impl<C: Connection> Drop for Lease<C> {
         let Some(pooled) = self.pooled.take() else {
             return;
         };
-        if self.is_clean() && !self.touched && !self.stale {
+        if self.is_clean() && !self.touched && !self.is_outdated() {
             // bb8 spawns a task when a connection is returned, which needs a runtime.
             let _runtime = self.handle.enter();
             // The span ends before the connection has another user.
