@@ -8,9 +8,7 @@ use std::env;
 
 use diesel_binds::{BindOptions, Error};
 use kit::admin::Admin;
-use kit::side::{
-    MariadbA, MysqlA, PostgresA, PostgresB, PostgresPlain, PostgresPlainB, Side, Sqlite,
-};
+use kit::side::{MariadbA, PostgresA, PostgresB, PostgresPlain, PostgresPlainB, Side, Sqlite};
 
 use crate::commit::pair::Pair;
 
@@ -56,8 +54,8 @@ async fn servers_have_the_roles_that_the_documentation_lists() {
         assert_eq!(found, "holder");
         return;
     }
-    if env::var_os("DIESEL_BINDS_TEST_MYSQL").is_some() {
-        let found = role::<MysqlA>("MySQL", mysql, options()).await;
+    if MariadbA::is_mysql() {
+        let found = role::<MariadbA>("MySQL", mysql, options()).await;
         assert_eq!(found, "participant");
         return;
     }

@@ -10,11 +10,12 @@ use diesel_binds::check::{Finding, Severity};
 use diesel_binds::error::Fault;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, FaultPlan};
-use diesel_binds::{Binds, CommitError, RecoveryOptions, SessionOptions, Source};
+use diesel_binds::{Binds, CommitError, Error, Gid, RecoveryOptions, SessionOptions, Source};
 use futures_util::FutureExt as _;
 use kit::admin::Admin;
 use kit::database::Database;
 use kit::look::Look;
+use kit::own_server::OwnServer;
 use kit::prepared::prepared;
 use kit::servers::Server;
 use kit::side::{MysqlA, PoolKind, PostgresA, Side, Sqlite};
@@ -164,9 +165,10 @@ async fn check_and_install_need_no_further_rights() {
     assert_eq!(report.severity(), Severity::Info, "{report}");
 }
 
-/// A branch of such a session would belong to its connection, and could be lost when that closes.
+/// A branch of such a session would belong to its connection, and could be lost when that closes. The server itself would
+/// let other sessions prepare.
 #[tokio::test]
-async fn a_session_that_attaches_its_branches_prepares_nothing() {
+async fn a_pool_whose_sessions_attach_their_branches_prepares_nothing() {
     let (mysql, file) = (MysqlA::database().await, Sqlite::database().await);
     let mut config = ManagerConfig::default();
     config.custom_setup = Box::new(|url| {
@@ -190,25 +192,13 @@ async fn a_session_that_attaches_its_branches_prepares_nothing() {
         .bind(Sqlite, Source::url(file.url()))
         .build()
         .unwrap();
-    let mut session = binds.session();
-    let unit = session.unit();
-    MysqlA::write(&session, "gone").await.unwrap();
-    Sqlite::write(&session, "gone").await.unwrap();
-    let error = session.commit_all().await.unwrap_err();
-    let CommitError::RolledBack { bind, source, .. } = &error else {
-        panic!("{error:?}");
-    };
-    assert_eq!(*bind, "mysql-a");
-    let Fault::Refused(refusal) = source else {
-        panic!("{error:?}");
-    };
-    assert!(
-        refusal.to_string().contains("xa_detach_on_prepare"),
-        "{error:?}"
-    );
-    assert!(prepared(mysql.url(), unit).await.is_empty());
-    assert!(MysqlA::rows(&mysql).await.is_empty());
-    assert!(Sqlite::rows(&file).await.is_empty());
+    for _ in 0..3 {
+        let mut session = binds.session();
+        Sqlite::write(&session, "gone").await.unwrap();
+        let refused = MysqlA::write(&session, "gone").await;
+        Changing::assert_refused(refused.map(drop));
+        session.rollback_all().await.unwrap();
+    }
     // Alone, the bind prepares nothing.
     let mut session = binds.session();
     MysqlA::write(&session, "kept").await.unwrap();
@@ -265,4 +255,120 @@ async fn a_plain_query_beside_a_writer_needs_no_decision() {
     let committed = session.commit_all().await.unwrap();
     assert!(committed.gid().is_some(), "the function wrote");
     assert_eq!(MysqlA::rows(&world.databases[0]).await, ["both"]);
+}
+
+/// Binds on a server of the test, whose setting it changes.
+struct Changing {
+    binds: Binds,
+    server: OwnServer,
+    _others: [Database; 2],
+}
+
+impl Changing {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = OwnServer::like(Server::MysqlA, folder, &[]).await;
+        let mut admin = server.admin("mysql").await;
+        admin.run("CREATE DATABASE shop").await.unwrap();
+        let notes =
+            "CREATE TABLE shop.notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200))";
+        admin.run(notes).await.unwrap();
+        let others = [PostgresA::database().await, Sqlite::database().await];
+        let binds = Binds::builder()
+            .namespace("mysql-changing")
+            .recovery(RecoveryOptions::new().without_worker())
+            .bind(
+                MysqlA,
+                Source::url(server.url("root", "shop", "prefer_socket=false")),
+            )
+            .bind(PostgresA, Source::url(others[0].url()))
+            .bind(Sqlite, Source::url(others[1].url()))
+            .build()
+            .unwrap();
+        binds.install().await.unwrap();
+        Self {
+            binds,
+            server,
+            _others: others,
+        }
+    }
+
+    /// Sets whether branches of sessions that begin from now on belong to no connection.
+    async fn set(&self, detaches: bool) {
+        let set = format!("SET GLOBAL xa_detach_on_prepare = {}", u8::from(detaches));
+        self.server.admin("mysql").await.run(&set).await.unwrap();
+    }
+
+    /// Commits a unit that writes to MySQL and to SQLite, so that MySQL has to prepare.
+    async fn prepares(&self) -> Result<(), Error> {
+        let mut session = self.binds.session();
+        Sqlite::write(&session, &session.unit().to_string()).await?;
+        MysqlA::write(&session, "note").await?;
+        session.commit_all().await?;
+        Ok(())
+    }
+
+    /// Commits a unit that MySQL holds the decision of.
+    async fn holds(&self) {
+        let mut session = self.binds.session();
+        MysqlA::write(&session, "note").await.unwrap();
+        PostgresA::write(&session, &session.unit().to_string())
+            .await
+            .unwrap();
+        let committed = session.commit_all().await.unwrap();
+        assert_eq!(committed.gid().map(Gid::holder), Some("mysql-a"));
+    }
+
+    #[track_caller]
+    fn assert_refused(result: Result<(), Error>) {
+        assert!(
+            matches!(&result, Err(Error::NotAtomic { reason, .. }) if reason.contains("xa_detach_on_prepare")),
+            "{result:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bind_whose_server_stops_detaching_branches_becomes_the_holder() {
+    let changing = Changing::start().await;
+    changing.prepares().await.unwrap();
+    changing.set(false).await;
+    // The only connection keeps the setting that it began with, so another one is needed.
+    let before = changing.binds.session();
+    MysqlA::read(&before).await.unwrap();
+    let refused = changing.prepares().await;
+    let Err(Error::Commit(CommitError::RolledBack {
+        source: Fault::Refused(refusal),
+        ..
+    })) = &refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        refusal.to_string().contains("xa_detach_on_prepare"),
+        "{refused:?}"
+    );
+    drop(before);
+
+    Changing::assert_refused(changing.prepares().await);
+    changing.holds().await;
+}
+
+#[tokio::test]
+async fn a_check_notices_that_a_server_detaches_branches_or_not() {
+    let changing = Changing::start().await;
+    changing.prepares().await.unwrap();
+    for _ in 0..2 {
+        changing.set(false).await;
+        changing.binds.check().await;
+        Changing::assert_refused(changing.prepares().await);
+        changing.holds().await;
+        // A connection that is in use meanwhile does not come back.
+        let before = changing.binds.session();
+        MysqlA::read(&before).await.unwrap();
+        changing.set(true).await;
+        changing.binds.check().await;
+        drop(before);
+        changing.prepares().await.unwrap();
+    }
 }

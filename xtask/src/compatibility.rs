@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::command::{cargo, run_and_read, run_quietly};
 use crate::servers::{Server, Set, programs};
-use crate::test::{with_many_threads, with_set};
+use crate::test::{on_mysql, with_many_threads, with_mysql, with_set};
 use crate::workspace;
 
 const PAGE: &str = "docs/compatibility.md";
@@ -19,9 +19,6 @@ const END: &str = "<!-- end -->\n";
 
 /// Tells the tests of roles that `mariadb-a` is a node of a Galera cluster.
 const GALERA: &str = "DIESEL_BINDS_TEST_GALERA";
-
-/// Tells the tests of roles to find that of `mysql-a`.
-const MYSQL: &str = "DIESEL_BINDS_TEST_MYSQL";
 
 type Environment = BTreeMap<&'static str, String>;
 
@@ -62,19 +59,13 @@ impl Compatibility {
                 Ok(())
             })
         })?;
-        with_set(Set::Mysql, |_| {
-            with_set(Set::Installed, |mut environment| {
-                let mut test = cargo(&["test", "--all-features", "--test", "mysql"]);
-                test.env("TMPDIR", workspace::scratch());
-                let printed = run_and_read(test.envs(&environment))?;
-                let passed: u64 = printed.lines().filter_map(passed_of_program).sum();
-                environment.insert(MYSQL, String::new());
-                rows.extend(roles(
-                    &environment,
-                    &format!("the {passed} tests of `mysql`"),
-                )?);
-                Ok(())
-            })
+        with_mysql(|environment| {
+            let printed = run_and_read(on_mysql()?.envs(&environment))?;
+            let passed: u64 = printed.lines().filter_map(passed_of_program).sum();
+            let tests =
+                format!("`it` with MySQL in the place of MariaDB, and `mysql`: {passed} tests");
+            rows.extend(roles(&environment, &tests)?);
+            Ok(())
         })?;
         let head = "| server | version | role | run |\n|---|---|---|---|\n";
         let table = format!("{head}{}\n", rows.join("\n"));

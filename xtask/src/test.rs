@@ -19,11 +19,39 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// Servers that were not running before start with fresh data, and are stopped in the end, even if a test fails.
 /// Servers that `cargo xtask servers start` left running are used, and keep running.
 pub(crate) fn run_all(set: Set, arguments: &[String]) -> Result<()> {
+    if set == Set::Mysql {
+        return with_mysql(|environment| {
+            let mut test = on_mysql()?;
+            run(test.args(arguments).envs(environment))
+        });
+    }
     with_set(set, |environment| {
         tools::DIESEL.install()?;
         let mut test = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
         with_many_threads(&mut test)?;
         run(test.args(arguments).envs(environment))
+    })
+}
+
+/// Returns the command that runs the tests on MySQL: those of MariaDB with MySQL in its place, and those of MySQL alone.
+pub(crate) fn on_mysql() -> Result<Command> {
+    let mut test = cargo(&["test", "--all-features", "--no-fail-fast"]);
+    test.args(["--test", "it", "--test", "mysql", "--"]);
+    // What is true of MariaDB alone.
+    test.args(["--skip", "facts::mariadb"]);
+    with_many_threads(&mut test)?;
+    Ok(test)
+}
+
+/// Runs some work with MySQL in the place of MariaDB.
+pub(crate) fn with_mysql(
+    work: impl FnOnce(BTreeMap<&'static str, String>) -> Result<()>,
+) -> Result<()> {
+    with_servers(|mut environment| {
+        with_set(Set::Mysql, |of_mysql| {
+            environment.extend(of_mysql);
+            work(environment)
+        })
     })
 }
 

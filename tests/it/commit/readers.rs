@@ -10,7 +10,7 @@ use kit::world::Sides;
 
 const POSTGRES_FUNCTION: &str = "CREATE FUNCTION note(t TEXT) RETURNS INTEGER LANGUAGE sql AS \
      'INSERT INTO notes (text) VALUES (t) RETURNING 1'";
-const MARIADB_FUNCTION: &str = "CREATE FUNCTION note(t VARCHAR(200)) RETURNS INTEGER MODIFIES SQL DATA \
+const MARIADB_FUNCTION: &str = "CREATE FUNCTION note(t VARCHAR(200)) RETURNS INTEGER DETERMINISTIC MODIFIES SQL DATA \
      BEGIN INSERT INTO notes (text) VALUES (t); RETURN 1; END";
 
 /// Starts databases behind proxies. The tests only read on the last one.

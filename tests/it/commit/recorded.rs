@@ -60,7 +60,7 @@ async fn a_unit_that_only_read_is_not_recorded_on_postgres() {
 
 #[tokio::test]
 async fn a_unit_that_only_read_is_not_recorded_on_mariadb() {
-    let sneak = "CREATE FUNCTION sneak() RETURNS INTEGER MODIFIES SQL DATA \
+    let sneak = "CREATE FUNCTION sneak() RETURNS INTEGER DETERMINISTIC MODIFIES SQL DATA \
                  BEGIN INSERT INTO notes (text) VALUES ('sneaked'); RETURN 1; END";
     for alone in [true, false] {
         only_what_was_written_is_recorded::<MariadbA>(Some(sneak), alone).await;

@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use kit::admin::Admin;
 use kit::database::Database;
 use kit::look::Look;
+use kit::own_server::OwnServer;
 use kit::proxy::Proxy;
-use kit::semisync::Semisync;
 use kit::servers::Server;
 use kit::side::{MariadbA, PostgresA, Side, Sqlite};
 use kit::standby::Standby;
@@ -304,17 +304,18 @@ async fn a_standby_of_postgres_is_left_after_a_refused_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_mariadb_server_is_left_after_a_refused_write() {
-    let server = Semisync::start().await;
-    let mut admin = server.admin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = OwnServer::like(Server::MariadbA, folder, &[]).await;
+    let mut admin = server.admin("mysql").await;
     // An administrator may write on a server that is read-only.
     admin
         .run(
-            "CREATE TABLE shop.notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200) NOT NULL UNIQUE); \
-             CREATE USER app@'127.0.0.1'; GRANT ALL ON shop.* TO app@'127.0.0.1'; SET GLOBAL read_only = ON",
+            "CREATE DATABASE shop; CREATE TABLE shop.notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200) NOT NULL UNIQUE); \
+             CREATE USER app@'%'; GRANT ALL ON shop.* TO app@'%'; SET GLOBAL read_only = ON",
         )
         .await
         .unwrap();
-    let url = server.url().replace("root@", "app@");
+    let url = server.url("app", "shop", "prefer_socket=false");
     let connections = "SELECT CAST(COUNT(*) AS CHAR) AS value FROM information_schema.processlist WHERE USER = 'app'";
     is_left::<MariadbA>(&url, &mut admin, connections).await;
 }

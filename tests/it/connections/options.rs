@@ -98,14 +98,17 @@ async fn autocommit_is_put_back_to_what_it_was(kind: PoolKind) {
                 end::<MariadbA>(&binds, options, ending, writes).await;
                 let after: Row = pool
                     .with(async |connection| {
-                        let query = "SELECT CONCAT(CAST(@@autocommit AS SIGNED), @@in_transaction) AS value";
+                        // Refused within a transaction.
+                        let mode = "SET TRANSACTION READ WRITE";
+                        connection.batch_execute(mode).await.unwrap();
+                        let query = "SELECT CAST(CAST(@@autocommit AS SIGNED) AS CHAR) AS value";
                         diesel::sql_query(query)
                             .get_result(connection)
                             .await
                             .unwrap()
                     })
                     .await;
-                assert_eq!(after.value, format!("{before}0"), "{ending}");
+                assert_eq!(after.value, before, "{ending}");
             }
             let kept = MariadbA::rows(&database).await;
             match ending {

@@ -188,7 +188,11 @@ async fn postgresql_forces_a_unit_only_where_it_was_listed() {
 #[tokio::test]
 async fn mariadb_forces_a_unit_only_where_it_was_listed() {
     // Several questions follow for each branch on the server, also for those of other tests, and each is as late.
-    let list = Fault::before("XA RECOVER").delaying(LATE / 10);
+    let list = match MariadbA::is_mysql() {
+        true => "SELECT namespace, unit, branch FROM diesel_binds_branch",
+        false => "XA RECOVER",
+    };
+    let list = Fault::before(list).delaying(LATE / 10);
     forces_only_where_it_was_listed::<MariadbA>(Server::MariadbB, list).await;
 }
 

@@ -7,7 +7,7 @@ use diesel_binds::error::Fault;
 use diesel_binds::{BindOptions, Binds, Commit, CommitError, RecoveryOptions};
 use kit::copy::{Copy, Role};
 use kit::database::Database;
-use kit::semisync::Semisync;
+use kit::own_server::OwnServer;
 use kit::servers::Server;
 use kit::side::{MariadbA, PoolKind, PostgresA, PostgresB, Side};
 use kit::world::Sides;
@@ -99,10 +99,15 @@ async fn a_server_that_was_started_again_is_asked_again() {
 #[tokio::test]
 async fn a_mariadb_that_becomes_forgetful_is_refused() {
     type Two = (MariadbA, PostgresB);
-    let (server, other) = (Semisync::start().await, PostgresB::database().await);
-    let mut admin = server.admin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = ["--log-bin", "--server-id=7", "--sync-binlog=1"].map(str::to_owned);
+    let server = OwnServer::like(Server::MariadbA, folder, &log).await;
+    let other = PostgresB::database().await;
+    let mut admin = server.admin("mysql").await;
+    admin.run("CREATE DATABASE shop").await.unwrap();
     admin.run(crate::durable::semisync::SCHEMA).await.unwrap();
-    let binds = binds::<MariadbA>(&server.url(), &other, BindOptions::new()).await;
+    let url = server.url("root", "shop", "prefer_socket=false");
+    let binds = binds::<MariadbA>(&url, &other, BindOptions::new()).await;
     binds.install().await.unwrap();
     for (name, bad) in [("innodb_flush_log_at_trx_commit", 2), ("sync_binlog", 0)] {
         let _ = commit::<Two>(&binds, &format!("before {name}"))

@@ -196,8 +196,9 @@ async fn no_migration_begins_after_the_lock_was_lost() {
     let mariadb = Database::on(Server::MariadbA).await;
     let in_postgres = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = \
                        (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let in_mariadb = "EXECUTE IMMEDIATE CONCAT('KILL ', \
-                      IS_USED_LOCK(CONCAT('diesel_binds:migrate:', LEFT(SHA2(DATABASE(), 256), 32))))";
+    let in_mariadb = "SET @end = CONCAT('KILL ', \
+                      IS_USED_LOCK(CONCAT('diesel_binds:migrate:', LEFT(SHA2(DATABASE(), 256), 32)))); \
+                      PREPARE ending FROM @end; EXECUTE ending";
     let accounts = on::<Accounts>(
         postgres.url(),
         Steps::new()

@@ -98,6 +98,17 @@ async fn a_branch_without_its_row_is_left_alone() {
         .gid_of_new_unit(&application.namespace, "lite")
         .await;
     drop(application.prepare_on_mariadb(&gid, false, 0).await);
+    if application.mariadb().is_mysql() {
+        // It lists a branch by its row.
+        let process = application.process().await;
+        let pass = process.recovery().run_older_than(Duration::ZERO).await;
+        assert!(
+            pass.in_doubt.is_empty() && pass.recovered.is_empty(),
+            "{pass}"
+        );
+        assert!(application.is_prepared(&gid).await);
+        return application.roll_back(&gid).await;
+    }
     let left = left(&application, &application.process().await, &gid).await;
     assert!(matches!(left, InDoubtReason::HolderNotNamed), "{left}");
 }

@@ -382,18 +382,32 @@ async fn the_row_of_a_listed_branch_stays() {
     );
     let xid = format!("'{namespace}:{unit}','my-a',1145188401");
     let mut admin = Admin::connect(url).await;
-    admin.run(&row).await.unwrap();
+    let start = format!("XA START {xid}");
+    // MySQL lists a branch by its row, while that is not committed.
+    let is_mysql = application.mariadb().is_mysql();
+    let begin = match is_mysql {
+        true => format!("{start}; {row}"),
+        false => format!("{row}; {start}"),
+    };
     let prepare = format!(
-        "XA START {xid}; INSERT INTO notes (text) VALUES ('{unit}'); XA END {xid}; XA PREPARE {xid}"
+        "{begin}; INSERT INTO notes (text) VALUES ('{unit}'); XA END {xid}; XA PREPARE {xid}"
     );
     admin.run(&prepare).await.unwrap();
     let rows = "SELECT unit AS value FROM diesel_binds_branch";
     let pass = process.recovery().run_older_than(Duration::ZERO).await;
     assert_eq!(pass.in_doubt.len(), 1, "{pass}");
-    assert_eq!(values(url, rows).await, [unit.to_string()]);
+    let uncommitted = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+    let mut reader = Admin::connect(url).await;
+    reader.run(uncommitted).await.unwrap();
+    assert_eq!(reader.values(rows).await.unwrap(), [unit.to_string()]);
     admin.run(&format!("XA ROLLBACK {xid}")).await.unwrap();
     let pass = process.recovery().run_older_than(Duration::ZERO).await;
-    assert_eq!((pass.in_doubt.len(), pass.forgotten), (0, 1), "{pass}");
+    let forgotten = usize::from(!is_mysql);
+    assert_eq!(
+        (pass.in_doubt.len(), pass.forgotten),
+        (0, forgotten),
+        "{pass}"
+    );
     assert_eq!(values(url, rows).await, [] as [&str; 0]);
 }
 

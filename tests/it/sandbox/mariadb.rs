@@ -157,7 +157,7 @@ async fn a_writer_that_no_type_tells_is_one() {
     let outside = Outside::<MariadbA>::new().await;
     MariadbA::admin(
         &outside.database,
-        "CREATE FUNCTION note() RETURNS INTEGER BEGIN INSERT INTO notes (text) VALUES ('by function'); RETURN 1; END; \
+        "CREATE FUNCTION note() RETURNS INTEGER DETERMINISTIC BEGIN INSERT INTO notes (text) VALUES ('by function'); RETURN 1; END; \
          DROP TABLE diesel_binds_meta",
     )
     .await;

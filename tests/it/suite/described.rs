@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use diesel_binds::{Error, Session, SessionOptions};
-use kit::side::{MariadbA, MysqlA, PoolKind, PostgresA, Side, Sqlite};
+use kit::side::{MariadbA, PoolKind, PostgresA, Side, Sqlite};
 use kit::world::World;
 
 use crate::suite::second::Second;
@@ -19,7 +19,13 @@ pub(crate) trait Describes: Side {
     /// The expression for the rows that the last statement changed; `None` if there is none.
     const CHANGED: Option<&'static str>;
     /// A statement that may have ended the transaction, as far as the library can tell.
-    const UNCLEAR: &'static str = "SAVEPOINT of_the_application";
+    fn unclear() -> &'static str {
+        // MySQL prepares no statement for savepoints, and Diesel sends no other.
+        match Self::is_mysql() {
+            true => "SET @of_the_application = 1",
+            false => "SAVEPOINT of_the_application",
+        }
+    }
 }
 
 impl Describes for PostgresA {
@@ -30,13 +36,6 @@ impl Describes for PostgresA {
 impl Describes for MariadbA {
     const LAST_ID: &'static str = "CONCAT(LAST_INSERT_ID(), '/', LAST_INSERT_ID())";
     const CHANGED: Option<&'static str> = Some("CAST(ROW_COUNT() AS CHAR)");
-}
-
-impl Describes for MysqlA {
-    const LAST_ID: &'static str = MariadbA::LAST_ID;
-    const CHANGED: Option<&'static str> = MariadbA::CHANGED;
-    // MySQL prepares no statement for savepoints, and Diesel sends no other.
-    const UNCLEAR: &'static str = "SET @of_the_application = 1";
 }
 
 impl Describes for Sqlite {
@@ -88,7 +87,7 @@ pub(crate) async fn the_last_id_is_that_of_the_application<S: Describes, Other: 
             .unwrap();
         assert_last_id::<S>(&session, 3).await;
         // A statement that may have ended the transaction is followed by a check.
-        S::sql(&session, S::UNCLEAR).await.unwrap();
+        S::sql(&session, S::unclear()).await.unwrap();
         assert_last_id::<S>(&session, 3).await;
         Other::write(&session, "later").await.unwrap();
         assert_last_id::<S>(&session, 3).await;

@@ -244,6 +244,13 @@ pub(crate) async fn a_recorded_transaction_that_ends_within_a_message_leaves_all
 
 async fn ends_within_a_message<S: Sides>(options: BindOptions, is_recorded: bool) {
     let faulty = Faulty::<S>::start(Limits::default(), &options).await;
+    if let [database] = &faulty.world.databases[..]
+        && database.is_mysql()
+        && !is_recorded
+    {
+        // Its last statement cannot tell whether the transaction is still open (docs/commit.md).
+        return;
+    }
     faulty.assert_works_again("first").await;
     every_gap(&faulty, is_recorded).await;
 }
@@ -282,7 +289,7 @@ async fn every_gap<S: Sides>(faulty: &Faulty<S>, is_recorded: bool) {
                 assert!(!is_late, "{end}: {text}");
                 is_late = reported == CommitReport::COMMITTED;
                 assert!(
-                    !is_late || S::keys()[index].starts_with("mysql"),
+                    !is_late || faulty.world.databases[index].is_mysql(),
                     "{end}: {text}"
                 );
                 gaps += 1;

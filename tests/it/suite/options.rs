@@ -90,7 +90,7 @@ pub(crate) async fn a_statement_past_its_timeout_is_ended_by_the_server<S: Side,
     S::write(&session, "gone").await.unwrap();
     let slow = match S::Bind::KEY {
         // MySQL limits only queries.
-        key if key.starts_with("mysql") => "SELECT text FROM notes WHERE SLEEP(3) = 0",
+        _ if S::is_mysql() => "SELECT text FROM notes WHERE SLEEP(3) = 0",
         // MariaDB reports success for a `DO SLEEP` that is interrupted.
         key if key.starts_with("my") => "UPDATE notes SET text = text WHERE SLEEP(3) = 0",
         _ => S::SLOW,
@@ -135,7 +135,7 @@ async fn found<S: Side>(session: &Session) -> String {
              current_setting('transaction_read_only'), current_setting('transaction_deferrable'), \
              current_setting('statement_timeout'), current_setting('lock_timeout')) AS text"
         }
-        key if key.starts_with("mysql") => {
+        _ if S::is_mysql() => {
             "SELECT CONCAT_WS(' ', @@transaction_isolation, @@transaction_read_only, @@max_execution_time, \
              @@innodb_lock_wait_timeout, @@lock_wait_timeout) AS text"
         }

@@ -142,6 +142,10 @@ pub(crate) async fn units_are_run_again_in_any_language<S: Side, Other: Second>(
 pub(crate) async fn a_row_changed_since_the_snapshot_is_run_again<S: Side, Other: Second>(
     pool: PoolKind,
 ) {
+    if S::is_mysql() {
+        // It changes the later row unseen.
+        return;
+    }
     for (setup, is_shown) in [
         ("SET innodb_snapshot_isolation = ON", true),
         (

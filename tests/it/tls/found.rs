@@ -4,6 +4,7 @@ use diesel_binds::build::FromUrl;
 use diesel_binds::check::Finding;
 use diesel_binds::{Bind, Binds, Source};
 use kit::database::Database;
+use kit::in_the_clear::InTheClear;
 use kit::secure_postgres::SecurePostgres;
 use kit::servers::Server;
 
@@ -40,8 +41,8 @@ async fn another_host_in_the_clear_is_found_unless_the_url_says_that_it_is_meant
         [""; 0]
     );
 
-    let mariadb = Database::on(Server::MariadbA).await;
-    let here = mariadb.app_url();
+    let mariadb = InTheClear::start().await;
+    let here = mariadb.url();
     let there = here.replace("127.0.0.1", ELSEWHERE);
     assert_eq!(unencrypted::<Ledger>(&here).await, [""; 0]);
     assert_eq!(unencrypted::<Ledger>(&there).await, [ELSEWHERE]);

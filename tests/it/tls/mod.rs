@@ -2,5 +2,5 @@
 
 mod files;
 mod found;
-mod mariadb;
+mod mysql;
 mod postgres;

@@ -89,6 +89,11 @@ impl Database {
         url.into()
     }
 
+    /// Returns whether it is of MySQL, and not of MariaDB.
+    pub fn is_mysql(&self) -> bool {
+        matches!(self.location, Location::Server { server, .. } if server.is_mysql())
+    }
+
     /// Returns the name on the server; `None` for SQLite.
     pub fn name(&self) -> Option<&str> {
         match &self.location {

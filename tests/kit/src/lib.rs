@@ -4,7 +4,7 @@
 //! direct connection. [`look`] shows the open and prepared transactions of a database. [`proxy`] stands between a test
 //! and its server, [`rerouting`] is a proxy that goes on with another session, [`pooler`] a pgbouncer in front of a
 //! server. [`copy`] makes a copy of a server, [`standby`] a replica, [`semisync`] a MariaDB server whose commits wait
-//! for a replica. [`secure_postgres`] and [`secure_mariadb`] take encrypted connections only, [`certificates`] makes what they show, and
+//! for a replica, [`own_server`] any other server of MariaDB or MySQL. [`secure_postgres`] and [`secure_mysql`] take encrypted connections only, [`certificates`] makes what they show, [`in_the_clear`] takes none, and
 //! [`stripping`] is a proxy that takes TLS away. [`port`] finds ports for them. [`kill`] crashes a server and brings it back. [`harness`] is for test
 //! programs that are not made of `#[test]` functions.
 //!
@@ -24,8 +24,10 @@ pub mod database;
 mod ended;
 pub mod faulty;
 pub mod harness;
+pub mod in_the_clear;
 pub mod kill;
 pub mod look;
+pub mod own_server;
 pub mod phase;
 pub mod pooler;
 pub mod port;
@@ -35,6 +37,7 @@ mod recovered;
 pub mod rerouting;
 pub mod resetting;
 pub mod secure_mariadb;
+pub mod secure_mysql;
 pub mod secure_postgres;
 pub mod semisync;
 pub mod servers;

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
+/// The variable with the names of the MariaDB servers that MySQL takes the places of: one or both, with a comma between.
+const MYSQL: &str = "DIESEL_BINDS_TEST_MYSQL";
+
 const HINT: &str = "run `cargo xtask servers start`, or the tests by `cargo xtask test`";
 
 /// One of the private servers.
@@ -18,11 +21,11 @@ pub enum Server {
     PostgresB,
     /// A PostgreSQL server with its default of `max_prepared_transactions = 0`.
     PostgresPlain,
-    /// A MariaDB server.
+    /// A MariaDB server, or MySQL in its place ([`is_mysql`](Self::is_mysql)).
     MariadbA,
-    /// A second MariaDB server.
+    /// A second MariaDB server, or MySQL in its place.
     MariadbB,
-    /// A MySQL server with `xa_detach_on_prepare = ON`, which only the tests of MySQL use.
+    /// A MySQL server with `xa_detach_on_prepare = ON`.
     MysqlA,
     /// A second MySQL server.
     MysqlB,
@@ -43,8 +46,32 @@ pub enum Kind {
 }
 
 impl Server {
+    /// Returns whether the server is MySQL: by its name, or because MySQL takes the place of MariaDB
+    /// (`DIESEL_BINDS_TEST_MYSQL`).
+    pub fn is_mysql(self) -> bool {
+        matches!(self.actual(), Self::MysqlA | Self::MysqlB)
+    }
+
+    /// Returns the server that has the place of this one.
+    fn actual(self) -> Self {
+        let of_mysql = match self {
+            Self::MariadbA => Self::MysqlA,
+            Self::MariadbB => Self::MysqlB,
+            other => return other,
+        };
+        let replaced = env::var(MYSQL).unwrap_or_default();
+        match replaced.split(',').any(|name| name == self.own_name()) {
+            true => of_mysql,
+            false => self,
+        }
+    }
+
     /// Returns the name of the server in `cargo xtask servers`.
     pub fn name(self) -> &'static str {
+        self.actual().own_name()
+    }
+
+    fn own_name(self) -> &'static str {
         match self {
             Self::PostgresA => "postgres-a",
             Self::PostgresB => "postgres-b",
@@ -101,7 +128,7 @@ impl Server {
     }
 
     fn hint(self) -> &'static str {
-        match self {
+        match self.actual() {
             Self::MysqlA | Self::MysqlB => "run `cargo xtask servers start --set mysql`",
             Self::GaleraA | Self::GaleraB => "run `cargo xtask servers start --set galera`",
             _ => HINT,

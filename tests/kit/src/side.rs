@@ -46,6 +46,14 @@ pub trait Side: Send + Sync + 'static {
     /// Returns the bind as a value.
     fn bind() -> Self::Bind;
 
+    /// The server of its databases. SQLite has none.
+    const SERVER: Option<Server>;
+
+    /// Returns whether its databases are of MySQL, and not of MariaDB.
+    fn is_mysql() -> bool {
+        Self::SERVER.is_some_and(Server::is_mysql)
+    }
+
     /// Makes a database with the table, and the tables of the protocol.
     fn database() -> impl Future<Output = Database> + Send;
 
@@ -167,7 +175,7 @@ pub struct TextRow {
 
 /// Defines the table of one bind. A generic cannot define types, and each bind needs a table type of its own.
 macro_rules! side {
-    ($module:ident, $side:ident, $key:literal, $connection:ty, $database:expr, $schema:expr, $slow:expr) => {
+    ($module:ident, $side:ident, $key:literal, $connection:ty, $server:expr, $schema:expr, $slow:expr) => {
         pub mod $module {
             use super::*;
 
@@ -193,8 +201,13 @@ macro_rules! side {
                     Self
                 }
 
+                const SERVER: Option<Server> = $server;
+
                 async fn database() -> Database {
-                    let database = $database.await;
+                    let database = match Self::SERVER {
+                        Some(server) => Database::on(server).await,
+                        None => Database::sqlite(),
+                    };
                     Self::admin(&database, $schema).await;
                     let (builder, options) = (Binds::builder(), BindOptions::new());
                     let pool = PoolKind::Deadpool;
@@ -375,7 +388,7 @@ side!(
     PostgresA,
     "pg-a",
     AsyncPgConnection,
-    Database::on(Server::PostgresA),
+    Some(Server::PostgresA),
     POSTGRES,
     "SELECT pg_sleep(3)"
 );
@@ -384,7 +397,7 @@ side!(
     PostgresB,
     "pg-b",
     AsyncPgConnection,
-    Database::on(Server::PostgresB),
+    Some(Server::PostgresB),
     POSTGRES,
     "SELECT pg_sleep(3)"
 );
@@ -393,7 +406,7 @@ side!(
     PostgresPlain,
     "pg-plain",
     AsyncPgConnection,
-    Database::on(Server::PostgresPlain),
+    Some(Server::PostgresPlain),
     POSTGRES,
     "SELECT pg_sleep(3)"
 );
@@ -402,7 +415,7 @@ side!(
     PostgresPlainB,
     "pg-plain-b",
     AsyncPgConnection,
-    Database::on(Server::PostgresPlain),
+    Some(Server::PostgresPlain),
     POSTGRES,
     "SELECT pg_sleep(3)"
 );
@@ -411,7 +424,7 @@ side!(
     MariadbA,
     "my-a",
     AsyncMysqlConnection,
-    Database::on(Server::MariadbA),
+    Some(Server::MariadbA),
     MYSQL,
     "DO SLEEP(3)"
 );
@@ -420,7 +433,7 @@ side!(
     MariadbB,
     "my-b",
     AsyncMysqlConnection,
-    Database::on(Server::MariadbB),
+    Some(Server::MariadbB),
     MYSQL,
     "DO SLEEP(3)"
 );
@@ -429,7 +442,7 @@ side!(
     MysqlA,
     "mysql-a",
     AsyncMysqlConnection,
-    Database::on(Server::MysqlA),
+    Some(Server::MysqlA),
     MYSQL,
     "DO SLEEP(3)"
 );
@@ -438,7 +451,7 @@ side!(
     MysqlB,
     "mysql-b",
     AsyncMysqlConnection,
-    Database::on(Server::MysqlB),
+    Some(Server::MysqlB),
     MYSQL,
     "DO SLEEP(3)"
 );
@@ -447,7 +460,7 @@ side!(
     GaleraA,
     "galera-a",
     AsyncMysqlConnection,
-    Database::on(Server::GaleraA),
+    Some(Server::GaleraA),
     MYSQL,
     "DO SLEEP(3)"
 );
@@ -456,7 +469,7 @@ side!(
     GaleraB,
     "galera-b",
     AsyncMysqlConnection,
-    Database::on(Server::GaleraB),
+    Some(Server::GaleraB),
     MYSQL,
     "DO SLEEP(3)"
 );
@@ -465,7 +478,7 @@ side!(
     Sqlite,
     "lite",
     AsyncSqliteConnection,
-    async { Database::sqlite() },
+    None,
     SQLITE,
     SQLITE_SLOW
 );
@@ -474,7 +487,7 @@ side!(
     SqliteB,
     "lite-b",
     AsyncSqliteConnection,
-    async { Database::sqlite() },
+    None,
     SQLITE,
     SQLITE_SLOW
 );
@@ -483,7 +496,7 @@ side!(
     SqliteTokio,
     "lite-tokio",
     diesel_async::sync_connection_wrapper::SyncConnectionWrapper<SqliteConnection>,
-    async { Database::sqlite() },
+    None,
     SQLITE,
     SQLITE_SLOW
 );
