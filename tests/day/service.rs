@@ -102,7 +102,7 @@ fn kind(error: &Error) -> String {
 }
 
 /// The causes, by a part of the text of an error.
-const CAUSES: [(&str, &str); 22] = [
+const CAUSES: [(&str, &str); 23] = [
     (
         "certificate of the server was refused",
         "certificate refused",
@@ -124,6 +124,7 @@ const CAUSES: [(&str, &str); 22] = [
     ("onnection was closed", "connection lost"),
     ("onnection is closed", "connection lost"),
     ("unexpected end of file", "connection lost"),
+    ("handshake eof", "connection lost"),
     ("peer closed connection", "connection lost"),
     ("timed out", "timed out"),
     ("within the time", "timed out"),
@@ -202,15 +203,16 @@ async fn hold(
     Path((bank, milliseconds)): Path<(usize, u64)>,
 ) -> String {
     let options = SessionOptions::new().read_only();
-    let sessions: Vec<_> = (0..MAX_SIZE)
+    let mut sessions: Vec<_> = (0..MAX_SIZE)
         .map(|_| binds.with(options.clone()).session())
         .collect();
-    let taken = join_all(sessions.iter().map(async |session| {
-        // The requests that run now have some of the connections.
+    let taken = join_all(sessions.iter_mut().map(async |session| {
+        // The requests that run now have some of the connections. A unit that got none can only be rolled back.
         for _ in 0..10 {
             if bank::opening(session, bank).await.is_ok() {
                 return true;
             }
+            let _ = session.rollback_all().await;
         }
         false
     }));
