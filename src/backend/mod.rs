@@ -62,7 +62,9 @@ pub(crate) use self::sandbox::{Enclosed, NotEnclosed, PrivateCopy, Reopen};
 pub use self::server::Backend;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) use self::server::Durability;
-pub(crate) use self::server::{DatabaseIdentity, Lineage, Role, Server, SessionDefaults};
+pub(crate) use self::server::{
+    DatabaseIdentity, Lineage, Role, Server, SessionDefaults, Succession,
+};
 pub(crate) use self::settings::{Isolation, Settings, Unsupported};
 pub(crate) use self::sql::fence_row;
 pub(crate) use self::stale::Staleness;

@@ -103,6 +103,32 @@ pub struct Lineage {
     pub started: Option<i64>,
     /// An id that survives a restart and that no other server has. `None` if there is none.
     pub persistent_id: Option<String>,
+    /// The part of that id by which a promoted standby is recognized (PostgreSQL).
+    pub timeline: Option<Timeline>,
+    /// The id of the cluster of which it is a node (Galera). All nodes have the same commits.
+    pub cluster: Option<String>,
+}
+
+/// The history that a server shares with its copies and standbys, and its place in that history (PostgreSQL).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// The system identifier and the database, which physical copies keep.
+    pub origin: String,
+    /// The number of the timeline. Each promotion begins a higher one.
+    pub number: u32,
+}
+
+/// The relation of a server to an earlier one that this process has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Succession {
+    /// Both are one server.
+    Same,
+    /// The server was promoted after the earlier one.
+    Promoted,
+    /// The server may have all that the earlier one had: both are nodes of one cluster, or do not report enough.
+    Unknown,
+    /// The server is another one, for this reason.
+    Other(&'static str),
 }
 
 impl Lineage {
@@ -110,6 +136,28 @@ impl Lineage {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.started.is_some() && self.started == other.started)
             || (self.persistent_id.is_some() && self.persistent_id == other.persistent_id)
+    }
+
+    /// Returns the relation of this server to an earlier one.
+    pub(crate) fn succession(&self, earlier: &Self) -> Succession {
+        if self.is_same(earlier) {
+            return Succession::Same;
+        }
+        let is_of_cluster = self.cluster.is_some() && self.cluster == earlier.cluster;
+        if is_of_cluster || self.persistent_id.is_none() || earlier.persistent_id.is_none() {
+            return Succession::Unknown;
+        }
+        match (&self.timeline, &earlier.timeline) {
+            (Some(now), Some(then)) if now.origin != then.origin => {
+                Succession::Other("it has another system identifier, or is another database")
+            }
+            (Some(now), Some(then)) if now.number > then.number => Succession::Promoted,
+            (Some(now), Some(then)) if now.number < then.number => {
+                Succession::Other("its timeline is older")
+            }
+            (Some(_), Some(_)) => Succession::Other("it has the same timeline at another address"),
+            _ => Succession::Other("its host name, port, folder or database differs"),
+        }
     }
 }
 

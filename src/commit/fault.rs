@@ -125,6 +125,19 @@ pub enum Fault {
     )]
     Replaced,
 
+    /// The address of the bind leads to another server than the one that this process has used, with the same id of the
+    /// database: a copy, a restored backup, or a standby without all commits. Its records may lack a decision, so
+    /// recovery asks it nothing, and units stay in doubt.
+    #[error(
+        "the address leads to another server with the id of the one that this process has used ({sign}), and it may be a \
+         copy that lacks decisions: lead the address back, or, if this server has all commits and the other one is gone \
+         for good, say so (`binds.keep_identity(..)`) or restart this process"
+    )]
+    OtherServer {
+        /// The difference between the servers.
+        sign: &'static str,
+    },
+
     /// The server is a replica, or takes no writes: whether a branch is prepared can only be asked of its primary.
     #[error(
         "the server is a replica or takes no writes ({sign}): correct the URL, or wait until it takes writes"
@@ -276,6 +289,7 @@ impl Fault {
             Self::SameIdentity { .. } => "SameIdentity",
             Self::InvalidId(_) => "InvalidId",
             Self::Replaced => "Replaced",
+            Self::OtherServer { .. } => "OtherServer",
             Self::Replica { .. } => "Replica",
             Self::Forgotten => "Forgotten",
             Self::OutlivedRecords => "OutlivedRecords",

@@ -46,7 +46,8 @@ impl ForceOptions {
     }
 
     /// States that the holder is lost for good, although this process cannot ask it: it has no bind of the holder's key,
-    /// or the server refuses the connection, for example because the database was dropped.
+    /// the server refuses the connection, for example because the database was dropped, or a copy answers in its place
+    /// ([`Fault::OtherServer`]).
     ///
     /// Nothing can check that. If the holder works and decides otherwise, the unit is committed in part. Defaults to
     /// off.
@@ -280,6 +281,8 @@ async fn has_forgotten(
         Err(Fault::Connect(error)) if !options.holder_gone && !is_unreached(&*error) => {
             Err(unclear(gid, Fault::Connect(error)))
         }
+        // A copy answers in the place of the holder, which may work and decide.
+        Err(Fault::OtherServer { .. }) if options.holder_gone => Ok(false),
         // The holder is gone, or another database is in its place.
         Err(Fault::Connect(_) | Fault::TimedOut | Fault::Replaced) => Ok(false),
         Err(source) => Err(unclear(gid, source)),

@@ -13,9 +13,10 @@ use crate::backend::{Attached, Connection, Role, Server};
 use crate::commit::Fault;
 use crate::config::{BindOptions, Setup, Timeouts};
 use crate::error::{Error, PoolError};
-use crate::gid::{DatabaseId, UnitClock, UnitId};
+use crate::gid::{DatabaseId, Gid, UnitClock, UnitId};
 use crate::pool::{Pool, Pooled};
 use crate::registry::sandbox_port::AnyEnclosure;
+use crate::registry::used::UsedServers;
 use crate::tls::TlsSetting;
 use crate::trace::PoolMetrics;
 
@@ -49,6 +50,8 @@ pub(crate) struct Entry<C> {
     /// The properties of the server, read on a connection outside of the pool.
     pub(super) server_outside_pool: Mutex<Option<Arc<Server>>>,
     pub(super) identity: Mutex<Identity>,
+    /// The servers that recovery compares the answering one with. Leaving a server does not forget it.
+    pub(super) used: Mutex<UsedServers>,
     /// When the server was last left because it refused a write.
     pub(super) left: Mutex<Option<Instant>>,
     /// The number of times that the server was left.
@@ -102,6 +105,7 @@ impl<C: Connection> Entry<C> {
             server: Mutex::new(None),
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
+            used: Mutex::default(),
             left: Mutex::default(),
             leaves: AtomicUsize::new(0),
             enclosure: None,
@@ -325,6 +329,20 @@ impl<C: Connection> Entry<C> {
     /// Forgets the id of the database: the next unit of several writers reads it again.
     pub(crate) fn forget_identity(&self) {
         self.identity.lock().read = None;
+    }
+
+    /// Notes that a unit uses the database on this server.
+    pub(crate) fn note_use(&self, database: DatabaseId, server: &Server) {
+        if let Some(lineage) = &server.lineage {
+            self.used.lock().note(database, lineage);
+        }
+    }
+
+    /// Notes that this server has confirmed the decision of a unit.
+    pub(crate) fn note_decision(&self, gid: &Gid, server: &Server) {
+        if let Some(lineage) = &server.lineage {
+            self.used.lock().note_decision(gid, lineage);
+        }
     }
 
     /// Opens a connection that the pool does not count, within `limit`.

@@ -24,9 +24,12 @@ impl Binds {
         self.adopt(bind, Some(DatabaseId::generate())).await
     }
 
-    /// Lets the file of a bind, by its key, keep its id. This is for a file that was moved to another file system or
-    /// restored, while its origin is gone for good ([`Fault::Copied`]). If two files with one id are in use, units can
-    /// be committed in part. Copies are detected only on SQLite; on other backends, this changes nothing.
+    /// Lets the database of a bind, by its key, keep its id. This is for a file that was moved to another file system or
+    /// restored ([`Fault::Copied`]), and for a server that took the place of another one ([`Fault::OtherServer`]), while
+    /// the origin is gone for good. If two databases with one id are in use, units can be committed in part.
+    ///
+    /// On PostgreSQL, MySQL and MariaDB, nothing is recorded: this process takes the server that now answers for the one
+    /// to recover from. Call it in each process that reports [`Fault::OtherServer`], or restart them.
     ///
     /// Commits after a backup are not in it. If the decision of a unit is lost that way, recovery rolls the unit back
     /// where it is still prepared.

@@ -1,6 +1,6 @@
 //! The registry of the binds and their pools.
 
-// Files, each of which imports only from those before it: `sandbox_port`, `enclosure`, `entry`, `ping`,
+// Files, each of which imports only from those before it: `sandbox_port`, `enclosure`, `used`, `entry`, `ping`,
 // `examine`, `any_entry`, `check`, `identity`, `in_use`, `hook_context`, `recovery_port`, `problem`, `builder`, `recovery`,
 // `sandbox`.
 
@@ -21,6 +21,7 @@ mod recovery_port;
 #[cfg(feature = "testing")]
 mod sandbox;
 mod sandbox_port;
+mod used;
 
 use std::any::TypeId;
 use std::collections::BTreeMap;

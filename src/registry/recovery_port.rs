@@ -15,6 +15,7 @@ use crate::backend::{
 use crate::commit::{Fault, Outcome};
 use crate::gid::{DatabaseId, Gid};
 use crate::registry::entry::Entry;
+use crate::registry::used::Comparison;
 
 /// The pauses between attempts to reach a server.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -22,6 +23,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The time limit for a server to confirm that the data it shows is durable.
 const CONFIRMING: Duration = Duration::from_secs(3);
+
+/// The purpose of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    /// The outcome of a unit is made final on this server.
+    Resolve,
+}
 
 impl<C: Connection> Entry<C> {
     /// Opens a connection that is ready for recovery.
@@ -34,7 +43,8 @@ impl<C: Connection> Entry<C> {
     /// Reads the outcome, and writes a fence if there is none. Repeats this until it succeeds or the time is up.
     ///
     /// `server` is the server that the decision was sent to, if it is known. A copy of that server has the same id, and
-    /// would report that nothing was decided.
+    /// would report that nothing was decided. If it is not known, the server is compared with those that this process
+    /// has used.
     pub(crate) async fn resolve_on(
         &self,
         gid: &Gid,
@@ -50,6 +60,7 @@ impl<C: Connection> Entry<C> {
                 // The database is not the holder's, or has lost the record: a retry does not help.
                 Ok(Err(
                     fault @ (Fault::Replaced
+                    | Fault::OtherServer { .. }
                     | Fault::OtherVersion { .. }
                     | Fault::Forgotten
                     | Fault::Forced
@@ -107,8 +118,23 @@ impl<C: Connection> Entry<C> {
         }
     }
 
-    /// Runs a request on a connection that is ready for recovery, within the time limit of a step.
+    /// Runs a request on a connection that is ready for recovery, within the time limit of a step. Refuses a copy of the
+    /// database.
     async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&mut C, &Server) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.ask_any(async |connection, server| {
+            let reading = Purpose::Read;
+            self.ask_trusted(connection, server, reading, question)
+                .await
+        })
+        .await
+    }
+
+    /// Runs a request on a connection that is ready for recovery, within the time limit of a step, whichever server
+    /// answers.
+    async fn ask_any<T>(
         &self,
         question: impl AsyncFnOnce(&mut C, &Server) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
@@ -132,13 +158,43 @@ impl<C: Connection> Entry<C> {
         asked.unwrap_or(Err(Fault::TimedOut))
     }
 
+    /// Runs a request on a connection, if its server is one that this process has used, or was promoted from it. A copy
+    /// has the id of the database and may lack its decisions: a fence there would roll back a unit that was committed.
+    async fn ask_trusted<T>(
+        &self,
+        connection: &mut C,
+        server: &Server,
+        purpose: Purpose,
+        question: impl AsyncFnOnce(&mut C, &Server) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let Some(found) = connection.lineage().await.map_err(Fault::Lost)? else {
+            return question(connection, server).await;
+        };
+        let comparison = self.used.lock().compare(&found);
+        refuse_copy(connection, &server.schema, &comparison).await?;
+        let answer = question(connection, server).await?;
+        // A proxy may have sent the request to another server.
+        let answering = connection.lineage().await.map_err(Fault::Lost)?;
+        if !answering.is_some_and(|answering| answering.is_same(&found)) {
+            return Err(Fault::Replaced);
+        }
+        // A list of a promoted standby proves nothing against its primary. An outcome that it gave does.
+        let relies = purpose == Purpose::Resolve && comparison.copies.is_empty();
+        if (comparison.is_first || (relies && !comparison.is_known))
+            && let Ok(database) = connection.database_id(&server.schema).await
+        {
+            self.used.lock().trust(database, &found);
+        }
+        Ok(answer)
+    }
+
     /// Runs a request on the expected database, and fails if its address now leads to another one.
     async fn ask_only<T>(
         &self,
         expected: &DatabaseIdentity,
         question: impl AsyncFnOnce(&mut C, &str) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.ask(async |connection, server| {
+        self.ask_any(async |connection, server| {
             let schema = &server.schema;
             refuse_other(connection, schema, expected).await?;
             let answer = question(connection, schema).await?;
@@ -149,24 +205,37 @@ impl<C: Connection> Entry<C> {
         .await
     }
 
-    /// Lets the database keep its id after a move or copy, or gives it another one. Refuses another server than this
-    /// process has used: the original of a copy must not lose its id.
+    /// Lets the database keep its id after a move or copy, or gives it another one. Gives no other one on another server
+    /// than this process has used: the original of a copy must not lose its id.
     pub(super) async fn adopt_id(&self, id: Option<DatabaseId>) -> Result<(), Fault> {
-        let adopted = self.ask(async |connection, server| {
-            let used = server.lineage.as_ref();
+        let adopted = self.ask_any(async |connection, server| {
+            let used = server.lineage.as_ref().filter(|_| id.is_some());
             self.refuse_other_server(connection, used).await?;
             connection.adopt(&server.schema, id).await.map_err(refused)
         });
         adopted.await?;
-        self.forget_identity();
+        self.used.lock().clear();
+        self.leave_server();
         Ok(())
     }
 
     /// Makes one attempt of [`resolve_on`](Self::resolve_on).
     async fn try_resolve(&self, gid: &Gid, server: Option<&Lineage>) -> Result<Outcome, Fault> {
         let mut connection = self.connect_for_recovery().await?;
+        let known = self
+            .server_outside_pool(&mut connection)
+            .await
+            .map_err(Fault::Lost)?;
+        let question = async |connection: &mut C, known: &Server| {
+            self.read_or_fence(connection, known, gid).await
+        };
+        if server.is_none() {
+            return self
+                .ask_trusted(&mut connection, &known, Purpose::Resolve, question)
+                .await;
+        }
         self.refuse_other_server(&mut connection, server).await?;
-        let outcome = self.read_or_fence(&mut connection, gid).await?;
+        let outcome = question(&mut connection, &known).await?;
         // A proxy may have sent a request to another server.
         self.refuse_other_server(&mut connection, server).await?;
         Ok(outcome)
@@ -190,24 +259,25 @@ impl<C: Connection> Entry<C> {
     }
 
     /// Reads the outcome, and writes a fence if there is none.
-    async fn read_or_fence(&self, connection: &mut C, gid: &Gid) -> Result<Outcome, Fault> {
-        let server = self
-            .server_outside_pool(connection)
-            .await
-            .map_err(Fault::Lost)?;
+    async fn read_or_fence(
+        &self,
+        connection: &mut C,
+        server: &Server,
+        gid: &Gid,
+    ) -> Result<Outcome, Fault> {
         let schema = &server.schema;
         // A recorded outcome is final. It is read first, so that a holder that is not writable just now still answers.
         if let Some(outcome) = connection.recorded(schema, gid).await? {
-            self.confirm(connection, &server).await?;
+            self.confirm(connection, server).await?;
             return Ok(outcome);
         }
         // While a standby is away, a fence would wait in the server, and so would the fence of each later request.
-        self.confirm(connection, &server).await?;
+        self.confirm(connection, server).await?;
         let fenced = connection.insert_fence(fence_row(schema, gid)).await;
         fenced.map_err(Fault::Lost)?;
         let outcome = connection.recorded(schema, gid).await?;
         let outcome = outcome.ok_or(Fault::Lost(diesel::result::Error::NotFound))?;
-        self.confirm(connection, &server).await?;
+        self.confirm(connection, server).await?;
         Ok(outcome)
     }
 
@@ -242,6 +312,38 @@ impl Drop for Abandoned {
             runtime.spawn(cancelling);
         }
     }
+}
+
+/// Refuses a copy of a server that this process has used, and a promoted standby that lacks a decision which that server
+/// had confirmed. Another database, with an id of its own, is no copy: each question compares the id.
+async fn refuse_copy<C: Connection>(
+    connection: &mut C,
+    schema: &str,
+    comparison: &Comparison,
+) -> Result<(), Fault> {
+    let Comparison {
+        required, copies, ..
+    } = comparison;
+    if !copies.is_empty() {
+        let found = database_identity(connection, schema).await?.database;
+        let mut copies = copies.iter();
+        if let Some((_, sign)) = copies.find(|(id, _)| Some(*id) == found) {
+            return Err(Fault::OtherServer { sign });
+        }
+    }
+    for gid in required {
+        match connection.recorded(schema, gid).await {
+            Ok(Some(Outcome::Committed)) => {}
+            Ok(None | Some(Outcome::RolledBack)) => {
+                let sign = "it lacks a commit that the other one had confirmed";
+                return Err(Fault::OtherServer { sign });
+            }
+            Err(fault @ (Fault::Lost(_) | Fault::Refused(_))) => return Err(fault),
+            // The record was deleted, or this is another database.
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a replica. A standby of PostgreSQL lists no branch at all, and one of MariaDB lists them late. If its list

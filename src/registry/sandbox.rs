@@ -75,6 +75,7 @@ impl<C: Connection> Entry<C> {
             server: Mutex::new(Some(Known::now(&terms.server))),
             server_outside_pool: Mutex::new(None),
             identity: Mutex::default(),
+            used: Mutex::default(),
             left: Mutex::default(),
             leaves: AtomicUsize::new(0),
             enclosure: Some(Box::new(Enclosure {

@@ -68,6 +68,7 @@ impl<C: Connection> Participant for Lease<C> {
             // Read each time from a file, whose durability is a setting of the connection.
             if !C::IS_FILE {
                 self.entry.note_identity(identified.database, replicated);
+                self.entry.note_use(identified.database, &self.terms.server);
             }
             Ok(identified)
         }
@@ -191,6 +192,9 @@ impl<C: Connection> Participant for Lease<C> {
             self.reach_in_time().await?;
             self.settle_unseen();
             self.maybe_decided = true;
+            // Before the decision is sent: from then on, only this server can answer for the unit.
+            self.entry
+                .note_use(decision.gid.holder_id, &self.terms.server);
             let deciding = self.step(Self::start_ending, async |connection, terms| {
                 connection.decide(terms, decision).await
             });
@@ -199,7 +203,10 @@ impl<C: Connection> Participant for Lease<C> {
                 Err(fault) => Err(self.conflicted(fault).await),
             };
             match &decided {
-                Ok(()) => self.ended(),
+                Ok(()) => {
+                    self.entry.note_decision(&decision.gid, &self.terms.server);
+                    self.ended();
+                }
                 Err(fault) => {
                     // The id may belong to a database that was replaced. The next unit reads it again.
                     self.entry.forget_identity();

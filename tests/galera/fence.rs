@@ -8,8 +8,10 @@ use diesel_binds::testing::{Effect, FaultPlan};
 use diesel_binds::{CommitError, SessionOptions};
 use kit::admin::Admin;
 use kit::prepared::prepared;
+use kit::proxy::Proxy;
 use kit::side::{GaleraA, PostgresA};
-use kit::world::Sides;
+use kit::world::{Sides, World};
+use tokio::time::Instant;
 
 use crate::cluster::{Nodes, other_node};
 
@@ -165,4 +167,29 @@ async fn a_node_that_lags_behind_never_fences_a_unit_that_is_committed() {
     println!("node B had not seen {lagged} of {UNITS} decisions");
     assert!(lagged > 0, "node B never lagged behind");
     assert_eq!(nodes.rows().await, [&expected; 3].map(Clone::clone));
+}
+
+/// Both nodes have the same commits, so the other node is no copy of the one that the process has used.
+#[tokio::test]
+async fn recovery_goes_on_where_the_address_leads_to_another_node() {
+    let nodes = Nodes::new().await;
+    let (postgres, galera) = (&nodes.world.databases[0], &nodes.world.databases[1]);
+    let address = Proxy::start(galera.url()).await;
+    let urls = [postgres.url().to_owned(), address.url(galera.url())];
+    let binds = World::builder::<Both>().connect(&urls).await;
+    let plan = FaultPlan::new().at("decide:after", Effect::Crash);
+    let mut session = binds.with(SessionOptions::new().faults(&plan)).session();
+    let unit = session.unit();
+    Both::write(&session, "kept").await.unwrap();
+    assert!(session.commit_all().await.is_err());
+    drop(session);
+    assert_eq!(prepared(postgres.url(), unit).await.len(), 1);
+    address.lead_to(&other_node(galera)).await;
+    let end = Instant::now() + Duration::from_secs(60);
+    while !prepared(postgres.url(), unit).await.is_empty() {
+        let pass = binds.recovery().run_older_than(Duration::ZERO).await;
+        // A node that is behind lacks a confirmed decision for a moment.
+        assert!(Instant::now() < end, "{pass}");
+    }
+    assert_eq!(nodes.rows().await, [["kept"]; 3]);
 }

@@ -126,7 +126,7 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
         prepared_slots: None,
         not_durable,
         time: Some(row.time),
-        lineage: Some(at_location(row.fingerprint.clone())),
+        lineage: Some(at_location(connection, row.fingerprint.clone()).await?),
         fingerprint: row.fingerprint.into(),
         pooled: false,
         session: SessionDefaults {
@@ -141,12 +141,26 @@ pub(super) async fn inspect(connection: &mut AsyncMysqlConnection) -> QueryResul
     })
 }
 
-/// Returns the lineage of a server at a location.
-pub(super) fn at_location(location: String) -> Lineage {
-    Lineage {
+/// Returns the lineage of a server at a location. Its start time is known only to the second, so only the location
+/// identifies it, and the cluster that it is a node of.
+pub(super) async fn at_location(
+    connection: &mut AsyncMysqlConnection,
+    location: String,
+) -> QueryResult<Lineage> {
+    let cluster: Vec<Setting> =
+        sql_query("SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_state_uuid'")
+            .load(connection)
+            .await?;
+    let cluster = cluster.into_iter().map(|status| status.value);
+    Ok(Lineage {
         started: None,
         persistent_id: Some(location),
-    }
+        timeline: None,
+        // Without a cluster, the id is empty or zero.
+        cluster: cluster
+            .last()
+            .filter(|id| id.contains(|c| !"0-".contains(c))),
+    })
 }
 
 /// The number of tables of an engine without transactions.

@@ -160,13 +160,11 @@ impl RecoveryDialect for AsyncMysqlConnection {
         prepared::delete_rows(self, schema, namespace).await
     }
 
-    /// Returns the lineage of the server. Its start time is known only to the second, so only the location identifies
-    /// it.
     async fn lineage(&mut self) -> QueryResult<Option<Lineage>> {
         let row: LocationRow = sql_query(format!("SELECT {LOCATION} AS location"))
             .get_result(self)
             .await?;
-        Ok(Some(at_location(row.location)))
+        at_location(self, row.location).await.map(Some)
     }
 
     async fn denies_tables(&mut self, schema: &str) -> QueryResult<bool> {

@@ -5,8 +5,8 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::backend::postgres::lineage::{PERSISTENT_ID, STARTED};
-use crate::backend::postgres::{SCHEMA, cancel, clean};
-use crate::backend::{Durability, Lineage, Role, Server, SessionDefaults};
+use crate::backend::postgres::{SCHEMA, cancel, clean, lineage};
+use crate::backend::{Durability, Role, Server, SessionDefaults};
 
 #[derive(QueryableByName)]
 struct ServerRow {
@@ -82,10 +82,7 @@ pub(super) async fn inspect(connection: &mut AsyncPgConnection) -> QueryResult<S
         not_durable: (row.fsync != "on").then(|| "`fsync` is off".to_owned()),
         time: Some(row.time),
         fingerprint: fingerprint.into(),
-        lineage: Some(Lineage {
-            started: Some(row.started),
-            persistent_id,
-        }),
+        lineage: Some(lineage::of(row.started, persistent_id)),
         pooled: announced.is_some_and(|announced| announced != row.process),
         session: SessionDefaults {
             fresh: clean::fresh(connection).await.ok(),

@@ -9,6 +9,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use crate::backend::server::Timeline;
 use crate::backend::{Lineage, TransactionId};
 use crate::commit::Outcome;
 
@@ -71,9 +72,26 @@ pub(super) async fn lineage(connection: &mut AsyncPgConnection) -> QueryResult<L
         sql_query(format!("SELECT {PERSISTENT_ID} AS persistent_id"))
             .get_result(connection)
             .await;
-    Ok(Lineage {
+    let persistent_id = persistent_id.ok().and_then(|row| row.persistent_id);
+    Ok(of(started, persistent_id))
+}
+
+/// Returns the lineage of a server with this start time and this [`PERSISTENT_ID`].
+pub(super) fn of(started: i64, persistent_id: Option<String>) -> Lineage {
+    Lineage {
         started: Some(started),
-        persistent_id: persistent_id.ok().and_then(|row| row.persistent_id),
+        timeline: persistent_id.as_deref().and_then(timeline),
+        cluster: None,
+        persistent_id,
+    }
+}
+
+fn timeline(persistent_id: &str) -> Option<Timeline> {
+    let mut parts = persistent_id.split('/');
+    let (system, number, database) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Timeline {
+        origin: format!("{system}/{database}"),
+        number: u32::from_str_radix(number, 16).ok()?,
     })
 }
 
@@ -110,4 +128,33 @@ pub(super) async fn fate(
         "aborted" => Some(Outcome::RolledBack),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(started: i64, persistent_id: &str) -> Lineage {
+        of(started, Some(persistent_id.to_owned()))
+    }
+
+    /// A standby can only be promoted to a higher timeline. Everything else that has the system identifier is a copy.
+    #[test]
+    fn only_a_higher_timeline_of_the_same_database_succeeds() {
+        let used = server(1, "7/0000000A/16384/10.0.0.1/5432");
+        for (found, expected) in [
+            (server(1, "7/0000000A/16384/socket/5432"), "Same"),
+            (server(2, "7/0000000A/16384/10.0.0.1/5432"), "Same"),
+            (server(2, "7/0000000B/16384/10.0.0.2/5432"), "Promoted"),
+            (server(2, "7/00000010/16384/10.0.0.1/5432"), "Promoted"),
+            (server(2, "7/0000000A/16384/10.0.0.2/5432"), "Other"),
+            (server(2, "7/00000009/16384/10.0.0.1/5432"), "Other"),
+            (server(2, "7/0000000B/16385/10.0.0.1/5432"), "Other"),
+            (server(2, "8/0000000B/16384/10.0.0.1/5432"), "Other"),
+            (of(2, None), "Unknown"),
+        ] {
+            let succession = format!("{:?}", found.succession(&used));
+            assert!(succession.starts_with(expected), "{found:?}: {succession}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::model::Model;
 use super::mutant::Mutation;
-use super::state::{Address, Part, Row, State, Store, Task, Work};
+use super::state::{Part, Row, State, Store, Task, Work};
 use super::topology::{OURS, Process};
 use crate::gid::DatabaseId;
 use crate::recovery::retention::{ParticipantState, may_forget};
@@ -78,13 +78,6 @@ impl Model {
             }
             Part::Within | Part::After => Task::Deleting { holder },
         }
-    }
-
-    /// Returns whether no participant is replaced by an older copy. A copy has the same id, and cannot be distinguished from a
-    /// participant that has finished. The model assumes that none is in place while a record is deleted.
-    pub(super) fn may_look(&self, state: &State) -> bool {
-        let mut writers = self.topology.writers();
-        !writers.any(|at| state.stores[at].address == Address::Older)
     }
 
     /// Moves the horizon for a record, or deletes the record if the horizon has moved.

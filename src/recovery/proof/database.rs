@@ -104,8 +104,12 @@ impl Model {
     /// Takes one step of the resolve (read the outcome, write a fence if there is none), on a new connection. `same`
     /// says whether the name of the branch has the id of this database.
     pub(super) fn answer(&self, store: &mut Store, ask: Ask, same: bool) -> Answered {
-        let replaced = store.address != Address::Itself || !same;
-        if !store.up || (replaced && !self.is(Mutation::HolderIdIgnored)) {
+        let is_believed = match store.address {
+            Address::Itself => same,
+            Address::Other => false,
+            Address::Older => same && self.is(Mutation::HolderLineageIgnored),
+        };
+        if !store.up || !(is_believed || self.is(Mutation::HolderIdIgnored)) {
             return Answered::Failed;
         }
         if store.address != Address::Itself {

@@ -219,9 +219,7 @@ impl Model {
                     next.faults -= 1;
                     leads(next, Address::Other);
                 });
-                // An older copy of a holder cannot be distinguished from it, except by the records that it lacks.
-                let is_participant = state.holder.is_some_and(|holder| holder != index);
-                if is_participant && kind == Kind::Postgres {
+                if state.holder.is_some() && kind == Kind::Postgres {
                     happens("has its address lead to an older copy", false, &|next| {
                         next.faults -= 1;
                         leads(next, Address::Older);

@@ -29,6 +29,8 @@ pub(super) enum Mutation {
     NoMarkerAtDecision,
     /// The id of the holder is not compared.
     HolderIdIgnored,
+    /// Recovery asks an older copy of the holder, which has the same id.
+    HolderLineageIgnored,
     /// All binds of the process are asked instead of the holder.
     AsksEveryBind,
     /// The branches of other applications are taken for ours.
@@ -135,6 +137,7 @@ pub(super) fn all() -> Vec<Mutation> {
         NoMarkerAtPrepare,
         NoMarkerAtDecision,
         HolderIdIgnored,
+        HolderLineageIgnored,
         AsksEveryBind,
         ForeignNamespace,
         UnknownXidIsDone,

@@ -89,9 +89,6 @@ impl Model {
                 happens("finishes", true, task, next);
                 happens("dies", false, Task::Idle, state.clone());
             }
-            Task::Forgetting {
-                part: Part::Before, ..
-            } if !self.may_look(state) => {}
             Task::Forgetting { holder, part } => {
                 let task = self.look_at_participants(process, state, holder, part);
                 happens("looks at participants", true, task, state.clone());

@@ -19,17 +19,17 @@ use kit::standby::NAME;
 use tokio::time::sleep;
 
 /// A database whose address can lead elsewhere, and a holder.
-struct Moving {
-    database: Database,
-    address: Proxy,
-    holder: Database,
+pub(super) struct Moving {
+    pub(super) database: Database,
+    pub(super) address: Proxy,
+    pub(super) holder: Database,
     holder_address: Proxy,
     /// The namespace of the test: PostgreSQL lists the branches of all databases of the server.
     namespace: String,
 }
 
 impl Moving {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let (database, holder) = (PostgresA::database().await, PostgresB::database().await);
         let namespace = database.name().unwrap_or_default().replace('_', "-");
         Self {
@@ -57,12 +57,12 @@ impl Moving {
             .unwrap()
     }
 
-    async fn both(&self) -> Binds {
+    pub(super) async fn both(&self) -> Binds {
         self.both_with(HolderPreference::Avoid).await
     }
 
     /// Returns binds over both databases. `holder` sets whether the database that moves is the holder.
-    async fn both_with(&self, holder: HolderPreference) -> Binds {
+    pub(super) async fn both_with(&self, holder: HolderPreference) -> Binds {
         let (builder, pool) = (self.builder(), PoolKind::Deadpool);
         let options = BindOptions::new().holder(holder);
         let url = self.address.url(self.database.url());
@@ -228,7 +228,7 @@ async fn a_decision_is_not_looked_up_on_a_copy_of_its_holder() {
 }
 
 /// Creates a MariaDB database of the same name and with the same id on another server, like a restored dump.
-async fn restored(original: &Database) -> String {
+pub(super) async fn restored(original: &Database) -> String {
     let name = original.name().unwrap();
     let mut url = Server::MariadbB.url();
     let mut admin = Admin::connect(url.as_str()).await;

@@ -2,6 +2,7 @@
 //! never reported as committed.
 
 mod abandoned;
+mod copies;
 mod elsewhere;
 mod operator;
 mod replica_away;
