@@ -4,9 +4,11 @@
 //! direct connection. [`look`] shows the open and prepared transactions of a database. [`proxy`] stands between a test
 //! and its server, [`rerouting`] is a proxy that goes on with another session, [`pooler`] a pgbouncer in front of a
 //! server. [`copy`] makes a copy of a server, [`standby`] a replica, [`semisync`] a MariaDB server whose commits wait
-//! for a replica, [`own_server`] any other server of MariaDB or MySQL. [`secure_postgres`] and [`secure_mysql`] take encrypted connections only, [`certificates`] makes what they show, [`in_the_clear`] takes none, and
-//! [`stripping`] is a proxy that takes TLS away. [`port`] finds ports for them. [`kill`] crashes a server and brings it back. [`harness`] is for test
-//! programs that are not made of `#[test]` functions.
+//! for a replica, [`own_server`] any other server of MariaDB or MySQL. [`secure_postgres`], [`secure_mariadb`] and
+//! [`secure_mysql`] take encrypted connections only, [`certificates`] makes what they show, [`in_the_clear`] takes none,
+//! and [`stripping`] is a proxy that takes TLS away. [`port`] finds ports for them. [`kill`] crashes a server and brings
+//! it back. [`harness`] is for test programs that are not made of
+//! `#[test]` functions.
 //!
 //! [`side`] is a bind of one database, [`world`] several of them, [`faulty`] several behind proxies, [`application`]
 //! one of each backend with the branches of dead processes. [`step`] is a step of a unit on a bind, [`phase`] the

@@ -165,7 +165,7 @@ impl Engine for Node {
         let options = [
             format!("gmcast.listen_addr=tcp://127.0.0.1:{group}"),
             format!("ist.recv_addr=127.0.0.1:{}", port - TRANSFER_DISTANCE),
-            "gcache.size=512M".to_owned(),
+            "gcache.size=128M".to_owned(),
             "pc.recovery=true".to_owned(),
         ];
         command
