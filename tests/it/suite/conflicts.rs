@@ -141,7 +141,9 @@ async fn contend<S: Side, Other: Second>(pool: PoolKind, how: Contention) -> Arc
                     }
                     S::sql(session, &change(order[0])).await?;
                     match meeting {
-                        Some((Meeting::Rows, true)) => drop(all.wait().await),
+                        Some((Meeting::Rows, true)) => {
+                            all.wait().await;
+                        }
                         Some((Meeting::File, _)) if unit == 0 => refused.notified().await,
                         _ => {}
                     }
