@@ -151,15 +151,13 @@ pub(super) async fn at_location(
         sql_query("SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_state_uuid'")
             .load(connection)
             .await?;
-    let cluster = cluster.into_iter().map(|status| status.value);
+    let cluster = cluster.into_iter().next().map(|status| status.value);
     Ok(Lineage {
         started: None,
         persistent_id: Some(location),
         timeline: None,
         // Without a cluster, the id is empty or zero.
-        cluster: cluster
-            .last()
-            .filter(|id| id.contains(|c| !"0-".contains(c))),
+        cluster: cluster.filter(|id| id.contains(|c| !"0-".contains(c))),
     })
 }
 
