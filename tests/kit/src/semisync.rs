@@ -18,6 +18,9 @@ impl Semisync {
             "--sync-binlog=1",
             // Longer than any test.
             "--rpl-semi-sync-master-timeout=600000",
+            // A thread that takes over from the session that turned the wait on lets the first query of its own session
+            // wait for a replica, although that query writes nothing.
+            "--thread-cache-size=0",
         ];
         let options = options.map(str::to_owned);
         let server = OwnServer::mariadb(folder, &options).await;
