@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::bank::KEYS;
 use crate::servers::Servers;
 
-/// What happens to a server, to its file or to the service.
+/// An accident or an operation that hits a server, the file or the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Restarted,

@@ -11,7 +11,7 @@ use crate::gid::{Branch, DatabaseId, Gid, UnitId};
 
 /// The operations of recovery: find and finish branches, read and write the records of a holder, tell servers apart.
 pub trait RecoveryDialect: AsyncConnection + Sized + 'static {
-    /// What the server said about a branch that it lists, for its finish.
+    /// The finding about a listed branch that its finish needs.
     type Listed: Send;
 
     /// `true` if branches insert rows about themselves.

@@ -1,4 +1,4 @@
-//! Whether the transaction of a unit is still open.
+//! Checks that the transaction of a unit is still open.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryResult, SqliteConnection};

@@ -17,7 +17,7 @@ use crate::suite::second::Second;
 
 const UNITS: u32 = 40;
 
-/// What makes a first conflict certain.
+/// The meeting of the units that makes a first conflict certain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meeting {
     /// Two units change a row each before the others begin, and before they change their other row.
