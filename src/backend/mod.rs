@@ -11,16 +11,17 @@
 // and `mod.rs` implements `Dialect`. `begin` and `probe` have the statements before the end of the transaction of a
 // unit; `clean` makes the connection fit for others. `inspect` reads the properties of a server. `tables` checks that
 // the tables of the protocol are safe for commits; `identify` reads them in one query, and SQLite's `identity` in a
-// prepared one. `prepared` finds and finishes branches, `retry` asks the server whether an error is a conflict.
+// prepared one. `kept` decides which writes of the application stay prepared. `prepared` finds and finishes branches, `retry` asks the server whether an error is a conflict.
 //
 // Files, each of which imports only from those before it: `listed_branch`, `server`, `protocol_migration`, `settings`,
-// `stale`, `message`, `terms`, `internals`, `observe`, `open`, `sandbox`, `sql`, `tables`, `identify`, `record`,
+// `stale`, `message`, `terms`, `internals`, `kept`, `observe`, `open`, `sandbox`, `sql`, `tables`, `identify`, `record`,
 // `dialect`, `migrate`, `records`, `mysql`, `postgres`, `sqlite`.
 
 mod dialect;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod identify;
 pub(crate) mod internals;
+mod kept;
 mod listed_branch;
 mod message;
 #[cfg(feature = "migrations")]
@@ -50,6 +51,7 @@ pub use self::dialect::Connection;
 #[cfg(feature = "testing")]
 pub(crate) use self::dialect::SandboxDialect;
 pub(crate) use self::dialect::{Dialect, InsertRows, OuterDialect, RecoveryDialect, UnitDialect};
+pub(crate) use self::kept::{Kept, KeptWrites};
 pub(crate) use self::listed_branch::{ListedBranch, Reach};
 #[cfg(feature = "testing")]
 pub(crate) use self::observe::log;

@@ -14,6 +14,7 @@ pub struct BindOptions {
     pub(crate) require_synchronous_replication: bool,
     pub(crate) read_only: bool,
     pub(crate) cleaning: Cleaning,
+    pub(crate) prepare_writes_anew: bool,
     pub(crate) settings: Settings,
     pub(crate) attached: Vec<(&'static str, String)>,
 }
@@ -126,6 +127,18 @@ impl BindOptions {
     #[must_use]
     pub fn clean_every_unit(mut self) -> Self {
         self.cleaning = Cleaning::Always;
+        self
+    }
+
+    /// Prepares each `UPDATE` and upsert anew, as Diesel does.
+    ///
+    /// Otherwise a write with a text that was used before stays prepared on its connection, which saves a round trip. At
+    /// most 128 texts of a bind do, each of at most 8 KiB. Defaults to off. To keep no statement at all prepared, such as
+    /// behind a pooler, set the cache size of the connections of the pool
+    /// ([`CacheSize::Disabled`](diesel::connection::CacheSize::Disabled)).
+    #[must_use]
+    pub fn prepare_writes_anew(mut self) -> Self {
+        self.prepare_writes_anew = true;
         self
     }
 

@@ -9,9 +9,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::backend::{Attached, Connection, Role, Server};
+use crate::backend::{Attached, Connection, KeptWrites, Role, Server};
 use crate::commit::Fault;
-use crate::config::{BindOptions, Setup, Timeouts};
+use crate::config::{BindOptions, Cleaning, Setup, Timeouts};
 use crate::error::{Error, PoolError};
 use crate::gid::{DatabaseId, Gid, UnitClock, UnitId};
 use crate::pool::{Pool, Pooled};
@@ -43,6 +43,8 @@ pub(crate) struct Entry<C> {
     pub(crate) namespace: Arc<str>,
     /// `true` if no other bind can take part in its units, so that nothing is ever prepared.
     pub(crate) is_only_bind: bool,
+    /// The writes that stay prepared, unless that is off.
+    pub(crate) kept_writes: Option<Arc<KeptWrites>>,
     pub(crate) timeouts: Timeouts,
     /// The clock that stamps units, set by the servers.
     pub(crate) clock: Arc<UnitClock>,
@@ -97,6 +99,7 @@ impl<C: Connection> Entry<C> {
             tls,
             after_begin: after_begin.collect(),
             attached: attached.collect(),
+            kept_writes: keeps_writes(&arguments.options).then(|| Arc::new(KeptWrites::new())),
             options: arguments.options,
             namespace: arguments.namespace,
             is_only_bind: arguments.is_only_bind,
@@ -448,4 +451,10 @@ mod tests {
         assert!(is_believed(true, Role::Fixed, late));
         assert!(is_believed(false, Role::Changeable, late));
     }
+}
+
+/// Returns whether repeated writes stay prepared. On a connection that keeps the current database which an earlier unit
+/// chose, a kept statement of MySQL would write in the one before.
+fn keeps_writes(options: &BindOptions) -> bool {
+    !options.prepare_writes_anew && options.cleaning != Cleaning::Never
 }

@@ -70,6 +70,7 @@ impl<C: Connection> Entry<C> {
             attached: attached.unwrap_or_else(|| Arc::clone(&self.attached)),
             namespace: Arc::clone(&self.namespace),
             is_only_bind: self.is_only_bind,
+            kept_writes: self.kept_writes.clone(),
             timeouts,
             clock: Arc::clone(&self.clock),
             server: Mutex::new(Some(Known::now(&terms.server))),

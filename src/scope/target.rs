@@ -1,11 +1,13 @@
 //! Queries on a scope: its session cannot end or be locked while they run.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use diesel::QueryResult;
 use diesel::query_builder::QueryId;
 use tokio::sync::RwLockReadGuard;
 
+use crate::backend::KeptWrites;
 use crate::bind::{Bind, Bound};
 use crate::error::Error;
 use crate::scope::handle::Scope;
@@ -55,6 +57,10 @@ impl<C, S: AsClaim<C>> AsClaim<C> for Shared<'_, S> {
 
     fn start(&mut self) -> Result<&mut C, Error> {
         self.claim.start()
+    }
+
+    fn kept_writes(&mut self) -> Option<Arc<KeptWrites>> {
+        self.claim.kept_writes()
     }
 
     fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error> {

@@ -8,7 +8,7 @@ use diesel::QueryResult;
 use diesel::query_builder::QueryId;
 use tokio::sync::MutexGuard;
 
-use crate::backend::Connection;
+use crate::backend::{Connection, KeptWrites};
 use crate::bind::{Access, is_of_diesel};
 use crate::commit::Fault;
 use crate::error::{AbortReason, Error, Waiting};
@@ -41,6 +41,9 @@ pub trait AsClaim<C>: Send {
     /// Returns the connection for one statement. The statement counts as incomplete until [`complete`](Self::complete)
     /// has its reply.
     fn start(&mut self) -> Result<&mut C, Error>;
+
+    /// Returns the writes that stay prepared, if the next statement may be one of them.
+    fn kept_writes(&mut self) -> Option<Arc<KeptWrites>>;
 
     /// Returns the connection for one statement with a stream of rows, and a flag that is `true` while no row is
     /// awaited.
@@ -83,6 +86,10 @@ impl<C: Connection> AsClaim<C> for Claim<'_, C> {
 
     fn start(&mut self) -> Result<&mut C, Error> {
         self.start_rows().map(|(connection, _)| connection)
+    }
+
+    fn kept_writes(&mut self) -> Option<Arc<KeptWrites>> {
+        self.lease().kept_writes()
     }
 
     fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error> {
@@ -148,6 +155,10 @@ impl<C: Connection> AsClaim<C> for MutexGuard<'_, Claim<'_, C>> {
 
     fn start(&mut self) -> Result<&mut C, Error> {
         (**self).start()
+    }
+
+    fn kept_writes(&mut self) -> Option<Arc<KeptWrites>> {
+        (**self).kept_writes()
     }
 
     fn start_rows(&mut self) -> Result<(&mut C, &AtomicBool), Error> {

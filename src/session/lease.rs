@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{Connection, Staleness, Terms, Unseen};
+use crate::backend::{Connection, KeptWrites, Staleness, Terms, Unseen};
 use crate::commit::Undone;
 use crate::config::Cleaning;
 use crate::error::Error;
@@ -152,6 +152,17 @@ impl<C: Connection> Lease<C> {
         self.entry.log_statements(false);
         let pooled = self.pooled.as_mut()?;
         Some((pooled.connection(), &self.terms))
+    }
+
+    /// Returns the writes that stay prepared, if the next one may be one of them.
+    ///
+    /// Text may have changed the current database. MySQL and MariaDB look for the tables of a kept statement in the
+    /// database in which it was prepared.
+    pub(super) fn kept_writes(&self) -> Option<Arc<KeptWrites>> {
+        if self.touched || self.terms.within_outer {
+            return None;
+        }
+        self.entry.kept_writes.clone()
     }
 
     /// Returns whether the connection is not to be used by a later unit.

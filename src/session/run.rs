@@ -5,12 +5,13 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use diesel::associations::HasTable;
-use diesel::query_builder::{AsChangeset, IntoUpdateTarget, QueryId};
+use diesel::query_builder::{AsChangeset, IntoUpdateTarget, QueryFragment, QueryId};
 use diesel::query_dsl::methods::LimitDsl;
-use diesel_async::UpdateAndFetchResults;
 use diesel_async::methods::{ExecuteDsl, LoadQuery};
+use diesel_async::{AsyncConnectionCore, UpdateAndFetchResults};
 use futures_util::stream::{Stream, StreamExt as _, TryStreamExt as _};
 
+use crate::backend::Kept;
 use crate::bind::{Access, Bind, Bound, Typed};
 use crate::error::{Error, Waiting};
 use crate::session::Session;
@@ -246,12 +247,21 @@ where
 impl<'q, T, Q, Form> Execute<'q, Q, Direct<Form>> for T
 where
     T: Target<Q, Form>,
-    Q: ExecuteDsl<ConnectionOf<T, Q, Form>> + Send + 'q,
+    Q: ExecuteDsl<ConnectionOf<T, Q, Form>>
+        + QueryFragment<<ConnectionOf<T, Q, Form> as AsyncConnectionCore>::Backend>
+        + QueryId
+        + Send
+        + 'q,
 {
     async fn run_execute(&self, query: Q) -> Result<usize, Error> {
         let mut claim = self.claim().await?;
+        let writes = claim.kept_writes();
         let executing = run(&mut claim, async |connection| {
-            ExecuteDsl::execute(query, connection).await
+            // Diesel keeps a statement with a static id by itself, and finds it faster.
+            if Q::HAS_STATIC_QUERY_ID {
+                return ExecuteDsl::execute(query, connection).await;
+            }
+            ExecuteDsl::execute(Kept { query, writes }, connection).await
         });
         executing.await
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel_binds::build::FromUrl;
-use diesel_binds::{Bind, Binds, Error, PoolOptions, Session, Source};
+use diesel_binds::{Bind, Binds, Error, PoolOptions, RecoveryOptions, Session, Source};
 use futures_util::future::join_all;
 use kit::admin::Admin;
 use kit::database::Database;
@@ -243,6 +243,8 @@ where
     let limits = keeping(1).connect_timeout(LONG).checkout_timeout(LONG);
     let binds = Binds::builder()
         .namespace("ping")
+        // The worker of recovery opens connections of its own.
+        .recovery(RecoveryOptions::new().without_worker())
         .bind(S::bind(), Source::url(url).pool_options(limits))
         .bind(Sqlite, Source::url(file.url()))
         .build()

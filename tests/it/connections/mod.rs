@@ -2,6 +2,7 @@
 
 mod functions;
 mod idle;
+mod kept;
 mod left;
 mod opening;
 mod options;
