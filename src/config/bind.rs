@@ -132,10 +132,12 @@ impl BindOptions {
 
     /// Prepares each `UPDATE` and upsert anew, as Diesel does.
     ///
-    /// Otherwise a write with a text that was used before stays prepared on its connection, which saves a round trip. At
-    /// most 128 texts of a bind do, each of at most 8 KiB. Defaults to off. To keep no statement at all prepared, such as
-    /// behind a pooler, set the cache size of the connections of the pool
-    /// ([`CacheSize::Disabled`](diesel::connection::CacheSize::Disabled)).
+    /// Otherwise a write stays prepared on its connection from the second use of its text on, which saves a round trip.
+    /// At most 32 texts of a bind do. PostgreSQL may then use a generic plan, which locks all partitions of a table.
+    /// Defaults to off.
+    ///
+    /// To keep no statement at all prepared, not even a query, set the cache size of the connections of the pool to
+    /// [`CacheSize::Disabled`](diesel::connection::CacheSize::Disabled).
     #[must_use]
     pub fn prepare_writes_anew(mut self) -> Self {
         self.prepare_writes_anew = true;
@@ -147,7 +149,11 @@ impl BindOptions {
     /// MariaDB then never prepares, because an `XA PREPARE` waits for no replica: it is the holder of its units.
     ///
     /// A failover to a server that lacks the last commits loses decisions and prepared branches, so that units are kept
-    /// in part. The setting is read together with the id of the database, at least every 30 seconds. Defaults to off.
+    /// in part. The setting is read together with the id of the database, at least every 30 seconds.
+    ///
+    /// Each prepare and each decision of the bind is then followed by an empty commit that also waits for the standby or
+    /// replica, which costs a round trip and that wait. Without it, a commit whose wait an operator has cancelled
+    /// (`pg_cancel_backend`) counts as confirmed: PostgreSQL reports it as a success. Defaults to off.
     #[must_use]
     pub fn require_synchronous_replication(mut self) -> Self {
         self.require_synchronous_replication = true;

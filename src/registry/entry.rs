@@ -81,6 +81,8 @@ impl<C: Connection> Entry<C> {
         tls: Option<TlsSetting>,
         arguments: EntryArguments,
     ) -> Self {
+        let is_own_pool = setup.is_some() || tls.is_some();
+        let keeps_writes = keeps_writes::<C>(&arguments.options, is_own_pool);
         let attached = arguments.options.attached.iter();
         let attached = attached.map(|(key, path)| Attached {
             key,
@@ -99,7 +101,7 @@ impl<C: Connection> Entry<C> {
             tls,
             after_begin: after_begin.collect(),
             attached: attached.collect(),
-            kept_writes: keeps_writes(&arguments.options).then(|| Arc::new(KeptWrites::new())),
+            kept_writes: keeps_writes.then(|| Arc::new(KeptWrites::new())),
             options: arguments.options,
             namespace: arguments.namespace,
             is_only_bind: arguments.is_only_bind,
@@ -426,6 +428,13 @@ pub(super) struct Identity {
     was_replicated: bool,
 }
 
+/// Returns whether repeated writes stay prepared on the connections of a pool.
+fn keeps_writes<C: Connection>(options: &BindOptions, is_own_pool: bool) -> bool {
+    // Elsewhere, a connection may have been in another database when a statement was prepared on it.
+    let stays = is_own_pool && options.cleaning != Cleaning::Never;
+    !options.prepare_writes_anew && (stays || !C::STATEMENTS_KEEP_THEIR_DATABASE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -451,10 +460,4 @@ mod tests {
         assert!(is_believed(true, Role::Fixed, late));
         assert!(is_believed(false, Role::Changeable, late));
     }
-}
-
-/// Returns whether repeated writes stay prepared. On a connection that keeps the current database which an earlier unit
-/// chose, a kept statement of MySQL would write in the one before.
-fn keeps_writes(options: &BindOptions) -> bool {
-    !options.prepare_writes_anew && options.cleaning != Cleaning::Never
 }

@@ -156,10 +156,11 @@ impl<C: Connection> Lease<C> {
 
     /// Returns the writes that stay prepared, if the next one may be one of them.
     ///
-    /// Text may have changed the current database. MySQL and MariaDB look for the tables of a kept statement in the
-    /// database in which it was prepared.
+    /// Text may have changed the current database. Behind a pooler, the server may have another statement under that
+    /// name. A node of a cluster may roll back at each execution, which old versions survive only once (MDEV-27649).
     pub(super) fn kept_writes(&self) -> Option<Arc<KeptWrites>> {
-        if self.touched || self.terms.within_outer {
+        let server = &self.terms.server;
+        if self.touched || self.terms.within_outer || server.pooled || server.is_node {
             return None;
         }
         self.entry.kept_writes.clone()

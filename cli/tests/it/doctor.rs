@@ -99,7 +99,7 @@ async fn binds_without_a_connection_of_their_own_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_said_how_missing_tables_are_made() {
+async fn the_report_says_how_missing_tables_are_made() {
     let shop = Shop::open("cli-doctor-bare").await;
     let said = shop.project.run(&["doctor"]).ends(0);
     said.says("ledger: `diesel-binds add ledger` writes the migration of the tables");

@@ -1,7 +1,5 @@
 //! The folder of a project, and the programs that tests run in it.
 
-#![allow(dead_code, reason = "not every test uses all of it")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

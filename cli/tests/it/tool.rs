@@ -22,7 +22,7 @@ fn project(says: Option<&str>) -> Project {
 }
 
 #[test]
-fn it_is_said_how_to_get_a_diesel_that_is_of_use() {
+fn the_error_says_how_to_get_a_diesel_of_use() {
     let install = "cargo install diesel_cli --version \"~2.3\" --locked --no-default-features \
                    --features postgres,sqlite-bundled";
     for (says, message) in [

@@ -22,7 +22,7 @@ async fn a_payment_moves_money_and_is_written_down() {
 }
 
 #[tokio::test]
-async fn who_has_too_little_keeps_it() {
+async fn an_account_with_too_little_keeps_it() {
     let shop = Shop::open().await;
     let ada = shop.account("Ada", 100).await;
     let bob = shop.account("Bob", 0).await;

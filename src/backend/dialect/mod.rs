@@ -66,6 +66,9 @@ pub trait Dialect: UnitDialect + OuterDialect + RecoveryDialect + SandboxDialect
     /// The rank of a bind among those that could hold the decision, unless its options set one. The highest is chosen.
     const HOLDER_RANK: i8 = 0;
 
+    /// `true` if a prepared statement finds its tables in the database that was the current one when it was prepared.
+    const STATEMENTS_KEEP_THEIR_DATABASE: bool = false;
+
     /// `true` if a pooler with its own names for connections may be in front of the server.
     const MAY_BE_POOLED: bool = false;
 

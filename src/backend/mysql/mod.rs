@@ -62,6 +62,8 @@ impl Dialect for AsyncMysqlConnection {
         "Prepared statement needs to be re-prepared",
         "Unknown prepared statement handler (#) given to mysqld_stmt_execute",
         "Unknown prepared statement handler (#) given to mysql_stmt_precheck",
+        // A closed connection frees those that it has.
+        "Can't create more than max_prepared_stmt_count statements (current value: #)",
     ];
     const CLOCK: Clock = Clock {
         now: "CAST(UNIX_TIMESTAMP() AS SIGNED)",
@@ -70,6 +72,7 @@ impl Dialect for AsyncMysqlConnection {
     // An XA branch is the least robust one: as the holder, such a bind commits in one phase.
     const HOLDER_RANK: i8 = 1;
     const PREPARE_IS_REPLICATED: bool = false;
+    const STATEMENTS_KEEP_THEIR_DATABASE: bool = true;
     const DDL_COMMITS: bool = true;
 
     async fn inspect(&mut self) -> QueryResult<Server> {

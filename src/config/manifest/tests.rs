@@ -120,7 +120,7 @@ fn a_file_that_is_missing_or_wrong_is_never_an_empty_one() {
 }
 
 #[test]
-fn it_is_found_from_every_folder_below() {
+fn the_manifest_is_found_from_every_folder_below() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(Manifest::FILE_NAME);
     fs::write(

@@ -321,7 +321,7 @@ async fn encrypted_connections_are_accepted_in_each_spelling() {
 }
 
 #[test]
-fn what_a_url_says_about_tls_is_left_to_a_set_up_of_the_application() {
+fn tls_parameters_of_a_url_are_left_to_a_set_up_of_the_application() {
     for parameters in [
         "sslmode=require",
         "sslmode=verify-full",
