@@ -81,7 +81,8 @@ impl<C: Connection> Participant for Lease<C> {
             self.settle_unseen();
             self.maybe_prepared = true;
             let preparing = self.step(Self::start_ending, async |connection, terms| {
-                connection.prepare(terms, branch).await
+                connection.prepare(terms, branch).await?;
+                confirm(connection, terms).await
             });
             let prepared = preparing.await;
             if let Err(fault) = &prepared {
@@ -196,7 +197,8 @@ impl<C: Connection> Participant for Lease<C> {
             self.entry
                 .note_use(decision.gid.holder_id, &self.terms.server);
             let deciding = self.step(Self::start_ending, async |connection, terms| {
-                connection.decide(terms, decision).await
+                connection.decide(terms, decision).await?;
+                confirm(connection, terms).await
             });
             let decided = match deciding.await {
                 Ok(()) => Ok(()),
@@ -425,6 +427,17 @@ fn lost_to_another(error: &diesel::result::Error) -> diesel::result::Error {
     let message = format!("another node of the cluster has changed the same rows first: {error}");
     let kind = diesel::result::DatabaseErrorKind::SerializationFailure;
     diesel::result::Error::DatabaseError(kind, Box::new(message))
+}
+
+/// Makes sure that the standby has what the server has just reported as done, where that is required. PostgreSQL also
+/// reports success if an operator has ended the wait for the standby.
+async fn confirm<C: Connection>(connection: &mut C, terms: &Terms) -> Result<(), Fault> {
+    if !terms.require_replication {
+        return Ok(());
+    }
+    let confirmed = connection.barrier(&terms.server.schema).await;
+    // The step itself may be done: a fresh connection has to find out.
+    confirmed.map_err(Fault::Lost)
 }
 
 /// Turns a refusal into a lost connection if the server no longer replies. Drivers do not distinguish the two.

@@ -21,8 +21,8 @@ pub trait RecoveryDialect: AsyncConnection + Sized + 'static {
     fn recovery_settings(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Commits an empty transaction, and waits until the server confirms it like any other commit. Everything that this
-    /// connection saw before precedes it. So a standby that the confirmation waits for has all of that as well. Call it
-    /// on a fresh connection.
+    /// connection saw or did before precedes it. So a standby that the confirmation waits for has all of that as well.
+    /// Call it on a connection without a transaction.
     ///
     /// May wait for as long as a standby is away; may be cancelled.
     fn barrier(&mut self, schema: &str) -> impl Future<Output = QueryResult<()>> + Send {

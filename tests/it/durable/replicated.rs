@@ -92,7 +92,12 @@ impl Replicated {
             HolderSide::Replicated => HolderPreference::Prefer,
             HolderSide::Other => HolderPreference::Avoid,
         };
-        let options = BindOptions::new().holder(preference);
+        self.both_with(url, BindOptions::new().holder(preference))
+            .await
+    }
+
+    /// Returns binds over both databases, the replicated one at this URL and with these options.
+    pub(crate) async fn both_with(&self, url: &str, options: BindOptions) -> Binds {
         let (builder, pool) = (self.builder(), PoolKind::Deadpool);
         let builder = PostgresA::register(builder, url, pool, 4, options).await;
         let other = self.other().url();
@@ -126,6 +131,14 @@ impl Replicated {
             "SELECT pid::text AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
         let mut admin = self.primary.admin().await;
         admin.values(waiting).await.unwrap().len()
+    }
+
+    /// Cancels the statements that wait for the standby, as an operator does.
+    pub(crate) async fn cancel_waiting(&self) {
+        let cancel = "SELECT pg_cancel_backend(pid)::text AS value FROM pg_stat_activity \
+                      WHERE wait_event = 'SyncRep'";
+        let mut admin = self.primary.admin().await;
+        assert_eq!(admin.values(cancel).await.unwrap(), ["true"]);
     }
 
     /// Starts the standby, and waits until nothing on the primary waits for it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use diesel_binds::config::HolderPreference;
 use diesel_binds::error::Fault;
 use diesel_binds::recovery::Outcome;
 use diesel_binds::testing::{Effect, FaultPlan};
@@ -88,6 +89,48 @@ async fn a_decision_that_waits_for_its_standby_is_in_doubt_until_that_is_back() 
         assert_eq!(replicated, other);
         assert!(replicated.contains(&text.to_owned()), "{replicated:?}");
     }
+}
+
+/// PostgreSQL reports a commit or a prepare as done whose wait for the standby an operator has cancelled.
+#[tokio::test]
+async fn a_wait_that_an_operator_cancels_confirms_nothing_where_replication_is_required() {
+    let mut world = Replicated::new().await;
+    for (preference, text) in [
+        (HolderPreference::Prefer, "decided"),
+        (HolderPreference::Avoid, "prepared"),
+    ] {
+        let options = BindOptions::new().holder(preference);
+        let options = options.require_synchronous_replication();
+        let binds = world.both_with(&world.url(), options).await;
+        // Nothing but the prepare or the decision is to wait.
+        let warm = format!("warm {text}");
+        let warm = commit::<Two>(&binds, SessionOptions::new(), &warm).await;
+        assert!(warm.unwrap().committed().unwrap().pending().is_empty());
+        world.standby.stop();
+        let cancel = async {
+            world.wait_until_waiting(1).await;
+            world.cancel_waiting().await;
+        };
+        let committing = commit::<Two>(&binds, SessionOptions::new(), text);
+        let (result, ()) = tokio::join!(committing, cancel);
+        match preference {
+            HolderPreference::Prefer => {
+                in_doubt(result);
+            }
+            _ => assert!(
+                matches!(&result, Err(CommitError::RolledBack { pending, .. }) if pending == &["pg-a"]),
+                "{result:?}"
+            ),
+        }
+        world.comes_back().await;
+        recovers(&binds).await;
+        let [replicated, other] = world.rows().await;
+        assert_eq!(replicated, other);
+    }
+    assert_eq!(
+        world.rows().await[0],
+        ["warm decided", "decided", "warm prepared"]
+    );
 }
 
 #[tokio::test]
