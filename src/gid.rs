@@ -172,15 +172,25 @@ impl Gid {
     }
 }
 
+impl Gid {
+    /// Appends the id without a formatter.
+    fn push_to(&self, text: &mut String) {
+        for part in [VERSION, ":", &self.namespace, ":"] {
+            text.push_str(part);
+        }
+        self.unit.push_to(text);
+        for part in [":", &self.holder, ":"] {
+            text.push_str(part);
+        }
+        self.holder_id.push_to(text);
+    }
+}
+
 impl fmt::Display for Gid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            namespace,
-            unit,
-            holder,
-            holder_id,
-        } = self;
-        write!(f, "{VERSION}:{namespace}:{unit}:{holder}:{holder_id}")
+        let mut text = String::new();
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 
@@ -223,10 +233,23 @@ pub struct Branch {
     pub(crate) parts: u16,
 }
 
+impl Branch {
+    /// Appends the gid of the prepared transaction on PostgreSQL, without a formatter.
+    pub(crate) fn push_to(&self, text: &mut String) {
+        self.gid.push_to(text);
+        for part in [":", &self.bind, ":"] {
+            text.push_str(part);
+        }
+        let written = fmt::Write::write_fmt(text, format_args!("{}", self.parts));
+        written.expect("a text takes whatever is written");
+    }
+}
+
 impl fmt::Display for Branch {
-    /// Writes the gid of the prepared transaction on PostgreSQL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.gid, self.bind, self.parts)
+        let mut text = String::new();
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 

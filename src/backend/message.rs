@@ -2,6 +2,8 @@
 //!
 //! Every value in the SQL text is a key, a namespace or an id, made of `[a-z0-9_-]`, so nothing needs escaping.
 
+#[cfg(feature = "postgres")]
+use crate::gid::Branch;
 #[cfg(feature = "mysql")]
 use crate::gid::Xid;
 use crate::gid::{DatabaseId, UnitId};
@@ -54,6 +56,13 @@ impl<P: Part + ?Sized> Part for &P {
 }
 
 impl Part for UnitId {
+    fn append_to(&self, message: &mut String) {
+        self.push_to(message);
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Part for Branch {
     fn append_to(&self, message: &mut String) {
         self.push_to(message);
     }

@@ -1,10 +1,11 @@
 //! The lease as a participant of the commit: it carries out each step within a time limit, on the right connection.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::{BoxFuture, poll_immediate, ready};
 use tokio::time::timeout;
 
 use crate::backend::{Connection, DatabaseIdentity, Terms, Unseen};
@@ -332,7 +333,15 @@ impl<C: Connection> Lease<C> {
         let (connection, _) = self.start().ok_or(Fault::Incomplete)?;
         // Outside of the limit, which would set a timer for each call.
         connection.read_pending().await;
-        match timeout(limit, connection.closed()).await {
+        let closed = {
+            let mut closed = pin!(connection.closed());
+            // The answer is there, unless the connection is closed.
+            match poll_immediate(&mut closed).await {
+                Some(closed) => Ok(closed),
+                None => timeout(limit, closed).await,
+            }
+        };
+        match closed {
             Err(_) => Err(Fault::TimedOut),
             Ok(None) => {
                 self.still_open();

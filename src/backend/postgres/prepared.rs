@@ -6,6 +6,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
+use crate::backend::message::sql;
 use crate::backend::{ListedBranch, Reach};
 use crate::commit::Outcome;
 use crate::gid::Branch;
@@ -20,9 +21,8 @@ pub(super) async fn finish(
         Outcome::Committed => "COMMIT",
         Outcome::RolledBack => "ROLLBACK",
     };
-    connection
-        .batch_execute(&format!("{verb} PREPARED '{branch}'"))
-        .await
+    let message = sql! { verb, " PREPARED '", branch, "'" };
+    connection.batch_execute(&message).await
 }
 
 /// Finishes a branch that may belong to another role.

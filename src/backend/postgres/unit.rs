@@ -119,7 +119,7 @@ impl UnitDialect for AsyncPgConnection {
         // error in such a message.
         let message = sql! {
             UseUpMarker(terms), "; ", LeaveRole(terms), "; ", Confirmed(terms, "true"),
-            "; PREPARE TRANSACTION '", branch.to_string(), "'",
+            "; PREPARE TRANSACTION '", branch, "'",
         };
         run(self, &message).await?;
         internals::reset(internals::status(self));
