@@ -10,7 +10,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection as _
 use crate::backend::mysql::Flag;
 use crate::backend::mysql::drain::drain;
 use crate::backend::mysql::flavour::Flavour;
-use crate::backend::mysql::writes::{CLEAR_WARNINGS, writes};
+use crate::backend::mysql::writes::writes;
 use crate::backend::{Terms, TransactionState, internals};
 use crate::commit::Fault;
 use crate::gid::UnitId;
@@ -118,6 +118,9 @@ pub(super) async fn verify(
     Ok(TransactionState::Open)
 }
 
+/// A statement that has a table, and whose result is not read.
+const READ_NOTHING: &str = "DO (SELECT 1 FROM (SELECT 1) AS nothing)";
+
 /// Returns the state of the transaction on MySQL, which has no variable for it. `None` if no transaction is open.
 ///
 /// Within a transaction, the server refuses to change the access mode. Otherwise this sets that of the next
@@ -127,7 +130,7 @@ async fn transaction(
     connection: &mut AsyncMysqlConnection,
 ) -> Result<Option<TransactionState>, Fault> {
     match connection.batch_execute("SET TRANSACTION READ WRITE").await {
-        Ok(()) => match connection.batch_execute(CLEAR_WARNINGS).await {
+        Ok(()) => match connection.batch_execute(READ_NOTHING).await {
             Err(error) if mentions_rollback(&error) => Ok(Some(TransactionState::Aborted)),
             Ok(()) => Ok(None),
             Err(error) => Err(Fault::Refused(error)),

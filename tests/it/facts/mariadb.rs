@@ -402,3 +402,21 @@ async fn an_expression_is_evaluated_before_autocommit_commits() {
     let rows = admin.values("SELECT CAST(n AS CHAR) AS value FROM t WHERE n = 77");
     assert_eq!(rows.await.unwrap(), ["77"]);
 }
+
+/// A killed statement ends in the same way.
+#[tokio::test]
+async fn a_do_that_is_interrupted_succeeds_and_leaves_a_warning() {
+    let (_database, mut admin) = database().await;
+    let sleeping = "(SELECT SLEEP(60) FROM (SELECT 1) AS nothing)";
+    let limited = "SET STATEMENT max_statement_time = 0.05 FOR";
+    admin
+        .run(&format!("{limited} DO {sleeping}"))
+        .await
+        .unwrap();
+    let end = "XA START 'x'; XA END 'x'; XA ROLLBACK 'x'";
+    admin.run(end).await.unwrap();
+    let warnings = "SELECT CAST(@@warning_count AS CHAR) AS value";
+    assert_eq!(admin.values(warnings).await.unwrap(), ["1"]);
+    let set = format!("{limited} SET @slept = {sleeping}");
+    admin.run(&set).await.unwrap_err();
+}
