@@ -25,7 +25,7 @@ diesel::table! {
     }
 }
 
-/// Who has how much: one file.
+/// The balance of each user: one file.
 #[derive(Bind)]
 #[bind(key = "accounts", connection = AsyncSqliteConnection)]
 pub struct Accounts;

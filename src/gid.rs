@@ -173,7 +173,7 @@ impl Gid {
 }
 
 impl Gid {
-    /// Appends the id without a formatter.
+    /// Appends the id to a text, as `Display` writes it.
     fn push_to(&self, text: &mut String) {
         for part in [VERSION, ":", &self.namespace, ":"] {
             text.push_str(part);
@@ -234,7 +234,7 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// Appends the gid of the prepared transaction on PostgreSQL, without a formatter.
+    /// Appends the gid of the prepared transaction on PostgreSQL to a text, as `Display` writes it.
     pub(crate) fn push_to(&self, text: &mut String) {
         self.gid.push_to(text);
         for part in [":", &self.bind, ":"] {

@@ -133,11 +133,11 @@ impl BindOptions {
     /// Prepares each `UPDATE` and upsert anew, as Diesel does.
     ///
     /// Otherwise a write stays prepared on its connection from the second use of its text on, which saves a round trip.
-    /// At most 32 texts of a bind do. PostgreSQL may then use a generic plan, which locks all partitions of a table.
+    /// At most 32 texts of a bind do, in one process. PostgreSQL may then use a generic plan, which locks all partitions of a table.
     /// Defaults to off.
     ///
     /// To keep no statement at all prepared, not even a query, set the cache size of the connections of the pool to
-    /// [`CacheSize::Disabled`](diesel::connection::CacheSize::Disabled).
+    /// Diesel's `CacheSize::Disabled`.
     #[must_use]
     pub fn prepare_writes_anew(mut self) -> Self {
         self.prepare_writes_anew = true;
@@ -151,9 +151,11 @@ impl BindOptions {
     /// A failover to a server that lacks the last commits loses decisions and prepared branches, so that units are kept
     /// in part. The setting is read together with the id of the database, at least every 30 seconds.
     ///
-    /// Each prepare and each decision of the bind is then followed by an empty commit that also waits for the standby or
-    /// replica, which costs a round trip and that wait. Without it, a commit whose wait an operator has cancelled
-    /// (`pg_cancel_backend`) counts as confirmed: PostgreSQL reports it as a success. Defaults to off.
+    /// Each prepare and each decision of the bind is then followed by a small commit that also waits for the standby or
+    /// replica, within the same step timeout. This costs two round trips on PostgreSQL, four on MariaDB, and that wait.
+    /// Without this option, a commit whose wait an operator has cancelled (`pg_cancel_backend`) counts as confirmed:
+    /// PostgreSQL reports it as a success. The commit of an only writer is confirmed in this way if the bind
+    /// [records every commit](Self::record_every_commit). Defaults to off.
     #[must_use]
     pub fn require_synchronous_replication(mut self) -> Self {
         self.require_synchronous_replication = true;

@@ -77,7 +77,7 @@ impl Migrations {
     }
 
     /// Selects the migrations of one bind only. Further calls add binds. Without a call, all binds are selected.
-    pub fn of<B: Bind>(self) -> Self {
+    pub fn of<B: Bind>(self, _: B) -> Self {
         self.of_key(B::KEY)
     }
 

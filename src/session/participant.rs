@@ -444,9 +444,21 @@ async fn confirm<C: Connection>(connection: &mut C, terms: &Terms) -> Result<(),
     if !terms.require_replication {
         return Ok(());
     }
-    let confirmed = connection.barrier(&terms.server.schema).await;
+    let confirming = async {
+        connection.barrier(&terms.server.schema).await?;
+        // A proxy may have led to another server meanwhile.
+        connection.lineage().await
+    };
     // The step itself may be done: a fresh connection has to find out.
-    confirmed.map_err(Fault::Lost)
+    let answering = confirming.await.map_err(Fault::Lost)?;
+    let known = terms.server.lineage.as_ref();
+    if known.is_some_and(|known| !answering.is_some_and(|answering| answering.is_same(known))) {
+        let message = "a proxy has led the connection to another server";
+        return Err(Fault::Lost(diesel::result::Error::QueryBuilderError(
+            message.into(),
+        )));
+    }
+    Ok(())
 }
 
 /// Turns a refusal into a lost connection if the server no longer replies. Drivers do not distinguish the two.

@@ -323,7 +323,7 @@ async fn every_role_may_ask_how_many_rows_its_session_has_written() {
 }
 
 #[tokio::test]
-async fn there_is_no_md5() {
+async fn md5_is_gone() {
     let (_database, mut admin) = database().await;
     refused(admin.values("SELECT MD5('a') AS value").await, "MD5");
     let digest = "SELECT LEFT(SHA2('a', 256), 32) AS value";

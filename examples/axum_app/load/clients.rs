@@ -1,4 +1,4 @@
-//! Who sends the load: wrk, and beside it clients that do not wait for the answer.
+//! Senders of the load: wrk, and beside it clients that do not wait for the answer.
 
 use std::fmt;
 use std::process::Stdio;

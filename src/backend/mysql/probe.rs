@@ -142,6 +142,14 @@ async fn transaction(
     }
 }
 
+/// Returns whether a transaction is certainly open. MySQL has no variable for it.
+pub(super) async fn is_open(connection: &mut AsyncMysqlConnection) -> bool {
+    let found: QueryResult<Flag> = sql_query("SELECT @@in_transaction = 1 AS flag")
+        .get_result(connection)
+        .await;
+    found.is_ok_and(|found| found.flag)
+}
+
 /// Returns whether it is certain that the session is the one that began the unit.
 pub(super) async fn is_same_session(connection: &mut AsyncMysqlConnection, terms: &Terms) -> bool {
     let question = format!(

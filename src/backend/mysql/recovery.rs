@@ -57,7 +57,7 @@ impl RecoveryDialect for AsyncMysqlConnection {
             .batch_execute(&format!(
                 "START TRANSACTION; INSERT INTO {schema}diesel_binds_branch (unit, branch, holder, holder_id, connection_id, parts) \
                  VALUES ('{unit}', '', '', '', CONNECTION_ID(), 0); \
-                 DELETE FROM {schema}diesel_binds_branch WHERE unit = '{unit}'; COMMIT"
+                 DELETE FROM {schema}diesel_binds_branch WHERE unit = '{unit}'; COMMIT AND NO CHAIN NO RELEASE"
             ))
             .await;
         if confirmed.is_err() {

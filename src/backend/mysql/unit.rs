@@ -24,6 +24,9 @@ use crate::backend::{
 use crate::commit::{Asked, Decision, Fault, Identified, Outcome};
 use crate::gid::{Branch, Gid};
 
+/// The number of attempts to roll back while the statements before the roll-back are cancelled.
+const ATTEMPTS: usize = 3;
+
 impl UnitDialect for AsyncMysqlConnection {
     async fn begin(&mut self, terms: &Terms) -> QueryResult<PriorState> {
         AnsiTransactionManager::begin_transaction_sql(self, &begin::begin(terms)).await?;
@@ -191,7 +194,16 @@ impl UnitDialect for AsyncMysqlConnection {
             let xid = xid(terms);
             // A branch that is prepared, or that the server has marked for roll-back, takes no `XA END`.
             let message = format!("{CLEAR_WARNINGS}; XA END {xid}");
-            let ended = self.batch_execute(&message).await;
+            let mut ended = self.batch_execute(&message).await;
+            for _ in 1..ATTEMPTS {
+                // The first statement may have been cancelled. Without it, a changed table without transactions is not
+                // seen.
+                match &ended {
+                    Err(error) if !probe::mentions_rollback(error) => {}
+                    _ => break,
+                }
+                ended = self.batch_execute(&message).await;
+            }
             if let Err(error) = &ended {
                 tracing::trace!(%error, bind = terms.bind, "XA END before a rollback");
             }
@@ -206,7 +218,14 @@ impl UnitDialect for AsyncMysqlConnection {
         } else {
             let put_back = format!("{}{}", begin::PUT_BACK_AUTOCOMMIT, begin::put_back(terms));
             let undo = format!("{CLEAR_WARNINGS}; ROLLBACK");
-            undo_all(self, &undo, &put_back, true).await?;
+            let mut undone = undo_all(self, &undo, &put_back, true).await;
+            for _ in 1..ATTEMPTS {
+                if undone.is_ok() || !probe::is_open(self).await {
+                    break;
+                }
+                undone = undo_all(self, &undo, &put_back, true).await;
+            }
+            undone?;
         }
         internals::reset(internals::status(self));
         Ok(())

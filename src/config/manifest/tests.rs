@@ -46,7 +46,7 @@ fn missing_entries_follow_from_the_key() {
 }
 
 #[test]
-fn everything_can_be_said() {
+fn every_field_is_read() {
     let text = r#"
 namespace = "shop"
 [bind.accounts]

@@ -87,7 +87,7 @@ pub async fn migrations_of_binds_run_are_reported_listed_and_reverted<B: Bind>(
         ]
     );
     assert_eq!(binds.migrations().run().await.unwrap().done.len(), 1);
-    let reverted = binds.migrations().of::<B>().revert_all().await.unwrap();
+    let reverted = binds.migrations().of_key(key).revert_all().await.unwrap();
     assert_eq!(
         names(&reverted.done),
         [format!("{key}/{NAMES}"), format!("{key}/{USERS}")]

@@ -47,7 +47,7 @@ async fn a_bind_comes_after_those_that_it_needs() {
 
     // A bind that runs alone does not run before the migrations that it needs.
     for _ in 0..2 {
-        let refused = binds.migrations().of::<Ledger>().run().await.unwrap_err();
+        let refused = binds.migrations().of(Ledger).run().await.unwrap_err();
         assert_eq!(
             refused.to_string(),
             "`ledger` needs `accounts` at least at version 20260103000000, which is not applied there; nothing was done"
@@ -66,12 +66,7 @@ async fn a_bind_comes_after_those_that_it_needs() {
     );
 
     // A migration is not reverted while another one needs it.
-    let refused = binds
-        .migrations()
-        .of::<Accounts>()
-        .revert()
-        .await
-        .unwrap_err();
+    let refused = binds.migrations().of(Accounts).revert().await.unwrap_err();
     let MigrationProblem::NeededBy { bind, by, .. } = refused.problem() else {
         panic!("{refused:?}");
     };
@@ -88,9 +83,9 @@ async fn a_bind_comes_after_those_that_it_needs() {
         ]
     );
     // A bind that runs alone runs when the migrations that it needs are applied.
-    binds.migrations().of::<Accounts>().run().await.unwrap();
-    binds.migrations().of::<Ledger>().run().await.unwrap();
-    binds.migrations().of::<Ledger>().check().await.unwrap();
+    binds.migrations().of(Accounts).run().await.unwrap();
+    binds.migrations().of(Ledger).run().await.unwrap();
+    binds.migrations().of(Ledger).check().await.unwrap();
 }
 
 #[tokio::test]
@@ -111,7 +106,7 @@ async fn a_check_asks_also_for_what_a_bind_needs() {
         .migrations_need(Ledger, (Accounts, USERS))
         .build()
         .unwrap();
-    let refused = binds.migrations().of::<Ledger>().check().await.unwrap_err();
+    let refused = binds.migrations().of(Ledger).check().await.unwrap_err();
     assert!(
         matches!(refused.problem(), MigrationProblem::Needs { .. }),
         "{refused:?}"
@@ -250,7 +245,7 @@ async fn a_bind_that_cannot_be_reached_hides_no_other() {
         ),
         "{error:?}"
     );
-    let still = binds.migrations().of::<Accounts>().report().await;
+    let still = binds.migrations().of(Accounts).report().await;
     assert!(
         still.to_string().contains("0 applied, 2 pending"),
         "{still}"
@@ -288,7 +283,7 @@ async fn the_order_of_the_manifest_counts() {
         .migrations(Accounts, two())
         .build()
         .unwrap();
-    let refused = binds.migrations().of::<Ledger>().run().await.unwrap_err();
+    let refused = binds.migrations().of(Ledger).run().await.unwrap_err();
     assert!(
         matches!(refused.problem(), MigrationProblem::Needs { .. }),
         "{refused:?}"

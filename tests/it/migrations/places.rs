@@ -117,9 +117,9 @@ async fn binds_that_share_a_database_have_their_own_migrations_in_it() {
     binds.migrations().run().await.unwrap();
     binds.migrations().check().await.unwrap();
     assert_eq!(versions(database.url()).await.len(), 3);
-    let reverted = binds.migrations().of::<Accounts>().revert().await.unwrap();
+    let reverted = binds.migrations().of(Accounts).revert().await.unwrap();
     assert_eq!(names(&reverted.done), ["accounts/2026-01-03-000000_names"]);
-    let reverted = binds.migrations().of::<Orders>().revert().await.unwrap();
+    let reverted = binds.migrations().of(Orders).revert().await.unwrap();
     assert_eq!(names(&reverted.done), [format!("orders/{ENTRIES}")]);
 }
 

@@ -175,7 +175,7 @@ async fn nothing_is_forced_while_another_bind_is_not_seen() {
 
 /// One branch is finished, and the other is not: the process that forced them died.
 #[tokio::test]
-async fn only_what_was_forced_before_can_be_forced_again() {
+async fn only_the_recorded_outcome_can_be_forced_again() {
     let application = Application::new().await;
     let gid = application.leave(Left::Undecided).await;
     let earlier = format!(
