@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use diesel::associations::HasTable;
+use diesel::backend::Backend;
 use diesel::query_builder::{AsChangeset, IntoUpdateTarget, QueryFragment, QueryId};
 use diesel::query_dsl::methods::LimitDsl;
 use diesel_async::methods::{ExecuteDsl, LoadQuery};
@@ -247,6 +248,7 @@ where
 impl<'q, T, Q, Form> Execute<'q, Q, Direct<Form>> for T
 where
     T: Target<Q, Form>,
+    ConnectionOf<T, Q, Form>: AsyncConnectionCore<Backend: Backend<QueryBuilder: Default>>,
     Q: ExecuteDsl<ConnectionOf<T, Q, Form>>
         + QueryFragment<<ConnectionOf<T, Q, Form> as AsyncConnectionCore>::Backend>
         + QueryId

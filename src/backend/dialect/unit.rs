@@ -10,9 +10,7 @@ use crate::commit::{Asked, Decision, Fault, Identified, Outcome};
 use crate::gid::Branch;
 
 /// The operations on the transaction of a unit: begin with a marker, verify, prepare, decide, finish, roll back.
-pub trait UnitDialect:
-    AsyncConnection<Backend: diesel::backend::Backend<QueryBuilder: Default>> + Sized + 'static
-{
+pub trait UnitDialect: AsyncConnection + Sized + 'static {
     /// Begins the transaction of a unit, and leaves the marker in it.
     fn begin(&mut self, terms: &Terms) -> impl Future<Output = QueryResult<PriorState>> + Send;
 
