@@ -86,7 +86,7 @@ impl fmt::Debug for KeptWrites {
 
 /// A statement that stays prepared if its bind keeps its text.
 ///
-/// It has no static id: the statement is found by its text, since one type can have many.
+/// The statement is found by its text, and not by a static id, since one type can have many texts.
 #[derive(Debug)]
 pub(crate) struct Kept<Q> {
     pub(crate) query: Q,

@@ -11,7 +11,8 @@
 // and `mod.rs` implements `Dialect`. `begin` and `probe` have the statements before the end of the transaction of a
 // unit; `clean` makes the connection fit for others. `inspect` reads the properties of a server. `tables` checks that
 // the tables of the protocol are safe for commits; `identify` reads them in one query, and SQLite's `identity` in a
-// prepared one. `kept` decides which writes of the application stay prepared. `prepared` finds and finishes branches, `retry` asks the server whether an error is a conflict.
+// prepared one. `kept` decides which writes of the application stay prepared. `prepared` finds and finishes branches,
+// `retry` asks the server whether an error is a conflict.
 //
 // Files, each of which imports only from those before it: `listed_branch`, `server`, `protocol_migration`, `settings`,
 // `stale`, `message`, `terms`, `internals`, `kept`, `observe`, `open`, `sandbox`, `sql`, `tables`, `identify`, `record`,
