@@ -63,6 +63,22 @@ async fn recovers(binds: &Binds) {
     }
 }
 
+/// Asserts that the unit was rolled back, and that its part on the replicated server waits for recovery.
+fn rolled_back_later(result: &Result<Commit, CommitError>) {
+    assert!(
+        matches!(result, Err(CommitError::RolledBack { pending, .. }) if pending == &["pg-a"]),
+        "{result:?}"
+    );
+}
+
+/// Starts the standby, runs recovery, and asserts that both databases have the same rows.
+async fn recovers_equal(world: &mut Replicated, binds: &Binds) {
+    world.comes_back().await;
+    recovers(binds).await;
+    let [replicated, other] = world.rows().await;
+    assert_eq!(replicated, other);
+}
+
 /// Regression test: the decision was cancelled. It became visible without reaching the standby, and the fence trusted
 /// it.
 #[tokio::test]
@@ -117,15 +133,9 @@ async fn a_wait_that_an_operator_cancels_confirms_nothing_where_replication_is_r
             HolderPreference::Prefer => {
                 in_doubt(result);
             }
-            _ => assert!(
-                matches!(&result, Err(CommitError::RolledBack { pending, .. }) if pending == &["pg-a"]),
-                "{result:?}"
-            ),
+            _ => rolled_back_later(&result),
         }
-        world.comes_back().await;
-        recovers(&binds).await;
-        let [replicated, other] = world.rows().await;
-        assert_eq!(replicated, other);
+        recovers_equal(&mut world, &binds).await;
     }
     assert_eq!(
         world.rows().await[0],
@@ -230,14 +240,8 @@ async fn a_participant_that_waits_is_rolled_back_or_pending() {
         assert!(warm.unwrap().committed().unwrap().pending().is_empty());
         world.standby.stop();
         let result = commit::<Two>(&binds, options(), "prepares").await;
-        assert!(
-            matches!(&result, Err(CommitError::RolledBack { pending, .. }) if pending == &["pg-a"]),
-            "{result:?}"
-        );
-        world.comes_back().await;
-        recovers(&binds).await;
-        let [replicated, other] = world.rows().await;
-        assert_eq!(replicated, other);
+        rolled_back_later(&result);
+        recovers_equal(&mut world, &binds).await;
     }
 
     world.alter_database("RESET synchronous_commit").await;
